@@ -1,0 +1,1 @@
+//! A raw file as a volume.

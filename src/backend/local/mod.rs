@@ -1,0 +1,1 @@
+//! The embedded store: a directory of layered, copy-on-write images.

@@ -1,0 +1,196 @@
+//! Volumes and the stores they come from.
+//!
+//! A [`Store`] keeps images, snapshots and copy-on-write clones and opens them as
+//! [`Volume`]s. Its calls block (they run on the blocking pool, never on a shard); each one is
+//! atomic (after a crash it has happened or it has not) and fails with an error that says what it
+//! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
+//! volumes without a store, for `stirrupd quick`, tests and benchmarks.
+
+pub mod file;
+pub mod local;
+pub mod memory;
+pub mod null;
+pub mod rbd;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::block::Volume;
+
+/// Which kind of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreKind {
+    /// A directory on this machine.
+    Local,
+    /// Ceph RBD.
+    Rbd,
+}
+
+/// How a volume is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Reads only; any number of openers.
+    ReadOnly,
+    /// One owner. A second opener is refused with [`StoreErrorKind::InUse`] (local) or takes over
+    /// by the rules of RBD's exclusive lock (rbd).
+    ReadWrite,
+}
+
+/// What a store knows of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageStat {
+    /// The store's own lasting identity of the image; survives renames, differs for every clone.
+    /// WWIDs are made from it.
+    pub id: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Bytes that the image itself occupies, its parent's not counted; `None`: not known cheaply.
+    pub used_bytes: Option<u64>,
+    /// The parent (image, snapshot), if this is a clone.
+    pub parent: Option<(String, String)>,
+    /// Snapshots, oldest first.
+    pub snapshots: Vec<String>,
+}
+
+/// Fills a new image. Writes may come in any order and leave holes, which read as zeros.
+pub trait ImageWriter: Send {
+    /// Writes `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the store cannot take them.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Everything written is on stable storage when this returns.
+    ///
+    /// # Errors
+    /// When the store cannot make it so.
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// A place that keeps images, their snapshots and copy-on-write clones of these.
+///
+/// Names of images and snapshots are 1 to 128 characters out of `A-Z a-z 0-9 . _ -`, not starting
+/// with a dot or a dash; a store refuses others with [`StoreErrorKind::Invalid`].
+pub trait Store: Send + Sync + 'static {
+    /// Which kind it is.
+    fn kind(&self) -> StoreKind;
+
+    /// Checks within a bounded time that the store answers.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`] with what is wrong and what to do.
+    fn probe(&self) -> Result<(), StoreError>;
+
+    /// Makes an empty image that reads as zeros.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Exists`] when there is one of that name.
+    fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError>;
+
+    /// Opens an image for filling it (import).
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::InUse`].
+    fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError>;
+
+    /// Freezes what the image holds now under a name.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Exists`].
+    fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError>;
+
+    /// Removes a snapshot.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::HasChildren`] while clones need it.
+    fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError>;
+
+    /// Makes `child` a copy-on-write clone of a snapshot: milliseconds, no copy.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Exists`].
+    fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError>;
+
+    /// Removes an image without snapshots.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::HasChildren`] while it has snapshots;
+    /// [`StoreErrorKind::InUse`] while it is open for writing.
+    fn remove(&self, image: &str) -> Result<(), StoreError>;
+
+    /// The names of all images, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn list(&self) -> Result<Vec<String>, StoreError>;
+
+    /// What there is to know of an image.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn stat(&self, image: &str) -> Result<ImageStat, StoreError>;
+
+    /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference
+    /// is dropped.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::InUse`].
+    fn open(
+        &self,
+        image: &str,
+        snapshot: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Volume>, StoreError>;
+}
+
+/// The kinds of store failure that callers tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// No such image or snapshot.
+    NotFound,
+    /// The name is taken.
+    Exists,
+    /// Snapshots or clones hang on it.
+    HasChildren,
+    /// It is open elsewhere.
+    InUse,
+    /// A bad name or size.
+    Invalid,
+    /// The store is full, or a quota is used up.
+    NoSpace,
+    /// The store does not answer, or its library is missing on this machine.
+    Unavailable,
+    /// What is stored makes no sense (and was not touched).
+    Corrupt,
+    /// Anything else that the operating system or the cluster said.
+    Io,
+}
+
+/// A failed store operation: one line for a person, a kind for a program.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+}
+
+impl StoreError {
+    /// A failure of `kind`; `message` says what it is about, and what to do if that is known.
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The matchable kind.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}

@@ -1,0 +1,3 @@
+//! The `stirrup` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `stirrupd` command.
+
+fn main() {}

@@ -1,0 +1,247 @@
+//! Pooled data buffers.
+//!
+//! A [`Buffer`] is a list of chunks from a few size classes, so a 4 KiB command costs one small
+//! chunk and a 16 MiB command no huge contiguous allocation; volumes take it as an iovec. Chunks
+//! come from and go back to a free list of the current thread: no lock, no sharing. They are
+//! zeroed when first allocated and *not* when reused: whoever fills a buffer fills all of it.
+
+use std::cell::RefCell;
+use std::io::{IoSlice, IoSliceMut};
+
+use smallvec::SmallVec;
+
+/// Chunk sizes in bytes, ascending.
+const CLASSES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
+/// Largest chunk: longer buffers are made of several.
+const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
+/// Free bytes a thread keeps per size class.
+const FREE_BYTES_PER_CLASS_MAX: usize = 8 << 20;
+
+thread_local! {
+    static FREE: RefCell<[Vec<Box<[u8]>>; CLASSES.len()]> = const {
+        RefCell::new([const { Vec::new() }; CLASSES.len()])
+    };
+}
+
+/// One piece of contiguous memory; goes back to the free list when dropped.
+struct Chunk {
+    mem: Box<[u8]>,
+}
+
+fn class_of(len: usize) -> usize {
+    CLASSES.iter().position(|&size| len <= size).unwrap_or(CLASSES.len() - 1)
+}
+
+impl Chunk {
+    fn take(len: usize) -> Self {
+        let class = class_of(len);
+        // `try_with`: during thread exit the list is gone, a plain allocation still works.
+        let mem = FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten();
+        Self { mem: mem.unwrap_or_else(|| vec![0; CLASSES[class]].into_boxed_slice()) }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let mem = std::mem::take(&mut self.mem);
+        let class = class_of(mem.len());
+        let _gone_with_thread = FREE.try_with(|free| {
+            let list = &mut free.borrow_mut()[class];
+            if (list.len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX {
+                list.push(mem);
+            }
+        });
+    }
+}
+
+/// Owned memory of a fixed length for the data of one command. See the [module](self) docs.
+pub struct Buffer {
+    chunks: SmallVec<[Chunk; 1]>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer of `len` bytes with unspecified (but initialised) contents: fill all of it.
+    #[must_use]
+    pub fn unfilled(len: usize) -> Self {
+        let mut chunks = SmallVec::new();
+        let mut left = len;
+        while left > 0 {
+            let part = left.min(CHUNK_BYTES_MAX);
+            chunks.push(Chunk::take(part));
+            left -= part;
+        }
+        Self { chunks, len }
+    }
+
+    /// A buffer of `len` zeros.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        let mut buffer = Self::unfilled(len);
+        buffer.slices_mut().for_each(|slice| slice.fill(0));
+        buffer
+    }
+
+    /// A copy of `bytes`.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Self {
+        let mut buffer = Self::unfilled(bytes.len());
+        buffer.copy_from(0, bytes);
+        buffer
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if the length is 0.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The whole buffer, in order.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.range(0, self.len)
+    }
+
+    /// The whole buffer, in order, for writing.
+    pub fn slices_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let len = self.len;
+        self.range_mut(0, len)
+    }
+
+    /// The bytes from `offset` on, `len` of them, in order.
+    ///
+    /// # Panics
+    /// If the range is not inside the buffer: callers check what peers say before.
+    pub fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+        assert!(offset <= self.len && len <= self.len - offset, "range outside the buffer");
+        let end = offset + len;
+        self.chunks.iter().enumerate().filter_map(move |(i, chunk)| {
+            let (from, to) = part_of(i, offset, end)?;
+            Some(&chunk.mem[from..to])
+        })
+    }
+
+    /// As [`Self::range`], for writing.
+    ///
+    /// # Panics
+    /// If the range is not inside the buffer.
+    pub fn range_mut(&mut self, offset: usize, len: usize) -> impl Iterator<Item = &mut [u8]> {
+        assert!(offset <= self.len && len <= self.len - offset, "range outside the buffer");
+        let end = offset + len;
+        self.chunks.iter_mut().enumerate().filter_map(move |(i, chunk)| {
+            let (from, to) = part_of(i, offset, end)?;
+            Some(&mut chunk.mem[from..to])
+        })
+    }
+
+    /// The buffer as an iovec for a vectored write.
+    #[must_use]
+    pub fn io_slices(&self) -> SmallVec<[IoSlice<'_>; 8]> {
+        self.slices().map(IoSlice::new).collect()
+    }
+
+    /// The buffer as an iovec for a vectored read.
+    pub fn io_slices_mut(&mut self) -> SmallVec<[IoSliceMut<'_>; 8]> {
+        self.slices_mut().map(IoSliceMut::new).collect()
+    }
+
+    /// Copies `bytes` into the buffer at `offset`.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn copy_from(&mut self, offset: usize, bytes: &[u8]) {
+        let mut rest = bytes;
+        for slice in self.range_mut(offset, bytes.len()) {
+            let (now, later) = rest.split_at(slice.len());
+            slice.copy_from_slice(now);
+            rest = later;
+        }
+    }
+
+    /// Fills `bytes` from the buffer at `offset`.
+    ///
+    /// # Panics
+    /// If the range is not inside the buffer.
+    pub fn copy_to(&self, offset: usize, bytes: &mut [u8]) {
+        let mut at = 0;
+        for slice in self.range(offset, bytes.len()) {
+            bytes[at..at + slice.len()].copy_from_slice(slice);
+            at += slice.len();
+        }
+    }
+
+    /// The contents as one vector (a copy).
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
+        self.slices().for_each(|slice| bytes.extend_from_slice(slice));
+        bytes
+    }
+
+    /// Shortens the buffer to `len` bytes; longer than it is: no change.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.chunks.truncate(len.div_ceil(CHUNK_BYTES_MAX));
+            self.len = len;
+        }
+    }
+}
+
+/// The part of chunk `i` that lies in `offset..end` of the buffer, as indices into the chunk.
+fn part_of(i: usize, offset: usize, end: usize) -> Option<(usize, usize)> {
+    let base = i * CHUNK_BYTES_MAX;
+    let from = offset.max(base);
+    let to = end.min(base + CHUNK_BYTES_MAX);
+    (from < to).then(|| (from - base, to - base))
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buffer({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_buffer_is_read_and_written_across_chunks() {
+        let len = 2 * CHUNK_BYTES_MAX + 1000;
+        let mut buffer = Buffer::unfilled(len);
+        let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        buffer.copy_from(0, &bytes);
+        assert_eq!(buffer.to_vec(), bytes);
+        assert_eq!(buffer.slices().count(), 3);
+
+        let at = CHUNK_BYTES_MAX - 3;
+        buffer.copy_from(at, b"abcdef");
+        let mut out = [0; 6];
+        buffer.copy_to(at, &mut out);
+        assert_eq!(&out, b"abcdef");
+
+        buffer.truncate(CHUNK_BYTES_MAX + 3);
+        assert_eq!(buffer.slices().map(<[u8]>::len).collect::<Vec<_>>(), [CHUNK_BYTES_MAX, 3]);
+    }
+
+    #[test]
+    fn memory_comes_back_from_the_free_list() {
+        let address = |b: &Buffer| b.slices().next().map(<[u8]>::as_ptr);
+        let first = Buffer::unfilled(4096);
+        let at = address(&first);
+        drop(first);
+        let second = Buffer::unfilled(100);
+        assert_eq!(address(&second), at);
+        assert_eq!(Buffer::zeroed(4096).to_vec(), vec![0; 4096]);
+    }
+
+    #[test]
+    fn an_empty_buffer_has_no_slices() {
+        assert_eq!(Buffer::unfilled(0).slices().count(), 0);
+    }
+}

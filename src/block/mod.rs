@@ -1,0 +1,121 @@
+//! What stands behind a logical unit: volumes, requests, completions and buffers.
+//!
+//! This room knows no SCSI and no iSCSI, and imports nothing of the other rooms.
+//!
+//! A [`Volume`] is driven by batches: the connection driver hands over every request that one turn
+//! produced, gets the ones that could be answered at once back in the same call, and finds the
+//! rest in its [`CompletionQueue`] later. Nothing in [`Volume::submit`] may block.
+
+pub mod buffer;
+pub mod completion;
+mod error;
+
+use std::sync::Arc;
+
+pub use buffer::Buffer;
+pub use completion::CompletionQueue;
+pub use error::{Error, ErrorKind};
+
+/// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,
+/// and by the device server after a resize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VolumeInfo {
+    /// Size in bytes. Requests never go beyond it; the SCSI layer checks first.
+    pub size_bytes: u64,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// A completed write may still be in a volatile cache until a [`Op::Flush`] completes
+    /// (reported as WCE, SBC-4 6.5.6). When false, every completed write is on stable storage.
+    pub write_cache: bool,
+    /// Unit in which the volume is written without read-modify-write, in bytes.
+    pub physical_block_bytes: u32,
+    /// Best transfer size in bytes (an RBD object, a chunk), 0 if there is none.
+    pub optimal_io_bytes: u32,
+    /// Granularity in which a discard frees space, in bytes; 0 if discard is not supported.
+    pub discard_granularity_bytes: u32,
+    /// Largest atomic [`Op::CompareAndWrite`], in bytes; 0 if there is none.
+    pub max_compare_and_write_bytes: u32,
+}
+
+/// One operation on a volume. Offsets and lengths are in bytes, never zero-length, always inside
+/// the volume.
+#[derive(Debug)]
+pub enum Op {
+    /// Fill the whole of `buf` from `offset` on. What was never written reads as zeros; a buffer
+    /// must never keep what it held before.
+    Read { offset: u64, buf: Buffer },
+    /// Write the whole of `buf` at `offset`; `fua`: complete only once it is on stable storage.
+    Write { offset: u64, buf: Buffer, fua: bool },
+    /// Complete once every write completed so far is on stable storage.
+    Flush,
+    /// The range is not needed any more; it reads as zeros afterwards.
+    Discard { offset: u64, len: u64 },
+    /// The range reads as zeros afterwards; space may be freed.
+    WriteZeroes { offset: u64, len: u64, fua: bool },
+    /// Atomically against every other operation: compare `compare` with what is at `offset`, and
+    /// write `write` (of the same length) if they are equal; otherwise
+    /// [`ErrorKind::Miscompare`] with the offset of the first differing byte.
+    CompareAndWrite { offset: u64, compare: Buffer, write: Buffer },
+    /// Which parts of the range hold data of this volume, at most `max` answers (GET LBA STATUS).
+    Extents { offset: u64, len: u64, max: u32 },
+}
+
+/// An operation and the tag by which its submitter knows it.
+#[derive(Debug)]
+pub struct Request {
+    /// Opaque to the volume; comes back in the [`Completion`].
+    pub tag: u64,
+    /// What to do.
+    pub op: Op,
+}
+
+/// What a successful operation brings back.
+#[derive(Debug)]
+pub enum Done {
+    /// Nothing but success.
+    Unit,
+    /// The filled buffer of a [`Op::Read`].
+    Data(Buffer),
+    /// The answer to [`Op::Extents`]: consecutive, ascending, starting at the asked offset.
+    Extents(Vec<Extent>),
+}
+
+/// A run of bytes of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// The volume (or a parent of it) holds data here; otherwise it reads as zeros.
+    pub mapped: bool,
+}
+
+/// The end of a request.
+#[derive(Debug)]
+pub struct Completion {
+    /// The tag of the [`Request`].
+    pub tag: u64,
+    /// How it went.
+    pub result: Result<Done, Error>,
+}
+
+/// A block device as the target sees it.
+///
+/// Implementations are shared by all shards. They must be ready for any mix of concurrent
+/// requests; an overlapping write and read may see either order, but one request never sees half
+/// a block of another.
+pub trait Volume: Send + Sync + 'static {
+    /// Size and abilities, as they are now (a resize changes them).
+    fn info(&self) -> VolumeInfo;
+
+    /// Takes every request out of `requests`. Those that can be answered without waiting are
+    /// pushed onto `done`; each of the others is pushed onto `queue` exactly once, later, from any
+    /// thread. Never blocks.
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    );
+}

@@ -1,0 +1,1 @@
+//! Images, disks and nodes: the durable truth, its journal, its reconciliation.

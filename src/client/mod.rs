@@ -1,0 +1,1 @@
+//! The `stirrup` command: a client of the control socket.

@@ -1,0 +1,1 @@
+//! The composition root: builds every room and runs the daemon.

@@ -1,0 +1,1 @@
+//! librados and librbd, loaded at run time; the one room with `unsafe`.

@@ -1,0 +1,70 @@
+//! What the control plane tells the data path about a target.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::block::Volume;
+
+/// A target to publish. Publishing one whose name is there already replaces it: sessions go on
+/// (with the new access rules for the next logins) when the LUNs are the same.
+#[derive(Clone)]
+pub struct TargetSpec {
+    /// iSCSI target name (RFC 7143 4.2.7), or any other string for initiators that expect M2's
+    /// bare names; compared in the normalised (lower-case) form.
+    pub name: String,
+    /// What is behind the target's LUNs.
+    pub luns: Vec<Lun>,
+    /// Who may log in.
+    pub access: Access,
+}
+
+/// A logical unit of a target.
+#[derive(Clone)]
+pub struct Lun {
+    /// Its number, 0 to 255 (peripheral device addressing).
+    pub number: u8,
+    /// The volume; `None` while it is being opened or cannot be: logins are answered with
+    /// "service unavailable" (0x0301), which initiators retry, never with "not found".
+    pub volume: Option<Arc<dyn Volume>>,
+    /// What the WWID (VPD page 83h), serial number and EUI-64 are made from: the store's lasting
+    /// identity of the image, never its name.
+    pub identity: String,
+    /// Logical block length in bytes: 512 or 4096.
+    pub block_bytes: u32,
+    /// Writes are refused with DATA PROTECT even if the volume would take them.
+    pub read_only: bool,
+}
+
+/// Who may log in to a target. All conditions must hold; an empty list sets no condition.
+#[derive(Clone, Default, Debug)]
+pub struct Access {
+    /// Initiator names; a trailing `*` matches any end.
+    pub initiators: Vec<String>,
+    /// Addresses, as network and prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// CHAP, required if set.
+    pub chap: Option<Chap>,
+}
+
+/// CHAP credentials (RFC 7143 12.1.3).
+#[derive(Clone)]
+pub struct Chap {
+    /// Name and secret the initiator proves.
+    pub user: String,
+    /// The initiator's secret.
+    pub secret: Zeroizing<String>,
+    /// Name and secret with which the target answers the initiator's challenge (mutual CHAP).
+    pub mutual: Option<(String, Zeroizing<String>)>,
+}
+
+impl fmt::Debug for Chap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chap")
+            .field("user", &self.user)
+            .field("mutual", &self.mutual.as_ref().map(|(user, _)| user))
+            .finish_non_exhaustive()
+    }
+}
