@@ -38,13 +38,14 @@ pub struct VolumeInfo {
 }
 
 /// One operation on a volume. Offsets and lengths are in bytes, never zero-length, always inside
-/// the volume.
+/// the volume. `fua`: complete only once it is on stable storage.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the fields say what they are; the variants say what they mean")]
 pub enum Op {
     /// Fill the whole of `buf` from `offset` on. What was never written reads as zeros; a buffer
     /// must never keep what it held before.
     Read { offset: u64, buf: Buffer },
-    /// Write the whole of `buf` at `offset`; `fua`: complete only once it is on stable storage.
+    /// Write the whole of `buf` at `offset`.
     Write { offset: u64, buf: Buffer, fua: bool },
     /// Complete once every write completed so far is on stable storage.
     Flush,
