@@ -8,3 +8,4 @@
 pub mod login;
 pub mod pdu;
 pub mod session;
+pub mod text;
