@@ -19,6 +19,19 @@ pub struct Device {
     inventory: Arc<Inventory>,
 }
 
+/// A command as the transport received it.
+#[derive(Debug, Clone, Copy)]
+pub struct Command<'a> {
+    /// The LUN field, in wire order.
+    pub lun: u64,
+    /// At least the bytes of the CDB's length; a transport that pads with zeros is welcome.
+    pub cdb: &'a [u8],
+    /// Task attribute.
+    pub attribute: TaskAttribute,
+    /// What the initiator says it will send, in bytes; 0 if nothing.
+    pub data_out_bytes: u64,
+}
+
 /// What becomes of a command.
 pub enum Admission {
     /// It goes on: move the data it asks for, then start it.
@@ -52,23 +65,16 @@ impl Device {
         self.inventory.detach(nexus);
     }
 
-    /// Looks at a command before any data are moved. `lun` is the LUN field of the request in
-    /// wire order, `cdb` at least the bytes of its length (a transport that pads is welcome).
+    /// Looks at a command before any data are moved.
     #[must_use]
-    pub fn admit(
-        &self,
-        nexus: &Arc<Nexus>,
-        lun: u64,
-        cdb: &[u8],
-        attribute: TaskAttribute,
-    ) -> Admission {
-        let address = Address::decode(lun);
+    pub fn admit(&self, nexus: &Arc<Nexus>, command: &Command<'_>) -> Admission {
+        let address = Address::decode(command.lun);
         let unit = match address {
             Address::Unit(number) => self.inventory.unit(number),
             Address::ReportLuns | Address::Other => None,
         };
         let format = unit.map_or(SenseFormat::Fixed, |unit| unit.sense_format());
-        match self.plan(nexus, address, unit, cdb, attribute) {
+        match self.plan(nexus, address, unit, command) {
             Ok(Plan::Done(outcome)) => Admission::Done(outcome.in_format(format)),
             Ok(plan) => {
                 let lun = unit.map_or(0, |unit| unit.number);
@@ -84,11 +90,9 @@ impl Device {
         nexus: &Arc<Nexus>,
         address: Address,
         unit: Option<&Arc<LogicalUnit>>,
-        cdb: &[u8],
-        attribute: TaskAttribute,
+        command: &Command<'_>,
     ) -> Result<Plan, Refusal> {
-        let bytes = cdb;
-        let cdb = Cdb::new(bytes);
+        let cdb = Cdb::new(command.cdb);
         let row = opcode::find(&cdb);
         let anywhere = matches!(row, Ok(Row { handler: Handler::Anywhere(_), .. }));
         if !anywhere {
@@ -98,10 +102,10 @@ impl Device {
             }
         }
         let row = row?;
-        if attribute == TaskAttribute::Aca {
+        if command.attribute == TaskAttribute::Aca {
             return Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT).into());
         }
-        if bytes.len() < row.usage.len() {
+        if command.cdb.len() < row.usage.len() {
             return Err(Sense::illegal(Asc::INVALID_FIELD_IN_CDB).into());
         }
         if let Some(unit) = unit {
@@ -109,14 +113,19 @@ impl Device {
         }
         cdb.check_usage(row.usage)?;
         let inventory = &self.inventory;
-        match (&row.handler, unit) {
+        let plan = match (&row.handler, unit) {
             (Handler::Anywhere(handle), _) => {
-                handle(&AnyCall { cdb, inventory, nexus, address, unit })
+                handle(&AnyCall { cdb, inventory, nexus, address, unit })?
             }
             (Handler::Unit(handle), Some(unit)) => {
-                handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })
+                handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })?
             }
-            (Handler::Unit(_), None) => Err(Sense::illegal(Asc::LUN_NOT_SUPPORTED).into()),
+            (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::LUN_NOT_SUPPORTED).into()),
+        };
+        if plan.agrees_with(command.data_out_bytes) {
+            Ok(plan)
+        } else {
+            Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT).into())
         }
     }
 

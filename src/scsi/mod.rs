@@ -30,7 +30,7 @@ mod sense;
 mod task;
 mod vpd;
 
-pub use device::{Admission, Device, NoSuchLun};
+pub use device::{Admission, Command, Device, NoSuchLun};
 pub use lun::LogicalUnitSpec;
 pub use nexus::{Nexus, NexusSpec};
 pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};

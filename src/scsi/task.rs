@@ -35,10 +35,28 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// False if the initiator will send another length than the CDB means, and the command has no
+    /// meaning for a part of it.
+    pub(super) fn agrees_with(&self, data_out_bytes: u64) -> bool {
+        match self {
+            Self::Other(work) if work.is_exact() => match work.transfer() {
+                Transfer::Out { bytes } => bytes == data_out_bytes,
+                Transfer::In { .. } | Transfer::None => true,
+            },
+            _ => true,
+        }
+    }
+}
+
 /// A command of several steps, or with a parameter list, before it starts.
 pub(super) trait Work: Send {
     /// What the CDB asks for.
     fn transfer(&self) -> Transfer;
+    /// Part of the data makes no sense, nor does more of them.
+    fn is_exact(&self) -> bool {
+        false
+    }
     /// Begins. `data` is what the initiator sent, empty if nothing.
     fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun;
 }
