@@ -9,3 +9,30 @@
 //! 3. [`Task::resume`] with each completion, until the [`Outcome`].
 //!
 //! This room knows no iSCSI, and of [`crate::block`] only requests, completions and buffers.
+
+mod attention;
+mod cdb;
+mod command;
+mod device;
+mod inquiry;
+mod inventory;
+mod lun;
+mod medium;
+mod mode;
+mod nexus;
+mod opcode;
+mod outcome;
+mod parameters;
+mod read_write;
+mod report;
+mod reservation;
+mod sense;
+mod task;
+mod vpd;
+
+pub use device::{Admission, Command, Device, NoSuchLun};
+pub use lun::LogicalUnitSpec;
+pub use nexus::{Nexus, NexusSpec};
+pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};
+pub use sense::{Asc, FieldPointer, Sense, SenseFormat, SenseKey};
+pub use task::{Prepared, Step, Task};

@@ -1,0 +1,209 @@
+//! The device server: what comes in from the transport.
+
+use std::sync::Arc;
+
+use super::cdb::Cdb;
+use super::command::{AnyCall, Call, Handler, Row};
+use super::inventory::Inventory;
+use super::lun::{Address, LogicalUnit, LogicalUnitSpec, flag};
+use super::nexus::{Nexus, NexusSpec};
+use super::opcode;
+use super::outcome::{Outcome, Refusal, Status, TaskAttribute};
+use super::reservation::Guard;
+use super::sense::{Asc, Sense, SenseFormat, SenseKey};
+use super::task::{Plan, Prepared};
+use crate::block::VolumeInfo;
+
+/// The SCSI target device of one target: its logical units, shared by all sessions and shards.
+pub struct Device {
+    inventory: Arc<Inventory>,
+}
+
+/// A command as the transport received it.
+#[derive(Debug, Clone, Copy)]
+pub struct Command<'a> {
+    /// The LUN field, in wire order.
+    pub lun: u64,
+    /// At least the bytes of the CDB's length; a transport that pads with zeros is welcome.
+    pub cdb: &'a [u8],
+    /// Task attribute.
+    pub attribute: TaskAttribute,
+    /// What the initiator says it will send, in bytes; 0 if nothing.
+    pub data_out_bytes: u64,
+}
+
+/// What becomes of a command.
+pub enum Admission {
+    /// It goes on: move the data it asks for, then start it.
+    Run(Prepared),
+    /// It has ended: refused, or answered from the device's own state.
+    Done(Outcome),
+}
+
+/// The LUN field of a task management function addresses no logical unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchLun;
+
+impl Device {
+    /// A device with these logical units (of two with one number, the first). `target_name` is
+    /// the iSCSI name, for the designators of VPD page 83h.
+    #[must_use]
+    pub fn new(target_name: impl Into<String>, luns: Vec<LogicalUnitSpec>) -> Self {
+        Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
+    }
+
+    /// A session is established: its first command to each logical unit hears POWER ON, RESET, OR
+    /// BUS DEVICE RESET OCCURRED.
+    #[must_use]
+    pub fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
+        self.inventory.attach(spec)
+    }
+
+    /// I_T nexus loss (SAM-5 6.3.4): what it reserved with RESERVE is free; persistent
+    /// registrations stay.
+    pub fn detach(&self, nexus: &Nexus) {
+        self.inventory.detach(nexus);
+    }
+
+    /// Looks at a command before any data are moved.
+    #[must_use]
+    pub fn admit(&self, nexus: &Arc<Nexus>, command: &Command<'_>) -> Admission {
+        let address = Address::decode(command.lun);
+        let unit = match address {
+            Address::Unit(number) => self.inventory.unit(number),
+            Address::ReportLuns | Address::Other => None,
+        };
+        let format = unit.map_or(SenseFormat::Fixed, |unit| unit.sense_format());
+        match self.plan(nexus, address, unit, command) {
+            Ok(Plan::Done(outcome)) => Admission::Done(outcome.in_format(format)),
+            Ok(plan) => {
+                let lun = unit.map_or(0, |unit| unit.number);
+                Admission::Run(Prepared { lun, format, plan })
+            }
+            Err(refusal) => Admission::Done(Outcome::from(refusal).in_format(format)),
+        }
+    }
+
+    /// The checks in the order of SAM-5 5.3.3 and SPC-4 5.12.1.
+    fn plan(
+        &self,
+        nexus: &Arc<Nexus>,
+        address: Address,
+        unit: Option<&Arc<LogicalUnit>>,
+        command: &Command<'_>,
+    ) -> Result<Plan, Refusal> {
+        let cdb = Cdb::new(command.cdb);
+        let row = opcode::find(&cdb);
+        let anywhere = matches!(row, Ok(Row { handler: Handler::Anywhere(_), .. }));
+        if !anywhere {
+            let unit = unit.ok_or_else(|| Sense::illegal(Asc::LUN_NOT_SUPPORTED))?;
+            if let Some(asc) = nexus.take_attention(unit.index) {
+                return Err(Sense::new(SenseKey::UnitAttention, asc).into());
+            }
+        }
+        let row = row?;
+        if command.attribute == TaskAttribute::Aca {
+            return Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT).into());
+        }
+        if command.cdb.len() < row.usage.len() {
+            return Err(Sense::illegal(Asc::INVALID_FIELD_IN_CDB).into());
+        }
+        if let Some(unit) = unit {
+            check_unit(nexus, unit, row)?;
+        }
+        cdb.check_usage(row.usage)?;
+        let inventory = &self.inventory;
+        let plan = match (&row.handler, unit) {
+            (Handler::Anywhere(handle), _) => {
+                handle(&AnyCall { cdb, inventory, nexus, address, unit })?
+            }
+            (Handler::Unit(handle), Some(unit)) => {
+                handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })?
+            }
+            (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::LUN_NOT_SUPPORTED).into()),
+        };
+        if plan.agrees_with(command.data_out_bytes) {
+            Ok(plan)
+        } else {
+            Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT).into())
+        }
+    }
+
+    /// The volume behind a logical unit has changed its size or its abilities.
+    pub fn volume_changed(&self, number: u8, info: VolumeInfo) {
+        let Some(unit) = self.inventory.unit(number.into()) else { return };
+        let changes = unit.set_info(info);
+        if changes.capacity {
+            self.inventory.establish(unit, Asc::CAPACITY_CHANGED, |_| true);
+        }
+        if changes.mode {
+            self.inventory.establish(unit, Asc::MODE_PARAMETERS_CHANGED, |_| true);
+        }
+    }
+
+    /// The number of the logical unit that a LUN field addresses, for task management.
+    ///
+    /// # Errors
+    /// If there is none; the function is then answered with "LUN does not exist".
+    pub fn resolve(&self, lun: u64) -> Result<u8, NoSuchLun> {
+        match Address::decode(lun) {
+            Address::Unit(number) => self.inventory.unit(number).map(|unit| unit.number),
+            Address::ReportLuns | Address::Other => None,
+        }
+        .ok_or(NoSuchLun)
+    }
+
+    /// LOGICAL UNIT RESET (SAM-5 6.3.3), after the tasks of all nexuses are aborted: RESERVE ends,
+    /// all other nexuses hear BUS DEVICE RESET FUNCTION OCCURRED.
+    ///
+    /// # Errors
+    /// If the LUN field addresses no logical unit.
+    pub fn reset_lun(&self, nexus: &Nexus, lun: u64) -> Result<u8, NoSuchLun> {
+        let number = self.resolve(lun)?;
+        let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
+        self.reset_unit(unit, nexus);
+        Ok(number)
+    }
+
+    /// TARGET WARM RESET and TARGET COLD RESET (RFC 7143 11.5.1): as a reset of every logical
+    /// unit.
+    pub fn reset_target(&self, nexus: &Nexus) {
+        for unit in &self.inventory.units {
+            self.reset_unit(unit, nexus);
+        }
+    }
+
+    fn reset_unit(&self, unit: &LogicalUnit, by: &Nexus) {
+        unit.reset();
+        self.inventory.establish(unit, Asc::BUS_DEVICE_RESET, |nexus| nexus.id != by.id);
+    }
+
+    /// CLEAR TASK SET (SAM-5 7.4), after the tasks of all nexuses are aborted: `aborted` says
+    /// whether a nexus lost any, and so hears COMMANDS CLEARED BY ANOTHER INITIATOR.
+    ///
+    /// # Errors
+    /// If the LUN field addresses no logical unit.
+    pub fn task_set_cleared(
+        &self,
+        by: &Nexus,
+        lun: u64,
+        aborted: impl Fn(&Nexus) -> bool,
+    ) -> Result<u8, NoSuchLun> {
+        let number = self.resolve(lun)?;
+        let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
+        self.inventory
+            .establish(unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
+        Ok(number)
+    }
+}
+
+/// Reservations, and whether this logical unit has the command.
+fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
+    if unit.has(flag::RESERVED)
+        && row.guard != Guard::Free
+        && !unit.with_reservations(|reservations| reservations.allow(nexus.id, row.guard))
+    {
+        return Err(Refusal::Status(Status::ReservationConflict));
+    }
+    if (row.supported)(unit) { Ok(()) } else { Err(Sense::illegal(Asc::INVALID_OPCODE).into()) }
+}

@@ -1,0 +1,45 @@
+//! I_T nexuses.
+
+use super::attention::Attentions;
+use super::sense::Asc;
+
+/// Who talks to whom: what the transport knows when a session is established.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NexusSpec {
+    /// iSCSI name of the initiator node.
+    pub initiator_name: String,
+    /// SCSI initiator port name (RFC 7143 4.2.7, `<initiator name>,i,0x<ISID>`): persistent
+    /// registrations belong to it.
+    pub initiator_port: String,
+    /// Relative target port identifier: the portal group tag.
+    pub target_port: u16,
+}
+
+/// An established I_T nexus, from [`super::Device::attach`].
+#[derive(Debug)]
+pub struct Nexus {
+    /// Unique within the device, never used again.
+    pub(super) id: u64,
+    pub(super) spec: NexusSpec,
+    /// By the index of the logical unit in the device.
+    pub(super) attentions: Box<[Attentions]>,
+}
+
+impl Nexus {
+    /// What it was established with.
+    #[must_use]
+    pub fn spec(&self) -> &NexusSpec {
+        &self.spec
+    }
+
+    /// The oldest unit attention condition for a logical unit, which is then cleared.
+    pub(super) fn take_attention(&self, unit: usize) -> Option<Asc> {
+        self.attentions.get(unit)?.take()
+    }
+
+    pub(super) fn establish(&self, unit: usize, asc: Asc) {
+        if let Some(attentions) = self.attentions.get(unit) {
+            attentions.establish(asc);
+        }
+    }
+}
