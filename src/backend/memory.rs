@@ -12,11 +12,14 @@ use crate::block::{
 /// Bytes behind one lock. Memory is taken when a chunk is first written.
 const CHUNK_BYTES: u64 = 1 << 20;
 
+/// Memory that is taken when it is first written.
+type Chunk = Option<Box<[u8]>>;
+
 /// Bytes kept in memory; answers every request at once.
 pub struct MemoryVolume {
     size_bytes: u64,
     read_only: bool,
-    chunks: Box<[RwLock<Option<Box<[u8]>>>]>,
+    chunks: Box<[RwLock<Chunk>]>,
 }
 
 /// The part of a request that falls into one chunk.

@@ -183,6 +183,32 @@ impl Buffer {
         bytes
     }
 
+    /// Lengthens the buffer to `len` bytes, what is added being unspecified (but initialised);
+    /// shorter than it is: no change.
+    pub fn grow(&mut self, len: usize) {
+        if len <= self.len {
+            return;
+        }
+        // Every chunk but the last is of full size; the last may be of too small a class.
+        if let Some(last) = self.chunks.last_mut() {
+            let base = self.len.div_ceil(CHUNK_BYTES_MAX).saturating_sub(1) * CHUNK_BYTES_MAX;
+            let wanted = (len - base).min(CHUNK_BYTES_MAX);
+            if last.mem.len() < wanted {
+                let larger = Chunk::take(wanted);
+                let smaller = std::mem::replace(last, larger);
+                let held = self.len - base;
+                last.mem[..held].copy_from_slice(&smaller.mem[..held]);
+            }
+        }
+        let mut held = self.chunks.len() * CHUNK_BYTES_MAX;
+        while held < len {
+            let part = (len - held).min(CHUNK_BYTES_MAX);
+            self.chunks.push(Chunk::take(part));
+            held += part;
+        }
+        self.len = len;
+    }
+
     /// Shortens the buffer to `len` bytes; longer than it is: no change.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
@@ -227,6 +253,22 @@ mod tests {
 
         buffer.truncate(CHUNK_BYTES_MAX + 3);
         assert_eq!(buffer.slices().map(<[u8]>::len).collect::<Vec<_>>(), [CHUNK_BYTES_MAX, 3]);
+    }
+
+    #[test]
+    fn a_buffer_grows_and_keeps_what_it_held() {
+        for (from, to) in
+            [(0, 5000), (3000, 4000), (3000, 90_000), (3000, 600_000), (300_000, 600_000)]
+        {
+            let mut buffer = Buffer::unfilled(from);
+            let bytes: Vec<u8> = (0..from).map(|i| (i % 251) as u8).collect();
+            buffer.copy_from(0, &bytes);
+            buffer.grow(to);
+            assert_eq!(buffer.len(), to);
+            assert_eq!(buffer.slices().map(<[u8]>::len).sum::<usize>(), to);
+            assert_eq!(buffer.to_vec()[..from], bytes);
+            buffer.copy_from(to - 1, &[1]);
+        }
     }
 
     #[test]

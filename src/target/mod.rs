@@ -1,6 +1,20 @@
 //! Portals, shards, the connection driver, access control and the target registry: where the
 //! sans-I/O cores meet sockets, clocks and volumes.
+//!
+//! [`Server`] binds the portals and starts the shards; [`Handle`] is how the control plane
+//! publishes and withdraws targets. An accepted connection goes to the shard with the fewest and
+//! stays there: one task drives it through login (`connection::login`) and the full feature phase
+//! (`connection::driver`), with everything it needs (session, data, commands) owned by that task.
 
+mod access;
+mod budget;
+mod connection;
+mod options;
+mod registry;
+mod server;
+mod shard;
 mod spec;
 
+pub use options::Options;
+pub use server::{Handle, PortalError, Portals, Server, SessionStatus, TargetStatus};
 pub use spec::{Access, Chap, Lun, TargetSpec};

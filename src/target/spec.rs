@@ -7,6 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::block::Volume;
+use crate::iscsi::login::{ChapCredentials, ChapIdentity, Secret};
 
 /// A target to publish. Publishing one whose name is there already replaces it: sessions go on
 /// (with the new access rules for the next logins) when the LUNs are the same.
@@ -52,12 +53,26 @@ pub struct Access {
 /// CHAP credentials (RFC 7143 12.1.3).
 #[derive(Clone)]
 pub struct Chap {
-    /// Name and secret the initiator proves.
+    /// The name that the initiator gives.
     pub user: String,
     /// The initiator's secret.
     pub secret: Zeroizing<String>,
     /// Name and secret with which the target answers the initiator's challenge (mutual CHAP).
     pub mutual: Option<(String, Zeroizing<String>)>,
+}
+
+impl Chap {
+    /// In the terms of the login.
+    pub(super) fn credentials(&self) -> ChapCredentials {
+        let identity = |name: &String, secret: &Zeroizing<String>| ChapIdentity {
+            name: name.clone(),
+            secret: Secret::new(secret.as_bytes().to_vec()),
+        };
+        ChapCredentials {
+            initiator: identity(&self.user, &self.secret),
+            target: self.mutual.as_ref().map(|(name, secret)| identity(name, secret)),
+        }
+    }
 }
 
 impl fmt::Debug for Chap {

@@ -1,1 +1,305 @@
-//! The full feature phase.
+//! The full feature phase of a session with one connection, at ERL 0, as a sans-I/O core.
+//!
+//! # How it is driven
+//!
+//! The driver owns the socket, the data buffers and the devices. For each PDU that arrives it
+//! calls [`Session::header`], puts the data segment where the answer says, and calls
+//! [`Session::data`]. Then it takes the [`Event`]s: commands to admit and to execute, task
+//! management, texts to answer. It comes back with [`Session::admitted`], [`Session::complete`]
+//! and friends, and sends what [`Session::next_pdu`] gives, in that order.
+//!
+//! The session holds no data: `D` is whatever handle the driver has for the data of a read; it
+//! comes back, cloned, with the Data-In PDUs that carry a part of it. So everything here is
+//! bounded by the command window, and a test needs no socket.
+//!
+//! # Files
+//!
+//! `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
+//! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
+//! functions. `control`: NOP, logout, reject. `text`: text negotiation and SendTargets.
+
+mod control;
+mod incoming;
+mod management;
+mod response;
+mod task;
+mod text;
+mod transfer;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use slab::Slab;
+
+pub use management::{TmfFunction, tmf_response};
+pub use response::{Completion, Transferred};
+pub use task::{Command, TaskId};
+pub use text::DiscoveryScope;
+
+use self::incoming::{Current, Held};
+use self::management::PendingTmf;
+use self::task::Task;
+use self::text::TextExchange;
+use self::window::Window;
+use super::login::{self, Established, SessionParams, SessionType};
+use super::pdu::{Bhs, Pdu};
+
+/// Bounds of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Immediate commands that may be in the target at once; more are rejected (0x06).
+    pub immediate_commands: u32,
+    /// Data bytes of pings and texts that may wait for an earlier CmdSN.
+    pub held_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { immediate_commands: 16, held_bytes: 512 << 10 }
+    }
+}
+
+/// Where the data segment of a PDU belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dest {
+    /// There is none.
+    Nothing,
+    /// Into the data of a command, at this offset.
+    Task(TaskId, u32),
+    /// Into a vector that is handed to [`Session::data`].
+    Collect,
+    /// It is to be read and forgotten.
+    Discard,
+}
+
+/// What the driver has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Decide on a command: [`Session::admitted`] or [`Session::complete`].
+    Command(TaskId),
+    /// All its data is there: execute it and [`Session::complete`] it.
+    Ready(TaskId),
+    /// The task is gone without ever having been executed: forget what is kept for it.
+    Dropped(TaskId),
+    /// The session's own tasks that a task management function is about are dropped or marked;
+    /// do the rest (other sessions, the logical unit's state) and call
+    /// [`Session::management_done`].
+    Management {
+        /// Initiator task tag of the request.
+        itt: u32,
+        /// What to do.
+        function: TmfFunction,
+        /// To which logical unit, as SAM has it.
+        lun: u64,
+    },
+    /// Make the list of targets and call [`Session::send_targets`].
+    SendTargets(DiscoveryScope),
+    /// Close the connection once everything has been sent.
+    Close(CloseReason),
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The initiator logged out.
+    Logout,
+    /// The initiator broke the protocol in a way that leaves nothing to go on with.
+    Protocol(&'static str),
+    /// A header digest was wrong: the stream cannot be followed any further (RFC 7143 7.8).
+    HeaderDigest,
+    /// The initiator did not answer a ping.
+    PingTimeout,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Logout => f.write_str("logout"),
+            Self::Protocol(what) => write!(f, "protocol error: {what}"),
+            Self::HeaderDigest => f.write_str("header digest error"),
+            Self::PingTimeout => f.write_str("the initiator did not answer a ping"),
+        }
+    }
+}
+
+/// A PDU to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutPdu<D> {
+    /// Its header, DataSegmentLength included.
+    pub bhs: Bhs,
+    /// Its data segment, without padding.
+    pub data: Payload<D>,
+}
+
+/// The data segment of a PDU to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload<D> {
+    /// There is none.
+    None,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A part of the data of a read.
+    Part {
+        /// The driver's handle.
+        data: D,
+        /// First byte.
+        offset: u32,
+        /// Bytes.
+        len: u32,
+    },
+}
+
+/// A session in its full feature phase.
+pub struct Session<D> {
+    params: SessionParams,
+    session_type: SessionType,
+    target_name: Option<String>,
+    cid: u16,
+    limits: Limits,
+    login_limits: login::Limits,
+    window: Window,
+    stat_sn: u32,
+    next_ttt: u32,
+    tasks: Slab<Task<D>>,
+    by_itt: HashMap<u32, TaskId>,
+    immediate_commands: u32,
+    current: Current,
+    held: Vec<(u32, Held)>,
+    held_bytes: usize,
+    management: Vec<PendingTmf>,
+    text: Option<TextExchange>,
+    ping: control::Ping,
+    closing: bool,
+    events: VecDeque<Event>,
+    out: VecDeque<OutPdu<D>>,
+}
+
+impl<D: Clone> Session<D> {
+    /// A session that has just logged in; `login_limits` are those that its login had: they hold
+    /// the command window, and what may still be negotiated.
+    #[must_use]
+    pub fn new(established: Established, limits: Limits, login_limits: login::Limits) -> Self {
+        Self {
+            params: established.params,
+            session_type: established.names.session_type,
+            target_name: established.names.target_name,
+            cid: established.names.cid,
+            limits,
+            window: Window::new(established.cmd_sn, login_limits.command_window),
+            login_limits,
+            stat_sn: established.stat_sn,
+            next_ttt: 1,
+            tasks: Slab::new(),
+            by_itt: HashMap::new(),
+            immediate_commands: 0,
+            current: Current::None,
+            held: Vec::new(),
+            held_bytes: 0,
+            management: Vec::new(),
+            text: None,
+            ping: control::Ping::default(),
+            closing: false,
+            events: VecDeque::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// What was negotiated.
+    #[must_use]
+    pub fn params(&self) -> &SessionParams {
+        &self.params
+    }
+
+    /// The next thing for the driver to do.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next PDU to send.
+    pub fn next_pdu(&mut self) -> Option<OutPdu<D>> {
+        self.out.pop_front()
+    }
+
+    /// PDUs that wait to be sent.
+    #[must_use]
+    pub fn queued_pdus(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What a task asks for; `None` if it is not there (any more).
+    #[must_use]
+    pub fn command(&self, task: TaskId) -> Option<&Command> {
+        Some(&self.tasks.get(task.0 as usize)?.command)
+    }
+
+    /// [`Event::Close`] has been given out: nothing more is taken in.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// True if there is no task at all, neither on the way nor in the driver's hands.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    fn task(&mut self, id: TaskId) -> Option<&mut Task<D>> {
+        self.tasks.get_mut(id.0 as usize)
+    }
+
+    /// Queues a PDU that carries no data.
+    fn send(&mut self, pdu: &impl Pdu) {
+        self.out.push_back(OutPdu { bhs: pdu.encode(), data: Payload::None });
+    }
+
+    /// Queues a PDU with a data segment of its own.
+    fn send_with(&mut self, pdu: &impl Pdu, data: Vec<u8>) {
+        let mut bhs = pdu.encode();
+        super::pdu::frame::set_data_length(&mut bhs, data.len());
+        let data = if data.is_empty() { Payload::None } else { Payload::Bytes(data) };
+        self.out.push_back(OutPdu { bhs, data });
+    }
+
+    /// The StatSN of a PDU that carries a status, and counts.
+    fn take_stat_sn(&mut self) -> u32 {
+        let stat_sn = self.stat_sn;
+        self.stat_sn = stat_sn.wrapping_add(1);
+        stat_sn
+    }
+
+    fn take_ttt(&mut self) -> u32 {
+        let ttt = self.next_ttt;
+        self.next_ttt = match ttt.wrapping_add(1) {
+            super::pdu::RESERVED_TAG => 0,
+            next => next,
+        };
+        ttt
+    }
+
+    /// Ends the session: nothing that arrives from now on has any effect.
+    fn close(&mut self, reason: CloseReason) {
+        if !self.closing {
+            self.closing = true;
+            self.events.push_back(Event::Close(reason));
+        }
+    }
+
+    /// Takes the task out: its tag is free, its credit goes back to the window.
+    fn remove(&mut self, id: TaskId) -> Option<Task<D>> {
+        let task = self.tasks.try_remove(id.0 as usize)?;
+        if self.by_itt.get(&task.command.itt) == Some(&id) {
+            self.by_itt.remove(&task.command.itt);
+        }
+        if task.command.immediate {
+            self.immediate_commands -= 1;
+        } else if task.phase != task::Phase::Arriving {
+            self.window.give_back();
+        }
+        Some(task)
+    }
+}

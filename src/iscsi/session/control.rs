@@ -1,0 +1,112 @@
+//! Pings, logout and Reject (RFC 7143 11.14, 11.15, 11.17 to 11.19).
+
+use super::{CloseReason, Session};
+use crate::iscsi::login::SessionType;
+use crate::iscsi::pdu::{
+    Bhs, LogoutRequest, LogoutResponse, NopIn, NopOut, RESERVED_TAG, Reject, RejectReason,
+};
+
+/// Where the target is with pings of its own.
+#[derive(Debug, Default)]
+pub(super) struct Ping {
+    /// The initiator has sent a ping of its own, so it knows what they are. Boot firmware may
+    /// not: iPXE never answers one.
+    peer_pings: bool,
+    /// The transfer tag of the ping that is not answered yet.
+    outstanding: Option<u32>,
+}
+
+impl<D: Clone> Session<D> {
+    pub(super) fn nop_out(&mut self, nop: &NopOut, mut data: Vec<u8>) {
+        if nop.ttt != RESERVED_TAG && self.ping.outstanding == Some(nop.ttt) {
+            self.ping.outstanding = None;
+        }
+        if nop.itt == RESERVED_TAG {
+            return;
+        }
+        self.ping.peer_pings = true;
+        data.truncate(self.params.initiator_max_recv_data_segment_length as usize);
+        let pdu = NopIn {
+            lun: 0,
+            itt: nop.itt,
+            ttt: RESERVED_TAG,
+            stat_sn: self.take_stat_sn(),
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+        };
+        self.send_with(&pdu, data);
+    }
+
+    /// To be called when nothing has arrived for the ping interval: pings the initiator, if it
+    /// is one that knows pings, or closes the session if it has not answered the last one.
+    pub fn idle(&mut self) {
+        if !self.ping.peer_pings || self.closing {
+            return;
+        }
+        if self.ping.outstanding.is_some() {
+            return self.close(CloseReason::PingTimeout);
+        }
+        let ttt = self.take_ttt();
+        self.ping.outstanding = Some(ttt);
+        let pdu = NopIn {
+            lun: 0,
+            itt: RESERVED_TAG,
+            ttt,
+            stat_sn: self.stat_sn,
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+        };
+        self.send(&pdu);
+    }
+
+    /// A header digest was wrong.
+    pub fn header_digest_error(&mut self) {
+        self.close(CloseReason::HeaderDigest);
+    }
+
+    pub(super) fn logout(&mut self, logout: &LogoutRequest) {
+        /// Values of the response field (RFC 7143 11.15.1).
+        const CLOSED: u8 = 0;
+        const NO_SUCH_CID: u8 = 1;
+        const NO_RECOVERY: u8 = 2;
+        let response = match logout.reason {
+            0 => CLOSED,
+            _ if self.session_type == SessionType::Discovery => NO_RECOVERY,
+            1 if logout.cid == self.cid => CLOSED,
+            1 => NO_SUCH_CID,
+            2 => NO_RECOVERY,
+            _ => {
+                let header = crate::iscsi::pdu::Pdu::encode(logout);
+                return self.reject(RejectReason::InvalidField, &header);
+            }
+        };
+        if response == CLOSED {
+            // What has not been answered by now is not answered any more (RFC 7143 11.14).
+            self.abort(None);
+        }
+        let pdu = LogoutResponse {
+            response,
+            itt: logout.itt,
+            stat_sn: self.take_stat_sn(),
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+            time2wait: self.params.default_time2wait,
+            time2retain: 0,
+        };
+        self.send(&pdu);
+        if response == CLOSED {
+            self.close(CloseReason::Logout);
+        }
+    }
+
+    pub(super) fn reject(&mut self, reason: RejectReason, bhs: &Bhs) {
+        let pdu = Reject {
+            reason,
+            stat_sn: self.take_stat_sn(),
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+            data_sn: 0,
+        };
+        self.send_with(&pdu, bhs.to_vec());
+    }
+}

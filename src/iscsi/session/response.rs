@@ -1,0 +1,163 @@
+//! How a command ends: Data-In, SCSI Response, residuals (RFC 7143 11.4, 11.7).
+
+use super::task::{Fault, TaskId};
+use super::{OutPdu, Payload, Session};
+use crate::iscsi::pdu::frame::set_data_length;
+use crate::iscsi::pdu::{DataIn, Overflow, Pdu, RESERVED_TAG, ScsiResponse};
+
+/// GOOD, the one status that this core itself tells apart: it may ride on the last Data-In.
+const GOOD: u8 = 0x00;
+/// CHECK CONDITION, for the faults that this core finds itself.
+const CHECK_CONDITION: u8 = 0x02;
+
+/// What the command transferred, as its CDB has it; the residual comes from the difference to
+/// what the initiator expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transferred<D> {
+    /// Nothing.
+    Nothing,
+    /// Data for the initiator, `len` bytes of it; what goes beyond the expected length is not
+    /// sent.
+    In {
+        /// The driver's handle.
+        data: D,
+        /// Bytes.
+        len: u64,
+    },
+    /// Data from the initiator: as much as the CDB asks for, in bytes.
+    Out(u64),
+}
+
+/// The end of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion<D> {
+    /// SCSI status.
+    pub status: u8,
+    /// Sense data as SPC has it; empty if there is none.
+    pub sense: Vec<u8>,
+    /// What was transferred.
+    pub transferred: Transferred<D>,
+}
+
+impl<D> Completion<D> {
+    /// ABORTED COMMAND for what the initiator did wrong in the data phase.
+    pub(super) fn fault(fault: Fault) -> Self {
+        let mut sense = vec![0; 18];
+        let (asc, ascq) = fault.asc();
+        (sense[0], sense[2], sense[7], sense[12], sense[13]) = (0x70, 0x0b, 10, asc, ascq);
+        Self { status: CHECK_CONDITION, sense, transferred: Transferred::Nothing }
+    }
+}
+
+/// The residual of a transfer of `actual` bytes where `expected` were (RFC 7143 11.4.5).
+fn overflow(actual: u64, expected: u32) -> Overflow {
+    let expected = u64::from(expected);
+    let count = |difference| u32::try_from(difference).unwrap_or(u32::MAX);
+    match actual.cmp(&expected) {
+        std::cmp::Ordering::Equal => Overflow::None,
+        std::cmp::Ordering::Greater => Overflow::Over(count(actual - expected)),
+        std::cmp::Ordering::Less => Overflow::Under(count(expected - actual)),
+    }
+}
+
+impl<D: Clone> Session<D> {
+    /// The driver is done with a task; it forgets what it keeps for it. If data of the initiator
+    /// is still on the way, the answer waits for it.
+    pub fn complete(&mut self, id: TaskId, completion: Completion<D>) {
+        let Some(task) = self.task(id) else { return };
+        if task.aborted {
+            self.remove(id);
+            self.task_ended(id);
+        } else if task.is_receiving() {
+            task.completion = Some(completion);
+        } else {
+            self.respond(id, completion);
+        }
+    }
+
+    /// Queues the answer to a command and removes its task.
+    pub(super) fn respond(&mut self, id: TaskId, completion: Completion<D>) {
+        // Removed first: the answer already carries the credit that it gives back.
+        let Some(task) = self.remove(id) else { return };
+        let Completion { status, sense, transferred } = completion;
+        let command = &task.command;
+        let expected_in = if command.read { command.expected_length } else { 0 };
+        let mut data_sn = task.data_sn;
+        let mut with_status = false;
+        let residual = match transferred {
+            Transferred::Nothing => overflow(0, command.expected_length),
+            Transferred::Out(len) => {
+                overflow(len, if command.write { command.expected_length } else { 0 })
+            }
+            Transferred::In { data, len } => {
+                let residual = overflow(len, expected_in);
+                let send = u32::try_from(len).unwrap_or(u32::MAX).min(expected_in);
+                with_status = status == GOOD && sense.is_empty() && send > 0;
+                let final_status = with_status.then_some((status, residual));
+                data_sn = self.data_in(command.itt, data_sn, &data, send, final_status);
+                residual
+            }
+        };
+        if with_status {
+            return;
+        }
+        let response = ScsiResponse {
+            response: 0,
+            status,
+            overflow: residual,
+            itt: command.itt,
+            snack_tag: 0,
+            stat_sn: self.take_stat_sn(),
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+            exp_data_sn: data_sn,
+        };
+        let mut segment = Vec::new();
+        if let (Ok(len), false) = (u16::try_from(sense.len()), sense.is_empty()) {
+            segment.extend_from_slice(&len.to_be_bytes());
+            segment.extend_from_slice(&sense);
+        }
+        self.send_with(&response, segment);
+    }
+
+    /// Queues `len` bytes as Data-In PDUs; the last one carries the status, if there is one to
+    /// carry. Returns the next DataSN.
+    fn data_in(
+        &mut self,
+        itt: u32,
+        mut data_sn: u32,
+        data: &D,
+        len: u32,
+        status: Option<(u8, Overflow)>,
+    ) -> u32 {
+        let segment_max = self.params.initiator_max_recv_data_segment_length.max(512);
+        let burst_max = self.params.max_burst_length.max(512);
+        let mut offset = 0;
+        while offset < len {
+            let burst_left = burst_max - offset % burst_max;
+            let part = segment_max.min(len - offset).min(burst_left);
+            let is_last = offset + part == len;
+            let status = status.filter(|_| is_last);
+            let pdu = DataIn {
+                is_final: is_last || part == burst_left,
+                acknowledge: false,
+                status,
+                lun: 0,
+                itt,
+                ttt: RESERVED_TAG,
+                stat_sn: if status.is_some() { self.take_stat_sn() } else { 0 },
+                exp_cmd_sn: self.window.exp_cmd_sn(),
+                max_cmd_sn: self.window.max_cmd_sn(),
+                data_sn,
+                buffer_offset: offset,
+            };
+            let mut bhs = pdu.encode();
+            set_data_length(&mut bhs, part as usize);
+            let data = Payload::Part { data: data.clone(), offset, len: part };
+            self.out.push_back(OutPdu { bhs, data });
+            data_sn = data_sn.wrapping_add(1);
+            offset += part;
+        }
+        data_sn
+    }
+}

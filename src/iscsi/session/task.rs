@@ -1,0 +1,128 @@
+//! What the session knows of one SCSI command on its way.
+
+use smallvec::SmallVec;
+
+use super::Completion;
+
+/// Handle of a task: valid from [`super::Event::Command`] until the driver completes it or
+/// [`super::Event::Dropped`] takes it away; then it may be used again for another task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskId(pub u32);
+
+/// What the initiator asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Logical unit number as SAM has it.
+    pub lun: u64,
+    /// Initiator task tag.
+    pub itt: u32,
+    /// Command sequence number.
+    pub cmd_sn: u32,
+    /// The CDB, with what an additional header segment added.
+    pub cdb: SmallVec<[u8; 16]>,
+    /// Task attribute as on the wire (RFC 7143 11.3.1).
+    pub attribute: u8,
+    /// It did not wait for its turn, and holds no credit of the command window.
+    pub immediate: bool,
+    /// Data is expected from the target.
+    pub read: bool,
+    /// Data is sent to the target.
+    pub write: bool,
+    /// Expected data transfer length in bytes.
+    pub expected_length: u32,
+}
+
+/// A fault of the initiator in the data phase, and the sense data it gets for it: ABORTED COMMAND
+/// with the codes of RFC 7143 11.4.7.2 and SPC-4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Unsolicited data that was not allowed, or too much of it.
+    UnexpectedUnsolicitedData,
+    /// Data outside what was asked for, out of order, or less than announced.
+    DataPhase,
+    /// A data digest was wrong.
+    DataDigest,
+}
+
+impl Fault {
+    /// Additional sense code and qualifier.
+    pub(super) fn asc(self) -> (u8, u8) {
+        match self {
+            Self::UnexpectedUnsolicitedData => (0x0c, 0x0c),
+            Self::DataPhase => (0x4b, 0x00),
+            Self::DataDigest => (0x47, 0x05),
+        }
+    }
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not given to the driver yet: its header or immediate data is on the way, or an earlier
+    /// CmdSN is missing.
+    Arriving,
+    /// The driver has it and decides.
+    Offered,
+    /// Data is on the way from the initiator.
+    Gathering,
+    /// The driver executes it.
+    Running,
+}
+
+/// An R2T whose data is not all there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Solicited {
+    pub(super) ttt: u32,
+    pub(super) offset: u32,
+    pub(super) len: u32,
+    pub(super) received: u32,
+    pub(super) data_sn: u32,
+}
+
+/// One SCSI task.
+#[derive(Debug)]
+pub(super) struct Task<D> {
+    pub(super) command: Command,
+    pub(super) phase: Phase,
+    /// Bytes of unsolicited data that have arrived, all at the beginning of the transfer.
+    pub(super) unsolicited: u32,
+    /// The initiator has not said F yet in its unsolicited data.
+    pub(super) unsolicited_open: bool,
+    pub(super) unsolicited_data_sn: u32,
+    /// Bytes that the command needs from the initiator.
+    pub(super) wanted: u32,
+    /// End of what has arrived or was asked for.
+    pub(super) solicited_end: u32,
+    pub(super) r2ts: SmallVec<[Solicited; 1]>,
+    /// R2Ts and Data-In PDUs sent so far.
+    pub(super) data_sn: u32,
+    pub(super) fault: Option<Fault>,
+    /// Nothing more about it may reach the wire.
+    pub(super) aborted: bool,
+    /// The end, while data is still on the way that has to be waited for.
+    pub(super) completion: Option<Completion<D>>,
+}
+
+impl<D> Task<D> {
+    pub(super) fn new(command: Command) -> Self {
+        Self {
+            command,
+            phase: Phase::Arriving,
+            unsolicited: 0,
+            unsolicited_open: false,
+            unsolicited_data_sn: 0,
+            wanted: 0,
+            solicited_end: 0,
+            r2ts: SmallVec::new(),
+            data_sn: 0,
+            fault: None,
+            aborted: false,
+            completion: None,
+        }
+    }
+
+    /// Data is still on the way from the initiator.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.unsolicited_open || !self.r2ts.is_empty()
+    }
+}

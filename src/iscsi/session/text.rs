@@ -1,0 +1,150 @@
+//! Text requests in the full feature phase: SendTargets and negotiation (RFC 7143 6.4, 11.10,
+//! 11.11, 13.3).
+
+use super::{Event, Session};
+use crate::iscsi::login::{Negotiation, SessionType};
+use crate::iscsi::pdu::{Bhs, Pdu, RESERVED_TAG, RejectReason, TextRequest, TextResponse};
+use crate::iscsi::text::{self, Assembler, Writer};
+
+/// Which targets the initiator asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiscoveryScope {
+    /// All that it may log in to.
+    All,
+    /// The one of this name, if it may log in to it.
+    Named(String),
+}
+
+/// A text request and its answer, which may both take several PDUs.
+#[derive(Debug)]
+pub(super) struct TextExchange {
+    itt: u32,
+    /// The tag with which the initiator goes on.
+    ttt: u32,
+    request: Assembler,
+    negotiation: Negotiation,
+    answer: Writer,
+    /// The driver has been asked for the targets.
+    waits_for_targets: bool,
+    /// F of the last request.
+    peer_final: bool,
+}
+
+impl<D: Clone> Session<D> {
+    pub(super) fn text_request(&mut self, pdu: &TextRequest, data: &[u8]) {
+        let header = pdu.encode();
+        if pdu.is_final && pdu.cont {
+            return self.reject_text(RejectReason::ProtocolError, &header);
+        }
+        let mut exchange = match self.text.take() {
+            // A new request resets an exchange that was not finished (RFC 7143 6.4).
+            _ if pdu.ttt == RESERVED_TAG => TextExchange {
+                itt: pdu.itt,
+                ttt: self.take_ttt(),
+                request: Assembler::default(),
+                negotiation: Negotiation::full_feature(
+                    self.login_limits.clone(),
+                    &self.params,
+                    self.session_type == SessionType::Discovery,
+                ),
+                answer: Writer::default(),
+                waits_for_targets: false,
+                peer_final: false,
+            },
+            Some(exchange) if exchange.ttt == pdu.ttt && exchange.itt == pdu.itt => exchange,
+            _ => return self.reject_text(RejectReason::ProtocolError, &header),
+        };
+        exchange.peer_final = pdu.is_final;
+        match exchange.request.push(data, pdu.cont) {
+            Ok(None) => {}
+            Ok(Some(request)) if request.is_empty() || exchange.waits_for_targets => {}
+            Ok(Some(request)) => {
+                if let Err(reason) = self.answer_text(&mut exchange, &request) {
+                    return self.reject_text(reason, &header);
+                }
+            }
+            Err(_) => return self.reject_text(RejectReason::LongOperation, &header),
+        }
+        let waits = exchange.waits_for_targets;
+        self.text = Some(exchange);
+        if !waits {
+            self.send_text();
+        }
+    }
+
+    /// The list that [`Event::SendTargets`] asked for: target names with their addresses
+    /// (`address:port,portal-group-tag`).
+    pub fn send_targets(&mut self, targets: &[(String, Vec<String>)]) {
+        let Some(exchange) = self.text.as_mut().filter(|exchange| exchange.waits_for_targets)
+        else {
+            return;
+        };
+        exchange.waits_for_targets = false;
+        for (name, addresses) in targets {
+            exchange.answer.pair("TargetName", name);
+            for address in addresses {
+                exchange.answer.pair("TargetAddress", address);
+            }
+        }
+        self.send_text();
+    }
+
+    /// Works out the answer to a whole text.
+    fn answer_text(
+        &mut self,
+        exchange: &mut TextExchange,
+        request: &[u8],
+    ) -> Result<(), RejectReason> {
+        let failed = |_| RejectReason::ProtocolError;
+        let pairs = text::parse(request).map_err(|_| RejectReason::ProtocolError)?;
+        exchange.negotiation.answer(&pairs, &mut exchange.answer).map_err(failed)?;
+        let params = exchange.negotiation.finish().map_err(failed)?;
+        if let Some(value) = text::find(&pairs, "SendTargets") {
+            let scope = self.discovery_scope(value).ok_or(RejectReason::ProtocolError)?;
+            exchange.waits_for_targets = true;
+            self.events.push_back(Event::SendTargets(scope));
+        }
+        // Only now: on failure the old values stay (RFC 7143 6.4).
+        self.params = params;
+        Ok(())
+    }
+
+    /// What a value of SendTargets means in this session (RFC 7143 13.3).
+    fn discovery_scope(&self, value: &str) -> Option<DiscoveryScope> {
+        match (self.session_type, value) {
+            (SessionType::Discovery, "All") => Some(DiscoveryScope::All),
+            (SessionType::Discovery, "") | (SessionType::Normal, "All") => None,
+            (SessionType::Normal, "") => self.target_name.clone().map(DiscoveryScope::Named),
+            (_, name) => Some(DiscoveryScope::Named(name.to_owned())),
+        }
+    }
+
+    /// Sends the next part of the answer.
+    fn send_text(&mut self) {
+        let limit = self.params.initiator_max_recv_data_segment_length as usize;
+        let Some(mut exchange) = self.text.take() else { return };
+        let segment = exchange.answer.segment(limit);
+        let cont = !exchange.answer.is_empty();
+        let is_final = exchange.peer_final && !cont;
+        let pdu = TextResponse {
+            is_final,
+            cont,
+            lun: 0,
+            itt: exchange.itt,
+            ttt: if is_final { RESERVED_TAG } else { exchange.ttt },
+            stat_sn: self.take_stat_sn(),
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+        };
+        if !is_final {
+            self.text = Some(exchange);
+        }
+        self.send_with(&pdu, segment);
+    }
+
+    /// Ends an exchange that went wrong.
+    fn reject_text(&mut self, reason: RejectReason, header: &Bhs) {
+        self.text = None;
+        self.reject(reason, header);
+    }
+}

@@ -1,0 +1,355 @@
+//! The commands of one connection between the session and the volumes: their data, their
+//! execution, their memory.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, Op, Request};
+use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
+use crate::scsi::{
+    Admission, Command, DataIn, Nexus, Outcome, Prepared, Status, Step, Task, TaskAttribute,
+    Transfer,
+};
+use crate::target::budget::{Budget, Lease};
+use crate::target::registry::{Backing, Counters, Service};
+
+/// A session whose reads carry the driver's data.
+pub(super) type DriverSession = Session<Rc<ReadData>>;
+
+/// Data for the initiator, shared by the Data-In PDUs that carry it.
+#[derive(Debug)]
+pub(super) enum ReadData {
+    /// A short answer.
+    Bytes(Vec<u8>),
+    /// Blocks, with the memory they were lent.
+    Blocks(Buffer, #[allow(dead_code, reason = "held until the data is sent")] Option<Lease>),
+}
+
+impl ReadData {
+    /// A part of it, in order.
+    pub(super) fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+        let (bytes, blocks) = match self {
+            Self::Bytes(bytes) => (Some(&bytes[offset..offset + len]), None),
+            Self::Blocks(buffer, _) => (None, Some(buffer.range(offset, len))),
+        };
+        bytes.into_iter().chain(blocks.into_iter().flatten())
+    }
+}
+
+/// What is kept for a task of the session.
+#[derive(Default)]
+struct Record {
+    /// Admitted, and waiting for its data.
+    prepared: Option<Prepared>,
+    /// Data from the initiator.
+    buffer: Option<Buffer>,
+    lease: Option<Lease>,
+    /// There was no memory for its unsolicited data.
+    refused: bool,
+    transfer: Option<Transfer>,
+    running: Option<Task>,
+    /// Which volume its operations go to.
+    volume: usize,
+}
+
+/// What the commands of a normal session run against.
+pub(super) struct Attached {
+    pub(super) backing: Arc<Backing>,
+    pub(super) nexus: Arc<Nexus>,
+}
+
+impl Attached {
+    /// The device and its volumes; a session is only made while they are there.
+    pub(super) fn service(&self) -> Option<&Service> {
+        self.backing.service.as_ref()
+    }
+}
+
+/// The commands of one connection.
+pub(super) struct Commands {
+    /// `None` in a discovery session, which has no commands.
+    attached: Option<Rc<Attached>>,
+    budget: Rc<Budget>,
+    queue: Arc<CompletionQueue>,
+    /// By the task's number.
+    records: Vec<Option<Record>>,
+    /// Commands that wait for memory, oldest first.
+    waiting: VecDeque<TaskId>,
+    /// Records with a lease: while there are any, memory will come back.
+    leases: usize,
+    /// What goes to each volume at the end of the turn.
+    requests: Vec<Vec<Request>>,
+    ops: Vec<Op>,
+    done: Vec<BlockCompletion>,
+}
+
+impl Commands {
+    pub(super) fn new(
+        attached: Option<Rc<Attached>>,
+        budget: Rc<Budget>,
+        queue: Arc<CompletionQueue>,
+    ) -> Self {
+        let service = attached.as_ref().and_then(|attached| attached.service());
+        let volumes = service.map_or(0, |service| service.volumes.len());
+        Self {
+            attached,
+            budget,
+            queue,
+            records: Vec::new(),
+            waiting: VecDeque::new(),
+            leases: 0,
+            requests: (0..volumes).map(|_| Vec::new()).collect(),
+            ops: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, id: TaskId) -> &mut Record {
+        let index = id.0 as usize;
+        if self.records.len() <= index {
+            self.records.resize_with(index + 1, || None);
+        }
+        self.records[index].get_or_insert_default()
+    }
+
+    fn take_record(&mut self, id: TaskId) -> Option<Record> {
+        let record = self.records.get_mut(id.0 as usize)?.take()?;
+        self.leases -= usize::from(record.lease.is_some());
+        Some(record)
+    }
+
+    /// The data of a task that is on its way.
+    pub(super) fn buffer(&mut self, id: TaskId) -> Option<&mut Buffer> {
+        self.records.get_mut(id.0 as usize)?.as_mut()?.buffer.as_mut()
+    }
+
+    /// Makes sure that `len` bytes at `offset` of a task's data have a place. False: there is no
+    /// memory, and the command will be answered with TASK SET FULL.
+    pub(super) fn make_room(
+        &mut self,
+        id: TaskId,
+        offset: u32,
+        len: usize,
+        session: &DriverSession,
+    ) -> bool {
+        let end = offset as usize + len;
+        let Some(command) = session.command(id) else { return false };
+        let unsolicited = session.params().first_burst_length.min(command.expected_length);
+        if self.record(id).buffer.as_ref().is_some_and(|buffer| buffer.len() >= end) {
+            return true;
+        }
+        let bytes = end.max(unsolicited as usize);
+        if !self.lend(id, bytes) {
+            self.record(id).refused = true;
+            return false;
+        }
+        self.record(id).buffer.get_or_insert_with(|| Buffer::unfilled(0)).grow(bytes);
+        true
+    }
+
+    /// Gives a task `bytes` of memory in all.
+    fn lend(&mut self, id: TaskId, bytes: usize) -> bool {
+        let budget = Rc::clone(&self.budget);
+        match &mut self.record(id).lease {
+            Some(lease) => lease.extend_to(bytes),
+            lease @ None => {
+                *lease = budget.lend(bytes);
+                let lent = lease.is_some();
+                self.leases += usize::from(lent);
+                lent
+            }
+        }
+    }
+
+    /// Decides on a new command.
+    pub(super) fn admit(&mut self, id: TaskId, session: &mut DriverSession) {
+        let Some(command) = session.command(id) else { return };
+        if self.record(id).refused {
+            return self.finish(id, Outcome::status(Status::TaskSetFull), session);
+        }
+        let Some(attached) = self.attached.clone() else { return };
+        let Some(service) = attached.service() else { return };
+        let scsi_command = Command {
+            lun: command.lun,
+            cdb: &command.cdb,
+            attribute: attribute(command.attribute),
+            data_out_bytes: if command.write { command.expected_length.into() } else { 0 },
+        };
+        match service.device.admit(&attached.nexus, &scsi_command) {
+            Admission::Done(outcome) => self.finish(id, outcome, session),
+            Admission::Run(prepared) => {
+                let volume = volume_index(service, prepared.lun());
+                let record = self.record(id);
+                record.transfer = Some(prepared.transfer());
+                record.volume = volume;
+                record.prepared = Some(prepared);
+                self.waiting.push_back(id);
+                self.serve_waiting(session);
+            }
+        }
+    }
+
+    /// Lets commands go on in the order they came, as far as there is memory for their data.
+    fn serve_waiting(&mut self, session: &mut DriverSession) {
+        while let Some(&id) = self.waiting.front() {
+            let Some(expected) = session.command(id).map(|command| command.expected_length) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            let (bytes, out) = match self.record(id).transfer {
+                Some(Transfer::In { bytes }) => (bytes, 0),
+                Some(Transfer::Out { bytes }) => (bytes.min(expected.into()), bytes),
+                Some(Transfer::None) | None => (0, 0),
+            };
+            let size = usize::try_from(bytes).unwrap_or(usize::MAX);
+            if size > 0 && !self.lend(id, size) {
+                if self.leases == 0 {
+                    // Nothing of this connection will give memory back.
+                    self.waiting.pop_front();
+                    self.finish(id, Outcome::status(Status::TaskSetFull), session);
+                    continue;
+                }
+                return;
+            }
+            self.waiting.pop_front();
+            if session.admitted(id, out) {
+                self.start(id, session);
+            }
+        }
+    }
+
+    /// Executes a command whose data is there.
+    pub(super) fn start(&mut self, id: TaskId, session: &mut DriverSession) {
+        let Some(command) = session.command(id) else { return };
+        let expected = command.expected_length;
+        let record = self.record(id);
+        let (Some(prepared), transfer) = (record.prepared.take(), record.transfer) else { return };
+        let data = match transfer {
+            Some(Transfer::Out { bytes }) => record.buffer.take().map(|mut buffer| {
+                let wanted = bytes.min(expected.into());
+                buffer.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+                buffer
+            }),
+            _ => None,
+        };
+        match prepared.start(data, &mut self.ops) {
+            Step::Done(outcome) => self.finish(id, outcome, session),
+            Step::Wait(task) => {
+                self.record(id).running = Some(task);
+                self.request(id);
+            }
+        }
+    }
+
+    /// Queues what a step of a task has asked for.
+    fn request(&mut self, id: TaskId) {
+        let volume = self.record(id).volume;
+        let Some(requests) = self.requests.get_mut(volume) else { return };
+        requests.extend(self.ops.drain(..).map(|op| Request { tag: id.0.into(), op }));
+    }
+
+    /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
+    /// True if there was anything.
+    pub(super) fn submit(&mut self, session: &mut DriverSession) -> bool {
+        let mut progress = false;
+        let Some(attached) = self.attached.clone() else { return false };
+        let Some(service) = attached.service() else { return false };
+        loop {
+            for (requests, (_, volume)) in self.requests.iter_mut().zip(&service.volumes) {
+                if !requests.is_empty() {
+                    volume.submit(requests, &mut self.done, &self.queue);
+                    progress = true;
+                }
+            }
+            if self.done.is_empty() {
+                return progress;
+            }
+            let mut done = std::mem::take(&mut self.done);
+            self.completed(&mut done, session);
+            self.done = done;
+        }
+    }
+
+    /// Goes on with tasks whose operations have ended. Requests that come of it wait for
+    /// [`Self::submit`].
+    pub(super) fn completed(
+        &mut self,
+        done: &mut Vec<BlockCompletion>,
+        session: &mut DriverSession,
+    ) {
+        for BlockCompletion { tag, result } in done.drain(..) {
+            let Ok(id) = u32::try_from(tag).map(TaskId) else { continue };
+            let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
+            let Some(task) = record.and_then(|record| record.running.as_mut()) else {
+                tracing::error!(tag, "a volume has completed what was not asked of it");
+                continue;
+            };
+            match task.resume(result, &mut self.ops) {
+                Some(outcome) => self.finish(id, outcome, session),
+                None => self.request(id),
+            }
+        }
+    }
+
+    /// Ends a task.
+    fn finish(&mut self, id: TaskId, outcome: Outcome, session: &mut DriverSession) {
+        let Some(record) = self.take_record(id) else { return };
+        let Outcome { status, data_in, sense } = outcome;
+        let transferred = match (data_in, record.transfer) {
+            (DataIn::Bytes(bytes), _) => {
+                let len = bytes.len() as u64;
+                Transferred::In { data: Rc::new(ReadData::Bytes(bytes)), len }
+            }
+            (DataIn::Buffer(buffer), _) => {
+                let len = buffer.len() as u64;
+                let data = Rc::new(ReadData::Blocks(buffer, record.lease));
+                Transferred::In { data, len }
+            }
+            (DataIn::None, Some(Transfer::Out { bytes })) => Transferred::Out(bytes),
+            (DataIn::None, _) => Transferred::Nothing,
+        };
+        let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
+        session.complete(id, Completion { status: status as u8, sense, transferred });
+        if !self.waiting.is_empty() {
+            self.serve_waiting(session);
+        }
+    }
+
+    /// The session has dropped a task.
+    pub(super) fn forget(&mut self, id: TaskId) {
+        self.take_record(id);
+        self.waiting.retain(|waiting| *waiting != id);
+    }
+
+    /// Counts a command and its data.
+    pub(super) fn count(command: &session::Command, counters: &Counters) {
+        Counters::add(&counters.commands, 1);
+        let expected = u64::from(command.expected_length);
+        if command.read {
+            Counters::add(&counters.read_commands, 1);
+            Counters::add(&counters.read_bytes, expected);
+        } else if command.write {
+            Counters::add(&counters.write_commands, 1);
+            Counters::add(&counters.written_bytes, expected);
+        }
+    }
+
+    pub(super) fn attached(&self) -> Option<&Rc<Attached>> {
+        self.attached.as_ref()
+    }
+}
+
+fn volume_index(service: &Service, lun: u8) -> usize {
+    service.volumes.iter().position(|(number, _)| *number == lun).unwrap_or(usize::MAX)
+}
+
+/// The task attribute of the wire (RFC 7143 11.3.1); untagged counts as simple.
+fn attribute(wire: u8) -> TaskAttribute {
+    match wire {
+        2 => TaskAttribute::Ordered,
+        3 => TaskAttribute::HeadOfQueue,
+        4 => TaskAttribute::Aca,
+        _ => TaskAttribute::Simple,
+    }
+}

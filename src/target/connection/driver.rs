@@ -1,0 +1,375 @@
+//! The full feature phase: one task that receives, executes and sends, in turns.
+//!
+//! A turn takes in what has arrived (PDUs, completions, orders), executes what is ready, submits
+//! one batch to each volume and sends everything in one vectored write. The task sleeps when a
+//! turn has moved nothing.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::commands::{Attached, Commands, DriverSession};
+use super::login::{Connected, SessionEnds};
+use super::receive::{Received, Receiver};
+use super::transmit::Transmitter;
+use crate::block::CompletionQueue;
+use crate::iscsi::login::SessionType;
+use crate::iscsi::session::{
+    CloseReason, DiscoveryScope, Event, Session, TaskId, TmfFunction, tmf_response,
+};
+use crate::scsi::{Device, Nexus, NexusSpec};
+use crate::target::registry::{Backing, Order, SessionEntry};
+use crate::target::shard::ShardState;
+
+/// Turns of one connection before the others on the shard have theirs.
+const TURNS_MAX: usize = 8;
+
+/// An abort that another session has asked for and that waits for tasks to end.
+struct PendingAbort {
+    waits_for: Vec<TaskId>,
+    done: oneshot::Sender<()>,
+}
+
+/// The task of one logged-in connection.
+struct Driver {
+    stream: TcpStream,
+    receiver: Receiver,
+    transmitter: Transmitter,
+    session: DriverSession,
+    commands: Commands,
+    queue: Arc<CompletionQueue>,
+    completions: Vec<crate::block::Completion>,
+    ends: SessionEnds,
+    local: std::net::SocketAddr,
+    aborts: Vec<PendingAbort>,
+    ping: Option<Interval>,
+    heard_since_ping: bool,
+    close: Option<CloseReason>,
+}
+
+/// Drives a connection until it ends, and then on until nothing of it is left in the store.
+pub(super) async fn serve(connected: Connected, shard: &ShardState) {
+    let Connected { stream, local, established, ends, backing } = connected;
+    let names = established.names.clone();
+    let entry = Arc::clone(&ends.entry);
+    let peer = entry.peer;
+    let params = &established.params;
+    let queue = Arc::new(CompletionQueue::new());
+    let attached =
+        backing.and_then(|backing| attach(backing, &names.initiator_name, names.isid, shard));
+    let commands = Commands::new(attached, shard.budget.clone(), Arc::clone(&queue));
+    let options = &shard.shared.options;
+    let mut driver = Driver {
+        stream,
+        receiver: Receiver::new(params.header_digest, params.data_digest),
+        transmitter: Transmitter::new(params.header_digest, params.data_digest),
+        session: Session::new(established, options.session, options.login.clone()),
+        commands,
+        queue,
+        completions: Vec::new(),
+        ends,
+        local,
+        aborts: Vec::new(),
+        ping: ping_timer(options.ping_interval),
+        heard_since_ping: false,
+        close: None,
+    };
+    let session_id = entry.id;
+    let target = names.target_name.as_deref().unwrap_or("(discovery)");
+    let initiator = &names.initiator_name;
+    if names.session_type == SessionType::Normal {
+        tracing::info!(session_id, %peer, initiator, target, "logged in");
+    }
+    let why = std::future::poll_fn(|cx| driver.poll(cx)).await;
+    let status = entry.status();
+    if names.session_type == SessionType::Normal {
+        tracing::info!(
+            session_id,
+            %peer,
+            initiator,
+            target,
+            commands = status.commands,
+            read_commands = status.read_commands,
+            write_commands = status.write_commands,
+            read_bytes = status.read_bytes,
+            written_bytes = status.written_bytes,
+            "session ended: {why}"
+        );
+    }
+    driver.drain().await;
+}
+
+fn attach(
+    backing: Arc<Backing>,
+    initiator: &str,
+    isid: [u8; 6],
+    shard: &ShardState,
+) -> Option<Rc<Attached>> {
+    let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
+        initiator_name: initiator.to_owned(),
+        initiator_port: format!("{initiator},i,0x{isid:012x}"),
+        target_port: shard.shared.options.portal_group_tag,
+    });
+    Some(Rc::new(Attached { backing, nexus }))
+}
+
+fn ping_timer(interval: std::time::Duration) -> Option<Interval> {
+    if interval.is_zero() {
+        return None;
+    }
+    let mut timer = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Some(timer)
+}
+
+impl Driver {
+    /// Turns until nothing moves; ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        for _ in 0..TURNS_MAX {
+            match self.turn(cx) {
+                Err(error) => return Poll::Ready(error.to_string()),
+                Ok(progress) => {
+                    if let Some(reason) = self.close.filter(|_| self.transmitter.is_empty()) {
+                        return Poll::Ready(reason.to_string());
+                    }
+                    if !progress {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One turn; true if anything has moved.
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut progress = self.take_orders(cx)?;
+        progress |= self.take_completions(cx);
+        progress |= self.receive(cx)?;
+        self.poll_ping(cx);
+        self.take_events();
+        progress |= self.commands.submit(&mut self.session);
+        // What was answered at once may have let others go on.
+        self.take_events();
+        self.answer_aborts();
+        while let Some(pdu) = self.session.next_pdu() {
+            self.transmitter.queue(pdu);
+        }
+        progress |= self.transmitter.flush(&mut self.stream, cx)?;
+        Ok(progress)
+    }
+
+    fn take_orders(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Poll::Ready(orders) = self.ends.entry.poll_orders(cx) else { return Ok(false) };
+        let mut close = None;
+        for order in orders {
+            match order {
+                Order::Close(why) => close = Some(why),
+                Order::Abort { lun, done } => {
+                    let waits_for = self.session.abort(lun);
+                    self.aborts.push(PendingAbort { waits_for, done });
+                }
+                Order::ManagementDone { itt, response } => {
+                    self.session.management_done(itt, response);
+                }
+            }
+        }
+        match close {
+            Some(why) => Err(io::Error::other(why)),
+            None => Ok(true),
+        }
+    }
+
+    fn take_completions(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.queue.poll_drain(cx, &mut self.completions).is_pending() {
+            return false;
+        }
+        self.commands.completed(&mut self.completions, &mut self.session);
+        true
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.session.is_closing() || self.transmitter.is_full() {
+            return Ok(false);
+        }
+        let (stream, session) = (&mut self.stream, &mut self.session);
+        let received = self.receiver.receive(stream, cx, session, &mut self.commands)?;
+        match received {
+            Received::Progress => {
+                self.heard_since_ping = true;
+                Ok(true)
+            }
+            Received::Nothing => Ok(false),
+            Received::Closed => Err(io::Error::other("closed by the initiator")),
+        }
+    }
+
+    fn poll_ping(&mut self, cx: &mut Context<'_>) {
+        let Some(timer) = &mut self.ping else { return };
+        while timer.poll_tick(cx).is_ready() {
+            if !std::mem::take(&mut self.heard_since_ping) {
+                self.session.idle();
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.session.next_event() {
+            match event {
+                Event::Close(reason) => self.close = Some(reason),
+                Event::SendTargets(scope) => {
+                    let targets = self.visible_targets(&scope);
+                    self.session.send_targets(&targets);
+                }
+                Event::Management { itt, function, lun } => self.manage(itt, function, lun),
+                Event::Command(id) => {
+                    if let Some(command) = self.session.command(id) {
+                        Commands::count(command, &self.ends.entry.counters);
+                    }
+                    self.commands.admit(id, &mut self.session);
+                }
+                Event::Ready(id) => self.commands.start(id, &mut self.session),
+                Event::Dropped(id) => self.commands.forget(id),
+            }
+        }
+    }
+
+    /// The targets of a SendTargets answer: those that this initiator may log in to.
+    fn visible_targets(&self, scope: &DiscoveryScope) -> Vec<(String, Vec<String>)> {
+        let shared = &self.ends.shared;
+        let targets = match scope {
+            DiscoveryScope::All => shared.registry.targets(),
+            DiscoveryScope::Named(name) => shared.registry.target(name).into_iter().collect(),
+        };
+        let entry = &self.ends.entry;
+        let tag = shared.options.portal_group_tag;
+        let addresses: Vec<String> = shared
+            .advertised(Some(self.local.ip()))
+            .iter()
+            .map(|portal| format!("{portal},{tag}"))
+            .collect();
+        targets
+            .into_iter()
+            .filter(|target| target.access.admits(&entry.key.initiator, entry.peer.ip()))
+            .map(|target| (target.name.clone(), addresses.clone()))
+            .collect()
+    }
+
+    /// The part of a task management function that goes beyond this session.
+    fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
+        let Some(attached) = self.commands.attached() else { return };
+        let Some(service) = attached.service() else { return };
+        let (others, response) = effect(&service.device, &attached.nexus, function, lun);
+        let sessions = match (others, &self.ends.entry.key.target) {
+            (Others::None, _) | (_, None) => Vec::new(),
+            (_, Some(target)) => self.ends.shared.registry.sessions_of(target),
+        };
+        let entry = Arc::clone(&self.ends.entry);
+        let lun = matches!(others, Others::Lun).then_some(lun);
+        let cold = function == TmfFunction::TargetColdReset;
+        let waits = abort_others(&entry, sessions, lun, cold);
+        if waits.is_empty() {
+            return self.session.management_done(itt, response);
+        }
+        tokio::task::spawn_local(async move {
+            for ended in waits {
+                // An error means that the session itself has ended, and its tasks with it.
+                let _ended = ended.await;
+            }
+            entry.order(Order::ManagementDone { itt, response });
+        });
+    }
+
+    fn answer_aborts(&mut self) {
+        let session = &self.session;
+        let mut i = 0;
+        while let Some(abort) = self.aborts.get_mut(i) {
+            abort.waits_for.retain(|id| session.is_aborted(*id));
+            if abort.waits_for.is_empty() {
+                let abort = self.aborts.swap_remove(i);
+                let _asker_gone = abort.done.send(());
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    /// After the connection: waits until the last operation in the store has ended. Only then may
+    /// another session take this one's place.
+    async fn drain(mut self) {
+        // Fails if the initiator is gone already.
+        let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
+        self.session.abort(None);
+        self.answer_aborts();
+        loop {
+            while let Some(event) = self.session.next_event() {
+                if let Event::Dropped(id) = event {
+                    self.commands.forget(id);
+                }
+            }
+            self.commands.submit(&mut self.session);
+            self.answer_aborts();
+            if self.session.is_idle() {
+                break;
+            }
+            std::future::poll_fn(|cx| self.queue.poll_drain(cx, &mut self.completions)).await;
+            self.commands.completed(&mut self.completions, &mut self.session);
+        }
+        if let Some(attached) = self.commands.attached()
+            && let Some(service) = attached.service()
+        {
+            service.device.detach(&attached.nexus);
+        }
+    }
+}
+
+/// Which tasks of other sessions a function is about.
+#[derive(Clone, Copy)]
+enum Others {
+    None,
+    Lun,
+    All,
+}
+
+/// The logical unit's side of a function: its state, and the response to give at the end.
+fn effect(device: &Device, nexus: &Arc<Nexus>, function: TmfFunction, lun: u64) -> (Others, u8) {
+    let (others, found) = match function {
+        TmfFunction::AbortTask | TmfFunction::AbortTaskSet => (Others::None, device.resolve(lun)),
+        TmfFunction::ClearTaskSet => (Others::Lun, device.task_set_cleared(nexus, lun, |_| true)),
+        TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(nexus, lun)),
+        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
+            device.reset_target(nexus);
+            return (Others::All, tmf_response::COMPLETE);
+        }
+    };
+    match found {
+        Ok(_) => (others, tmf_response::COMPLETE),
+        Err(_) => (Others::None, tmf_response::NO_LUN),
+    }
+}
+
+/// Has the other sessions of the target abort; what comes back says when each has.
+fn abort_others(
+    own: &Arc<SessionEntry>,
+    sessions: Vec<Arc<SessionEntry>>,
+    lun: Option<u64>,
+    cold: bool,
+) -> Vec<oneshot::Receiver<()>> {
+    let mut waits = Vec::new();
+    for session in sessions.into_iter().filter(|session| session.id != own.id) {
+        let (done, ended) = oneshot::channel();
+        session.order(Order::Abort { lun, done });
+        if cold {
+            session.order(Order::Close("the target was reset"));
+        }
+        waits.push(ended);
+    }
+    waits
+}

@@ -1,0 +1,275 @@
+//! The login phase: one PDU after the other, within a time limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Incoming;
+use crate::iscsi::login::{
+    Complete, ENTROPY_BYTES, Established, Failure, Grant, LOGIN_SEGMENT_BYTES_MAX, Login,
+    LoginStatus, Names, Policy, Refusal, Reply, SessionType,
+};
+use crate::iscsi::pdu::frame::{self, Lengths};
+use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
+use crate::target::registry::{
+    Backing, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
+};
+use crate::target::server::Shared;
+use crate::target::shard::ShardState;
+
+/// How long a new session waits for the end of the one whose place it takes. If the store hangs,
+/// the initiator is told to try again later: two sessions of one name never run.
+const REINSTATEMENT_WAIT: Duration = Duration::from_secs(5);
+
+/// A connection that has logged in.
+pub(super) struct Connected {
+    pub(super) stream: TcpStream,
+    pub(super) local: SocketAddr,
+    pub(super) established: Established,
+    pub(super) ends: SessionEnds,
+    /// `None` in a discovery session.
+    pub(super) backing: Option<Arc<Backing>>,
+}
+
+/// Takes the session out of the registry when dropped, however its task ends.
+pub(super) struct SessionEnds {
+    pub(super) shared: Arc<Shared>,
+    pub(super) entry: Arc<SessionEntry>,
+}
+
+impl Drop for SessionEnds {
+    fn drop(&mut self) {
+        self.shared.registry.end(&self.entry);
+    }
+}
+
+/// Answers the login's questions from the registry.
+struct Gate<'a> {
+    shared: &'a Shared,
+    peer: SocketAddr,
+}
+
+impl Gate<'_> {
+    fn target(&self, names: &Names) -> Result<Arc<Target>, Refusal> {
+        let name = names.target_name.as_deref().unwrap_or_default();
+        let refuse = |status, reason: &'static str| Err(Refusal::new(status, reason));
+        let Some(target) = self.shared.registry.target(name) else {
+            return refuse(LoginStatus::NotFound, "no such target");
+        };
+        if !target.access.admits(&names.initiator_name, self.peer.ip()) {
+            return refuse(
+                LoginStatus::AuthorizationFailure,
+                "the target's access rules do not admit this initiator name and address",
+            );
+        }
+        if target.backing.service.is_none() {
+            return refuse(LoginStatus::ServiceUnavailable, "the target's volume is not open yet");
+        }
+        Ok(target)
+    }
+}
+
+impl Policy for Gate<'_> {
+    fn authorize(&self, names: &Names) -> Result<Grant, Refusal> {
+        let options = &self.shared.options;
+        let chap = match names.session_type {
+            SessionType::Discovery => options.discovery_chap.clone(),
+            SessionType::Normal => self.target(names)?.access.chap.clone(),
+        };
+        Ok(Grant {
+            chap: chap.map(|chap| chap.credentials()),
+            target_portal_group_tag: options.portal_group_tag,
+            target_alias: None,
+        })
+    }
+}
+
+/// Drives the login. `None`: it was refused, and that was logged.
+pub(super) async fn log_in(
+    incoming: Incoming,
+    shard: &ShardState,
+) -> io::Result<Option<Connected>> {
+    let Incoming { stream, peer, local, half_open } = incoming;
+    let shared = &shard.shared;
+    let mut stopping = shared.stopping.subscribe();
+    let login = negotiate(stream, peer, local, shared);
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(shared.options.login_timeout, login) => outcome,
+        _ = stopping.wait_for(|stopping| *stopping) => return Ok(None),
+    };
+    drop(half_open);
+    outcome.unwrap_or_else(|_elapsed| {
+        tracing::info!(%peer, "login not finished in time: closed");
+        Ok(None)
+    })
+}
+
+async fn negotiate(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    shared: &Arc<Shared>,
+) -> io::Result<Option<Connected>> {
+    let mut entropy = [0; ENTROPY_BYTES];
+    getrandom::fill(&mut entropy).map_err(io::Error::other)?;
+    let mut login = Login::new(shared.options.login.clone(), entropy);
+    let gate = Gate { shared, peer };
+    loop {
+        let (request, data) = match read_request(&mut stream).await? {
+            Ok(request) => request,
+            Err((stand_in, refusal)) => {
+                let failure = login.refuse(&stand_in, refusal);
+                return refuse(stream, peer, login.names(), failure).await;
+            }
+        };
+        match login.handle(&request, &data, &gate) {
+            Reply::Respond(response, data) => send(&mut stream, &response, &data).await?,
+            Reply::Fail(failure) => return refuse(stream, peer, login.names(), failure).await,
+            Reply::Complete(complete) => {
+                let names = complete.names().clone();
+                let (entry, backing) = match settle(&complete, &gate).await {
+                    Ok(settled) => settled,
+                    Err(refusal) => {
+                        let failure = complete.refuse(refusal);
+                        return refuse(stream, peer, Some(&names), failure).await;
+                    }
+                };
+                let ends = SessionEnds { shared: Arc::clone(shared), entry };
+                let (response, data, established) = complete.accept(ends.entry.tsih);
+                send(&mut stream, &response, &data).await?;
+                return Ok(Some(Connected { stream, local, established, ends, backing }));
+            }
+        }
+    }
+}
+
+/// Enters the session into the registry, in place of one of the same name if there is one
+/// (session reinstatement, RFC 7143 6.3.5): nothing of the old one is left when this returns.
+async fn settle(
+    complete: &Complete,
+    gate: &Gate<'_>,
+) -> Result<(Arc<SessionEntry>, Option<Arc<Backing>>), Refusal> {
+    let names = complete.names();
+    if names.tsih != 0 {
+        let reason = "connections cannot be added to a session, nor reinstated";
+        return Err(Refusal::new(LoginStatus::SessionDoesNotExist, reason));
+    }
+    let key = SessionKey {
+        target: names.target_name.as_deref().map(normalised),
+        initiator: normalised(&names.initiator_name),
+        isid: names.isid,
+    };
+    let deadline = tokio::time::Instant::now() + REINSTATEMENT_WAIT;
+    let entry = loop {
+        let new = NewSession { key: key.clone(), peer: gate.peer };
+        match gate.shared.registry.begin(new) {
+            Ok(entry) => break entry,
+            Err(NoSession::TooMany) => {
+                return Err(Refusal::new(LoginStatus::OutOfResources, "too many sessions"));
+            }
+            Err(NoSession::Exists(old)) => {
+                old.order(Order::Close("the initiator has logged in anew"));
+                if tokio::time::timeout_at(deadline, old.has_ended()).await.is_err() {
+                    let reason = "commands of the session to be reinstated have not ended yet";
+                    return Err(Refusal::new(LoginStatus::ServiceUnavailable, reason));
+                }
+            }
+        }
+    };
+    // Looked up again: the target may have gone or changed meanwhile. From here on, whoever
+    // changes it finds this session in the registry and closes it.
+    let backing = match names.session_type {
+        SessionType::Discovery => Ok(None),
+        SessionType::Normal => gate.target(names).map(|target| Some(Arc::clone(&target.backing))),
+    };
+    match backing {
+        Ok(backing) if !*gate.shared.stopping.borrow() => Ok((entry, backing)),
+        Ok(_) => {
+            gate.shared.registry.end(&entry);
+            Err(Refusal::new(LoginStatus::ServiceUnavailable, "shutting down"))
+        }
+        Err(refusal) => {
+            gate.shared.registry.end(&entry);
+            Err(refusal)
+        }
+    }
+}
+
+type Request = (LoginRequest, Vec<u8>);
+
+/// Reads one login request; nothing of a data segment that is too long. What has no place in a
+/// login comes back as a refusal, with a request to address it to.
+async fn read_request(
+    stream: &mut TcpStream,
+) -> io::Result<Result<Request, (LoginRequest, Refusal)>> {
+    let mut bhs = [0; BHS_BYTES];
+    stream.read_exact(&mut bhs).await?;
+    let lengths = Lengths::of(&bhs, false, false);
+    let request = match LoginRequest::parse(&bhs) {
+        Ok(request) if Opcode::of(&bhs) == Some(Opcode::LoginRequest) => request,
+        _ => {
+            let reason = "not a login request";
+            return Ok(Err((
+                stand_in(&bhs),
+                Refusal::new(LoginStatus::InvalidDuringLogin, reason),
+            )));
+        }
+    };
+    if lengths.ahs != 0 || lengths.data > LOGIN_SEGMENT_BYTES_MAX {
+        let reason = "a header or data segment is too long";
+        return Ok(Err((request, Refusal::new(LoginStatus::InitiatorError, reason))));
+    }
+    let mut data = vec![0; lengths.data + lengths.padding];
+    stream.read_exact(&mut data).await?;
+    data.truncate(lengths.data);
+    Ok(Ok((request, data)))
+}
+
+/// The request to answer when what came is none: its task tag, and zeros.
+fn stand_in(bhs: &Bhs) -> LoginRequest {
+    LoginRequest {
+        transit: false,
+        cont: false,
+        csg: 0,
+        nsg: 0,
+        version_max: 0,
+        version_min: 0,
+        isid: [0; 6],
+        tsih: 0,
+        itt: u32::from_be_bytes([bhs[16], bhs[17], bhs[18], bhs[19]]),
+        cid: 0,
+        cmd_sn: 0,
+        exp_stat_sn: 0,
+    }
+}
+
+async fn send(stream: &mut TcpStream, response: &LoginResponse, data: &[u8]) -> io::Result<()> {
+    let mut bhs = response.encode();
+    frame::set_data_length(&mut bhs, data.len());
+    let mut bytes = bhs.to_vec();
+    bytes.extend_from_slice(data);
+    bytes.resize(bytes.len() + frame::padding_of(data.len()), 0);
+    stream.write_all(&bytes).await
+}
+
+async fn refuse(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    names: Option<&Names>,
+    failure: Failure,
+) -> io::Result<Option<Connected>> {
+    let Failure { response, data, refusal } = failure;
+    tracing::info!(
+        %peer,
+        initiator = names.map(|names| names.initiator_name.as_str()),
+        target = names.and_then(|names| names.target_name.as_deref()),
+        "login refused: {refusal}"
+    );
+    send(&mut stream, &response, &data).await?;
+    stream.shutdown().await?;
+    Ok(None)
+}

@@ -1,0 +1,45 @@
+//! One connection, from accept to close.
+
+mod commands;
+mod driver;
+mod login;
+mod receive;
+mod transmit;
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use super::shard::{HalfOpen, ShardState};
+
+/// A connection that has not logged in yet.
+pub(super) struct Incoming {
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    half_open: HalfOpen,
+}
+
+impl Incoming {
+    /// Takes the connection into the shard's runtime.
+    pub(super) fn adopt(
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        half_open: HalfOpen,
+    ) -> io::Result<Self> {
+        let local = stream.local_addr()?;
+        Ok(Self { stream: TcpStream::from_std(stream)?, peer, local, half_open })
+    }
+}
+
+/// Serves the connection to its end.
+pub(super) async fn run(incoming: Incoming, shard: &ShardState) {
+    let peer = incoming.peer;
+    match login::log_in(incoming, shard).await {
+        Ok(Some(connected)) => driver::serve(connected, shard).await,
+        // Refused, and logged there.
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%peer, %error, "connection lost in login"),
+    }
+}

@@ -1,0 +1,63 @@
+//! What an operator may set of the target.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Chap;
+use crate::iscsi::{login, session};
+
+/// Settings of the data path, from the configuration file or the command line.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen.
+    pub portals: Vec<SocketAddr>,
+    /// `ADDRESS:PORT`s to tell initiators instead of the addresses that they connect to; for
+    /// gateways behind address translation.
+    pub advertise: Vec<SocketAddr>,
+    /// Portal group tag of all portals (RFC 7143 4.2.7).
+    pub portal_group_tag: u16,
+    /// Threads that serve connections; 0: one for each core.
+    pub shards: usize,
+    /// What logins offer.
+    pub login: login::Limits,
+    /// Bounds of each session.
+    pub session: session::Limits,
+    /// A login must be finished within this time.
+    pub login_timeout: Duration,
+    /// Connections that may be logging in at once; more are closed on the spot.
+    pub half_open_max: usize,
+    /// Sessions that may be logged in at once; further logins are answered with "out of
+    /// resources" (0x0302).
+    pub sessions_max: usize,
+    /// Data memory of each shard, in bytes; commands beyond it wait, or are answered with TASK
+    /// SET FULL.
+    pub shard_buffer_bytes: usize,
+    /// Ping initiators (those that ping us too) that have been silent for so long, and close
+    /// their session if they do not answer for as long again. Zero: never.
+    pub ping_interval: Duration,
+    /// TCP keepalive: idle time before the first probe. Probes follow each 10 s, and three
+    /// unanswered ones end the connection; this clears away what boot firmware leaves behind.
+    pub keepalive_idle: Duration,
+    /// CHAP for discovery sessions.
+    pub discovery_chap: Option<Chap>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            portals: Vec::new(),
+            advertise: Vec::new(),
+            portal_group_tag: 1,
+            shards: 0,
+            login: login::Limits::default(),
+            session: session::Limits::default(),
+            login_timeout: Duration::from_secs(15),
+            half_open_max: 256,
+            sessions_max: 8192,
+            shard_buffer_bytes: 512 << 20,
+            ping_interval: Duration::from_secs(15),
+            keepalive_idle: Duration::from_secs(30),
+            discovery_chap: None,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The targets there are and the sessions that use them.
+//!
+//! Logins look targets up here. Commands look up nothing: a session keeps its target.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use atomic_waker::AtomicWaker;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::sync::{oneshot, watch};
+
+use super::server::SessionStatus;
+use super::spec::{Access, Lun, TargetSpec};
+use crate::block::Volume;
+use crate::scsi::{Device, LogicalUnitSpec};
+
+/// A published target.
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) access: Access,
+    pub(super) backing: Arc<Backing>,
+}
+
+/// The logical units of a target with their state; outlives a change of the access rules.
+pub(super) struct Backing {
+    luns: Vec<Lun>,
+    /// The device and the volume of each LUN; `None` while a volume is not there.
+    pub(super) service: Option<Service>,
+}
+
+/// What commands run against.
+pub(super) struct Service {
+    pub(super) device: Device,
+    pub(super) volumes: Vec<(u8, Arc<dyn Volume>)>,
+}
+
+impl Backing {
+    fn new(spec: &TargetSpec) -> Self {
+        let volumes: Option<Vec<_>> = spec
+            .luns
+            .iter()
+            .map(|lun| lun.volume.clone().map(|volume| (lun.number, volume)))
+            .collect();
+        let service = volumes.map(|volumes| {
+            let units = spec
+                .luns
+                .iter()
+                .zip(&volumes)
+                .map(|(lun, (_, volume))| LogicalUnitSpec {
+                    number: lun.number,
+                    identity: lun.identity.clone(),
+                    block_bytes: lun.block_bytes,
+                    read_only: lun.read_only,
+                    info: volume.info(),
+                })
+                .collect();
+            Service { device: Device::new(spec.name.clone(), units), volumes }
+        });
+        Self { luns: spec.luns.clone(), service }
+    }
+
+    pub(super) fn lun_numbers(&self) -> Vec<u8> {
+        self.luns.iter().map(|lun| lun.number).collect()
+    }
+
+    /// True if sessions can go on with these LUNs.
+    fn is_same(&self, luns: &[Lun]) -> bool {
+        let same = |a: &Lun, b: &Lun| {
+            let volumes_same = match (&a.volume, &b.volume) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                (None, None) => true,
+                _ => false,
+            };
+            volumes_same
+                && (a.number, &a.identity, a.block_bytes, a.read_only)
+                    == (b.number, &b.identity, b.block_bytes, b.read_only)
+        };
+        self.luns.len() == luns.len() && self.luns.iter().zip(luns).all(|(a, b)| same(a, b))
+    }
+}
+
+/// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct SessionKey {
+    /// Normalised target name; `None` for discovery.
+    pub(super) target: Option<String>,
+    pub(super) initiator: String,
+    pub(super) isid: [u8; 6],
+}
+
+/// What others may ask of the task that drives a session.
+pub(super) enum Order {
+    /// Close the connection.
+    Close(&'static str),
+    /// Abort all tasks on a logical unit (`None`: on all); answer when the last has ended.
+    Abort { lun: Option<u64>, done: oneshot::Sender<()> },
+    /// A task management function that needed other sessions has come to an end.
+    ManagementDone { itt: u32, response: u8 },
+}
+
+/// A session as the rest of the process sees it.
+pub(super) struct SessionEntry {
+    pub(super) id: u64,
+    pub(super) tsih: u16,
+    pub(super) key: SessionKey,
+    pub(super) peer: SocketAddr,
+    pub(super) since: SystemTime,
+    pub(super) counters: Counters,
+    orders: Mutex<Vec<Order>>,
+    waker: AtomicWaker,
+    ended: watch::Sender<bool>,
+}
+
+/// What a session has done so far. Only its own shard writes them.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) commands: AtomicU64,
+    pub(super) read_commands: AtomicU64,
+    pub(super) write_commands: AtomicU64,
+    pub(super) read_bytes: AtomicU64,
+    pub(super) written_bytes: AtomicU64,
+}
+
+impl Counters {
+    /// Adds without a locked instruction: there is one writer.
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+}
+
+impl SessionEntry {
+    /// Gives the session's task something to do.
+    pub(super) fn order(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+        self.waker.wake();
+    }
+
+    /// For the session's own task: what was ordered since.
+    pub(super) fn poll_orders(&self, cx: &mut Context<'_>) -> Poll<Vec<Order>> {
+        self.waker.register(cx.waker());
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *orders)) }
+    }
+
+    /// What the control plane shows of it.
+    pub(super) fn status(&self) -> SessionStatus {
+        let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SessionStatus {
+            id: self.id,
+            tsih: self.tsih,
+            target: self.key.target.clone(),
+            initiator: self.key.initiator.clone(),
+            isid: self.key.isid,
+            peer: self.peer,
+            since: self.since,
+            commands: counter(&self.counters.commands),
+            read_commands: counter(&self.counters.read_commands),
+            write_commands: counter(&self.counters.write_commands),
+            read_bytes: counter(&self.counters.read_bytes),
+            written_bytes: counter(&self.counters.written_bytes),
+        }
+    }
+
+    /// Waits until nothing of the session is left, in the store neither.
+    pub(super) async fn has_ended(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives in `self`, so this cannot fail.
+        let _ended = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+/// A session about to be made.
+pub(super) struct NewSession {
+    pub(super) key: SessionKey,
+    pub(super) peer: SocketAddr,
+}
+
+/// Why there is no session.
+pub(super) enum NoSession {
+    /// One of the same name is there and has to end first.
+    Exists(Arc<SessionEntry>),
+    /// There are too many.
+    TooMany,
+}
+
+/// All targets and sessions of the daemon.
+pub(super) struct Registry {
+    targets: DashMap<String, Arc<Target>>,
+    sessions: DashMap<SessionKey, Arc<SessionEntry>>,
+    session_count: AtomicUsize,
+    sessions_max: usize,
+    next_id: AtomicU64,
+    next_tsih: AtomicU16,
+}
+
+/// iSCSI names compare in lower case (RFC 7143 4.2.7.1).
+pub(super) fn normalised(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+impl Registry {
+    pub(super) fn new(sessions_max: usize) -> Self {
+        Self {
+            targets: DashMap::new(),
+            sessions: DashMap::new(),
+            session_count: AtomicUsize::new(0),
+            // TSIHs have 16 bits, and 0 means none.
+            sessions_max: sessions_max.min(usize::from(u16::MAX) - 1),
+            next_id: AtomicU64::new(1),
+            next_tsih: AtomicU16::new(1),
+        }
+    }
+
+    pub(super) fn target(&self, name: &str) -> Option<Arc<Target>> {
+        self.targets.get(&normalised(name)).map(|target| Arc::clone(&target))
+    }
+
+    /// All targets, sorted by name.
+    pub(super) fn targets(&self) -> Vec<Arc<Target>> {
+        let mut targets: Vec<_> = self.targets.iter().map(|target| Arc::clone(&target)).collect();
+        targets.sort_by(|a, b| a.name.cmp(&b.name));
+        targets
+    }
+
+    /// Adds a target or replaces the one of that name.
+    pub(super) fn publish(&self, spec: TargetSpec) {
+        // The entry is locked meanwhile: two publishers of one target take turns.
+        match self.targets.entry(normalised(&spec.name)) {
+            Entry::Occupied(mut held) => {
+                let old = &held.get().backing;
+                let backing = if old.is_same(&spec.luns) {
+                    Arc::clone(old)
+                } else {
+                    Arc::new(Backing::new(&spec))
+                };
+                let target = Target { name: spec.name, access: spec.access, backing };
+                held.insert(Arc::new(target));
+            }
+            Entry::Vacant(vacant) => {
+                let backing = Arc::new(Backing::new(&spec));
+                let target = Target { name: spec.name, access: spec.access, backing };
+                vacant.insert(Arc::new(target));
+            }
+        }
+    }
+
+    /// Takes a target away: no new login finds it. False if there was none.
+    pub(super) fn withdraw(&self, name: &str) -> bool {
+        self.targets.remove(&normalised(name)).is_some()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<Arc<SessionEntry>> {
+        let mut sessions: Vec<_> = self.sessions.iter().map(|e| Arc::clone(e.value())).collect();
+        sessions.sort_by_key(|session| session.id);
+        sessions
+    }
+
+    /// The sessions on a target.
+    pub(super) fn sessions_of(&self, target: &str) -> Vec<Arc<SessionEntry>> {
+        let name = normalised(target);
+        let mut sessions = self.sessions();
+        sessions.retain(|session| session.key.target.as_deref() == Some(&name));
+        sessions
+    }
+
+    /// Enters a session; at most one of each key.
+    pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
+        let vacant = match self.sessions.entry(new.key.clone()) {
+            Entry::Occupied(old) => return Err(NoSession::Exists(Arc::clone(old.get()))),
+            Entry::Vacant(vacant) => vacant,
+        };
+        if self.session_count.fetch_add(1, Ordering::AcqRel) >= self.sessions_max {
+            self.session_count.fetch_sub(1, Ordering::AcqRel);
+            return Err(NoSession::TooMany);
+        }
+        let entry = Arc::new(SessionEntry {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            tsih: self.take_tsih(),
+            key: new.key,
+            peer: new.peer,
+            since: SystemTime::now(),
+            counters: Counters::default(),
+            orders: Mutex::default(),
+            waker: AtomicWaker::new(),
+            ended: watch::Sender::new(false),
+        });
+        vacant.insert(Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    /// A handle that is not 0; numbers come again only after all others.
+    fn take_tsih(&self) -> u16 {
+        loop {
+            match self.next_tsih.fetch_add(1, Ordering::Relaxed) {
+                0 => {}
+                tsih => return tsih,
+            }
+        }
+    }
+
+    /// The last of a session is gone.
+    pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
+        let removed = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
+        if removed.is_some() {
+            self.session_count.fetch_sub(1, Ordering::AcqRel);
+        }
+        let _nobody_waits = entry.ended.send_replace(true);
+    }
+}

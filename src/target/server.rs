@@ -1,0 +1,354 @@
+//! Portals, the acceptor and the handle by which the control plane drives the target.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, SystemTime};
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::options::Options;
+use super::registry::{Order, Registry, SessionEntry};
+use super::shard::{HalfOpen, Handoff, Shard};
+use super::spec::TargetSpec;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// Time between keepalive probes, and how many may stay unanswered.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// What every connection needs to know.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) registry: Registry,
+    pub(super) half_open: Arc<AtomicUsize>,
+    /// Where the portals really are (a port of 0 is replaced by the one that was given).
+    pub(super) portals: Vec<SocketAddr>,
+    /// True once the target is shutting down.
+    pub(super) stopping: watch::Sender<bool>,
+}
+
+/// The running target: shards and portals. Ends with [`Server::stop`].
+pub struct Server {
+    shared: Arc<Shared>,
+    acceptors: Vec<tokio::task::JoinHandle<()>>,
+    shards: Arc<Vec<Shard>>,
+}
+
+/// A cheap handle to the running target, for the control plane.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// A portal could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}{}", hint(source))]
+pub struct PortalError {
+    /// The address that was configured.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program (tgtd, LIO, another stirrupd?) has this port: see `ss -ltnp`"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: see `ip address`",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}
+
+/// Bound sockets that do not accept yet, so that a busy port is known before anything is started
+/// and no initiator is turned away while targets are still being loaded.
+pub struct Portals {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Portals {
+    /// Binds every portal. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first portal that cannot be opened.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, PortalError> {
+        let mut portals = Self { listeners: Vec::new(), addresses: Vec::new() };
+        for &address in addresses {
+            let listener = bind(address).map_err(|source| PortalError { address, source })?;
+            let bound = listener.local_addr().map_err(|source| PortalError { address, source })?;
+            portals.listeners.push(listener);
+            portals.addresses.push(bound);
+        }
+        Ok(portals)
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // So that [::]:3260 can stand beside 0.0.0.0:3260.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Server {
+    /// Starts the shards and begins to accept. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(
+        options: Options,
+        portals: Portals,
+        publish: impl IntoIterator<Item = TargetSpec>,
+    ) -> io::Result<Self> {
+        let shard_count = match options.shards {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            count => count,
+        };
+        let shared = Arc::new(Shared {
+            registry: Registry::new(options.sessions_max),
+            options,
+            half_open: Arc::default(),
+            portals: portals.addresses,
+            stopping: watch::Sender::new(false),
+        });
+        publish.into_iter().for_each(|spec| shared.registry.publish(spec));
+        let shards = (0..shard_count)
+            .map(|index| Shard::start(index, Arc::clone(&shared)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let shards = Arc::new(shards);
+        let acceptors = portals
+            .listeners
+            .into_iter()
+            .map(|listener| {
+                tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&shards)))
+            })
+            .collect();
+        Ok(Self { shared, acceptors, shards })
+    }
+
+    /// A handle for the control plane.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Stops accepting, closes every session and waits until what they had in the stores is done.
+    pub async fn stop(self) {
+        self.shared.stopping.send_replace(true);
+        for acceptor in self.acceptors {
+            acceptor.abort();
+            let _aborted = acceptor.await;
+        }
+        close_all(self.shared.registry.sessions(), "the target is shutting down").await;
+        // Joining the threads blocks, for as long as half-open logins take to notice.
+        if let Some(shards) = Arc::into_inner(self.shards) {
+            let _joined = tokio::task::spawn_blocking(move || drop(shards)).await;
+        }
+    }
+}
+
+/// Closes sessions and waits until nothing is left of them.
+async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
+    for session in &sessions {
+        session.order(Order::Close(why));
+    }
+    for session in &sessions {
+        session.has_ended().await;
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shard>>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely; accepting at once again would spin.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(half_open) = HalfOpen::take(&shared.half_open, shared.options.half_open_max)
+        else {
+            tracing::warn!(%peer, "too many connections are logging in: closed");
+            continue;
+        };
+        let stream = match stream.into_std().and_then(|stream| {
+            prepare(&stream, shared.options.keepalive_idle)?;
+            Ok(stream)
+        }) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection lost at once");
+                continue;
+            }
+        };
+        if let Some(shard) = shards.iter().min_by_key(|shard| shard.load()) {
+            shard.give(Handoff { stream, peer, half_open });
+        }
+    }
+}
+
+fn prepare(stream: &std::net::TcpStream, idle: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(idle)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Data that nobody acknowledges ends a connection after the same time.
+    socket.set_tcp_user_timeout(Some(idle + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES))
+}
+
+/// A target as the control plane shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: String,
+    /// Numbers of its LUNs.
+    pub luns: Vec<u8>,
+    /// Its volumes are there; if not, logins are answered with "service unavailable".
+    pub ready: bool,
+    /// Sessions that are logged in to it.
+    pub sessions: usize,
+}
+
+/// A session as the control plane shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// Unique in the life of the daemon.
+    pub id: u64,
+    /// Target session identifying handle.
+    pub tsih: u16,
+    /// The target's name; `None` for a discovery session.
+    pub target: Option<String>,
+    /// The initiator's name.
+    pub initiator: String,
+    /// Initiator session identifier.
+    pub isid: [u8; 6],
+    /// Where the initiator is.
+    pub peer: SocketAddr,
+    /// When it logged in.
+    pub since: SystemTime,
+    /// SCSI commands so far.
+    pub commands: u64,
+    /// Of these, commands that brought data to the initiator.
+    pub read_commands: u64,
+    /// Of these, commands that took data from the initiator.
+    pub write_commands: u64,
+    /// Bytes sent to the initiator.
+    pub read_bytes: u64,
+    /// Bytes taken from the initiator.
+    pub written_bytes: u64,
+}
+
+impl Handle {
+    /// Adds a target, or replaces the one of that name. If the LUNs changed, sessions that are
+    /// logged in are told to log in again by losing their connection.
+    pub fn publish(&self, spec: TargetSpec) {
+        let registry = &self.shared.registry;
+        let before = registry.target(&spec.name);
+        let name = spec.name.clone();
+        registry.publish(spec);
+        let after = registry.target(&name);
+        let replaced = match (before, after) {
+            (Some(before), Some(after)) => !Arc::ptr_eq(&before.backing, &after.backing),
+            _ => false,
+        };
+        if replaced {
+            for session in registry.sessions_of(&name) {
+                session.order(Order::Close("the target has changed"));
+            }
+        }
+    }
+
+    /// Takes a target away, closes its sessions, and waits until nothing of theirs is on its way
+    /// to the store. False if there was no such target.
+    pub async fn withdraw(&self, name: &str) -> bool {
+        let was_there = self.shared.registry.withdraw(name);
+        close_all(self.shared.registry.sessions_of(name), "the target was removed").await;
+        was_there
+    }
+
+    /// All targets, by name.
+    #[must_use]
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        let sessions = self.shared.registry.sessions();
+        let status = |target: Arc<super::registry::Target>| {
+            let name = super::registry::normalised(&target.name);
+            TargetStatus {
+                luns: target.backing.lun_numbers(),
+                ready: target.backing.service.is_some(),
+                sessions: sessions
+                    .iter()
+                    .filter(|session| session.key.target.as_deref() == Some(&name))
+                    .count(),
+                name: target.name.clone(),
+            }
+        };
+        self.shared.registry.targets().into_iter().map(status).collect()
+    }
+
+    /// All sessions, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.shared.registry.sessions().iter().map(|session| session.status()).collect()
+    }
+
+    /// Closes a session and waits for its end. False if there is none of that id.
+    pub async fn kill_session(&self, id: u64) -> bool {
+        let sessions = self.shared.registry.sessions();
+        let Some(session) = sessions.into_iter().find(|session| session.id == id) else {
+            return false;
+        };
+        close_all(vec![session], "closed by the operator").await;
+        true
+    }
+
+    /// `ADDRESS:PORT`s under which initiators reach the target, as seen from `local` (the address
+    /// that an initiator has connected to) where the portal is bound to all addresses.
+    #[must_use]
+    pub fn portals(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
+        self.shared.advertised(local)
+    }
+}
+
+impl Shared {
+    pub(super) fn advertised(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
+        if !self.options.advertise.is_empty() {
+            return self.options.advertise.clone();
+        }
+        let local = local.map(|ip| ip.to_canonical());
+        self.portals
+            .iter()
+            .filter_map(|portal| match (portal.ip().is_unspecified(), local) {
+                (false, _) => Some(*portal),
+                (true, Some(local)) if local.is_ipv4() == portal.is_ipv4() => {
+                    Some(SocketAddr::new(local, portal.port()))
+                }
+                (true, _) => None,
+            })
+            .collect()
+    }
+}
