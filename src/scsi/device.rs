@@ -201,7 +201,7 @@ impl Device {
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
     if unit.has(flag::RESERVED)
         && row.guard != Guard::Free
-        && !unit.with_reservations(|reservations| reservations.allow(nexus.id, row.guard))
+        && !unit.with_reservations(|reservations| reservations.allow(nexus, row.guard))
     {
         return Err(Refusal::Status(Status::ReservationConflict));
     }

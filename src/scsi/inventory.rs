@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::attention::Attentions;
-use super::lun::{LogicalUnit, LogicalUnitSpec};
+use super::lun::{LogicalUnit, LogicalUnitSpec, flag};
 use super::nexus::{Nexus, NexusSpec};
 use super::sense::Asc;
 
@@ -42,6 +42,8 @@ impl Inventory {
     pub(super) fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
         let attentions: Box<[_]> = self.units.iter().map(|_| Attentions::default()).collect();
         attentions.iter().for_each(|unit| unit.establish(Asc::POWER_ON_OR_RESET));
+        // A machine that powers up finds its disk spinning, whoever stopped it before.
+        self.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
         let id = self.next_nexus.fetch_add(1, Ordering::Relaxed);
         let nexus = Arc::new(Nexus { id, spec, attentions });
         self.nexuses.lock().push(Arc::clone(&nexus));
@@ -52,7 +54,7 @@ impl Inventory {
     pub(super) fn detach(&self, nexus: &Nexus) {
         self.nexuses.lock().retain(|other| other.id != nexus.id);
         for unit in &self.units {
-            unit.with_reservations(|reservations| reservations.release(nexus.id));
+            unit.with_reservations(|reservations| reservations.release(nexus));
         }
     }
 

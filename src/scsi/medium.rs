@@ -47,3 +47,23 @@ pub(super) fn synchronize_cache(call: &Call<'_>) -> Result<Plan, Refusal> {
     call.unit.check_range(Blocks::of(&call.cdb))?;
     Ok(Plan::Flush)
 }
+
+/// PRE-FETCH (SBC-3 5.9, 5.10). GOOD, not CONDITION MET: there is no cache that would hold the
+/// blocks for certain.
+pub(super) fn pre_fetch(call: &Call<'_>) -> Result<Plan, Refusal> {
+    call.unit.check_ready()?;
+    call.unit.check_range(Blocks::of(&call.cdb))?;
+    Ok(Plan::good())
+}
+
+/// READ DEFECT DATA(10) (SBC-3 5.17): the lists exist, and are empty.
+pub(super) fn read_defect_data_10(call: &Call<'_>) -> Result<Plan, Refusal> {
+    let data = vec![0, call.cdb.u8(2) & 0x1f, 0, 0];
+    Ok(Plan::answer(data, call.cdb.u16(7).into()))
+}
+
+/// READ DEFECT DATA(12) (SBC-3 5.18).
+pub(super) fn read_defect_data_12(call: &Call<'_>) -> Result<Plan, Refusal> {
+    let data = vec![0, call.cdb.u8(1) & 0x1f, 0, 0, 0, 0, 0, 0];
+    Ok(Plan::answer(data, call.cdb.u32(6)))
+}

@@ -10,9 +10,11 @@
 //!
 //! This room knows no iSCSI, and of [`crate::block`] only requests, completions and buffers.
 
+mod atomic;
 mod attention;
 mod cdb;
 mod command;
+mod data;
 mod device;
 mod inquiry;
 mod inventory;
@@ -23,16 +25,27 @@ mod nexus;
 mod opcode;
 mod outcome;
 mod parameters;
+mod pr;
+mod pr_state;
+mod provisioning;
 mod read_write;
 mod report;
 mod reservation;
 mod sense;
+mod start_stop;
+mod steps;
 mod task;
+mod verify;
 mod vpd;
+mod write_same;
 
 pub use device::{Admission, Command, Device, NoSuchLun};
 pub use lun::LogicalUnitSpec;
 pub use nexus::{Nexus, NexusSpec};
+pub use opcode::commands;
 pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};
 pub use sense::{Asc, FieldPointer, Sense, SenseFormat, SenseKey};
 pub use task::{Prepared, Step, Task};
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,17 @@
 use super::cdb::Cdb;
 use super::command::Handler::{Anywhere, Unit};
 use super::command::{Handler, Row};
-use super::report::always;
+use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
-use super::{inquiry, medium, mode, read_write, report};
+use super::{
+    atomic, inquiry, medium, mode, pr, provisioning, read_write, report, start_stop, verify,
+    write_same,
+};
+
+fn always(_: &LogicalUnit) -> bool {
+    true
+}
 
 /// A command without service actions.
 const fn row(
@@ -21,6 +28,11 @@ const fn row(
 }
 
 impl Row {
+    const fn when(mut self, supported: fn(&LogicalUnit) -> bool) -> Self {
+        self.supported = supported;
+        self
+    }
+
     const fn action(mut self, action: u8) -> Self {
         self.service_action = Some(action);
         self
@@ -31,6 +43,11 @@ impl Row {
 const fn blocks_10(byte_1: u8) -> [u8; 10] {
     [0xff, byte_1, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0]
 }
+
+/// Usage of PERSISTENT RESERVE IN: service action, allocation length.
+const PR_IN: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
+/// Usage of PERSISTENT RESERVE OUT: service action, scope and type, parameter list length.
+const PR_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 
 const fn blocks_12(byte_1: u8) -> [u8; 12] {
     [0xff, byte_1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0]
@@ -59,23 +76,55 @@ pub(super) const TABLE: &[Row] = &[
     row(0x0a, "WRITE(6)", BLOCKS_6, Guard::Write, Unit(read_write::write)),
     row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0], Guard::Free, Anywhere(inquiry::inquiry)),
     row(0x15, "MODE SELECT(6)", &[0xff, 0x10, 0, 0, 0xff, 0], Guard::Write, Unit(mode::select_6)),
+    row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
+    row(0x17, "RELEASE(6)", &[0xff, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),
     row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0], Guard::Write, Unit(mode::sense_6)),
+    row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0], Guard::Query, Unit(start_stop::start_stop)),
+    row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0], Guard::Query, Unit(start_stop::prevent_allow)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0], Guard::Query, Unit(medium::read_capacity_10)),
     row(0x28, "READ(10)", DPO_FUA_10, Guard::Read, Unit(read_write::read)),
     row(0x2a, "WRITE(10)", DPO_FUA_10, Guard::Write, Unit(read_write::write)),
+    row(0x2e, "WRITE AND VERIFY(10)", &blocks_10(0x16), Guard::Write, Unit(verify::write_and_verify)),
+    row(0x2f, "VERIFY(10)", &blocks_10(0x16), Guard::Read, Unit(verify::verify)),
+    row(0x34, "PRE-FETCH(10)", &blocks_10(0x02), Guard::Read, Unit(medium::pre_fetch)),
     row(0x35, "SYNCHRONIZE CACHE(10)", &blocks_10(0x06), Guard::Write, Unit(medium::synchronize_cache)),
+    row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Read, Unit(medium::read_defect_data_10)),
+    row(0x41, "WRITE SAME(10)", &blocks_10(0x08), Guard::Write, Unit(write_same::write_same_10)),
+    row(0x42, "UNMAP", &[0xff, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0], Guard::Write, Unit(provisioning::unmap)).when(provisioning::unmap_supported),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::select_10)),
+    row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
+    row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),
     row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::sense_10)),
+    row(0x5e, "PERSISTENT RESERVE IN, READ KEYS", PR_IN, Guard::Query, Unit(pr::read_keys)).action(0x00),
+    row(0x5e, "PERSISTENT RESERVE IN, READ RESERVATION", PR_IN, Guard::Query, Unit(pr::read_reservation)).action(0x01),
+    row(0x5e, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", PR_IN, Guard::Query, Unit(pr::report_capabilities)).action(0x02),
+    row(0x5e, "PERSISTENT RESERVE IN, READ FULL STATUS", PR_IN, Guard::Query, Unit(pr::read_full_status)).action(0x03),
+    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER", PR_OUT, Guard::Query, Unit(pr::out)).action(0x00),
+    row(0x5f, "PERSISTENT RESERVE OUT, RESERVE", PR_OUT, Guard::Query, Unit(pr::out)).action(0x01),
+    row(0x5f, "PERSISTENT RESERVE OUT, RELEASE", PR_OUT, Guard::Query, Unit(pr::out)).action(0x02),
+    row(0x5f, "PERSISTENT RESERVE OUT, CLEAR", PR_OUT, Guard::Query, Unit(pr::out)).action(0x03),
+    row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT", PR_OUT, Guard::Query, Unit(pr::out)).action(0x04),
+    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", PR_OUT, Guard::Query, Unit(pr::out)).action(0x06),
     row(0x88, "READ(16)", DPO_FUA_16, Guard::Read, Unit(read_write::read)),
+    row(0x89, "COMPARE AND WRITE", &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0x1f, 0], Guard::Write, Unit(atomic::compare_and_write)).when(atomic::supported),
     row(0x8a, "WRITE(16)", DPO_FUA_16, Guard::Write, Unit(read_write::write)),
+    row(0x8b, "ORWRITE(16)", DPO_FUA_16, Guard::Write, Unit(atomic::or_write)).when(atomic::supported),
+    row(0x8e, "WRITE AND VERIFY(16)", &blocks_16(0x16), Guard::Write, Unit(verify::write_and_verify)),
+    row(0x8f, "VERIFY(16)", &blocks_16(0x16), Guard::Read, Unit(verify::verify)),
+    row(0x90, "PRE-FETCH(16)", &blocks_16(0x02), Guard::Read, Unit(medium::pre_fetch)),
     row(0x91, "SYNCHRONIZE CACHE(16)", &blocks_16(0x06), Guard::Write, Unit(medium::synchronize_cache)),
+    row(0x93, "WRITE SAME(16)", &blocks_16(0x09), Guard::Write, Unit(write_same::write_same_16)),
     row(0x9e, "READ CAPACITY(16)", SERVICE_ACTION_IN_16, Guard::Query, Unit(medium::read_capacity_16)).action(0x10),
+    row(0x9e, "GET LBA STATUS", SERVICE_ACTION_IN_16, Guard::Read, Unit(provisioning::get_lba_status)).action(0x12),
     row(0xa0, "REPORT LUNS", &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Free, Anywhere(report::report_luns)),
     row(0xa3, "REPORT TARGET PORT GROUPS", &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::target_port_groups)).action(0x0a),
     row(0xa3, "REPORT SUPPORTED OPERATION CODES", &[0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::supported_opcodes)).action(0x0c),
     row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::supported_task_management)).action(0x0d),
     row(0xa8, "READ(12)", DPO_FUA_12, Guard::Read, Unit(read_write::read)),
     row(0xaa, "WRITE(12)", DPO_FUA_12, Guard::Write, Unit(read_write::write)),
+    row(0xae, "WRITE AND VERIFY(12)", &blocks_12(0x16), Guard::Write, Unit(verify::write_and_verify)),
+    row(0xaf, "VERIFY(12)", &blocks_12(0x16), Guard::Read, Unit(verify::verify)),
+    row(0xb7, "READ DEFECT DATA(12)", &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Read, Unit(medium::read_defect_data_12)),
 ];
 
 /// Where the rows of each operation code begin in the table, and how many they are.
@@ -105,6 +154,11 @@ pub(super) fn find(cdb: &Cdb) -> Result<&'static Row, Sense> {
             .find(|row| row.service_action == Some(cdb.service_action()))
             .ok_or_else(|| Sense::cdb_field(1, Some(4))),
     }
+}
+
+/// Every command: operation code, service action, name; for the log and the documentation.
+pub fn commands() -> impl Iterator<Item = (u8, Option<u8>, &'static str)> {
+    TABLE.iter().map(|row| (row.opcode, row.service_action, row.name))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! REPORT LUNS, and the REPORT commands of MAINTENANCE IN.
 
 use super::command::{AnyCall, Call, Row};
-use super::lun::{Address, LogicalUnit};
+use super::lun::Address;
 use super::outcome::Refusal;
 use super::sense::Sense;
 use super::task::Plan;
@@ -114,9 +114,4 @@ pub(super) fn target_port_groups(call: &Call<'_>) -> Result<Plan, Refusal> {
     data.extend_from_slice(header);
     data.extend_from_slice(&group);
     Ok(Plan::answer(data, call.cdb.u32(6)))
-}
-
-/// A command that every logical unit has.
-pub(super) fn always(_: &LogicalUnit) -> bool {
-    true
 }

@@ -3,6 +3,7 @@
 //! Reads, writes and flushes, each one block operation, are plain data; whatever takes several
 //! steps is a [`Work`] and then [`Steps`] behind a box.
 
+use super::data::whole_blocks;
 use super::lun::Range;
 use super::outcome::{DataIn, Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Asc, Sense, SenseFormat};
@@ -64,8 +65,6 @@ pub(super) trait Work: Send {
 /// What [`Work::start`] comes to.
 pub(super) enum Begun {
     Done(Outcome),
-    Flush,
-    Write,
     Steps(Box<dyn Steps>),
 }
 
@@ -118,62 +117,38 @@ impl Prepared {
 
     /// Starts the command with the data of the initiator: `None` or as much as came, at most what
     /// [`Self::transfer`] asks for. Operations to submit are appended to `ops`.
-    ///
-    /// Less than a write asks for (the transport's expected length was smaller) writes the blocks
-    /// that came whole; half a block is refused with INVALID FIELD IN COMMAND INFORMATION UNIT
-    /// and nothing is written (FCP-4 9.4.2 has the rule, iSCSI has none of its own).
     #[must_use]
     pub fn start(self, data_out: Option<Buffer>, ops: &mut Vec<Op>) -> Step {
-        let (format, plan) = (self.format, self.plan);
+        let format = self.format;
+        let done = |outcome: Outcome| Step::Done(outcome.in_format(format));
         let wait = |kind| Step::Wait(Task { format, kind });
-        let begun = match plan {
-            Plan::Done(outcome) => return Step::Done(outcome),
+        let data = data_out.unwrap_or_else(|| Buffer::unfilled(0));
+        match self.plan {
+            Plan::Done(outcome) => done(outcome),
             Plan::Read(range) => {
                 let buf = Buffer::unfilled(range.buffer_len());
                 ops.push(Op::Read { offset: range.offset, buf });
-                return wait(Kind::Read);
+                wait(Kind::Read)
             }
             Plan::Write { range, fua, block_bytes } => {
-                match writable(range, block_bytes, data_out) {
-                    Ok(Some(buf)) => {
+                match whole_blocks(data, range.buffer_len(), block_bytes) {
+                    Ok(buf) if buf.is_empty() => done(Outcome::good()),
+                    Ok(buf) => {
                         ops.push(Op::Write { offset: range.offset, buf, fua });
-                        Begun::Write
+                        wait(Kind::Write)
                     }
-                    Ok(None) => Begun::Done(Outcome::good()),
-                    Err(sense) => Begun::Done(Outcome::check(sense)),
+                    Err(sense) => done(Outcome::check(sense)),
                 }
             }
             Plan::Flush => {
                 ops.push(Op::Flush);
-                Begun::Flush
+                wait(Kind::Write)
             }
-            Plan::Other(work) => {
-                let data = data_out.unwrap_or_else(|| Buffer::unfilled(0));
-                work.start(data, ops)
-            }
-        };
-        match begun {
-            Begun::Done(outcome) => Step::Done(outcome.in_format(format)),
-            Begun::Flush | Begun::Write => wait(Kind::Write),
-            Begun::Steps(steps) => wait(Kind::Steps(steps)),
+            Plan::Other(work) => match work.start(data, ops) {
+                Begun::Done(outcome) => done(outcome),
+                Begun::Steps(steps) => wait(Kind::Steps(steps)),
+            },
         }
-    }
-}
-
-/// The data of a write as far as they came, in whole blocks; `None` if there are none.
-pub(super) fn writable(
-    range: Range,
-    block_bytes: u32,
-    data: Option<Buffer>,
-) -> Result<Option<Buffer>, Sense> {
-    let Some(mut buf) = data else { return Ok(None) };
-    buf.truncate(range.buffer_len());
-    match buf.len() {
-        0 => Ok(None),
-        len if !len.is_multiple_of(block_bytes as usize) => {
-            Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT))
-        }
-        _ => Ok(Some(buf)),
     }
 }
 

@@ -1,0 +1,56 @@
+//! Work on the data of commands.
+
+use super::sense::{Asc, Sense};
+use crate::block::Buffer;
+
+/// What came of the data that a command asked for, in whole blocks.
+///
+/// It is less than was asked for if the transport's expected length was. The blocks that came are
+/// then processed; part of a block is refused, and nothing is done (FCP-4 9.4.2 has the rules,
+/// iSCSI has none of its own).
+pub(super) fn whole_blocks(
+    mut data: Buffer,
+    len: usize,
+    block_bytes: u32,
+) -> Result<Buffer, Sense> {
+    data.truncate(len);
+    if data.len().is_multiple_of(block_bytes as usize) {
+        Ok(data)
+    } else {
+        Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT))
+    }
+}
+
+/// A copy of a part of a buffer. The range is inside it.
+pub(super) fn part(buffer: &Buffer, offset: usize, len: usize) -> Buffer {
+    let mut out = Buffer::unfilled(len);
+    let mut at = 0;
+    for slice in buffer.range(offset, len) {
+        out.copy_from(at, slice);
+        at += slice.len();
+    }
+    out
+}
+
+/// Offset of the first byte in which two buffers of one length differ.
+pub(super) fn first_difference(a: &Buffer, b: &Buffer) -> Option<u64> {
+    let mut base = 0;
+    // Buffers are cut into chunks at the same places, whatever their length.
+    for (a, b) in a.slices().zip(b.slices()) {
+        if a != b {
+            let within = a.iter().zip(b).position(|(a, b)| a != b)?;
+            return Some((base + within) as u64);
+        }
+        base += a.len();
+    }
+    None
+}
+
+/// As [`first_difference`], against one block over and over. Chunks hold whole blocks.
+pub(super) fn first_difference_to_block(data: &Buffer, block: &[u8]) -> Option<u64> {
+    let blocks = data.slices().flat_map(|slice| slice.chunks_exact(block.len()));
+    blocks.enumerate().find_map(|(i, is)| {
+        let within = is.iter().zip(block).position(|(is, want)| is != want)?;
+        Some((i * block.len() + within) as u64)
+    })
+}

@@ -1,0 +1,232 @@
+//! A device with volumes in memory, and initiators that send commands to it.
+
+use std::sync::Arc;
+
+use crate::backend::memory::MemoryVolume;
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume, VolumeInfo,
+};
+use crate::scsi::{
+    Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Outcome, Sense,
+    SenseKey, Status, Step, TaskAttribute, Transfer,
+};
+
+pub(super) const BLOCK: usize = 512;
+pub(super) const BLOCKS: u64 = 8 << 11;
+pub(super) const TARGET: &str = "iqn.2025-01.example:disk";
+
+pub(super) struct Bench {
+    pub(super) device: Device,
+    pub(super) block_bytes: u32,
+    volume: MemoryVolume,
+    /// The operation with this number (from 0, over all commands) fails.
+    pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
+    ops_seen: std::cell::Cell<usize>,
+}
+
+/// An initiator without unit attentions waiting.
+pub(super) struct Host<'a> {
+    bench: &'a Bench,
+    pub(super) nexus: Arc<Nexus>,
+    lun: u64,
+}
+
+pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
+    LogicalUnitSpec {
+        number: 0,
+        identity: "store/image-0001".to_owned(),
+        block_bytes,
+        read_only: false,
+        info,
+    }
+}
+
+pub(super) fn nexus_spec(number: u8) -> NexusSpec {
+    let initiator_name = format!("iqn.2025-01.example:host{number}");
+    let initiator_port = format!("{initiator_name},i,0x00023d00000{number}");
+    NexusSpec { initiator_name, initiator_port, target_port: 1 }
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(512, |_| ())
+    }
+
+    pub(super) fn with(block_bytes: u32, change: impl FnOnce(&mut LogicalUnitSpec)) -> Self {
+        let volume = MemoryVolume::new(BLOCKS * 512, false);
+        let mut spec = spec(volume.info(), block_bytes);
+        change(&mut spec);
+        let device = Device::new(TARGET, vec![spec]);
+        let (fault, ops_seen) = Default::default();
+        Self { device, block_bytes, volume, fault, ops_seen }
+    }
+
+    pub(super) fn info(&self) -> VolumeInfo {
+        self.volume.info()
+    }
+
+    /// An initiator that has heard of the power on.
+    pub(super) fn host(&self, number: u8) -> Host<'_> {
+        let host = self.stranger(number);
+        let power_on = host.run(&[0; 6], &[]);
+        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        host
+    }
+
+    /// An initiator that has just logged in.
+    pub(super) fn stranger(&self, number: u8) -> Host<'_> {
+        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+    }
+
+    /// What the operations of one command come to, one completion after the other.
+    fn submit(&self, ops: &mut Vec<Op>, done: &mut Vec<Completion>) {
+        let queue = Arc::new(CompletionQueue::new());
+        for op in ops.drain(..) {
+            let number = self.ops_seen.replace(self.ops_seen.get() + 1);
+            match self.fault.get() {
+                Some((at, kind)) if at == number => {
+                    done.push(Completion { tag: 0, result: Err(kind.into()) });
+                }
+                _ => self.volume.submit(&mut vec![Request { tag: 0, op }], done, &queue),
+            }
+        }
+    }
+
+    /// The next operation fails.
+    pub(super) fn fail_next(&self, kind: ErrorKind) {
+        self.fail_after(0, kind);
+    }
+
+    /// The operation after `count` more fails.
+    pub(super) fn fail_after(&self, count: usize, kind: ErrorKind) {
+        self.fault.set(Some((self.ops_seen.get() + count, kind)));
+    }
+}
+
+impl Host<'_> {
+    /// The same initiator, addressing another LUN field.
+    pub(super) fn at_lun(&self, lun: u64) -> Host<'_> {
+        Host { bench: self.bench, nexus: Arc::clone(&self.nexus), lun }
+    }
+
+    pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
+        let command = Command {
+            lun: self.lun,
+            cdb,
+            attribute: TaskAttribute::Simple,
+            data_out_bytes: data.len() as u64,
+        };
+        let prepared = match self.bench.device.admit(&self.nexus, &command) {
+            Admission::Done(outcome) => return Answer::of(outcome),
+            Admission::Run(prepared) => prepared,
+        };
+        let data_out = match prepared.transfer() {
+            Transfer::Out { bytes } => {
+                let len = data.len().min(usize::try_from(bytes).unwrap());
+                Some(Buffer::from_slice(&data[..len]))
+            }
+            Transfer::None | Transfer::In { .. } => None,
+        };
+        let mut ops = Vec::new();
+        let mut task = match prepared.start(data_out, &mut ops) {
+            Step::Done(outcome) => return Answer::of(outcome),
+            Step::Wait(task) => task,
+        };
+        let mut done = Vec::new();
+        loop {
+            self.bench.submit(&mut ops, &mut done);
+            assert!(!done.is_empty(), "the task waits for nothing");
+            let result: Result<Done, Error> = done.remove(0).result;
+            if let Some(outcome) = task.resume(result, &mut ops) {
+                assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
+                return Answer::of(outcome);
+            }
+        }
+    }
+
+    /// The data of a command that must succeed.
+    pub(super) fn get(&self, cdb: &[u8]) -> Vec<u8> {
+        self.run(cdb, &[]).good()
+    }
+
+    /// A command that must succeed.
+    pub(super) fn put(&self, cdb: &[u8], data: &[u8]) {
+        self.run(cdb, data).good();
+    }
+
+    /// Sense key and additional sense code of a command that must end with CHECK CONDITION.
+    pub(super) fn fails(&self, cdb: &[u8], data: &[u8]) -> (SenseKey, Asc) {
+        let answer = self.run(cdb, data);
+        assert_eq!(answer.status, Status::CheckCondition, "{:?}", answer.data);
+        let sense = answer.sense.unwrap();
+        (sense.key, sense.asc)
+    }
+
+    pub(super) fn status(&self, cdb: &[u8], data: &[u8]) -> Status {
+        self.run(cdb, data).status
+    }
+
+    pub(super) fn read(&self, lba: u64, count: u32) -> Vec<u8> {
+        self.get(&cdb16(0x88, 0, lba, count))
+    }
+
+    pub(super) fn write(&self, lba: u64, data: &[u8]) {
+        let count = (data.len() / self.bench.block_bytes as usize) as u32;
+        self.put(&cdb16(0x8a, 0, lba, count), data);
+    }
+}
+
+/// An outcome, with the data as bytes.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: Status,
+    pub(super) data: Vec<u8>,
+    pub(super) sense: Option<Sense>,
+}
+
+impl Answer {
+    fn of(outcome: Outcome) -> Self {
+        assert_eq!(outcome.sense.is_some(), outcome.status == Status::CheckCondition);
+        let data = match outcome.data_in {
+            DataIn::None => Vec::new(),
+            DataIn::Bytes(bytes) => bytes,
+            DataIn::Buffer(buffer) => buffer.to_vec(),
+        };
+        Self { status: outcome.status, data, sense: outcome.sense }
+    }
+
+    pub(super) fn good(self) -> Vec<u8> {
+        assert_eq!(self.status, Status::Good, "{:?}", self.sense);
+        self.data
+    }
+
+    pub(super) fn asc(&self) -> Asc {
+        self.sense.map_or(Asc::NONE, |sense| sense.asc)
+    }
+}
+
+pub(super) fn cdb10(opcode: u8, byte_1: u8, lba: u32, count: u16) -> [u8; 10] {
+    let ([a, b, c, d], [e, f]) = (lba.to_be_bytes(), count.to_be_bytes());
+    [opcode, byte_1, a, b, c, d, 0, e, f, 0]
+}
+
+pub(super) fn cdb12(opcode: u8, byte_1: u8, lba: u32, count: u32) -> [u8; 12] {
+    let ([a, b, c, d], [e, f, g, h]) = (lba.to_be_bytes(), count.to_be_bytes());
+    [opcode, byte_1, a, b, c, d, e, f, g, h, 0, 0]
+}
+
+pub(super) fn cdb16(opcode: u8, byte_1: u8, lba: u64, count: u32) -> [u8; 16] {
+    let mut cdb = [0; 16];
+    cdb[0] = opcode;
+    cdb[1] = byte_1;
+    cdb[2..10].copy_from_slice(&lba.to_be_bytes());
+    cdb[10..14].copy_from_slice(&count.to_be_bytes());
+    cdb
+}
+
+pub(super) const ILLEGAL: SenseKey = SenseKey::IllegalRequest;
+pub(super) const OUT_OF_RANGE: (SenseKey, Asc) = (ILLEGAL, Asc::LBA_OUT_OF_RANGE);
+pub(super) const BAD_CDB: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_CDB);
+pub(super) const BAD_LIST: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_PARAMETER_LIST);
+pub(super) const BAD_LIST_LENGTH: (SenseKey, Asc) = (ILLEGAL, Asc::PARAMETER_LIST_LENGTH_ERROR);
+pub(super) const BAD_UNIT: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_INFORMATION_UNIT);

@@ -1,0 +1,10 @@
+//! The device server from outside: commands against volumes in memory.
+
+mod bench;
+mod conditions;
+mod data;
+mod identity;
+mod modes;
+mod provisioning;
+mod reports;
+mod reservations;
