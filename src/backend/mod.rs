@@ -9,9 +9,13 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod file;
+mod fileio;
 pub mod local;
 pub mod memory;
 pub mod null;
+pub mod pool;
+mod pooled;
+mod range_lock;
 pub mod rbd;
 
 use std::fmt;
