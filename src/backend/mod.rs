@@ -6,10 +6,16 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod file;
+mod fileio;
 pub mod local;
 pub mod memory;
 pub mod null;
+pub mod pool;
+mod pooled;
+mod range_lock;
 pub mod rbd;
 
 use std::fmt;

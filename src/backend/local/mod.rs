@@ -1,1 +1,454 @@
 //! The embedded store: a directory of layered, copy-on-write images.
+//!
+//! The format on disk, and what a crash can and cannot do to it: `docs/local-store.md`.
+
+mod files;
+mod layer;
+mod map;
+mod meta;
+mod volume;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use self::files::{LayerId, StoreDir};
+use self::layer::{Chain, Layer, Opening};
+use self::meta::{Image, Meta, Snapshot};
+use self::volume::{Layered, LayeredVolume, store_error};
+use super::pool::Pool;
+use super::pooled::Core;
+use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use crate::block::Volume;
+
+/// Most layers of an image: a read looks at all of them at worst.
+pub const LAYERS_MAX: usize = 64;
+/// Largest image, in bytes.
+pub const IMAGE_BYTES_MAX: u64 = 16 << 40;
+/// Sizes are multiples of this, in bytes.
+const SECTOR_BYTES: u64 = 512;
+/// Most snapshots of an image.
+const SNAPSHOTS_MAX: usize = LAYERS_MAX;
+const NAME_BYTES_MAX: usize = 128;
+
+/// How a [`LocalStore`] works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Complete writes when they are in the page cache, and report a volatile write cache to the
+    /// initiators. When false, a write completes when it is on stable storage.
+    pub write_cache: bool,
+}
+
+/// A store in a directory, which is locked until the store and its volumes are dropped.
+pub struct LocalStore {
+    dir: Arc<StoreDir>,
+    meta: Meta,
+    pool: Arc<Pool>,
+    options: Options,
+    /// Held for the whole of each change, so that changes come one after the other.
+    open: Mutex<OpenThings>,
+}
+
+/// What is open, so that all openers share it.
+#[derive(Default)]
+struct OpenThings {
+    /// By identity of the image.
+    images: HashMap<LayerId, Weak<Core<Layered>>>,
+    /// Frozen layers.
+    layers: HashMap<LayerId, Weak<Layer>>,
+}
+
+impl OpenThings {
+    fn image(&self, id: &LayerId) -> Option<Arc<Core<Layered>>> {
+        self.images.get(id).and_then(Weak::upgrade)
+    }
+
+    fn forget_closed(&mut self) {
+        self.images.retain(|_, image| image.strong_count() > 0);
+        self.layers.retain(|_, layer| layer.strong_count() > 0);
+    }
+}
+
+impl LocalStore {
+    /// Opens the store in `dir`; a missing or empty directory becomes a new store. Files that an
+    /// interrupted change left behind are removed.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::InUse`] when another process has it, [`StoreErrorKind::Invalid`] when the
+    /// directory holds other things, [`StoreErrorKind::Corrupt`], [`StoreErrorKind::NoSpace`],
+    /// [`StoreErrorKind::Io`].
+    pub fn open(dir: &Path, options: Options, pool: &Arc<Pool>) -> Result<Self, StoreError> {
+        let dir = StoreDir::open(dir)?;
+        let meta = Meta::open(&dir.metadata())?;
+        let known = meta.layers()?;
+        dir.sync_names().and_then(|()| dir.remove_unknown(&known)).map_err(|error| {
+            let message = format!("cannot use {} as a store: {error}", dir.path().display());
+            StoreError::new(files::kind_of(&error), message)
+        })?;
+        let (dir, pool) = (Arc::new(dir), Arc::clone(pool));
+        Ok(Self { dir, meta, pool, options, open: Mutex::default() })
+    }
+
+    fn new_id() -> Result<LayerId, StoreError> {
+        LayerId::random().map_err(|error| {
+            StoreError::new(StoreErrorKind::Io, format!("the system gives no randomness: {error}"))
+        })
+    }
+
+    /// Makes a new layer and runs `change`, which makes it known; without that it goes again.
+    fn with_new_layer(
+        &self,
+        size_bytes: u64,
+        has_parent: bool,
+        change: impl FnOnce(&LayerId) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let id = Self::new_id()?;
+        layer::create(&self.dir, &id, size_bytes, has_parent)?;
+        change(&id).inspect_err(|_| self.dir.remove_layer(&id))
+    }
+
+    /// The layers from `top` down; the topmost as one that is written if `head` says so.
+    fn chain(&self, open: &mut OpenThings, top: &LayerId, head: bool) -> Result<Chain, StoreError> {
+        open.forget_closed();
+        let mut layers = Vec::new();
+        for (id, record) in self.meta.chain(top)? {
+            let opening = Opening {
+                dir: &self.dir,
+                id: &id,
+                size_bytes: record.size_bytes,
+                has_parent: record.parent.is_some(),
+            };
+            let layer = match open.layers.get(&id).and_then(Weak::upgrade) {
+                Some(layer) => layer,
+                None if head && layers.is_empty() => {
+                    Arc::new(opening.head(self.options.write_cache)?)
+                }
+                None => {
+                    let layer = Arc::new(opening.frozen()?);
+                    open.layers.insert(id, Arc::downgrade(&layer));
+                    layer
+                }
+            };
+            layers.push(layer);
+        }
+        Ok(Chain { layers })
+    }
+
+    fn core(
+        &self,
+        name: String,
+        size_bytes: u64,
+        write_cache: bool,
+        chain: Chain,
+    ) -> Arc<Core<Layered>> {
+        let layered = Layered {
+            name,
+            size_bytes,
+            write_cache,
+            dir: Arc::clone(&self.dir),
+            chain: ArcSwap::from_pointee(chain),
+            writer: AtomicBool::new(false),
+        };
+        Core::new(layered, Arc::clone(&self.pool))
+    }
+
+    /// The open image, opened if it is not.
+    fn open_image(
+        &self,
+        open: &mut OpenThings,
+        name: &str,
+        image: &Image,
+    ) -> Result<Arc<Core<Layered>>, StoreError> {
+        if let Some(core) = open.image(&image.id) {
+            return Ok(core);
+        }
+        let chain = self.chain(open, &image.head, true)?;
+        let core =
+            self.core(format!("image {name}"), image.size_bytes, self.options.write_cache, chain);
+        open.images.insert(image.id, Arc::downgrade(&core));
+        Ok(core)
+    }
+
+    fn open_for_writing(&self, name: &str) -> Result<LayeredVolume, StoreError> {
+        check_name(name)?;
+        let mut open = self.open.lock();
+        let image = self.meta.image(name)?;
+        LayeredVolume::writable(self.open_image(&mut open, name, &image)?)
+    }
+
+    /// Refuses to put another layer on `top` when there are too many.
+    fn check_depth(&self, top: &LayerId) -> Result<(), StoreError> {
+        if self.meta.chain(top)?.len() < LAYERS_MAX {
+            return Ok(());
+        }
+        Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            format!("an image cannot have more than {LAYERS_MAX} layers; import it anew"),
+        ))
+    }
+
+    fn remove_layers(&self, layers: &[LayerId]) {
+        layers.iter().for_each(|id| self.dir.remove_layer(id));
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        // Images that were closed a moment ago may have their last changes on the way to the disk;
+        // whoever opens the store next must find them there.
+        let images = std::mem::take(&mut self.open.get_mut().images);
+        for core in images.values().filter_map(Weak::upgrade) {
+            let _logged = core.sync();
+        }
+    }
+}
+
+/// Names are 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with a dot or a dash.
+fn check_name(name: &str) -> Result<(), StoreError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let starts_well = !name.starts_with(['.', '-']);
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) && starts_well {
+        return Ok(());
+    }
+    let message = format!(
+        "{name:?} is no name for an image or snapshot: 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 . _ - \
+         are, not starting with a dot or a dash"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+fn check_size(size_bytes: u64) -> Result<(), StoreError> {
+    let fits = (1..=IMAGE_BYTES_MAX).contains(&size_bytes);
+    if fits && size_bytes.is_multiple_of(SECTOR_BYTES) {
+        return Ok(());
+    }
+    let message = format!(
+        "{size_bytes} bytes is no size for an image: a multiple of {SECTOR_BYTES} up to \
+         {IMAGE_BYTES_MAX} is"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+fn no_snapshot(image: &str, snapshot: &str) -> StoreError {
+    let message = format!("there is no snapshot {snapshot} of image {image}");
+    StoreError::new(StoreErrorKind::NotFound, message)
+}
+
+impl Store for LocalStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Local
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        rustix::fs::statvfs(self.dir.path()).map(drop).map_err(|error| {
+            let message = format!("the store {} is gone: {error}", self.dir.path().display());
+            StoreError::new(StoreErrorKind::Unavailable, message)
+        })?;
+        self.meta.image("").map(drop).or_else(|error| match error.kind() {
+            StoreErrorKind::NotFound => Ok(()),
+            _ => Err(StoreError::new(StoreErrorKind::Unavailable, error.to_string())),
+        })
+    }
+
+    fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_size(size_bytes)?;
+        let _one_at_a_time = self.open.lock();
+        self.with_new_layer(size_bytes, false, |head| {
+            let record = Image {
+                id: Self::new_id()?,
+                size_bytes,
+                head: *head,
+                parent: None,
+                snapshots: Vec::new(),
+            };
+            self.meta.change(|tables| {
+                tables.add_image(image, &record)?;
+                tables.add_layer(head, None, size_bytes)
+            })
+        })
+    }
+
+    fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
+        Ok(Box::new(self.open_for_writing(image)?))
+    }
+
+    fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        let mut open = self.open.lock();
+        let mut record = self.meta.image(image)?;
+        if record.snapshot(snapshot).is_some() {
+            let message = format!("there is a snapshot {snapshot} of image {image} already");
+            return Err(StoreError::new(StoreErrorKind::Exists, message));
+        }
+        if record.snapshots.len() == SNAPSHOTS_MAX {
+            let message = format!("an image cannot have more than {SNAPSHOTS_MAX} snapshots");
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        self.check_depth(&record.head)?;
+        let core = self.open_image(&mut open, image, &record)?;
+        let _nobody_writes = core.quiesce();
+        core.sync().map_err(store_error)?;
+
+        self.with_new_layer(record.size_bytes, true, |head| {
+            let opening = Opening {
+                dir: &self.dir,
+                id: head,
+                size_bytes: record.size_bytes,
+                has_parent: true,
+            };
+            let new_head = Arc::new(opening.head(self.options.write_cache)?);
+            let frozen = std::mem::replace(&mut record.head, *head);
+            self.meta.change(|tables| {
+                tables.add_layer(head, Some(frozen), record.size_bytes)?;
+                // The snapshot needs the old head in the place of the image.
+                record.snapshots.push(Snapshot {
+                    name: snapshot.to_owned(),
+                    layer: frozen,
+                    clones: 0,
+                });
+                tables.put_image(image, &record)
+            })?;
+            let chain = core.engine().chain.load();
+            let layers = std::iter::once(new_head).chain(chain.layers.iter().cloned()).collect();
+            open.layers.insert(frozen, Arc::downgrade(&chain.layers[0]));
+            core.engine().chain.store(Arc::new(Chain { layers }));
+            Ok(())
+        })
+    }
+
+    fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        let _one_at_a_time = self.open.lock();
+        let free = self.meta.change(|tables| {
+            let mut record = tables.image(image)?;
+            let at = record.snapshots.iter().position(|s| s.name == snapshot);
+            let Snapshot { layer, clones, .. } =
+                record.snapshots.remove(at.ok_or_else(|| no_snapshot(image, snapshot))?);
+            if clones > 0 {
+                let message = format!(
+                    "snapshot {snapshot} of image {image} has {clones} clones; remove these first"
+                );
+                return Err(StoreError::new(StoreErrorKind::HasChildren, message));
+            }
+            tables.put_image(image, &record)?;
+            tables.release_layer(&layer)
+        })?;
+        self.remove_layers(&free);
+        Ok(())
+    }
+
+    fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
+        check_name(parent)?;
+        check_name(snapshot)?;
+        check_name(child)?;
+        let _one_at_a_time = self.open.lock();
+        let record = self.meta.image(parent)?;
+        let below = record.snapshot(snapshot).ok_or_else(|| no_snapshot(parent, snapshot))?;
+        self.check_depth(&below.layer)?;
+        self.with_new_layer(record.size_bytes, true, |head| {
+            let image = Image {
+                id: Self::new_id()?,
+                size_bytes: record.size_bytes,
+                head: *head,
+                parent: Some((parent.to_owned(), snapshot.to_owned())),
+                snapshots: Vec::new(),
+            };
+            self.meta.change(|tables| {
+                tables.add_image(child, &image)?;
+                tables.add_layer(head, Some(below.layer), record.size_bytes)?;
+                tables.count_clone(parent, snapshot, true)
+            })
+        })
+    }
+
+    fn remove(&self, image: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        let open = self.open.lock();
+        let free = self.meta.change(|tables| {
+            let record = tables.image(image)?;
+            if !record.snapshots.is_empty() {
+                let message = format!(
+                    "image {image} has {} snapshots; remove these first",
+                    record.snapshots.len()
+                );
+                return Err(StoreError::new(StoreErrorKind::HasChildren, message));
+            }
+            let writer = |core: Arc<Core<Layered>>| core.engine().writer.load(Ordering::Acquire);
+            if open.image(&record.id).is_some_and(writer) {
+                let message = format!("image {image} is open for writing");
+                return Err(StoreError::new(StoreErrorKind::InUse, message));
+            }
+            tables.remove_image(image)?;
+            if let Some((parent, snapshot)) = &record.parent {
+                tables.count_clone(parent, snapshot, false)?;
+            }
+            tables.release_layer(&record.head)
+        })?;
+        self.remove_layers(&free);
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        self.meta.names()
+    }
+
+    fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
+        check_name(image)?;
+        let record = self.meta.image(image)?;
+        let own = std::iter::once(&record.head).chain(record.snapshots.iter().map(|s| &s.layer));
+        let used = own.map(|id| {
+            // st_blocks counts in 512 bytes, whatever the file system's blocks are (stat(2)).
+            std::fs::metadata(self.dir.layer(id, "data")).map(|meta| meta.blocks() * 512)
+        });
+        Ok(ImageStat {
+            id: record.id.to_string(),
+            size_bytes: record.size_bytes,
+            used_bytes: used.sum::<std::io::Result<u64>>().ok(),
+            parent: record.parent.clone(),
+            snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.clone()).collect(),
+        })
+    }
+
+    fn open(
+        &self,
+        image: &str,
+        snapshot: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Volume>, StoreError> {
+        let Some(snapshot) = snapshot else {
+            if mode == OpenMode::ReadWrite {
+                return Ok(Arc::new(self.open_for_writing(image)?));
+            }
+            check_name(image)?;
+            let mut open = self.open.lock();
+            let record = self.meta.image(image)?;
+            let core = self.open_image(&mut open, image, &record)?;
+            return Ok(Arc::new(LayeredVolume::read_only(core)));
+        };
+        check_name(image)?;
+        check_name(snapshot)?;
+        if mode == OpenMode::ReadWrite {
+            let message =
+                format!("snapshot {snapshot} of image {image} cannot be written; clone it");
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        let mut open = self.open.lock();
+        let record = self.meta.image(image)?;
+        let found = record.snapshot(snapshot).ok_or_else(|| no_snapshot(image, snapshot))?;
+        let chain = self.chain(&mut open, &found.layer, false)?;
+        let name = format!("snapshot {snapshot} of image {image}");
+        let core = self.core(name, record.size_bytes, false, chain);
+        Ok(Arc::new(LayeredVolume::read_only(core)))
+    }
+}

@@ -1,0 +1,242 @@
+//! An open image or snapshot: copy-on-write on a chain of layers.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::files::{self, StoreDir};
+use super::layer::{Chain, Map};
+use crate::backend::fileio::{self, WriteVec};
+use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
+use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, Volume, VolumeInfo,
+};
+
+/// Most pieces of files that one question for extents looks at; the answer ends there.
+const EXTENT_STEPS_MAX: usize = 4096;
+/// Bytes an import writes at a time.
+const IMPORT_BYTES: usize = 1 << 20;
+
+/// What all openers of an image share.
+pub(super) struct Layered {
+    /// For messages: the image, and the snapshot.
+    pub(super) name: String,
+    pub(super) size_bytes: u64,
+    pub(super) write_cache: bool,
+    pub(super) dir: Arc<StoreDir>,
+    /// Swapped for one with a new head by a snapshot, while no request is at work.
+    pub(super) chain: ArcSwap<Chain>,
+    /// Somebody has it open for writing.
+    pub(super) writer: AtomicBool,
+}
+
+impl Layered {
+    fn failed(&self, what: &str, error: &io::Error) -> Error {
+        Error::from_io(error, &format!("{what} of {}", self.name))
+    }
+
+    /// Writes `buf`, and what is needed around it to make the blocks at its ends whole: what
+    /// those that the top layer does not hold have below.
+    fn write_blocks(&self, offset: u64, buf: &Buffer) -> io::Result<()> {
+        let chain = self.chain.load();
+        let top = chain.top();
+        let Map::Head(map) = &top.map else {
+            return fileio::write(&top.data, offset, &mut buf.io_slices());
+        };
+        let end = offset + buf.len() as u64;
+        let (first, last) = (offset / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
+        let held = |block| map.bits().run(block, block + 1).1;
+        let start = if held(first) { offset } else { first * BLOCK_BYTES };
+        let whole = ((last + 1) * BLOCK_BYTES).min(self.size_bytes);
+        let stop = if held(last) { end } else { whole };
+
+        let mut before = Buffer::unfilled((offset - start) as usize);
+        let mut after = Buffer::unfilled((stop - end) as usize);
+        chain.read(start, &mut before)?;
+        chain.read(end, &mut after)?;
+        let mut slices: WriteVec<'_> = before
+            .slices()
+            .chain(buf.slices())
+            .chain(after.slices())
+            .map(io::IoSlice::new)
+            .collect();
+        fileio::write(&top.data, start, &mut slices)?;
+        map.mark(first, last + 1)
+    }
+
+    fn zero_blocks(&self, offset: u64, len: u64) -> io::Result<()> {
+        let chain = self.chain.load();
+        let top = chain.top();
+        let Map::Head(map) = &top.map else {
+            return fileio::zero(&top.data, offset, len);
+        };
+        let end = offset + len;
+        let from = offset.next_multiple_of(BLOCK_BYTES);
+        let to = if end == self.size_bytes { end } else { end / BLOCK_BYTES * BLOCK_BYTES };
+        if from >= to {
+            return self.write_blocks(offset, &Buffer::zeroed(len as usize));
+        }
+        if offset < from {
+            self.write_blocks(offset, &Buffer::zeroed((from - offset) as usize))?;
+        }
+        if to < end {
+            self.write_blocks(to, &Buffer::zeroed((end - to) as usize))?;
+        }
+        fileio::zero(&top.data, from, to - from)?;
+        map.mark(from / BLOCK_BYTES, to.div_ceil(BLOCK_BYTES))
+    }
+
+    fn find_extents(&self, offset: u64, len: u64, max: usize) -> io::Result<Vec<Extent>> {
+        let chain = self.chain.load();
+        let mut found: Vec<Extent> = Vec::new();
+        let mut steps = 0;
+        for run in chain.runs(offset, len) {
+            let end = run.offset + run.len;
+            let mut at = run.offset;
+            while at < end {
+                let (next, mapped) = fileio::run_end(&run.layer.data, at, end)?;
+                let full = found.len() == max;
+                match found.last_mut() {
+                    Some(last) if last.mapped == mapped => last.len += next - at,
+                    _ if full => return Ok(found),
+                    _ => found.push(Extent { offset: at, len: next - at, mapped }),
+                }
+                at = next;
+                steps += 1;
+                if steps == EXTENT_STEPS_MAX {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Engine for Layered {
+    fn info(&self) -> VolumeInfo {
+        VolumeInfo {
+            size_bytes: self.size_bytes,
+            read_only: false,
+            write_cache: self.write_cache,
+            physical_block_bytes: BLOCK_BYTES as u32,
+            optimal_io_bytes: 0,
+            discard_granularity_bytes: BLOCK_BYTES as u32,
+            max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
+        }
+    }
+
+    fn read_now(&self, offset: u64, buf: &mut Buffer) -> bool {
+        self.chain.load().read_now(offset, buf)
+    }
+
+    fn read(&self, offset: u64, buf: &mut Buffer) -> Result<(), Error> {
+        self.chain.load().read(offset, buf).map_err(|error| self.failed("read", &error))
+    }
+
+    fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
+        self.write_blocks(offset, buf).map_err(|error| self.failed("write", &error))
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> Result<(), Error> {
+        self.zero_blocks(offset, len).map_err(|error| self.failed("zeroing", &error))
+    }
+
+    fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error> {
+        self.find_extents(offset, len, max as usize)
+            .map_err(|error| self.failed("search for extents", &error))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let chain = self.chain.load();
+        let top = chain.top();
+        let synced = match &top.map {
+            Map::Head(map) => map.sync(|| fileio::sync(&top.data)),
+            Map::All => fileio::sync(&top.data),
+            Map::Frozen(_) => Ok(()),
+        };
+        synced.map_err(|error| {
+            // Pages that the live map vouches for may be gone from the page cache.
+            if let Err(error) = files::remove_if_there(&self.dir.layer(&top.id, "live")) {
+                tracing::error!(%error, layer = %top.id, "cannot remove its live map");
+            }
+            self.failed("sync", &error)
+        })
+    }
+
+    fn writer_gone(&self) {
+        self.writer.store(false, Ordering::Release);
+    }
+}
+
+/// An open image or snapshot. Keeps the store locked.
+pub(super) struct LayeredVolume {
+    volume: Pooled<Layered>,
+}
+
+impl LayeredVolume {
+    /// Opens for reading.
+    pub(super) fn read_only(core: Arc<Core<Layered>>) -> Self {
+        Self { volume: Pooled::new(core, true) }
+    }
+
+    /// Opens for writing, as the only one.
+    pub(super) fn writable(core: Arc<Core<Layered>>) -> Result<Self, StoreError> {
+        if core.engine().writer.swap(true, Ordering::AcqRel) {
+            let message = format!("{} is open for writing already", core.engine().name);
+            return Err(StoreError::new(StoreErrorKind::InUse, message));
+        }
+        Ok(Self { volume: Pooled::new(core, false) })
+    }
+}
+
+impl Volume for LayeredVolume {
+    fn info(&self) -> VolumeInfo {
+        self.volume.info()
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        self.volume.submit(requests, done, queue);
+    }
+}
+
+impl ImageWriter for LayeredVolume {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let core = self.volume.core();
+        let size = core.engine().size_bytes;
+        if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
+            let message = format!(
+                "{} bytes at {offset} are beyond the end of {} ({size} bytes)",
+                bytes.len(),
+                core.engine().name
+            );
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        for (piece, at) in bytes.chunks(IMPORT_BYTES).zip((offset..).step_by(IMPORT_BYTES)) {
+            core.write(at, &Buffer::from_slice(piece)).map_err(store_error)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        self.volume.core().sync().map_err(store_error)
+    }
+}
+
+/// A volume's failure as one of the store.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn store_error(error: Error) -> StoreError {
+    let kind = match error.kind() {
+        ErrorKind::NoSpace => StoreErrorKind::NoSpace,
+        ErrorKind::OutOfRange => StoreErrorKind::Invalid,
+        _ => StoreErrorKind::Io,
+    };
+    StoreError::new(kind, error.to_string())
+}

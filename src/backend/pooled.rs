@@ -1,0 +1,328 @@
+//! A volume out of blocking file operations: range locks, group commit, the pool's threads.
+//!
+//! An [`Engine`] knows how bytes are stored, and nothing of concurrency: what it is asked to do
+//! to a block is never asked twice at a time. A read that the page cache can answer runs on the
+//! caller; all else goes to the [`Pool`]. A change that must be on stable storage before it
+//! completes waits in the volume's group; one [`Task::Commit`] syncs for all that gathered, and no
+//! thread waits for another's.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::pool::{Finished, Job, Pool, Task, Work};
+use super::range_lock::{RangeGuard, RangeLock};
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume,
+    VolumeInfo,
+};
+
+/// Unit of copy-on-write and of the locks, in bytes.
+pub(super) const BLOCK_BYTES: u64 = 4096;
+/// Largest atomic compare-and-write, in bytes.
+pub(super) const COMPARE_AND_WRITE_BYTES_MAX: u32 = 1 << 20;
+
+/// How the bytes of a volume are stored. Ranges are inside the volume; whoever changes something
+/// is alone in the blocks that it touches.
+pub(super) trait Engine: Send + Sync + 'static {
+    /// What the volume is like when open for writing.
+    fn info(&self) -> VolumeInfo;
+    /// Fills `buf` if that needs no waiting; otherwise false, with anything in `buf`.
+    fn read_now(&self, offset: u64, buf: &mut Buffer) -> bool;
+    /// Fills `buf`.
+    fn read(&self, offset: u64, buf: &mut Buffer) -> Result<(), Error>;
+    /// Writes; [`Self::sync`] makes it stable.
+    fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error>;
+    /// Makes the range read as zeros and frees space where it can; [`Self::sync`] makes it stable.
+    fn zero(&self, offset: u64, len: u64) -> Result<(), Error>;
+    /// At most `max` runs, from `offset` on.
+    fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error>;
+    /// Puts all changes that returned before on stable storage. After a failure it is not called
+    /// again: the kernel may have dropped what it could not write.
+    fn sync(&self) -> Result<(), Error>;
+    /// The volume that was open for writing is closed.
+    fn writer_gone(&self) {}
+}
+
+/// An engine with its locks and its group; shared by all volumes on it.
+pub(super) struct Core<E: Engine> {
+    engine: E,
+    pool: Arc<Pool>,
+    write_cache: bool,
+    ranges: RangeLock,
+    group: Mutex<Group>,
+    /// Set once a sync failed, with what it said.
+    failed: OnceLock<Error>,
+}
+
+/// Requests that have run and wait for stable storage.
+#[derive(Default)]
+struct Group {
+    waiting: Vec<(Arc<CompletionQueue>, u64)>,
+    /// A [`Task::Commit`] is queued or runs.
+    committing: bool,
+}
+
+fn blocks(offset: u64, len: u64) -> Range<u64> {
+    let end = offset.saturating_add(len);
+    offset / BLOCK_BYTES * BLOCK_BYTES..end.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES)
+}
+
+impl<E: Engine> Core<E> {
+    pub(super) fn new(engine: E, pool: Arc<Pool>) -> Arc<Self> {
+        Arc::new(Self {
+            write_cache: engine.info().write_cache,
+            engine,
+            pool,
+            ranges: RangeLock::default(),
+            group: Mutex::default(),
+            failed: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// Waits until no request is at work and keeps others out as long as the guard lives.
+    pub(super) fn quiesce(&self) -> RangeGuard<'_> {
+        self.ranges.exclusive(0..u64::MAX)
+    }
+
+    /// Writes, on this thread; not stable yet.
+    pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
+        self.check_failed()?;
+        let _alone = self.ranges.exclusive(blocks(offset, buf.len() as u64));
+        self.engine.write(offset, buf)
+    }
+
+    /// Puts everything that completed on stable storage. A failure is final: the kernel may have
+    /// dropped the pages it could not write, and a second sync would succeed without them.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.check_failed()?;
+        self.engine.sync().inspect_err(|error| {
+            tracing::error!(%error, "a volume takes no more writes until it is opened again");
+            let _first_failure_stays = self.failed.set(again(error));
+        })
+    }
+
+    fn check_failed(&self) -> Result<(), Error> {
+        self.failed.get().map_or(Ok(()), |error| Err(again(error)))
+    }
+
+    /// Whether `op` is done only when it is on stable storage.
+    fn must_be_stable(&self, op: &Op) -> bool {
+        match op {
+            Op::Read { .. } | Op::Extents { .. } => false,
+            Op::Write { fua, .. } | Op::WriteZeroes { fua, .. } => *fua || !self.write_cache,
+            Op::Flush => true,
+            Op::Discard { .. } | Op::CompareAndWrite { .. } => !self.write_cache,
+        }
+    }
+
+    fn run(&self, op: Op) -> Result<Done, Error> {
+        match op {
+            Op::Read { offset, mut buf } => {
+                let _held = self.ranges.shared(offset..offset + buf.len() as u64);
+                self.engine.read(offset, &mut buf)?;
+                return Ok(Done::Data(buf));
+            }
+            Op::Extents { offset, len, max } => {
+                let _held = self.ranges.shared(offset..offset + len);
+                return self.engine.extents(offset, len, max.max(1)).map(Done::Extents);
+            }
+            Op::Flush => self.check_failed()?,
+            Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
+            Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
+                self.check_failed()?;
+                let _alone = self.ranges.exclusive(blocks(offset, len));
+                self.engine.zero(offset, len)?;
+            }
+            Op::CompareAndWrite { offset, compare, write } => {
+                self.check_failed()?;
+                let _alone = self.ranges.exclusive(blocks(offset, compare.len() as u64));
+                let mut stored = Buffer::unfilled(compare.len());
+                self.engine.read(offset, &mut stored)?;
+                if let Some(at) = first_difference(&stored, &compare) {
+                    return Err(ErrorKind::Miscompare { offset: at }.into());
+                }
+                self.engine.write(offset, &write)?;
+            }
+        }
+        Ok(Done::Unit)
+    }
+
+    fn commit(self: Arc<Self>, finished: &mut Finished) {
+        // What is done already shall not wait for the disk.
+        finished.deliver();
+        let waiting = std::mem::take(&mut self.group.lock().waiting);
+        let result = self.sync();
+        for (queue, tag) in waiting {
+            let result = result.as_ref().map(|()| Done::Unit).map_err(again);
+            finished.push(queue, Completion { tag, result });
+        }
+        let mut group = self.group.lock();
+        if group.waiting.is_empty() {
+            group.committing = false;
+        } else {
+            drop(group);
+            self.submit_one(Task::Commit);
+        }
+    }
+
+    fn submit_one(self: Arc<Self>, task: Task) {
+        let pool = Arc::clone(&self.pool);
+        pool.submit([Job { work: self, task }]);
+    }
+}
+
+impl<E: Engine> Work for Core<E> {
+    fn run(self: Arc<Self>, task: Task, finished: &mut Finished) {
+        match task {
+            Task::Run(Request { tag, op }, queue) => {
+                let stable = self.must_be_stable(&op);
+                let result = Core::run(&self, op);
+                if !stable || result.is_err() {
+                    return finished.push(queue, Completion { tag, result });
+                }
+                let mut group = self.group.lock();
+                group.waiting.push((queue, tag));
+                if !std::mem::replace(&mut group.committing, true) {
+                    drop(group);
+                    // Behind what is queued, so that the changes among it join the group.
+                    self.submit_one(Task::Commit);
+                }
+            }
+            Task::Commit => self.commit(finished),
+            Task::Close => {
+                // Nobody waits for the result, and `sync` logs it.
+                let _logged = self.sync();
+            }
+        }
+    }
+}
+
+/// The same failure for another request of the group.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.to_string())
+}
+
+fn first_difference(a: &Buffer, b: &Buffer) -> Option<u64> {
+    let mut at = 0;
+    for (a, b) in a.slices().zip(b.slices()) {
+        if let Some(i) = a.iter().zip(b).position(|(a, b)| a != b) {
+            return Some((at + i) as u64);
+        }
+        at += a.len();
+    }
+    None
+}
+
+/// A [`Core`] as a volume. Dropping the one that is open for writing lets the engine know and, if
+/// there is a write cache, has it written back in the background.
+pub(super) struct Pooled<E: Engine> {
+    core: Arc<Core<E>>,
+    read_only: bool,
+}
+
+impl<E: Engine> Pooled<E> {
+    pub(super) fn new(core: Arc<Core<E>>, read_only: bool) -> Self {
+        Self { core, read_only }
+    }
+
+    pub(super) fn core(&self) -> &Core<E> {
+        &self.core
+    }
+
+    /// Answers what needs no waiting; the rest comes back as a job.
+    fn start(&self, request: Request, queue: &Arc<CompletionQueue>) -> Result<Completion, Job> {
+        let Request { tag, op } = request;
+        let refused = |error| Ok(Completion { tag, result: Err(error) });
+        if let Err(error) = check(&op, self.core.engine.info().size_bytes, self.read_only) {
+            return refused(error);
+        }
+        let op = match op {
+            Op::Read { offset, mut buf } => {
+                let range = offset..offset + buf.len() as u64;
+                let held = self.core.ranges.try_shared(range);
+                if held.is_some() && self.core.engine.read_now(offset, &mut buf) {
+                    return Ok(Completion { tag, result: Ok(Done::Data(buf)) });
+                }
+                Op::Read { offset, buf }
+            }
+            // Without a write cache all that completed is on stable storage.
+            Op::Flush if !self.core.write_cache => {
+                let result = self.core.check_failed().map(|()| Done::Unit);
+                return Ok(Completion { tag, result });
+            }
+            op => op,
+        };
+        let task = Task::Run(Request { tag, op }, Arc::clone(queue));
+        Err(Job { work: Arc::clone(&self.core) as Arc<dyn Work>, task })
+    }
+}
+
+fn check(op: &Op, size_bytes: u64, read_only: bool) -> Result<(), Error> {
+    let (offset, len, changes) = match op {
+        Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
+        Op::Extents { offset, len, .. } => (*offset, *len, false),
+        Op::Flush => (0, 0, false),
+        Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
+        Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
+        Op::CompareAndWrite { offset, compare, write } => {
+            if compare.len() != write.len() {
+                return Err(Error::new(
+                    ErrorKind::OutOfRange,
+                    "compare and write differ in length",
+                ));
+            }
+            (*offset, compare.len() as u64, true)
+        }
+    };
+    if changes && read_only {
+        return Err(ErrorKind::ReadOnly.into());
+    }
+    match offset.checked_add(len) {
+        Some(end) if end <= size_bytes => Ok(()),
+        _ => Err(ErrorKind::OutOfRange.into()),
+    }
+}
+
+impl<E: Engine> Volume for Pooled<E> {
+    fn info(&self) -> VolumeInfo {
+        let info = self.core.engine.info();
+        VolumeInfo { read_only: self.read_only, ..info }
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        let jobs = requests.drain(..).filter_map(|request| match self.start(request, queue) {
+            Ok(completion) => {
+                done.push(completion);
+                None
+            }
+            Err(job) => Some(job),
+        });
+        let jobs: smallvec::SmallVec<[Job; 16]> = jobs.collect();
+        if !jobs.is_empty() {
+            self.core.pool.submit(jobs);
+        }
+    }
+}
+
+impl<E: Engine> Drop for Pooled<E> {
+    fn drop(&mut self) {
+        if self.read_only {
+            return;
+        }
+        self.core.engine.writer_gone();
+        if self.core.write_cache {
+            Arc::clone(&self.core).submit_one(Task::Close);
+        }
+    }
+}
