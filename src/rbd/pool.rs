@@ -103,6 +103,12 @@ impl Pool {
         &self.cluster
     }
 
+    /// `POOL` or `POOL/NAMESPACE`, for messages.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
     /// The pool's number; unlike its name it never changes.
     #[must_use]
     pub fn id(&self) -> i64 {
