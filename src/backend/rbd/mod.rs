@@ -1,1 +1,307 @@
 //! Ceph RBD as a store.
+//!
+//! One connection per store; images are cloned with format 2 (nothing to protect), and opened for
+//! writing with RBD's exclusive lock held for good. `docs/rbd.md` tells the rules of ownership.
+//!
+//! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
+//! operation that was given up half-way would have happened or not, nobody knew.
+
+mod owner;
+mod volume;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use self::volume::RbdVolume;
+use self::writer::RbdWriter;
+use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use crate::block::Volume;
+use crate::rbd::{self, Access, Cluster, Image, Pool};
+
+/// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+
+/// Largest image: beyond this RBD's own object numbers overflow.
+const SIZE_BYTES_MAX: u64 = 1 << 60;
+
+/// Which pool of which cluster, and how to get there.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The pool; it must be there (`rbd pool init`).
+    pub pool: String,
+    /// The namespace in the pool; empty: the default one.
+    pub namespace: String,
+    /// Path of ceph.conf; `None`: where Ceph looks (`$CEPH_CONF`, `/etc/ceph/ceph.conf`).
+    pub conf: Option<PathBuf>,
+    /// Ceph user, without `client.`. `profile rbd` is all it needs.
+    pub user: String,
+    /// Limit for connecting and for [`Store::probe`].
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// The pool `pool` as Ceph's own tools would reach it.
+    #[must_use]
+    pub fn new(pool: impl Into<String>) -> Self {
+        Self {
+            pool: pool.into(),
+            namespace: String::new(),
+            conf: None,
+            user: "admin".into(),
+            timeout: TIMEOUT_DEFAULT,
+        }
+    }
+
+    fn connect(&self) -> Result<Arc<Pool>, StoreError> {
+        let unavailable =
+            |error: rbd::Error| StoreError::new(StoreErrorKind::Unavailable, error.to_string());
+        let cluster = Cluster::connect(self.conf.as_deref(), &self.user, self.timeout)
+            .map_err(unavailable)?;
+        Pool::open(&cluster, &self.pool, &self.namespace).map_err(unavailable)
+    }
+}
+
+/// A pool (or a namespace of one) as a store.
+pub struct RbdStore {
+    options: Options,
+    pool: Mutex<Arc<Pool>>,
+}
+
+impl RbdStore {
+    /// Connects to the cluster.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unavailable`], with what to do, when Ceph's libraries are missing, no
+    /// monitor answers within the limit, or the pool or namespace is not there.
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let pool = options.connect()?;
+        Ok(Self { options, pool: Mutex::new(pool) })
+    }
+
+    /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
+    /// is opened from now on works again.
+    fn pool(&self) -> Result<Arc<Pool>, StoreError> {
+        let mut pool = self.pool.lock();
+        if pool.cluster().is_blocklisted() {
+            *pool = self.options.connect()?;
+        }
+        Ok(Arc::clone(&pool))
+    }
+
+    fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
+        open_writable(&self.pool()?, image)
+    }
+}
+
+impl Store for RbdStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Rbd
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.pool()?
+            .probe(self.options.timeout)
+            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error.to_string()))
+    }
+
+    fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        check_name(image)?;
+        if size_bytes == 0 || size_bytes > SIZE_BYTES_MAX {
+            let message = format!("{image}: a size of {size_bytes} bytes");
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        Ok(self.pool()?.create(image, size_bytes)?)
+    }
+
+    fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
+        check_name(image)?;
+        Ok(Box::new(RbdWriter::new(self.open_writable(image)?)))
+    }
+
+    fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        let image = Image::open(&pool, image, None, Access::ReadWrite)?;
+        // A live owner makes the snapshot for us; a dead one would make us wait.
+        owner::evict_if_dead(&image)?;
+        Ok(image.snapshot(snapshot)?)
+    }
+
+    fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        let children = Image::open(&pool, image, Some(snapshot), Access::ReadOnly)?.children()?;
+        if children > 0 {
+            let message = format!("{image}@{snapshot} has {children} clones");
+            return Err(StoreError::new(StoreErrorKind::HasChildren, message));
+        }
+        let image = Image::open(&pool, image, None, Access::ReadWrite)?;
+        owner::evict_if_dead(&image)?;
+        // A clone made at this very moment keeps the data: RBD removes the name only.
+        Ok(image.remove_snapshot(snapshot)?)
+    }
+
+    fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
+        check_name(parent)?;
+        check_name(snapshot)?;
+        check_name(child)?;
+        Ok(self.pool()?.clone_image(parent, snapshot, child)?)
+    }
+
+    fn remove(&self, image: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        match pool.remove(image) {
+            // A dead client counts as a user for another 30 s; ours need not.
+            Err(error) if error.errno() == Errno::BUSY => {
+                let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+                let evicted = owner::evict_if_dead(&open)?;
+                drop(open);
+                pool.wait_closed(image);
+                if evicted { Ok(pool.remove(image)?) } else { Err(error.into()) }
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = self.pool()?.list()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
+        check_name(image)?;
+        let pool = self.pool()?;
+        let stat = Image::open(&pool, image, None, Access::ReadOnly)?.stat()?;
+        Ok(ImageStat {
+            id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
+            size_bytes: stat.size_bytes,
+            used_bytes: stat.used_bytes,
+            parent: stat.parent,
+            snapshots: stat.snapshots,
+        })
+    }
+
+    fn open(
+        &self,
+        image: &str,
+        snapshot: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Volume>, StoreError> {
+        check_name(image)?;
+        snapshot.map_or(Ok(()), check_name)?;
+        let image = match (snapshot, mode) {
+            (Some(snapshot), OpenMode::ReadWrite) => {
+                let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
+                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+            }
+            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
+            (snapshot, OpenMode::ReadOnly) => {
+                Image::open(&self.pool()?, image, snapshot, Access::ReadOnly)?
+            }
+        };
+        Ok(Arc::new(RbdVolume::new(image)))
+    }
+}
+
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+///
+/// # Errors
+/// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
+/// [`Store::open`].
+pub fn open_image(
+    spec: &str,
+    conf: Option<&Path>,
+    user: &str,
+    read_only: bool,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let (pool, namespace, image) = parse_spec(spec)?;
+    let options = Options {
+        namespace: namespace.into(),
+        conf: conf.map(Path::to_owned),
+        user: user.into(),
+        ..Options::new(pool)
+    };
+    let pool = options.connect()?;
+    let image = if read_only {
+        Image::open(&pool, image, None, Access::ReadOnly)?
+    } else {
+        open_writable(&pool, image)?
+    };
+    Ok(Arc::new(RbdVolume::new(image)))
+}
+
+fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {
+    pool.wait_closed(image);
+    let image = Image::open(pool, image, None, Access::ReadWrite)?;
+    owner::claim(&image)?;
+    volume::check_write_through(&image)?;
+    Ok(image)
+}
+
+fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {
+    let parts: Vec<&str> = spec.split('/').collect();
+    match parts[..] {
+        _ if parts.iter().any(|part| part.is_empty()) => {}
+        [pool, image] => return Ok((pool, "", image)),
+        [pool, namespace, image] => return Ok((pool, namespace, image)),
+        _ => {}
+    }
+    let message =
+        format!("{spec:?} is no image of Ceph: expected POOL/IMAGE or POOL/NAMESPACE/IMAGE");
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+/// See [`Store`] for the rule.
+fn check_name(name: &str) -> Result<(), StoreError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if (1..=128).contains(&name.len()) && name.chars().all(legal) && !name.starts_with(['.', '-']) {
+        return Ok(());
+    }
+    let message = format!(
+        "{name:?} is no name for an image or snapshot: 1 to 128 of A-Z a-z 0-9 . _ -, \
+         not beginning with a dot or dash"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+/// What librbd's error numbers mean for a store operation; the rest is [`StoreErrorKind::Io`].
+const KINDS: [(Errno, StoreErrorKind); 16] = [
+    (Errno::NOENT, StoreErrorKind::NotFound),
+    (Errno::EXIST, StoreErrorKind::Exists),
+    (Errno::NOTEMPTY, StoreErrorKind::HasChildren),
+    (Errno::BUSY, StoreErrorKind::InUse),
+    (Errno::ROFS, StoreErrorKind::InUse),
+    (Errno::INVAL, StoreErrorKind::Invalid),
+    (Errno::NOSPC, StoreErrorKind::NoSpace),
+    (Errno::DQUOT, StoreErrorKind::NoSpace),
+    (Errno::LIBACC, StoreErrorKind::Unavailable),
+    (Errno::TIMEDOUT, StoreErrorKind::Unavailable),
+    (Errno::SHUTDOWN, StoreErrorKind::Unavailable),
+    (Errno::NOTCONN, StoreErrorKind::Unavailable),
+    (Errno::PERM, StoreErrorKind::Unavailable),
+    (Errno::ACCESS, StoreErrorKind::Unavailable),
+    (Errno::BADMSG, StoreErrorKind::Corrupt),
+    (Errno::IO, StoreErrorKind::Io),
+];
+
+impl From<rbd::Error> for StoreError {
+    fn from(error: rbd::Error) -> Self {
+        let found = KINDS.iter().find(|(errno, _)| *errno == error.errno());
+        Self::new(found.map_or(StoreErrorKind::Io, |(_, kind)| *kind), error.to_string())
+    }
+}

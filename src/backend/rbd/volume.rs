@@ -1,0 +1,115 @@
+//! An open image as a volume.
+
+use std::sync::Arc;
+
+use super::super::{StoreError, StoreErrorKind};
+use crate::block::{
+    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume, VolumeInfo,
+};
+use crate::rbd::{Access, Image};
+
+/// What BlueStore writes without reading, with its usual allocation unit.
+const PHYSICAL_BLOCK_BYTES: u32 = 4096;
+/// Any range is zeroed exactly; smaller ones than this rarely free anything.
+const DISCARD_GRANULARITY_BYTES: u32 = 64 << 10;
+
+/// Answers what librbd must not see; the rest goes there.
+pub(super) struct RbdVolume {
+    image: Arc<Image>,
+    info: VolumeInfo,
+}
+
+impl RbdVolume {
+    pub(super) fn new(image: Arc<Image>) -> Self {
+        let info = VolumeInfo {
+            size_bytes: image.size_bytes(),
+            read_only: image.access() == Access::ReadOnly,
+            write_cache: false,
+            physical_block_bytes: PHYSICAL_BLOCK_BYTES,
+            optimal_io_bytes: u32::try_from(image.object_bytes()).unwrap_or(0),
+            discard_granularity_bytes: DISCARD_GRANULARITY_BYTES,
+            max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
+        };
+        Self { image, info }
+    }
+
+    /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
+    /// one aborts the process, one beyond the end is cut) or need not see.
+    fn answer(&self, op: &mut Op) -> Option<Result<Done, Error>> {
+        if self.image.is_fenced() {
+            let message = format!("{} has another owner now", self.image.label());
+            return Some(Err(Error::new(ErrorKind::Fenced, message)));
+        }
+        let (offset, len, writes) = match op {
+            Op::Flush => return None,
+            Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
+            Op::Extents { offset, len, .. } => (*offset, *len, false),
+            Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
+            Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
+                (*offset, *len, true)
+            }
+            Op::CompareAndWrite { offset, compare, write } => {
+                if compare.len() != write.len() || compare.len() > Image::COMPARE_AND_WRITE_BYTES {
+                    return Some(Err(ErrorKind::Unsupported.into()));
+                }
+                (*offset, compare.len() as u64, true)
+            }
+        };
+        if writes && self.info.read_only {
+            return Some(Err(ErrorKind::ReadOnly.into()));
+        }
+        if offset.checked_add(len).is_none_or(|end| end > self.info.size_bytes) {
+            return Some(Err(ErrorKind::OutOfRange.into()));
+        }
+        match op {
+            // What is in the image is known only by asking every object; all of it may be.
+            Op::Extents { .. } => {
+                Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
+            }
+            Op::Read { buf, .. } if len == 0 => {
+                let empty = crate::block::Buffer::unfilled(0);
+                Some(Ok(Done::Data(std::mem::replace(buf, empty))))
+            }
+            _ if len == 0 => Some(Ok(Done::Unit)),
+            _ => None,
+        }
+    }
+}
+
+impl Volume for RbdVolume {
+    fn info(&self) -> VolumeInfo {
+        self.info
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        for mut request in requests.drain(..) {
+            match self.answer(&mut request.op) {
+                Some(result) => done.push(Completion { tag: request.tag, result }),
+                None => self.image.submit(request, queue),
+            }
+        }
+    }
+}
+
+/// Refuses an image or pool whose own settings switch librbd's cache on again: what it
+/// acknowledged would be lost in a crash.
+pub(super) fn check_write_through(image: &Image) -> Result<(), StoreError> {
+    const KEY: &str = "conf_rbd_cache";
+    let on = |value: Option<String>| {
+        value.is_some_and(|value| !matches!(value.to_lowercase().as_str(), "false" | "0" | "no"))
+    };
+    let (name, what) = match image.metadata(KEY)? {
+        Some(value) if on(Some(value.clone())) => (image.label(), "image"),
+        None if on(image.pool().metadata(KEY)?) => (image.pool().label().to_owned(), "pool"),
+        _ => return Ok(()),
+    };
+    let message = format!(
+        "{name} has a write-back cache switched on: rbd config {what} remove {name} rbd_cache"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}

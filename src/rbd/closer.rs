@@ -1,0 +1,68 @@
+//! Where dropped handles are closed.
+//!
+//! Closing an image or a connection waits for the cluster and for librbd's own threads, but the
+//! last reference may be dropped anywhere: on a shard, or in librbd's callback itself, where
+//! closing would wait for its own return. So it happens on a few threads of this module.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// Images of one store close in parallel, this many at a time.
+const THREADS: usize = 4;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Closer {
+    jobs: Sender<Job>,
+    unfinished: Mutex<usize>,
+    finished: Condvar,
+}
+
+static CLOSER: LazyLock<Closer> = LazyLock::new(|| {
+    let (jobs, queue) = channel();
+    let queue = Arc::new(Mutex::new(queue));
+    for i in 0..THREADS {
+        let queue = Arc::clone(&queue);
+        let thread = std::thread::Builder::new().name(format!("rbd-close-{i}"));
+        thread.spawn(move || work(&queue)).expect("the process may start threads");
+    }
+    Closer { jobs, unfinished: Mutex::new(0), finished: Condvar::new() }
+});
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = queue.lock().recv();
+        let Ok(job) = job else { return };
+        job();
+        *CLOSER.unfinished.lock() -= 1;
+        CLOSER.finished.notify_all();
+    }
+}
+
+/// Starts the threads, so that no `drop` has to.
+pub(super) fn prepare() {
+    LazyLock::force(&CLOSER);
+}
+
+/// Runs `job` soon, on another thread.
+pub(super) fn run(job: impl FnOnce() + Send + 'static) {
+    *CLOSER.unfinished.lock() += 1;
+    // The receiving end is never dropped.
+    let _sent = CLOSER.jobs.send(Box::new(job));
+}
+
+/// Waits until every dropped image and connection is closed (and its lock released), at most for
+/// `timeout`; returns whether all are. For the end of the process.
+pub fn wait_closed(timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    let mut unfinished = CLOSER.unfinished.lock();
+    while *unfinished > 0 {
+        if CLOSER.finished.wait_until(&mut unfinished, deadline).timed_out() {
+            return *unfinished == 0;
+        }
+    }
+    true
+}

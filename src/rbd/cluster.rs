@@ -1,0 +1,153 @@
+//! The connection to a cluster.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::error::check;
+use super::ffi::{Api, RadosHandle, api};
+use super::{Error, closer};
+
+/// Options that this program depends on, whatever ceph.conf says.
+const SETTINGS: [(&str, &str); 2] = [
+    // A write is acknowledged when the OSDs have it, not when a cache of this process has.
+    ("rbd_cache", "false"),
+    // The data path waits for the cluster as long as it takes. A timed-out write is one of
+    // unknown outcome; initiators have time-outs of their own, and retry safely.
+    ("rados_osd_op_timeout", "0"),
+];
+
+/// A connected client of a Ceph cluster (`rados_t`): some ten threads of librados, shared by all
+/// images opened through it.
+pub struct Cluster {
+    api: &'static Api,
+    handle: *mut RadosHandle,
+    fsid: String,
+    blocklisted: AtomicBool,
+}
+
+// SAFETY: librados promises that a connected `rados_t` may be used from any thread at once.
+unsafe impl Send for Cluster {}
+// SAFETY: as above.
+unsafe impl Sync for Cluster {}
+
+impl Cluster {
+    /// Connects as `user` (without `client.`) with the given ceph.conf, or the one that Ceph's
+    /// own rules find (`$CEPH_CONF`, `/etc/ceph/ceph.conf`). Gives up after `timeout`.
+    ///
+    /// # Errors
+    /// When the libraries are missing, the file cannot be read, the key is refused or no monitor
+    /// answers in time.
+    pub fn connect(conf: Option<&Path>, user: &str, timeout: Duration) -> Result<Arc<Self>, Error> {
+        let api = api()?;
+        closer::prepare();
+        let user = user.strip_prefix("client.").unwrap_or(user);
+        let mut handle = std::ptr::null_mut();
+        let id = cstring(user)?;
+        // SAFETY: `id` outlives the call, which fills in `handle`.
+        let code = unsafe { (api.rados_create)(&raw mut handle, id.as_ptr()) };
+        check(code, || format!("rados_create as client.{user}"))?;
+        // From here on dropping it shuts the handle down, connected or not.
+        let mut cluster =
+            Self { api, handle, fsid: String::new(), blocklisted: AtomicBool::new(false) };
+        cluster.read_conf(conf)?;
+        for (option, value) in SETTINGS {
+            cluster.set(option, value)?;
+        }
+        cluster.set("client_mount_timeout", &timeout.as_secs().max(1).to_string())?;
+        // SAFETY: `handle` is a handle that was not yet connected.
+        let code = unsafe { (api.rados_connect)(handle) };
+        check(code, || format!("connecting to the Ceph cluster as client.{user}"))?;
+        cluster.fsid = cluster.read_fsid()?;
+        Ok(Arc::new(cluster))
+    }
+
+    fn read_conf(&self, conf: Option<&Path>) -> Result<(), Error> {
+        let path = conf.map(|path| cstring(&path.to_string_lossy())).transpose()?;
+        let pointer = path.as_ref().map_or(std::ptr::null(), |path| path.as_ptr());
+        // SAFETY: NULL means the default places; `path` outlives the call.
+        let code = unsafe { (self.api.rados_conf_read_file)(self.handle, pointer) };
+        check(code, || match conf {
+            Some(path) => format!("cannot read {}", path.display()),
+            None => "no ceph.conf (not in $CEPH_CONF, not in /etc/ceph)".into(),
+        })?;
+        Ok(())
+    }
+
+    fn set(&self, option: &str, value: &str) -> Result<(), Error> {
+        let (name, text) = (cstring(option)?, cstring(value)?);
+        // SAFETY: both strings outlive the call.
+        let code = unsafe { (self.api.rados_conf_set)(self.handle, name.as_ptr(), text.as_ptr()) };
+        check(code, || format!("setting {option} = {value}")).map(drop)
+    }
+
+    fn read_fsid(&self) -> Result<String, Error> {
+        let mut text = [0_u8; 64];
+        // SAFETY: the call writes at most `text.len()` bytes.
+        let code = unsafe {
+            (self.api.rados_cluster_fsid)(self.handle, text.as_mut_ptr().cast(), text.len())
+        };
+        check(code, || "rados_cluster_fsid".into())?;
+        Ok(until_nul(&text))
+    }
+
+    /// The cluster's UUID.
+    #[must_use]
+    pub fn fsid(&self) -> &str {
+        &self.fsid
+    }
+
+    /// This client was put on the cluster's blocklist: nothing will ever work through it again.
+    #[must_use]
+    pub fn is_blocklisted(&self) -> bool {
+        self.blocklisted.load(Ordering::Relaxed)
+    }
+
+    /// Passes an error on, remembering when it says that this client is blocklisted.
+    pub(super) fn note(&self, error: Error) -> Error {
+        if error.errno() == Errno::SHUTDOWN {
+            self.blocklisted.store(true, Ordering::Relaxed);
+        }
+        error
+    }
+
+    pub(super) fn api(&self) -> &'static Api {
+        self.api
+    }
+
+    pub(super) fn handle(&self) -> *mut RadosHandle {
+        self.handle
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        /// Carries the pointer to the other thread.
+        struct Owned(*mut RadosHandle);
+        // SAFETY: the pointer's only user goes with it.
+        unsafe impl Send for Owned {}
+
+        let (api, owned) = (self.api, Owned(self.handle));
+        closer::run(move || {
+            let owned = owned;
+            // SAFETY: every pool and image of the handle is gone: each held a reference to `self`.
+            unsafe { (api.rados_shutdown)(owned.0) };
+        });
+    }
+}
+
+/// A C string; a NUL byte inside is an invalid argument.
+pub(super) fn cstring(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|_| Error::new(Errno::INVAL, format!("a NUL byte in {text:?}")))
+}
+
+/// The text in front of the first NUL byte.
+pub(super) fn until_nul(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}

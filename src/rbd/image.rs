@@ -1,0 +1,492 @@
+//! An open image.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+
+use super::cluster::{cstring, until_nul};
+use super::ffi::{
+    Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FLAGS_DIFF_INVALID, ImageHandle, ImageInfo,
+    LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo, SnapSpec, Watcher,
+};
+use super::pool::{fetch, text};
+use super::{Error, Pool, closer};
+
+/// How an image is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Without a watch on the image, so it does not count as in use, and what others change
+    /// (size, parent) is not seen.
+    ReadOnly,
+    /// For writing; see [`Image::acquire_lock`].
+    ReadWrite,
+}
+
+/// What there is to know of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// librbd's own identifier, unique in the pool and never used again.
+    pub id: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Bytes of its own objects, in whole objects; known if it has the fast-diff feature.
+    pub used_bytes: Option<u64>,
+    /// The image and snapshot it is a clone of.
+    pub parent: Option<(String, String)>,
+    /// Snapshots, oldest first.
+    pub snapshots: Vec<String>,
+}
+
+/// An open image (`rbd_image_t`), closed on a thread of the [`closer`] once the last reference to
+/// it is dropped; operations in flight hold one.
+pub struct Image {
+    pool: Arc<Pool>,
+    handle: *mut ImageHandle,
+    name: String,
+    access: Access,
+    info: Info,
+    fenced: AtomicBool,
+}
+
+/// What was true of the image when it was opened.
+struct Info {
+    size_bytes: u64,
+    object_bytes: u64,
+    features: u64,
+}
+
+// SAFETY: librbd promises that an image handle may be used from any thread at once.
+unsafe impl Send for Image {}
+// SAFETY: as above.
+unsafe impl Sync for Image {}
+
+impl Image {
+    /// Opens an image, or one of its snapshots (read-only).
+    ///
+    /// # Errors
+    /// ENOENT if there is no such image or snapshot.
+    pub fn open(
+        pool: &Arc<Pool>,
+        image: &str,
+        snapshot: Option<&str>,
+        access: Access,
+    ) -> Result<Arc<Self>, Error> {
+        let api = pool.api();
+        let name = cstring(image)?;
+        let snapshot_c = snapshot.map(cstring).transpose()?;
+        let at = snapshot_c.as_ref().map_or(std::ptr::null(), |name| name.as_ptr());
+        let open = match access {
+            Access::ReadOnly => api.rbd_open_read_only,
+            Access::ReadWrite => api.rbd_open,
+        };
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the names outlive the call, which fills in `handle`.
+        let code = unsafe { open(pool.io(), name.as_ptr(), &raw mut handle, at) };
+        pool.check(code, || match snapshot {
+            Some(snapshot) => format!("opening {}@{snapshot}", pool.name_of(image)),
+            None => format!("opening image {}", pool.name_of(image)),
+        })?;
+        // Dropping it closes the handle, whatever fails from here on.
+        let mut this = Self {
+            pool: Arc::clone(pool),
+            handle,
+            name: image.to_owned(),
+            access,
+            info: Info { size_bytes: 0, object_bytes: 0, features: 0 },
+            fenced: AtomicBool::new(false),
+        };
+        this.info = this.read_info()?;
+        Ok(Arc::new(this))
+    }
+
+    fn read_info(&self) -> Result<Info, Error> {
+        let mut info = MaybeUninit::<ImageInfo>::zeroed();
+        // SAFETY: the call fills in a structure of that size.
+        let code = unsafe {
+            (self.api().rbd_stat)(self.handle, info.as_mut_ptr(), size_of::<ImageInfo>())
+        };
+        self.check(code, "rbd_stat")?;
+        // SAFETY: filled in; all of its fields may be zero too.
+        let info = unsafe { info.assume_init() };
+        let mut features = 0;
+        // SAFETY: the call fills in `features`.
+        let code = unsafe { (self.api().rbd_get_features)(self.handle, &raw mut features) };
+        self.check(code, "rbd_get_features")?;
+        Ok(Info { size_bytes: info.size, object_bytes: info.obj_size, features })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `POOL[/NAMESPACE]/IMAGE`, for messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.pool.name_of(&self.name)
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Size in bytes when it was opened.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.info.size_bytes
+    }
+
+    /// Size of its objects in bytes.
+    #[must_use]
+    pub fn object_bytes(&self) -> u64 {
+        self.info.object_bytes
+    }
+
+    /// Whether it has the exclusive-lock feature.
+    #[must_use]
+    pub fn has_exclusive_lock(&self) -> bool {
+        self.info.features & FEATURE_EXCLUSIVE_LOCK != 0
+    }
+
+    /// Another client owns the image now; once true this stays true.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_fenced(&self) {
+        self.fenced.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything about the image.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn stat(&self) -> Result<Stat, Error> {
+        Ok(Stat {
+            id: self.id()?,
+            size_bytes: self.info.size_bytes,
+            used_bytes: self.used_bytes()?,
+            parent: self.parent()?,
+            snapshots: self.snapshots()?,
+        })
+    }
+
+    /// librbd's own identifier of the image.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn id(&self) -> Result<String, Error> {
+        let mut id = [0_u8; 256];
+        // SAFETY: the call writes at most `id.len()` bytes.
+        let code =
+            unsafe { (self.api().rbd_get_id)(self.handle, id.as_mut_ptr().cast(), id.len()) };
+        self.check(code, "rbd_get_id")?;
+        Ok(until_nul(&id))
+    }
+
+    /// Answered from the object map, so the cost is a few bits per object.
+    fn used_bytes(&self) -> Result<Option<u64>, Error> {
+        let mut flags = 0;
+        // SAFETY: the call fills in `flags`.
+        let code = unsafe { (self.api().rbd_get_flags)(self.handle, &raw mut flags) };
+        self.check(code, "rbd_get_flags")?;
+        if self.info.features & FEATURE_FAST_DIFF == 0 || flags & FLAGS_DIFF_INVALID != 0 {
+            return Ok(None);
+        }
+        let mut used = 0_u64;
+        // SAFETY: `count` takes a `u64`, which outlives the call.
+        let code = unsafe {
+            (self.api().rbd_diff_iterate2)(
+                self.handle,
+                std::ptr::null(),
+                0,
+                self.info.size_bytes,
+                0,
+                1,
+                count,
+                (&raw mut used).cast(),
+            )
+        };
+        self.check(code, "rbd_diff_iterate2")?;
+        Ok(Some(used))
+    }
+
+    fn parent(&self) -> Result<Option<(String, String)>, Error> {
+        let api = self.api();
+        let mut parent = MaybeUninit::<LinkedImageSpec>::zeroed();
+        let mut snapshot = MaybeUninit::<SnapSpec>::zeroed();
+        // SAFETY: the call fills in both on success.
+        let code = unsafe {
+            (api.rbd_get_parent)(self.handle, parent.as_mut_ptr(), snapshot.as_mut_ptr())
+        };
+        if self.pool.optional(code, || format!("the parent of {}", self.label()))?.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: filled in; the strings are librbd's, NUL-terminated, and given back once, after
+        // they were copied.
+        unsafe {
+            let found = (text((*parent.as_ptr()).image_name), text((*snapshot.as_ptr()).name));
+            (api.rbd_linked_image_spec_cleanup)(parent.as_mut_ptr());
+            (api.rbd_snap_spec_cleanup)(snapshot.as_mut_ptr());
+            Ok(Some(found))
+        }
+    }
+
+    fn snapshots(&self) -> Result<Vec<String>, Error> {
+        let api = self.api();
+        let list = |entries: *mut SnapInfo, count: *mut usize| {
+            // SAFETY: `fetch` passes a valid count. This call takes an `int`, and returns how many.
+            unsafe {
+                let mut max = c_int::try_from(*count).unwrap_or(c_int::MAX);
+                let code = (api.rbd_snap_list)(self.handle, entries, &raw mut max);
+                *count = usize::try_from(if code < 0 { max } else { code }).unwrap_or(0);
+                code
+            }
+        };
+        // SAFETY: on success `list` leaves the number of entries that it filled in.
+        let found = unsafe { fetch(list) };
+        let mut found = found
+            .or_else(|code| self.pool.fail(code, || format!("snapshots of {}", self.label())))?;
+        found.sort_by_key(|snapshot| snapshot.id);
+        let mut names = Vec::with_capacity(found.len());
+        for snapshot in &found {
+            let mut namespace = -1;
+            // SAFETY: the call fills in `namespace`.
+            let code = unsafe {
+                (api.rbd_snap_get_namespace_type)(self.handle, snapshot.id, &raw mut namespace)
+            };
+            // Removed since: not one of the image's snapshots any more.
+            if code == 0 && namespace == SNAP_NAMESPACE_USER {
+                // SAFETY: librbd's own string, given back below.
+                names.push(unsafe { text(snapshot.name) });
+            }
+        }
+        // SAFETY: frees the names of a list that ends with a NULL name: `rbd_snap_list` writes one
+        // behind the last entry, inside the room it was given, and sorting kept the entries whole;
+        // an empty list has nothing to free.
+        if !found.is_empty() {
+            for snapshot in &found {
+                let mut single = [
+                    SnapInfo { id: 0, size: 0, name: snapshot.name },
+                    SnapInfo { id: 0, size: 0, name: std::ptr::null() },
+                ];
+                unsafe { (api.rbd_snap_list_end)(single.as_mut_ptr()) };
+            }
+        }
+        Ok(names)
+    }
+
+    /// Freezes what the image holds now.
+    ///
+    /// # Errors
+    /// EEXIST if there is a snapshot of that name.
+    pub fn snapshot(&self, snapshot: &str) -> Result<(), Error> {
+        let name = cstring(snapshot)?;
+        // SAFETY: the name outlives the call; the progress function must not be NULL.
+        let code = unsafe {
+            (self.api().rbd_snap_create2)(
+                self.handle,
+                name.as_ptr(),
+                0,
+                no_progress,
+                std::ptr::null_mut(),
+            )
+        };
+        self.pool.check(code, || format!("snapshot {}@{snapshot}", self.label())).map(drop)
+    }
+
+    /// Removes a snapshot. While clones need it, its data stay.
+    ///
+    /// # Errors
+    /// ENOENT if there is none of that name.
+    pub fn remove_snapshot(&self, snapshot: &str) -> Result<(), Error> {
+        let name = cstring(snapshot)?;
+        // SAFETY: the name outlives the call.
+        let code = unsafe { (self.api().rbd_snap_remove)(self.handle, name.as_ptr()) };
+        self.pool.check(code, || format!("removing snapshot {}@{snapshot}", self.label())).map(drop)
+    }
+
+    /// How many clones hang on the snapshot that this was opened at.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn children(&self) -> Result<usize, Error> {
+        let api = self.api();
+        // SAFETY: on success the call has filled in as many entries as it says.
+        let children = unsafe {
+            fetch(|images: *mut LinkedImageSpec, count| {
+                (api.rbd_list_children3)(self.handle, images, count)
+            })
+        };
+        let mut children = children
+            .or_else(|code| self.pool.fail(code, || format!("clones of {}", self.label())))?;
+        // SAFETY: gives back what the call above handed out, once.
+        unsafe { (api.rbd_linked_image_spec_list_cleanup)(children.as_mut_ptr(), children.len()) };
+        Ok(children.len())
+    }
+
+    /// A value kept with the image.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn metadata(&self, key: &str) -> Result<Option<String>, Error> {
+        let (name, mut value) = (cstring(key)?, [0_u8; 1024]);
+        let mut len = value.len();
+        // SAFETY: the call writes at most `len` bytes.
+        let code = unsafe {
+            (self.api().rbd_metadata_get)(
+                self.handle,
+                name.as_ptr(),
+                value.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        self.pool
+            .optional(code, || format!("metadata {key} of {}", self.label()))
+            .map(|found| found.map(|()| until_nul(&value)))
+    }
+
+    /// Keeps a value with the image.
+    ///
+    /// # Errors
+    /// When the image cannot be written.
+    pub fn set_metadata(&self, key: &str, value: &str) -> Result<(), Error> {
+        let (name, text) = (cstring(key)?, cstring(value)?);
+        // SAFETY: both strings outlive the call.
+        let code =
+            unsafe { (self.api().rbd_metadata_set)(self.handle, name.as_ptr(), text.as_ptr()) };
+        self.pool.check(code, || format!("metadata {key} of {}", self.label())).map(drop)
+    }
+
+    /// The address of the client that has the exclusive lock. It may be dead.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn lock_owner(&self) -> Result<Option<String>, Error> {
+        let api = self.api();
+        let mut mode = 0;
+        // SAFETY: on success the call has filled in as many entries as it says.
+        let owners = unsafe {
+            fetch(|owners: *mut *mut c_char, count| {
+                (api.rbd_lock_get_owners)(self.handle, &raw mut mode, owners, count)
+            })
+        };
+        let mut owners = match owners {
+            Err(code) if code == -Errno::NOENT.raw_os_error() => return Ok(None),
+            other => other
+                .or_else(|code| self.pool.fail(code, || format!("lock of {}", self.label())))?,
+        };
+        // SAFETY: librbd's own, NUL-terminated strings, given back once, after the copy.
+        unsafe {
+            let owner = owners.first().map(|owner| text(*owner));
+            (api.rbd_lock_get_owners_cleanup)(owners.as_mut_ptr(), owners.len());
+            Ok(owner)
+        }
+    }
+
+    /// The addresses of the clients that have the image open for writing. A dead one stays for
+    /// up to 30 s (`osd_client_watch_timeout`).
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn watchers(&self) -> Result<Vec<String>, Error> {
+        let api = self.api();
+        // SAFETY: on success the call has filled in as many entries as it says.
+        let watchers = unsafe {
+            fetch(|watchers: *mut Watcher, count| {
+                (api.rbd_watchers_list)(self.handle, watchers, count)
+            })
+        };
+        let mut watchers = watchers
+            .or_else(|code| self.pool.fail(code, || format!("watchers of {}", self.label())))?;
+        // SAFETY: librbd's own, NUL-terminated strings, given back once, after the copy.
+        unsafe {
+            let addresses = watchers.iter().map(|watcher| text(watcher.addr)).collect();
+            (api.rbd_watchers_list_cleanup)(watchers.as_mut_ptr(), watchers.len());
+            Ok(addresses)
+        }
+    }
+
+    /// Takes the exclusive lock for good: librbd will not hand it to another client that asks.
+    ///
+    /// # Errors
+    /// EROFS or EBUSY if a live client keeps it.
+    pub fn acquire_lock(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_lock_acquire)(self.handle, LOCK_EXCLUSIVE) };
+        self.check(code, "exclusive lock")
+    }
+
+    /// Takes the lock away from `owner` and puts that client on the cluster's blocklist: nothing
+    /// that it sent and the OSDs have not done yet will be done.
+    ///
+    /// # Errors
+    /// ENOENT or EBUSY if the lock has another owner meanwhile.
+    pub fn break_lock(&self, owner: &str) -> Result<(), Error> {
+        let owner = cstring(owner)?;
+        // SAFETY: the string outlives the call.
+        let code =
+            unsafe { (self.api().rbd_lock_break)(self.handle, LOCK_EXCLUSIVE, owner.as_ptr()) };
+        self.check(code, "breaking the lock")
+    }
+
+    fn check(&self, code: c_int, what: &str) -> Result<(), Error> {
+        self.pool.check(code, || format!("{what} of {}", self.label())).map(drop)
+    }
+
+    pub(super) fn api(&self) -> &'static Api {
+        self.pool.api()
+    }
+
+    pub(super) fn handle(&self) -> *mut ImageHandle {
+        self.handle
+    }
+
+    /// The pool it is in.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        /// Carries the pointer to the other thread.
+        struct Owned(*mut ImageHandle);
+        // SAFETY: the pointer's only user goes with it.
+        unsafe impl Send for Owned {}
+
+        let (pool, owned) = (Arc::clone(&self.pool), Owned(self.handle));
+        let name = std::mem::take(&mut self.name);
+        pool.set_closing(&name);
+        closer::run(move || {
+            let owned = owned;
+            // SAFETY: the last reference is gone, and with it every operation. The result says
+            // nothing that could still be acted on.
+            unsafe { (pool.api().rbd_close)(owned.0) };
+            pool.set_closed(&name);
+        });
+    }
+}
+
+unsafe extern "C" fn no_progress(_done: u64, _total: u64, _arg: *mut c_void) -> c_int {
+    0
+}
+
+/// Adds up what exists.
+unsafe extern "C" fn count(_offset: u64, len: usize, exists: c_int, arg: *mut c_void) -> c_int {
+    if exists != 0 {
+        // SAFETY: `arg` is the `u64` of `Image::used_bytes`, which waits for the call to end.
+        let used = unsafe { &mut *arg.cast::<u64>() };
+        *used = used.saturating_add(len as u64);
+    }
+    0
+}
