@@ -12,6 +12,9 @@ use super::{Chap, DEFAULT_PATH, parse, parse_size};
 const EXIT_CODES: &str = "Exit codes: 0 ended cleanly, 1 failed while running or starting, 2 bad \
                           arguments or configuration.";
 
+/// Sources of `stirrupd quick` for which the options about Ceph mean nothing.
+const NOT_CEPH: [&str; 3] = ["memory", "null", "file"];
+
 /// A userspace iSCSI target: every machine gets its own copy-on-write clone of a golden image.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
@@ -43,6 +46,8 @@ pub enum DaemonCommand {
     Run(RunArgs),
     /// Read the configuration, say what is wrong with it, and change nothing
     CheckConfig(RunArgs),
+    /// Print a configuration file with every key in it, explained and commented out
+    SampleConfig,
     /// Serve one LUN: no configuration, no catalog
     Quick(Box<QuickArgs>),
 }
@@ -79,10 +84,10 @@ pub struct QuickArgs {
     #[arg(long)]
     pub read_only: bool,
     /// The Ceph cluster's configuration file
-    #[arg(long, value_name = "FILE", default_value = "/etc/ceph/ceph.conf", requires = "rbd")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/ceph/ceph.conf", conflicts_with_all = NOT_CEPH)]
     pub ceph_conf: PathBuf,
     /// Ceph user, without `client.`
-    #[arg(long, value_name = "USER", default_value = "admin", requires = "rbd")]
+    #[arg(long, value_name = "USER", default_value = "admin", conflicts_with_all = NOT_CEPH)]
     pub ceph_user: String,
     /// Demand CHAP (other users of this machine see the secret in its process list)
     #[arg(long, value_name = "USER:SECRET", value_parser = chap)]

@@ -112,7 +112,10 @@ const TOP: &[Key] = &[
     key(
         "state_dir",
         Def("\"/var/lib/stirrup\""),
-        Kind::Text { what: "absolute path", set: |d, v| path(v).map(|v| d.config.state_dir = v) },
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| path(v).map(|v| d.config.state_dir = v),
+        },
         "Directory of the catalog: what is provisioned, for whom. Keep it on a disk that survives.",
     ),
     key(
@@ -133,7 +136,7 @@ const CONTROL: &[Key] = &[
         "socket",
         Def("\"/run/stirrup/stirrup.sock\""),
         Kind::Text {
-            what: "absolute path, at most 107 bytes",
+            what: "an absolute path, at most 107 bytes",
             set: |d, v| socket_path(v).map(|v| d.config.control.socket = v),
         },
         "Path of the socket. It is created with mode 0600.",
@@ -164,7 +167,7 @@ const LOG: &[Key] = &[
         "level",
         Def("\"info\""),
         Kind::Text {
-            what: "level, or list of MODULE=LEVEL",
+            what: "a level, or a list of MODULE=LEVEL",
             set: |d, v| parse::log_filter(v).map(|v| d.config.log.level = v),
         },
         "Least level that is logged: `error`, `warn`, `info`, `debug` or `trace`, also by module: \
@@ -177,7 +180,7 @@ const TARGET: &[Key] = &[
         "portals",
         Def("[\"0.0.0.0:3260\", \"[::]:3260\"]"),
         Kind::List {
-            what: "ADDR:PORT",
+            what: "like ADDR:PORT",
             clear: |d| d.config.target.portals.clear(),
             push: |d, v| parse::portal(v).map(|v| d.config.target.portals.push(v)),
             empty_allowed: false,
@@ -188,7 +191,7 @@ const TARGET: &[Key] = &[
         "advertise",
         Def("[]"),
         Kind::List {
-            what: "ADDR or ADDR:PORT",
+            what: "like ADDR or ADDR:PORT",
             clear: |d| d.config.target.advertise.clear(),
             push: |d, v| parse::advertised(v).map(|v| d.config.target.advertise.push(v)),
             empty_allowed: true,
@@ -393,7 +396,7 @@ const DISCOVERY: &[Key] = &[
         "chap_secret_file",
         Ex("\"/etc/stirrup/discovery.secret\""),
         Kind::Text {
-            what: "absolute path",
+            what: "an absolute path",
             set: |d, v| {
                 let v = secret_file(d, v)?;
                 chap(d).secret = v;
@@ -410,7 +413,7 @@ const LOCAL: &[Key] = &[
         "directory",
         Def("\"/var/lib/stirrup/local\""),
         Kind::Text {
-            what: "absolute path",
+            what: "an absolute path",
             set: |d, v| path(v).map(|v| d.config.local.directory = v),
         },
         "Directory of the images. It is made if it is not there.",
@@ -435,14 +438,14 @@ const RBD: &[Key] = &[
     key(
         "pool",
         Def("\"rbd\""),
-        Kind::Text { what: "name", set: |d, v| parse::ceph_name(v).map(|v| rbd(d).pool = v) },
+        Kind::Text { what: "a name", set: |d, v| parse::ceph_name(v).map(|v| rbd(d).pool = v) },
         "The pool.",
     ),
     key(
         "namespace",
         Def("\"\""),
         Kind::Text {
-            what: "name, or empty",
+            what: "a name, or empty",
             set: |d, v| {
                 let v = if v.is_empty() { String::new() } else { parse::ceph_name(v)? };
                 rbd(d).namespace = v;
@@ -454,13 +457,13 @@ const RBD: &[Key] = &[
     key(
         "ceph_conf",
         Def("\"/etc/ceph/ceph.conf\""),
-        Kind::Text { what: "absolute path", set: |d, v| path(v).map(|v| rbd(d).ceph_conf = v) },
+        Kind::Text { what: "an absolute path", set: |d, v| path(v).map(|v| rbd(d).ceph_conf = v) },
         "The cluster's configuration file; it names the keyring, too.",
     ),
     key(
         "ceph_user",
         Def("\"admin\""),
-        Kind::Text { what: "name", set: |d, v| ceph_user(v).map(|v| rbd(d).ceph_user = v) },
+        Kind::Text { what: "a name", set: |d, v| ceph_user(v).map(|v| rbd(d).ceph_user = v) },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
     ),
 ];
@@ -489,7 +492,7 @@ const DEFAULTS: &[Key] = &[
         "initiators",
         Def("[]"),
         Kind::List {
-            what: "name, or beginning of one and `*`",
+            what: "a name, or the beginning of one and `*`",
             clear: |d| d.config.defaults.initiators.clear(),
             push: |d, v| parse::initiator(v).map(|v| d.config.defaults.initiators.push(v)),
             empty_allowed: true,
@@ -500,7 +503,7 @@ const DEFAULTS: &[Key] = &[
         "addresses",
         Def("[]"),
         Kind::List {
-            what: "ADDR or ADDR/PREFIX",
+            what: "like ADDR or ADDR/PREFIX",
             clear: |d| d.config.defaults.addresses.clear(),
             push: |d, v| parse::network(v).map(|v| d.config.defaults.addresses.push(v)),
             empty_allowed: true,
@@ -515,16 +518,16 @@ impl Kind {
         let size = super::format_size;
         match self {
             Kind::Bool(_) => "true or false".into(),
-            Kind::Integer { min, max, .. } => format!("whole number, {min} to {max}"),
+            Kind::Integer { min, max, .. } => format!("a whole number from {min} to {max}"),
             Kind::Size { min, max, .. } => {
-                format!("size like \"64MiB\" or bytes, {} to {}", size(*min), size(*max))
+                format!("a size like \"64MiB\" (or bytes) from {} to {}", size(*min), size(*max))
             }
             Kind::Choice { of, .. } => {
                 of.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(" or ")
             }
-            Kind::Text { what, .. } => format!("text: {what}"),
-            Kind::List { what, .. } => format!("list of texts, each: {what}"),
-            Kind::Integers { max, .. } => format!("list of whole numbers, each 0 to {max}"),
+            Kind::Text { what, .. } => format!("a text: {what}"),
+            Kind::List { what, .. } => format!("a list of texts, each {what}"),
+            Kind::Integers { max, .. } => format!("a list of whole numbers, each from 0 to {max}"),
         }
     }
 }

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 pub use error::ConfigError;
 pub use load::Loaded;
+pub use reference::sample;
 pub use sizes::{format_size, parse_size};
 
 /// Where the file is looked for when `--config` is not given.

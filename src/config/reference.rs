@@ -1,12 +1,11 @@
 //! The reference page and the sample file, made from the table of keys.
 
-#![cfg(test)]
-
 use std::fmt::Write as _;
 
 use super::keys::{SECTIONS, Sample};
 
 /// `docs/configuration.md`.
+#[cfg(test)]
 pub(super) fn page() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
@@ -36,8 +35,10 @@ pub(super) fn page() -> String {
     page
 }
 
-/// `packaging/stirrup.toml`.
-pub(super) fn sample() -> String {
+/// A configuration file with every key in it, explained and commented out
+/// (`packaging/stirrup.toml`).
+#[must_use]
+pub fn sample() -> String {
     let mut sample = String::from(
         "# Configuration of stirrupd. Every line that is commented out shows the default (or, where\n\
          # there is none, an example). Check changes with: stirrupd check-config\n",
