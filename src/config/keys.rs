@@ -480,15 +480,6 @@ const DEFAULTS: &[Key] = &[
         "Number of its logical unit.",
     ),
     key(
-        "block_size",
-        Def("\"512\""),
-        Kind::Choice {
-            of: &["512", "4096"],
-            set: |d, v| d.config.defaults.block_bytes = [512, 4096][v],
-        },
-        "Logical block length in bytes. BIOS firmware boots from 512 only.",
-    ),
-    key(
         "initiators",
         Def("[]"),
         Kind::List {

@@ -200,8 +200,6 @@ pub struct RbdStore {
 pub struct DiskDefaults {
     /// Number of its logical unit.
     pub lun: u8,
-    /// Logical block length in bytes: 512 or 4096.
-    pub block_bytes: u32,
     /// Initiator names that may log in; a trailing `*` matches any end; empty: all.
     pub initiators: Vec<String>,
     /// Networks that may log in, as address and prefix length; empty: all.
@@ -253,12 +251,7 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
-            defaults: DiskDefaults {
-                lun: 1,
-                block_bytes: 512,
-                initiators: Vec::new(),
-                addresses: Vec::new(),
-            },
+            defaults: DiskDefaults { lun: 1, initiators: Vec::new(), addresses: Vec::new() },
         }
     }
 }

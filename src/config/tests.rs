@@ -95,7 +95,6 @@ fn every_key_is_read() {
         ceph_user = "u"
         [defaults]
         lun = 0
-        block_size = 4096
         initiators = ["iqn.2010-04.org.ipxe:*"]
         addresses = ["192.0.2.0/24"]
     "#;
@@ -140,7 +139,6 @@ fn every_key_is_read() {
         }),
         defaults: DiskDefaults {
             lun: 0,
-            block_bytes: 4096,
             initiators: vec!["iqn.2010-04.org.ipxe:*".into()],
             addresses: vec![([192, 0, 2, 0].into(), 24)],
         },
@@ -189,7 +187,6 @@ fn complaints() {
         "[discovery]\nchap_secret = \"twelve bytes\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret = \"short\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret_file = \"/nowhere/secret\"",
-        "[defaults]\nblock_size = 1024",
         "[defaults]\nlun = 256",
         "[target",
         "a = 1\na = 2",

@@ -1,0 +1,1 @@
+//! The command against a small server.
