@@ -62,6 +62,11 @@ impl ClientError {
         matches!(self, Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// 2 for bad arguments, as clap's own; 1 for everything else.
+    pub(super) fn exit_code(&self) -> u8 {
+        if matches!(self, Self::NoProject) { 2 } else { 1 }
+    }
+
     /// What to try, a line each.
     pub(super) fn advice(&self) -> Vec<String> {
         match self {
@@ -139,4 +144,10 @@ impl From<io::Error> for ClientError {
     fn from(cause: io::Error) -> Self {
         Self::Output(cause)
     }
+}
+
+/// The codes that there is advice for.
+#[cfg(test)]
+pub(super) fn advised_codes() -> impl Iterator<Item = &'static str> {
+    ADVICE.iter().map(|(code, _)| *code)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::api::images::ImageImport;
 use crate::control::api::jobs::Job;
@@ -59,25 +60,34 @@ pub(super) async fn run(
     }
 }
 
-/// Waits for a job's end. An interrupt asks the daemon to cancel it.
+/// Waits for a job's end. An interrupt asks the daemon to cancel it, a second one gives up waiting.
 async fn watch(
     api: &Api,
     asked: Answer<Job>,
     console: &mut Console<'_>,
 ) -> Result<Answer<Job>, ClientError> {
+    let id = asked.value.id;
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut progress = Progress::start(console.bar, &asked.value);
     let mut answer = asked;
     let mut cancelled = false;
     while !is_ended(&answer.value) {
         progress.show(console, &answer.value)?;
+        let look = async {
+            tokio::time::sleep(LOOK_EVERY).await;
+            api.job(id).await
+        };
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = tokio::signal::ctrl_c(), if !cancelled => {
+            next = look => answer = next?,
+            _ = interrupts.recv() => {
+                progress.end();
+                if cancelled {
+                    return Err(ClientError::Job { id, what: format!("job {id} is left alone") });
+                }
                 cancelled = true;
-                api.cancel_job(answer.value.id).await?;
+                api.cancel_job(id).await?;
             }
         }
-        answer = api.job(answer.value.id).await?;
     }
     progress.end();
     Ok(answer)

@@ -24,9 +24,6 @@ use commands::Environment;
 use console::Console;
 use error::ClientError;
 
-/// Exit code of a call that failed; bad arguments end with clap's 2.
-const EXIT_FAILED: u8 = 1;
-
 /// Runs the command with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -47,7 +44,7 @@ pub fn main() -> ExitCode {
             for line in error.advice() {
                 eprintln!("  {}", output::plain(&line));
             }
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(error.exit_code())
         }
     }
 }
