@@ -14,6 +14,8 @@ pub(super) enum ClientError {
     Unreachable { socket: PathBuf, cause: io::Error },
     /// No answer in time.
     TimedOut { socket: PathBuf, after: Duration },
+    /// The connection was closed without an answer.
+    HungUp { socket: PathBuf },
     /// The answer is not one of stirrupd's.
     Answer { socket: PathBuf, what: String },
     /// stirrupd says no.
@@ -38,22 +40,32 @@ const ADVICE: &[(&str, &str)] = &[
     ("job-not-found", "stirrup job list shows the jobs there are"),
     ("target-not-found", "stirrup target list shows the targets there are"),
     ("session-not-found", "stirrup session list shows who is logged in"),
-    (
-        "image-in-use",
-        "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove DISK",
-    ),
-    ("image-exists", "choose another name, or remove it first: stirrup image remove"),
-    ("disk-exists", "choose another name, or remove it first: stirrup disk remove"),
+    ("image-exists", "another name, or remove it first: stirrup image remove"),
+    ("image-in-use", "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove"),
+    ("image-not-ready", "stirrup job list shows how far its import is"),
+    ("image-broken", "stirrup health; import it again under another name"),
+    ("disk-exists", "another name, or remove it first: stirrup disk remove"),
     ("disk-bound", "take it away from its node first: stirrup node unbind, or stirrup dpro"),
-    ("node-has-disk", "take the disk away first: stirrup node unbind, or stirrup dpro"),
+    ("disk-not-ready", "stirrup disk show says what is under way"),
+    ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
+    ("node-bound", "take its disk away first: stirrup node unbind, or stirrup dpro"),
+    ("mac-taken", "stirrup node list shows whose it is"),
+    (
+        "source-*",
+        "the daemon reads the file on its own machine: see to path, rights and format there",
+    ),
+    ("too-many-imports", "again when one has ended: stirrup job list"),
+    ("busy", "the same command again"),
+    ("changed-meanwhile", "the same command again"),
+    ("stopping", "the same command again when the daemon is back"),
     ("store-full", "remove images or disks that nobody needs, or add space"),
-    ("store-unavailable", "stirrup health says what is wrong with the store"),
-    ("store-*", "stirrup health, and the log of stirrupd: journalctl -u stirrupd"),
-    ("changed-meanwhile", "repeat the command"),
-    ("catalog-failed", "see the log of stirrupd: journalctl -u stirrupd"),
-    ("export-failed", "see the log of stirrupd: journalctl -u stirrupd"),
-    ("internal*", "see the log of stirrupd: journalctl -u stirrupd"),
-    ("forbidden", "run as root, or add your user to `allowed_uids` in [control] of stirrup.toml"),
+    ("store-unknown", "stirrup health shows the stores there are"),
+    ("store-*", "stirrup health, and the daemon's log: journalctl -u stirrupd"),
+    ("catalog-failed", "the daemon's log: journalctl -u stirrupd"),
+    ("export-failed", "the daemon's log: journalctl -u stirrupd"),
+    ("internal", "the daemon's log: journalctl -u stirrupd"),
+    ("route-not-found", "stirrup version: are command and daemon of one version?"),
+    ("method-not-allowed", "stirrup version: are command and daemon of one version?"),
 ];
 
 impl ClientError {
@@ -87,6 +99,10 @@ impl ClientError {
             Self::TimedOut { .. } => vec![
                 "it may still be at work; the same command can be given again without harm".into(),
                 "try: stirrup health, or a longer --timeout".into(),
+            ],
+            Self::HungUp { .. } => vec![
+                "it does so to users that are neither root, nor its own, nor in `allowed_uids`".into(),
+                "try: the daemon's log: journalctl -u stirrupd".into(),
             ],
             Self::Answer { .. } => vec!["Is it stirrupd, and of this version? stirrup version".into()],
             Self::Job { id, .. } => vec![format!("try: stirrup job show {id}")],
@@ -125,6 +141,9 @@ impl fmt::Display for ClientError {
                 socket.display(),
                 after.as_secs()
             ),
+            Self::HungUp { socket } => {
+                write!(f, "stirrupd at {} hung up without an answer", socket.display())
+            }
             Self::Answer { socket, what } => {
                 write!(f, "the answer from {} makes no sense: {what}", socket.display())
             }

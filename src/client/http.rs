@@ -71,7 +71,7 @@ impl Http {
         // The connection ends with the answer; what it has to say is in the answer's result.
         let connection = tokio::spawn(connection);
         let answer = async {
-            let answer = sender.send_request(request).await.map_err(|e| self.strange(e))?;
+            let answer = sender.send_request(request).await.map_err(|e| self.broken(e))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
                 .collect()
@@ -83,6 +83,13 @@ impl Http {
         .await;
         connection.abort();
         answer
+    }
+
+    fn broken(&self, error: hyper::Error) -> ClientError {
+        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            return ClientError::HungUp { socket: self.socket.clone() };
+        }
+        self.strange(error)
     }
 
     fn strange(&self, what: impl std::fmt::Display) -> ClientError {

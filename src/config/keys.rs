@@ -149,7 +149,7 @@ const CONTROL: &[Key] = &[
             set: |d, v| d.config.control.allowed_uids = v.iter().map(|v| to_u32(*v)).collect(),
         },
         "Users (by number) that may speak to the socket, besides root and the daemon's own user. \
-         The path must let them reach it, too.",
+         They need the right to open its file, too (setfacl).",
     ),
 ];
 

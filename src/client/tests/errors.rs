@@ -77,8 +77,7 @@ fn speaks(directory: &Path, bytes: &'static [u8]) -> std::path::PathBuf {
 async fn peers_that_do_not_speak_http() {
     let directory = tempfile::tempdir().unwrap();
     for bytes in [
-        &b""[..],
-        b"SSH-2.0-OpenSSH_9.2\r\n",
+        &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
         b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"items\": [",
         b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
@@ -86,6 +85,17 @@ async fn peers_that_do_not_speak_http() {
         let socket = speaks(directory.path(), bytes);
         let outcome = stirrup_at(&socket, "target list", None).await;
         assert!(matches!(outcome.result, Err(ClientError::Answer { .. })), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_up() {
+    let directory = tempfile::tempdir().unwrap();
+    for bytes in [&b""[..], b"HTTP/1.1 200"] {
+        let outcome = stirrup_at(&speaks(directory.path(), bytes), "target list", None).await;
+        let shown = outcome.shown();
+        assert!(matches!(outcome.result, Err(ClientError::HungUp { .. })), "{shown}");
+        assert!(shown.contains("allowed_uids"), "{shown}");
     }
 }
 
