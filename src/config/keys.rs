@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -114,7 +113,7 @@ const TOP: &[Key] = &[
         Def("\"/var/lib/stirrup\""),
         Kind::Text {
             what: "an absolute path",
-            set: |d, v| path(v).map(|v| d.config.state_dir = v),
+            set: |d, v| parse::path(v).map(|v| d.config.state_dir = v),
         },
         "Directory of the catalog: what is provisioned, for whom. Keep it on a disk that survives.",
     ),
@@ -137,7 +136,7 @@ const CONTROL: &[Key] = &[
         Def("\"/run/stirrup/stirrup.sock\""),
         Kind::Text {
             what: "an absolute path, at most 107 bytes",
-            set: |d, v| socket_path(v).map(|v| d.config.control.socket = v),
+            set: |d, v| parse::socket_path(v).map(|v| d.config.control.socket = v),
         },
         "Path of the socket. It is created with mode 0600.",
     ),
@@ -376,7 +375,10 @@ const DISCOVERY: &[Key] = &[
     key(
         "chap_user",
         Ex("\"discovery\""),
-        Kind::Text { what: "1 to 255 bytes", set: |d, v| chap_user(v).map(|v| chap(d).user = v) },
+        Kind::Text {
+            what: "1 to 255 bytes",
+            set: |d, v| parse::chap_user(v).map(|v| chap(d).user = v),
+        },
         "Name that the initiator gives.",
     ),
     key(
@@ -386,7 +388,7 @@ const DISCOVERY: &[Key] = &[
             what: "12 to 255 bytes",
             set: |d, v| {
                 d.holds_secret = true;
-                secret(v).map(|v| chap(d).secret = v)
+                parse::secret(v).map(|v| chap(d).secret = v)
             },
         },
         "Secret that the initiator proves. Keep this file unreadable for others, or use \
@@ -414,7 +416,7 @@ const LOCAL: &[Key] = &[
         Def("\"/var/lib/stirrup/local\""),
         Kind::Text {
             what: "an absolute path",
-            set: |d, v| path(v).map(|v| d.config.local.directory = v),
+            set: |d, v| parse::path(v).map(|v| d.config.local.directory = v),
         },
         "Directory of the images. It is made if it is not there.",
     ),
@@ -457,13 +459,19 @@ const RBD: &[Key] = &[
     key(
         "ceph_conf",
         Def("\"/etc/ceph/ceph.conf\""),
-        Kind::Text { what: "an absolute path", set: |d, v| path(v).map(|v| rbd(d).ceph_conf = v) },
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| rbd(d).ceph_conf = v),
+        },
         "The cluster's configuration file; it names the keyring, too.",
     ),
     key(
         "ceph_user",
         Def("\"admin\""),
-        Kind::Text { what: "a name", set: |d, v| ceph_user(v).map(|v| rbd(d).ceph_user = v) },
+        Kind::Text {
+            what: "a name",
+            set: |d, v| parse::ceph_user(v).map(|v| rbd(d).ceph_user = v),
+        },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
     ),
 ];
@@ -555,49 +563,8 @@ fn chap(draft: &mut Draft) -> &mut Chap {
         .get_or_insert_with(|| Chap { user: String::new(), secret: Zeroizing::default() })
 }
 
-fn path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if !path.is_absolute() || text.contains('\0') {
-        return Err(format!("`{text}` is not an absolute path"));
-    }
-    Ok(path)
-}
-
-/// `sun_path` of unix(7) has 108 bytes, the last one a NUL.
-fn socket_path(text: &str) -> Result<PathBuf, String> {
-    if text.len() > 107 {
-        return Err(format!(
-            "the path of a Unix socket has at most 107 bytes, this one {}",
-            text.len()
-        ));
-    }
-    path(text)
-}
-
-fn ceph_user(text: &str) -> Result<String, String> {
-    match text.strip_prefix("client.") {
-        Some(user) => Err(format!("write the Ceph user without `client.`: \"{user}\"")),
-        None => parse::ceph_name(text),
-    }
-}
-
-fn chap_user(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-        return Err("the CHAP user has 1 to 255 bytes and no control characters".into());
-    }
-    Ok(text.to_owned())
-}
-
-/// RFC 7143 9.2.1 wants at least 96 bits.
-fn secret(text: &str) -> Result<Zeroizing<String>, String> {
-    if !(12..=255).contains(&text.len()) {
-        return Err(format!("the CHAP secret has {} bytes, not 12 to 255", text.len()));
-    }
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
 fn secret_file(draft: &mut Draft, text: &str) -> Result<Zeroizing<String>, String> {
-    let path = path(text)?;
+    let path = parse::path(text)?;
     let unreadable = |e: std::io::Error| format!("cannot read `{text}`: {e}");
     let file = File::open(&path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
@@ -608,5 +575,6 @@ fn secret_file(draft: &mut Draft, text: &str) -> Result<Zeroizing<String>, Strin
             .warnings
             .push(format!("{text} holds a secret and others may read it: chmod o-rwx {text}"));
     }
-    secret(content.strip_suffix('\n').unwrap_or(&content)).map_err(|e| format!("{text}: {e}"))
+    parse::secret(content.strip_suffix('\n').unwrap_or(&content))
+        .map_err(|e| format!("{text}: {e}"))
 }

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::keys::{Draft, Key, Kind, SECTIONS, Section};
 use super::{Config, ConfigError, DefaultStore, parse_size};
@@ -94,8 +94,8 @@ impl Reader<'_> {
             let known =
                 section.and_then(|s| s.keys.iter().find(|k| k.name == word).map(|k| (s, k)));
             match (known, value.get_ref()) {
-                (Some((section, key)), value_) => {
-                    self.value(section, key, line, value_, &value.span())?;
+                (Some((section, key)), value) => {
+                    self.value(section, key, line, value)?;
                     self.given.push((section.name, key.name, line));
                 }
                 (None, DeValue::Table(table)) if is_table(&inner) => self.table(&inner, table)?,
@@ -118,78 +118,8 @@ impl Reader<'_> {
         key: &Key,
         line: usize,
         value: &DeValue<'_>,
-        span: &Range<usize>,
     ) -> Result<(), ConfigError> {
-        let draft = &mut self.draft;
-        let wrong_type =
-            || Err((None, format!("must be {}, not {}", key.kind.allowed(), named(value))));
-        let result = match (&key.kind, value) {
-            (Kind::Bool(set), DeValue::Boolean(v)) => {
-                set(draft, *v);
-                Ok(())
-            }
-            (Kind::Integer { min, max, set }, DeValue::Integer(v)) => {
-                match u64::from_str_radix(v.as_str(), v.radix()) {
-                    Ok(v) if (*min..=*max).contains(&v) => {
-                        set(draft, v);
-                        Ok(())
-                    }
-                    _ => Err((None, format!("must be {}, not {}", key.kind.allowed(), v.as_str()))),
-                }
-            }
-            (Kind::Size { min, max, set }, DeValue::Integer(_) | DeValue::String(_)) => {
-                match size(value) {
-                    Ok(v) if (*min..=*max).contains(&v) => {
-                        set(draft, v);
-                        Ok(())
-                    }
-                    Ok(_) => {
-                        let shown = &self.text[span.clone()];
-                        Err((None, format!("must be {}, not {shown}", key.kind.allowed())))
-                    }
-                    Err(e) => Err((None, e)),
-                }
-            }
-            (Kind::Choice { of, set }, DeValue::String(_) | DeValue::Integer(_)) => {
-                let shown = text_or_number(value);
-                match of.iter().position(|v| *v == shown) {
-                    Some(v) => {
-                        set(draft, v);
-                        Ok(())
-                    }
-                    None => Err((None, format!("must be {}, not `{shown}`", key.kind.allowed()))),
-                }
-            }
-            (Kind::Text { set, .. }, DeValue::String(v)) => set(draft, v).map_err(|e| (None, e)),
-            (Kind::List { clear, push, empty_allowed, .. }, DeValue::Array(items)) => {
-                clear(draft);
-                if items.is_empty() && !empty_allowed {
-                    Err((None, "must not be empty".to_owned()))
-                } else {
-                    items.iter().try_for_each(|item| match item.get_ref() {
-                        DeValue::String(v) => push(draft, v).map_err(|e| (Some(item.span()), e)),
-                        other => Err((
-                            Some(item.span()),
-                            format!("must be {}, not {}", key.kind.allowed(), named(other)),
-                        )),
-                    })
-                }
-            }
-            (Kind::Integers { max, set }, DeValue::Array(items)) => items
-                .iter()
-                .map(|item| match item.get_ref() {
-                    DeValue::Integer(v) => u64::from_str_radix(v.as_str(), v.radix())
-                        .ok()
-                        .filter(|v| v <= max)
-                        .ok_or_else(|| item.span()),
-                    _ => Err(item.span()),
-                })
-                .collect::<Result<Vec<_>, _>>()
-                .map(|values| set(draft, &values))
-                .map_err(|span| (Some(span), format!("must be {}", key.kind.allowed()))),
-            _ => wrong_type(),
-        };
-        result.map_err(|(span, message)| {
+        apply(&key.kind, &mut self.draft, value).map_err(|Wrong { span, message }| {
             let line = span.map_or(line, |span| self.line(&span));
             self.at(line, format!("`{}`{}: {message}", key.name, within(section.name)))
         })
@@ -262,6 +192,74 @@ impl Reader<'_> {
     }
 }
 
+/// Why a value is refused; `span` where it is not the whole value.
+struct Wrong {
+    span: Option<Range<usize>>,
+    message: String,
+}
+
+impl Wrong {
+    fn value(message: String) -> Self {
+        Self { span: None, message }
+    }
+}
+
+/// Puts a value where its key says, if it is one that the key takes.
+fn apply(kind: &Kind, draft: &mut Draft, value: &DeValue<'_>) -> Result<(), Wrong> {
+    let not = |value: &DeValue<'_>| format!("must be {}, not {}", kind.allowed(), shown(value));
+    let wrong = || Wrong::value(not(value));
+    match (kind, value) {
+        (Kind::Bool(set), DeValue::Boolean(v)) => set(draft, *v),
+        (Kind::Integer { min, max, set }, DeValue::Integer(v)) => {
+            set(draft, integer(v, *min..=*max).ok_or_else(wrong)?);
+        }
+        (Kind::Size { min, max, set }, DeValue::Integer(v)) => {
+            set(draft, integer(v, *min..=*max).ok_or_else(wrong)?);
+        }
+        (Kind::Size { min, max, set }, DeValue::String(v)) => {
+            let bytes = parse_size(v).map_err(Wrong::value)?;
+            set(draft, Some(bytes).filter(|v| (*min..=*max).contains(v)).ok_or_else(wrong)?);
+        }
+        (Kind::Choice { of, set }, DeValue::String(v)) => {
+            set(draft, of.iter().position(|known| known == v).ok_or_else(wrong)?);
+        }
+        (Kind::Text { set, .. }, DeValue::String(v)) => set(draft, v).map_err(Wrong::value)?,
+        (Kind::List { empty_allowed: false, .. }, DeValue::Array(items)) if items.is_empty() => {
+            return Err(Wrong::value("must not be empty".to_owned()));
+        }
+        (Kind::List { clear, push, .. }, DeValue::Array(items)) => {
+            clear(draft);
+            for item in items.iter() {
+                let pushed = match item.get_ref() {
+                    DeValue::String(v) => push(draft, v),
+                    other => Err(not(other)),
+                };
+                pushed.map_err(|message| Wrong { span: Some(item.span()), message })?;
+            }
+        }
+        (Kind::Integers { max, set }, DeValue::Array(items)) => {
+            let mut values = Vec::new();
+            for item in items.iter() {
+                let value = match item.get_ref() {
+                    DeValue::Integer(v) => integer(v, 0..=*max),
+                    _ => None,
+                };
+                values.push(value.ok_or_else(|| Wrong {
+                    span: Some(item.span()),
+                    message: not(item.get_ref()),
+                })?);
+            }
+            set(draft, &values);
+        }
+        _ => return Err(wrong()),
+    }
+    Ok(())
+}
+
+fn integer(value: &DeInteger<'_>, range: RangeInclusive<u64>) -> Option<u64> {
+    u64::from_str_radix(value.as_str(), value.radix()).ok().filter(|v| range.contains(v))
+}
+
 fn is_table(name: &str) -> bool {
     SECTIONS.iter().any(|section| {
         section.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -272,30 +270,16 @@ fn within(section: &str) -> String {
     if section.is_empty() { String::new() } else { format!(" in [{section}]") }
 }
 
-fn named(value: &DeValue<'_>) -> String {
+/// A value in a complaint. Texts are cut short; none that is a secret gets here.
+fn shown(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(_) => "a text".into(),
+        DeValue::String(v) => format!("{:?}", v.chars().take(60).collect::<String>()),
         DeValue::Array(_) => "a list".into(),
         DeValue::Table(_) => "a table".into(),
-        DeValue::Integer(_) => "a number".into(),
-        DeValue::Float(_) => "a number with a fraction".into(),
+        DeValue::Integer(v) => v.as_str().into(),
+        DeValue::Float(v) => v.as_str().into(),
         DeValue::Boolean(v) => v.to_string(),
         DeValue::Datetime(_) => "a date".into(),
-    }
-}
-
-fn text_or_number<'a>(value: &'a DeValue<'_>) -> &'a str {
-    match value {
-        DeValue::Integer(v) if v.radix() == 10 => v.as_str(),
-        other => other.as_str().unwrap_or_default(),
-    }
-}
-
-fn size(value: &DeValue<'_>) -> Result<u64, String> {
-    match value {
-        DeValue::Integer(v) => u64::from_str_radix(v.as_str(), v.radix())
-            .map_err(|_| format!("`{}` is not a size", v.as_str())),
-        other => parse_size(other.as_str().unwrap_or_default()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The grammars of single values: addresses, names, filters.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
 
 use super::Digest;
 
@@ -134,6 +137,50 @@ pub(super) fn ceph_name(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// An absolute path.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if !path.is_absolute() || text.contains('\0') {
+        return Err(format!("`{text}` is not an absolute path"));
+    }
+    Ok(path)
+}
+
+/// A path for a socket: `sun_path` of unix(7) has 108 bytes, the last one a NUL.
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
+    if text.len() > 107 {
+        return Err(format!(
+            "the path of a Unix socket has at most 107 bytes, this one {}",
+            text.len()
+        ));
+    }
+    path(text)
+}
+
+/// A Ceph user, without `client.`.
+pub(super) fn ceph_user(text: &str) -> Result<String, String> {
+    match text.strip_prefix("client.") {
+        Some(user) => Err(format!("write the Ceph user without `client.`: \"{user}\"")),
+        None => ceph_name(text),
+    }
+}
+
+/// A CHAP name.
+pub(super) fn chap_user(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
+        return Err("the CHAP user has 1 to 255 bytes and no control characters".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// A CHAP secret; RFC 7143 9.2.1 wants at least 96 bits.
+pub(super) fn secret(text: &str) -> Result<Zeroizing<String>, String> {
+    if !(12..=255).contains(&text.len()) {
+        return Err(format!("the CHAP secret has {} bytes, not 12 to 255", text.len()));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn is_year_month(text: &str) -> bool {
