@@ -1,6 +1,8 @@
 //! The manual pages and completion scripts that are checked in are those of the commands as they
 //! are. `UPDATE=1 cargo test --test documents` rewrites them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use clap::{Command, CommandFactory};

@@ -178,9 +178,9 @@ impl Api {
         path: String,
         body: Option<&B>,
     ) -> Result<Answer<T>> {
-        let body = body.map(serde_json::to_vec).transpose().map_err(|e| self.strange(e))?;
+        let body = body.map(serde_json::to_vec).transpose().map_err(|e| self.strange(&e))?;
         let json = self.call(method, path, body).await?;
-        let value = serde_json::from_slice(&json).map_err(|e| self.strange(e))?;
+        let value = serde_json::from_slice(&json).map_err(|e| self.strange(&e))?;
         Ok(Answer { value, json })
     }
 
@@ -192,11 +192,11 @@ impl Api {
         }
         Err(match serde_json::from_slice::<Problem>(&answer.body) {
             Ok(problem) => ClientError::Problem(Box::new(problem)),
-            Err(_) => self.strange(format!("status {} without an explanation", answer.status)),
+            Err(_) => self.strange(&format!("status {} without an explanation", answer.status)),
         })
     }
 
-    fn strange(&self, what: impl ToString) -> ClientError {
+    fn strange(&self, what: &dyn ToString) -> ClientError {
         ClientError::Answer { socket: self.http.socket().to_owned(), what: what.to_string() }
     }
 }

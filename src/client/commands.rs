@@ -70,18 +70,18 @@ impl<'c> Calls<'_, 'c> {
             Command::Dpro { project, node, sure } => self.deprovision(&project, &node, &sure).await,
             Command::Showpro { project } => {
                 let answer = self.api.disks(Some(&project)).await?;
-                self.show(answer, |console, list| output::provisioned(console, &list.items))
+                self.show(&answer, |console, list| output::provisioned(console, &list.items))
             }
             Command::Rm { project, image, sure } => {
                 self.remove_image(&project, &image, &sure).await
             }
             Command::Iscsi(IscsiCommand::Ls) | Command::Target(TargetCommand::List) => {
                 let answer = self.api.targets().await?;
-                self.show(answer, |console, list| output::targets(console, &list.items))
+                self.show(&answer, |console, list| output::targets(console, &list.items))
             }
             Command::Target(TargetCommand::Show { target }) => {
                 let answer = self.api.target(&target).await?;
-                self.show(answer, output::target)
+                self.show(&answer, output::target)
             }
             Command::Node(command) => self.node(command).await,
             Command::Image(command) => self.image(command).await,
@@ -106,7 +106,7 @@ impl<'c> Calls<'_, 'c> {
             }
             ImageCommand::Show { project, image } => {
                 let answer = self.api.image(&self.named(project)?, &image).await?;
-                self.show(answer, output::image)
+                self.show(&answer, output::image)
             }
             ImageCommand::Import { project, import } => {
                 let project = self.named(project)?;
@@ -121,7 +121,7 @@ impl<'c> Calls<'_, 'c> {
 
     async fn images(&mut self, project: Option<&str>) -> Result {
         let answer = self.api.images(project).await?;
-        self.show(answer, |console, list| output::images(console, &list.items))
+        self.show(&answer, |console, list| output::images(console, &list.items))
     }
 
     async fn remove_image(&mut self, project: &str, image: &str, sure: &Sure) -> Result {
@@ -134,17 +134,17 @@ impl<'c> Calls<'_, 'c> {
         match command {
             DiskCommand::List(project) => {
                 let answer = self.api.disks(self.maybe(project).as_deref()).await?;
-                self.show(answer, |console, list| output::disks(console, &list.items))
+                self.show(&answer, |console, list| output::disks(console, &list.items))
             }
             DiskCommand::Show { project, disk } => {
                 let answer = self.api.disk(&self.named(project)?, &disk).await?;
-                self.show(answer, output::disk)
+                self.show(&answer, output::disk)
             }
             DiskCommand::Create { project, disk, image, lun, initiators, addresses, chap } => {
                 let create =
                     DiskCreate { image, lun, initiators, addresses, chap: chap_request(&chap) };
                 let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
-                self.show(answer, output::disk)
+                self.show(&answer, output::disk)
             }
             DiskCommand::Remove { project, disk, sure } => {
                 let project = self.named(project)?;
@@ -162,16 +162,16 @@ impl<'c> Calls<'_, 'c> {
         match command {
             NodeCommand::List(project) => {
                 let answer = self.api.nodes(self.maybe(project).as_deref()).await?;
-                self.show(answer, |console, list| output::nodes(console, &list.items))
+                self.show(&answer, |console, list| output::nodes(console, &list.items))
             }
             NodeCommand::Show { project, node } => {
                 let answer = self.api.node(&self.named(project)?, &node).await?;
-                self.show(answer, output::node)
+                self.show(&answer, output::node)
             }
             NodeCommand::Create { project, node, macs, initiator } => {
                 let put = NodePut { macs, initiator };
                 let answer = self.api.put_node(&self.named(project)?, &node, &put).await?;
-                self.show(answer, output::node)
+                self.show(&answer, output::node)
             }
             NodeCommand::Remove { project, node } => {
                 self.api.remove_node(&self.named(project)?, &node).await?;
@@ -179,11 +179,11 @@ impl<'c> Calls<'_, 'c> {
             }
             NodeCommand::Bind { project, node, disk } => {
                 let answer = self.api.bind(&self.named(project)?, &node, &Bind { disk }).await?;
-                self.show(answer, output::node)
+                self.show(&answer, output::node)
             }
             NodeCommand::Unbind { project, node } => {
                 let answer = self.api.unbind(&self.named(project)?, &node).await?;
-                self.show(answer, output::node)
+                self.show(&answer, output::node)
             }
             NodeCommand::Ipxe { project, node } => {
                 let script = self.api.ipxe(&self.named(project)?, &node).await?;
@@ -195,7 +195,7 @@ impl<'c> Calls<'_, 'c> {
     async fn provision(&mut self, project: &str, args: ProvisionArgs) -> Result {
         let provision = Provision { image: args.image, chap: chap_request(&args.chap) };
         let answer = self.api.provision(project, &args.node, &provision).await?;
-        self.show(answer, |console, node| {
+        self.show(&answer, |console, node| {
             let Some(disk) = &node.disk else {
                 return console.note(&format!("node {} has no disk", node.name));
             };
@@ -216,7 +216,7 @@ impl<'c> Calls<'_, 'c> {
         );
         self.confirm(sure, &question)?;
         let answer = self.api.deprovision(project, node).await?;
-        self.show(answer, |console, node| {
+        self.show(&answer, |console, node| {
             console.note(&format!("node {} has no disk any more", node.name))
         })
     }
@@ -225,7 +225,7 @@ impl<'c> Calls<'_, 'c> {
         match command {
             SessionCommand::List { target } => {
                 let answer = self.api.sessions(target.as_deref()).await?;
-                self.show(answer, |console, list| output::sessions(console, &list.items))
+                self.show(&answer, |console, list| output::sessions(console, &list.items))
             }
             SessionCommand::Kill { id } => {
                 self.api.kill_session(id).await?;
@@ -238,15 +238,15 @@ impl<'c> Calls<'_, 'c> {
         match command {
             JobCommand::List => {
                 let answer = self.api.jobs().await?;
-                self.show(answer, |console, list| output::jobs(console, &list.items))
+                self.show(&answer, |console, list| output::jobs(console, &list.items))
             }
             JobCommand::Show { id } => {
                 let answer = self.api.job(id).await?;
-                self.show(answer, output::job)
+                self.show(&answer, output::job)
             }
             JobCommand::Cancel { id } => {
                 let answer = self.api.cancel_job(id).await?;
-                self.show(answer, |console, job| {
+                self.show(&answer, |console, job| {
                     console.note(&format!("job {} is asked to stop", job.id))
                 })
             }
@@ -256,7 +256,7 @@ impl<'c> Calls<'_, 'c> {
     async fn health(&mut self) -> Result {
         let answer = self.api.health().await?;
         let well = answer.value.status == "ok";
-        self.show(answer, output::health)?;
+        self.show(&answer, output::health)?;
         if well { Ok(()) } else { Err(ClientError::Degraded) }
     }
 
@@ -265,7 +265,7 @@ impl<'c> Calls<'_, 'c> {
             writeln!(self.console.out, "stirrup  {}", env!("CARGO_PKG_VERSION"))?;
         }
         let answer = self.api.version().await?;
-        self.show(answer, |console, version| {
+        self.show(&answer, |console, version| {
             let line = format!("stirrupd {} (API {})", version.version, version.api);
             Ok(writeln!(console.out, "{}", output::plain(&line))?)
         })
@@ -274,7 +274,7 @@ impl<'c> Calls<'_, 'c> {
     /// An answer as JSON, or as `people` shows it.
     fn show<T>(
         &mut self,
-        answer: Answer<T>,
+        answer: &Answer<T>,
         people: impl FnOnce(&mut Console<'c>, &T) -> Result,
     ) -> Result {
         if self.json {

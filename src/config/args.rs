@@ -165,7 +165,7 @@ impl QuickArgs {
 
 fn volume_size(text: &str) -> Result<u64, String> {
     let bytes = parse_size(text)?;
-    if bytes < 1 << 20 || bytes > 1 << 60 || !bytes.is_multiple_of(4096) {
+    if !(1 << 20..=1 << 60).contains(&bytes) || !bytes.is_multiple_of(4096) {
         return Err(format!("`{text}` is not a multiple of 4 KiB from 1MiB to 1024PiB"));
     }
     Ok(bytes)

@@ -229,7 +229,7 @@ fn apply(kind: &Kind, draft: &mut Draft, value: &DeValue<'_>) -> Result<(), Wron
         }
         (Kind::List { clear, push, .. }, DeValue::Array(items)) => {
             clear(draft);
-            for item in items.iter() {
+            for item in items {
                 let pushed = match item.get_ref() {
                     DeValue::String(v) => push(draft, v),
                     other => Err(not(other)),
@@ -239,7 +239,7 @@ fn apply(kind: &Kind, draft: &mut Draft, value: &DeValue<'_>) -> Result<(), Wron
         }
         (Kind::Integers { max, set }, DeValue::Array(items)) => {
             let mut values = Vec::new();
-            for item in items.iter() {
+            for item in items {
                 let value = match item.get_ref() {
                     DeValue::Integer(v) => integer(v, 0..=*max),
                     _ => None,

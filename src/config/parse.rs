@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Digest;
 
-/// Port registered for iSCSI (RFC 7143 5).
+/// Port registered for iSCSI (RFC 7143 15).
 pub(super) const ISCSI_PORT: u16 = 3260;
 /// Room is left for project and disk names under the 223 bytes of RFC 7143 4.2.7.1.
 const IQN_PREFIX_BYTES_MAX: usize = 90;

@@ -11,7 +11,7 @@ pub(super) fn all() -> Answers {
     let image = image();
     let (bound, free) = (disk("node1", Some("node1"), true), disk("data", None, false));
     let node = node(Some(&bound));
-    let images = list(&[image.clone()]);
+    let images = list(std::slice::from_ref(&image));
     let disks = list(&[free.clone(), bound.clone()]);
     let sessions = list(&[session(7, Some(TARGET)), session(8, None)]);
     let mut provisioned = node.clone();
