@@ -1,3 +1,7 @@
 //! The `stirrup` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stirrup::client::main()
+}

@@ -1,0 +1,265 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_stirrup_global_optspecs
+    string join \n socket= json timeout= h/help V/version
+end
+
+function __fish_stirrup_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_stirrup_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_stirrup_using_subcommand
+    set -l cmd (__fish_stirrup_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c stirrup -n "__fish_stirrup_needs_command" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_needs_command" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_needs_command" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_needs_command" -s V -l version -d 'Print version'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "import" -d 'Import a golden image from a raw or qcow2 file'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "ls" -d 'List the images of a project'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "pro" -d 'Provision: give a node its own clone of an image'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "dpro" -d 'Deprovision: take a node\'s disk away and remove it'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showpro" -d 'Show which nodes are provisioned, and with what'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "rm" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "iscsi" -d 'What is exported over iSCSI'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "node" -d 'Nodes: bare-metal machines and what they boot from'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "image" -d 'Images: golden images that disks are cloned from'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "disk" -d 'Disks: clones of images, each exported by its own target'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "target" -d 'Targets, as initiators see them'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "session" -d 'Sessions: initiators that are logged in'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "job" -d 'Jobs: imports under way and ended'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "health" -d 'Whether the daemon can do its work; exit code 1 if something is wrong'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "version" -d 'The versions of this command and of the daemon'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "completion" -d 'Print a completion script'
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l format -d 'Format of the file; found out by itself when not given' -r -f -a "raw\t''
+qcow2\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l store -d 'Store that gets the image; the default one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l mutual-chap -d 'The target proves itself to the initiator, too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -f -a "ls" -d 'List targets'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "list" -d 'List nodes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "show" -d 'Show one node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "create" -d 'Make a node known, or replace what is known of it'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "remove" -d 'Forget a node; it must not have a disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "bind" -d 'Bind a disk that exists to a node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "unbind" -d 'Take a node\'s disk away; the disk stays'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "ipxe" -d 'Print the iPXE script that boots a node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l mac -d 'MAC address of a network interface; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l initiator -d 'Name it logs in with; then no other may use its disk' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "list" -d 'List images'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "show" -d 'Show one image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "import" -d 'Import an image from a raw or qcow2 file'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "remove" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l format -d 'Format of the file; found out by itself when not given' -r -f -a "raw\t''
+qcow2\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l store -d 'Store that gets the image; the default one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "list" -d 'List disks'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "show" -d 'Show one disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "remove" -d 'Remove a disk, its data and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l lun -d 'Number of its logical unit, 0 to 255' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l initiator -d 'Initiator that may log in (`*` at its end matches any end); may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l address -d 'Network that may log in, as ADDR or ADDR/PREFIX; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l mutual-chap -d 'The target proves itself to the initiator, too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List targets'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -f -a "show" -d 'Show one target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -f -a "list" -d 'List sessions'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -f -a "kill" -d 'End a session; its initiator may log in again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l target -d 'Those of one target' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "list" -d 'List jobs, newest first'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "show" -d 'Show one job'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "cancel" -d 'Cancel a job'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -s h -l help -d 'Print help'

@@ -1,0 +1,172 @@
+//! Why a command failed: what, why, and what to try.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::control::api::problem::Problem;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// Nobody answers at the socket.
+    Unreachable { socket: PathBuf, cause: io::Error },
+    /// No answer in time.
+    TimedOut { socket: PathBuf, after: Duration },
+    /// The connection was closed without an answer.
+    HungUp { socket: PathBuf },
+    /// The answer is not one of stirrupd's.
+    Answer { socket: PathBuf, what: String },
+    /// stirrupd says no.
+    Problem(Box<Problem>),
+    /// A job did not succeed.
+    Job { id: u64, what: String },
+    /// The daemon is degraded.
+    Degraded,
+    /// An argument that only shows itself to be missing when it is needed.
+    NoProject,
+    /// The question was not answered with yes.
+    NotConfirmed,
+    /// Standard output, or this process itself, fails.
+    Output(io::Error),
+}
+
+/// What to try, by the code of a problem. A code that ends in `*` stands for all that begin so.
+const ADVICE: &[(&str, &str)] = &[
+    ("image-not-found", "stirrup image list shows the images there are"),
+    ("disk-not-found", "stirrup disk list shows the disks there are"),
+    ("node-not-found", "stirrup node list shows the nodes there are"),
+    ("job-not-found", "stirrup job list shows the jobs there are"),
+    ("target-not-found", "stirrup target list shows the targets there are"),
+    ("session-not-found", "stirrup session list shows who is logged in"),
+    ("image-exists", "another name, or remove it first: stirrup image remove"),
+    ("image-in-use", "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove"),
+    ("image-not-ready", "stirrup job list shows how far its import is"),
+    ("image-broken", "stirrup health; import it again under another name"),
+    ("disk-exists", "another name, or remove it first: stirrup disk remove"),
+    ("disk-bound", "take it away from its node first: stirrup node unbind, or stirrup dpro"),
+    ("disk-not-ready", "stirrup disk show says what is under way"),
+    ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
+    ("node-bound", "take its disk away first: stirrup node unbind, or stirrup dpro"),
+    ("mac-taken", "stirrup node list shows whose it is"),
+    (
+        "source-*",
+        "the daemon reads the file on its own machine: see to path, rights and format there",
+    ),
+    ("too-many-imports", "again when one has ended: stirrup job list"),
+    ("busy", "the same command again"),
+    ("changed-meanwhile", "the same command again"),
+    ("stopping", "the same command again when the daemon is back"),
+    ("store-full", "remove images or disks that nobody needs, or add space"),
+    ("store-unknown", "stirrup health shows the stores there are"),
+    ("store-*", "stirrup health, and the daemon's log: journalctl -u stirrupd"),
+    ("catalog-failed", "the daemon's log: journalctl -u stirrupd"),
+    ("export-failed", "the daemon's log: journalctl -u stirrupd"),
+    ("internal", "the daemon's log: journalctl -u stirrupd"),
+    ("route-not-found", "stirrup version: are command and daemon of one version?"),
+    ("method-not-allowed", "stirrup version: are command and daemon of one version?"),
+];
+
+impl ClientError {
+    /// The reader of our standard output has gone, which is no failure of ours.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// 2 for bad arguments, as clap's own; 1 for everything else.
+    pub(super) fn exit_code(&self) -> u8 {
+        if matches!(self, Self::NoProject) { 2 } else { 1 }
+    }
+
+    /// What to try, a line each.
+    pub(super) fn advice(&self) -> Vec<String> {
+        match self {
+            Self::Problem(problem) => {
+                let mut lines = Vec::new();
+                if !problem.used_by.is_empty() {
+                    lines.push(format!("used by: {}", problem.used_by.join(", ")));
+                }
+                lines.extend(advice_for(&problem.code).map(|advice| format!("try: {advice}")));
+                lines
+            }
+            Self::Unreachable { cause, .. } => vec![match cause.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "try: sudo, or add your user to `allowed_uids` in [control] of stirrup.toml".into()
+                }
+                _ => "Is it running? systemctl status stirrupd. Does it listen elsewhere? --socket PATH".into(),
+            }],
+            Self::TimedOut { .. } => vec![
+                "it may still be at work; the same command can be given again without harm".into(),
+                "try: stirrup health, or a longer --timeout".into(),
+            ],
+            Self::HungUp { .. } => vec![
+                "it does so to users that are neither root, nor its own, nor in `allowed_uids`".into(),
+                "try: the daemon's log: journalctl -u stirrupd".into(),
+            ],
+            Self::Answer { .. } => vec!["Is it stirrupd, and of this version? stirrup version".into()],
+            Self::Job { id, .. } => vec![format!("try: stirrup job show {id}")],
+            Self::NotConfirmed => vec!["answer y, or give --yes".into()],
+            Self::NoProject => vec!["try: --project PROJECT, or set STIRRUP_PROJECT".into()],
+            Self::Degraded | Self::Output(_) => Vec::new(),
+        }
+    }
+}
+
+fn advice_for(code: &str) -> Option<&'static str> {
+    ADVICE
+        .iter()
+        .find(|(known, _)| match known.strip_suffix('*') {
+            Some(start) => code.starts_with(start),
+            None => code == *known,
+        })
+        .map(|(_, advice)| *advice)
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { socket, cause } => {
+                let why = match cause.kind() {
+                    io::ErrorKind::NotFound => "no such file".to_owned(),
+                    io::ErrorKind::ConnectionRefused => "nobody listens".to_owned(),
+                    io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                    _ => cause.to_string(),
+                };
+                write!(f, "cannot reach stirrupd at {}: {why}", socket.display())
+            }
+            Self::TimedOut { socket, after } => write!(
+                f,
+                "stirrupd at {} did not answer within {} seconds",
+                socket.display(),
+                after.as_secs()
+            ),
+            Self::HungUp { socket } => {
+                write!(f, "stirrupd at {} hung up without an answer", socket.display())
+            }
+            Self::Answer { socket, what } => {
+                write!(f, "the answer from {} makes no sense: {what}", socket.display())
+            }
+            Self::Problem(problem) => write!(f, "{} ({})", problem.detail, problem.code),
+            Self::Job { what, .. } => f.write_str(what),
+            Self::Degraded => f.write_str("stirrupd is degraded"),
+            Self::NoProject => f.write_str("no project is given"),
+            Self::NotConfirmed => f.write_str("nothing was done"),
+            Self::Output(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl From<io::Error> for ClientError {
+    fn from(cause: io::Error) -> Self {
+        Self::Output(cause)
+    }
+}
+
+/// The codes that there is advice for.
+#[cfg(test)]
+pub(super) fn advised_codes() -> impl Iterator<Item = &'static str> {
+    ADVICE.iter().map(|(code, _)| *code)
+}

@@ -1,0 +1,147 @@
+//! `stirrup import`: asks for the job, then watches it.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::control::api::images::ImageImport;
+use crate::control::api::jobs::Job;
+
+use super::api::{Answer, Api};
+use super::args::ImportArgs;
+use super::console::Console;
+use super::error::ClientError;
+use super::output;
+
+/// Time between two looks at a job.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A plain progress line is written every so many percent.
+const LINE_EVERY_PERCENT: u64 = 10;
+
+/// Imports an image; waits for the end unless told not to.
+pub(super) async fn run(
+    api: &Api,
+    json: bool,
+    project: &str,
+    args: &ImportArgs,
+    console: &mut Console<'_>,
+) -> Result<(), ClientError> {
+    let file = std::path::absolute(&args.file)?;
+    let import = ImageImport {
+        name: args.image.clone(),
+        file: file.to_string_lossy().into_owned(),
+        format: args.format.clone(),
+        store: args.store.clone(),
+        fix_boot_chs: args.fix_boot_chs,
+    };
+    let asked = api.import(project, &import).await?;
+    let id = asked.value.id;
+    let ended = if args.no_wait { asked } else { watch(api, asked, console).await? };
+    if json {
+        console.verbatim(&ended.json)?;
+    } else {
+        output::warnings(console, &ended.value.warnings)?;
+    }
+    let job = ended.value;
+    match job.state.as_str() {
+        "failed" | "cancelled" => Err(ClientError::Job {
+            id,
+            what: match job.error {
+                Some(error) => format!("import of {}: {error}", job.object),
+                None => format!("import of {} {}", job.object, job.state),
+            },
+        }),
+        "succeeded" if !json => {
+            console.note(&format!("image {} is there in project {}", job.object, job.project))
+        }
+        _ if !json => console.note(&format!("job {id} is {}: stirrup job show {id}", job.state)),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for a job's end. An interrupt asks the daemon to cancel it, a second one gives up waiting.
+async fn watch(
+    api: &Api,
+    asked: Answer<Job>,
+    console: &mut Console<'_>,
+) -> Result<Answer<Job>, ClientError> {
+    let id = asked.value.id;
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut progress = Progress::start(console.bar, &asked.value);
+    let mut answer = asked;
+    let mut cancelled = false;
+    while !is_ended(&answer.value) {
+        progress.show(console, &answer.value)?;
+        let look = async {
+            tokio::time::sleep(LOOK_EVERY).await;
+            api.job(id).await
+        };
+        tokio::select! {
+            next = look => answer = next?,
+            _ = interrupts.recv() => {
+                progress.end();
+                if cancelled {
+                    return Err(ClientError::Job { id, what: format!("job {id} is left alone") });
+                }
+                cancelled = true;
+                api.cancel_job(id).await?;
+            }
+        }
+    }
+    progress.end();
+    Ok(answer)
+}
+
+fn is_ended(job: &Job) -> bool {
+    matches!(job.state.as_str(), "succeeded" | "failed" | "cancelled")
+}
+
+/// A bar on a terminal, now and then a line elsewhere.
+enum Progress {
+    Bar(ProgressBar),
+    Lines { next_percent: u64 },
+}
+
+impl Progress {
+    fn start(bar: bool, job: &Job) -> Self {
+        if !bar {
+            return Self::Lines { next_percent: LINE_EVERY_PERCENT };
+        }
+        let style = ProgressStyle::with_template(
+            "{prefix} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left",
+        );
+        let bar =
+            ProgressBar::with_draw_target(Some(job.total_bytes), ProgressDrawTarget::stderr());
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix(output::plain(&job.object).into_owned());
+        Self::Bar(bar)
+    }
+
+    fn show(&mut self, console: &mut Console<'_>, job: &Job) -> Result<(), ClientError> {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_length(job.total_bytes);
+                bar.set_position(job.done_bytes);
+                Ok(())
+            }
+            Self::Lines { next_percent } => {
+                let done = u128::from(job.done_bytes) * 100;
+                if job.total_bytes == 0
+                    || done < u128::from(*next_percent) * u128::from(job.total_bytes)
+                {
+                    return Ok(());
+                }
+                let percent = u64::try_from(done / u128::from(job.total_bytes)).unwrap_or(100);
+                *next_percent = percent - percent % LINE_EVERY_PERCENT + LINE_EVERY_PERCENT;
+                console.note(&format!("{}: {}", job.object, output::progress(job)))
+            }
+        }
+    }
+
+    fn end(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Answers for people: tables of many things, one thing line by line.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, Color, Table};
+use indicatif::BinaryBytes;
+
+use crate::control::api::disks::{Disk, Portal};
+use crate::control::api::images::{Image, Warning};
+use crate::control::api::jobs::Job;
+use crate::control::api::nodes::Node;
+use crate::control::api::sessions::Session;
+use crate::control::api::system::Health;
+use crate::control::api::targets::Target;
+
+use super::console::Console;
+use super::error::ClientError;
+
+type Result = std::result::Result<(), ClientError>;
+
+/// What stands for nothing.
+const NONE: &str = "-";
+
+/// States that ask for attention, and those in between; all others are as they should be.
+const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
+const UNDER_WAY: [&str; 7] =
+    ["importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
+
+pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
+    let rows = images.iter().map(|image| {
+        vec![
+            text(&image.project),
+            text(&image.name),
+            text(size(image.size_bytes)),
+            state(&image.state),
+            text(&image.store),
+            text(image.disks.len().to_string()),
+            text(&image.created),
+        ]
+    });
+    table(
+        console,
+        "images",
+        &["PROJECT", "IMAGE", "SIZE", "STATE", "STORE", "DISKS", "CREATED"],
+        rows,
+    )
+}
+
+pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
+    let lines = [
+        ("project", image.project.clone()),
+        ("image", image.name.clone()),
+        ("state", image.state.clone()),
+        ("size", size(image.size_bytes)),
+        ("format", image.format.clone()),
+        ("source", image.source.clone()),
+        ("store", image.store.clone()),
+        ("backing", format!("{}@{}", image.backing, image.snapshot)),
+        ("created", image.created.clone()),
+        ("disks", joined(&image.disks)),
+    ];
+    details(console, &lines)?;
+    warnings(console, &image.warnings)
+}
+
+pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
+    let rows = disks.iter().map(|disk| {
+        vec![
+            text(&disk.project),
+            text(&disk.name),
+            text(disk.node.as_deref().unwrap_or(NONE)),
+            text(&disk.image),
+            text(size(disk.size_bytes)),
+            state(&disk.state),
+            state(&disk.export),
+            text(&disk.boot.iqn),
+        ]
+    });
+    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "STATE", "EXPORT", "TARGET"];
+    table(console, "disks", &header, rows)
+}
+
+pub(super) fn disk(console: &mut Console<'_>, disk: &Disk) -> Result {
+    details(console, &disk_lines(disk))
+}
+
+fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
+    let mut export = disk.export.clone();
+    if let Some(error) = &disk.export_error {
+        export = format!("{export}: {error}");
+    }
+    let initiators = match (disk.open, disk.initiators.is_empty()) {
+        (true, _) => "any".to_owned(),
+        (false, true) => "none".to_owned(),
+        (false, false) => disk.initiators.join(", "),
+    };
+    let addresses =
+        if disk.addresses.is_empty() { "any".to_owned() } else { disk.addresses.join(", ") };
+    let mut lines = vec![
+        ("project", disk.project.clone()),
+        ("disk", disk.name.clone()),
+        ("node", disk.node.clone().unwrap_or_else(|| NONE.to_owned())),
+        ("image", disk.image.clone()),
+        ("state", disk.state.clone()),
+        ("export", export),
+        ("size", size(disk.size_bytes)),
+        ("store", disk.store.clone()),
+        ("backing", disk.backing.clone()),
+        ("created", disk.created.clone()),
+        ("initiators", initiators),
+        ("addresses", addresses),
+        ("CHAP", if disk.chap { "required" } else { "no" }.to_owned()),
+        ("target", disk.boot.iqn.clone()),
+        ("LUN", disk.boot.lun.to_string()),
+        ("WWID", disk.boot.wwid.clone()),
+    ];
+    lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
+    lines
+}
+
+pub(super) fn nodes(console: &mut Console<'_>, nodes: &[Node]) -> Result {
+    let rows = nodes.iter().map(|node| {
+        let disk = node.disk.as_ref();
+        vec![
+            text(&node.project),
+            text(&node.name),
+            text(disk.map_or(NONE, |disk| &disk.name)),
+            text(disk.map_or(NONE, |disk| &disk.image)),
+            state(disk.map_or(NONE, |disk| &disk.export)),
+            text(joined(&node.macs)),
+            text(node.initiator.as_deref().unwrap_or(NONE)),
+        ]
+    });
+    let header = ["PROJECT", "NODE", "DISK", "IMAGE", "EXPORT", "MAC", "INITIATOR"];
+    table(console, "nodes", &header, rows)
+}
+
+pub(super) fn node(console: &mut Console<'_>, node: &Node) -> Result {
+    let lines = [
+        ("project", node.project.clone()),
+        ("node", node.name.clone()),
+        ("MAC", joined(&node.macs)),
+        ("initiator", node.initiator.clone().unwrap_or_else(|| NONE.to_owned())),
+        ("created", node.created.clone()),
+        ("disk", node.disk.as_ref().map_or(NONE, |disk| &disk.name).to_owned()),
+    ];
+    details(console, &lines)?;
+    match &node.disk {
+        Some(disk) => {
+            writeln!(console.out)?;
+            details(console, &disk_lines(disk))
+        }
+        None => Ok(()),
+    }
+}
+
+/// M2's `showpro`: which node has a clone of what.
+pub(super) fn provisioned(console: &mut Console<'_>, disks: &[Disk]) -> Result {
+    let rows = disks.iter().filter_map(|disk| {
+        let node = disk.node.as_deref()?;
+        Some(vec![text(node), text(&disk.image), state(&disk.export), text(&disk.boot.uri)])
+    });
+    table(console, "provisioned nodes", &["NODE", "IMAGE", "EXPORT", "BOOT"], rows)
+}
+
+pub(super) fn targets(console: &mut Console<'_>, targets: &[Target]) -> Result {
+    let rows = targets.iter().map(|target| {
+        let serving = target.luns.iter().all(|lun| lun.serving);
+        let luns: Vec<_> = target.luns.iter().map(|lun| lun.lun.to_string()).collect();
+        let bytes: u64 =
+            target.luns.iter().filter_map(|lun| lun.size_bytes).fold(0, u64::saturating_add);
+        vec![
+            text(&target.name),
+            text(joined(&luns)),
+            text(size(bytes)),
+            state(if serving { "yes" } else { "no" }),
+            text(target.sessions.to_string()),
+            text(portals(&target.portals)),
+        ]
+    });
+    table(console, "targets", &["TARGET", "LUN", "SIZE", "SERVING", "SESSIONS", "PORTALS"], rows)
+}
+
+pub(super) fn target(console: &mut Console<'_>, target: &Target) -> Result {
+    let mut lines = vec![
+        ("target", target.name.clone()),
+        ("portals", portals(&target.portals)),
+        ("sessions", target.sessions.to_string()),
+    ];
+    for lun in &target.luns {
+        let bytes = lun.size_bytes.map_or_else(|| "not open".to_owned(), size);
+        let access = if lun.read_only { "read-only" } else { "read-write" };
+        lines.push(("LUN", format!("{}: {bytes}, {access}, WWID {}", lun.lun, lun.wwid)));
+    }
+    details(console, &lines)
+}
+
+pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Result {
+    let rows = sessions.iter().map(|session| {
+        vec![
+            text(session.id.to_string()),
+            text(&session.initiator),
+            text(session.target.as_deref().unwrap_or("(discovery)")),
+            text(&session.address),
+            text(&session.since),
+            text(size(session.bytes_read)),
+            text(size(session.bytes_written)),
+            text(session.commands.to_string()),
+        ]
+    });
+    let header = ["ID", "INITIATOR", "TARGET", "ADDRESS", "SINCE", "READ", "WRITTEN", "COMMANDS"];
+    table(console, "sessions", &header, rows)
+}
+
+pub(super) fn jobs(console: &mut Console<'_>, jobs: &[Job]) -> Result {
+    let rows = jobs.iter().map(|job| {
+        vec![
+            text(job.id.to_string()),
+            text(&job.kind),
+            text(&job.project),
+            text(&job.object),
+            state(&job.state),
+            text(progress(job)),
+            text(&job.created),
+        ]
+    });
+    table(console, "jobs", &["ID", "KIND", "PROJECT", "OBJECT", "STATE", "DONE", "CREATED"], rows)
+}
+
+pub(super) fn job(console: &mut Console<'_>, job: &Job) -> Result {
+    let lines = [
+        ("job", job.id.to_string()),
+        ("kind", job.kind.clone()),
+        ("project", job.project.clone()),
+        ("object", job.object.clone()),
+        ("state", job.state.clone()),
+        ("done", progress(job)),
+        ("created", job.created.clone()),
+        ("finished", job.finished.clone().unwrap_or_else(|| NONE.to_owned())),
+        ("error", job.error.clone().unwrap_or_else(|| NONE.to_owned())),
+    ];
+    details(console, &lines)?;
+    warnings(console, &job.warnings)
+}
+
+pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
+    let mut lines = vec![("status", health.status.clone())];
+    for store in &health.stores {
+        let how = match (&store.error, store.ok) {
+            (Some(error), false) => error.clone(),
+            (_, ok) => if ok { "ok" } else { "does not answer" }.to_owned(),
+        };
+        lines.push(("store", format!("{} ({}): {how}", store.name, store.kind)));
+    }
+    let serving = health.disks.saturating_sub(health.disks_not_serving);
+    lines.push(("disks", format!("{serving} of {} served", health.disks)));
+    lines.push(("sessions", health.sessions.to_string()));
+    details(console, &lines)
+}
+
+/// What import noticed.
+pub(super) fn warnings(console: &mut Console<'_>, warnings: &[Warning]) -> Result {
+    warnings.iter().try_for_each(|warning| {
+        console.note(&format!("warning: {} ({})", warning.message, warning.code))
+    })
+}
+
+/// How far a job is: `45 % of 10.00 GiB`.
+pub(super) fn progress(job: &Job) -> String {
+    if job.total_bytes == 0 {
+        return NONE.to_owned();
+    }
+    let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
+    format!("{percent} % of {}", size(job.total_bytes))
+}
+
+/// A text as it may go to a terminal: names can come from initiators, so control characters are
+/// shown, not sent.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn size(bytes: u64) -> String {
+    BinaryBytes(bytes).to_string()
+}
+
+fn joined(items: &[String]) -> String {
+    if items.is_empty() { NONE.to_owned() } else { items.join(", ") }
+}
+
+fn portals(portals: &[Portal]) -> String {
+    let shown: Vec<_> = portals
+        .iter()
+        .map(|Portal { address, port, tpgt }| {
+            if address.contains(':') && !address.starts_with('[') {
+                format!("[{address}]:{port},{tpgt}")
+            } else {
+                format!("{address}:{port},{tpgt}")
+            }
+        })
+        .collect();
+    joined(&shown)
+}
+
+fn text(content: impl AsRef<str>) -> Cell {
+    Cell::new(plain(content.as_ref()))
+}
+
+fn state(content: &str) -> Cell {
+    let cell = text(content);
+    if BAD.contains(&content) {
+        cell.fg(Color::Red)
+    } else if UNDER_WAY.contains(&content) {
+        cell.fg(Color::Yellow)
+    } else if content == NONE {
+        cell
+    } else {
+        cell.fg(Color::Green)
+    }
+}
+
+fn table(
+    console: &mut Console<'_>,
+    what: &str,
+    header: &[&str],
+    rows: impl Iterator<Item = Vec<Cell>>,
+) -> Result {
+    let mut table = new_table(console);
+    table.set_header(header.iter().map(|title| Cell::new(title).add_attribute(Attribute::Bold)));
+    table.add_rows(rows);
+    if table.is_empty() {
+        return console.note(&format!("no {what}"));
+    }
+    write_table(console, &table)
+}
+
+fn details(console: &mut Console<'_>, lines: &[(&str, String)]) -> Result {
+    let mut table = new_table(console);
+    for (name, value) in lines {
+        let known = BAD.contains(&value.as_str()) || UNDER_WAY.contains(&value.as_str());
+        let value = if known { state(value) } else { text(value) };
+        table.add_row([Cell::new(format!("{name}:")), value]);
+    }
+    write_table(console, &table)
+}
+
+fn new_table(console: &Console<'_>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if console.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+fn write_table(console: &mut Console<'_>, table: &Table) -> Result {
+    // The first column stands at the very left.
+    for line in table.lines() {
+        let line = line.trim_end();
+        writeln!(console.out, "{}", line.strip_prefix(' ').unwrap_or(line))?;
+    }
+    Ok(())
+}

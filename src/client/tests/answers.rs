@@ -1,0 +1,172 @@
+//! What a daemon with one image, two disks and a node would answer.
+
+use serde_json::{Value, json};
+
+use super::server::Answers;
+
+const TARGET: &str = "iqn.2026-01.io.stirrup:demo:node1";
+
+/// An answer for every call.
+pub(super) fn all() -> Answers {
+    let image = image();
+    let (bound, free) = (disk("node1", Some("node1"), true), disk("data", None, false));
+    let node = node(Some(&bound));
+    let images = list(std::slice::from_ref(&image));
+    let disks = list(&[free.clone(), bound.clone()]);
+    let sessions = list(&[session(7, Some(TARGET)), session(8, None)]);
+    let mut provisioned = node.clone();
+    provisioned["existed"] = json!(false);
+
+    let project = |rest: &str| format!("/v1/projects/demo/{rest}");
+    let mut answers = Answers::new();
+    let mut on = |method, path: String, status: u16, body: Option<&Value>| {
+        let text =
+            body.map_or_else(String::new, |body| serde_json::to_string_pretty(body).unwrap());
+        answers.entry((method, path)).or_default().push_back((status, text));
+    };
+    on("GET", "/v1/health".into(), 200, Some(&health()));
+    on(
+        "GET",
+        "/v1/version".into(),
+        200,
+        Some(&json!({
+            "product": "stirrup", "version": "9.8.7", "api": "1"
+        })),
+    );
+    on("GET", "/v1/images?project=demo".into(), 200, Some(&images));
+    on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
+    on("GET", project("images/debian"), 200, Some(&image));
+    on("DELETE", project("images/debian"), 204, None);
+    on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
+    on("GET", project("disks/node1"), 200, Some(&bound));
+    on("PUT", project("disks/data"), 201, Some(&free));
+    on("DELETE", project("disks/node1"), 204, None);
+    on("GET", "/v1/nodes?project=demo".into(), 200, Some(&list(&[node.clone(), self::node(None)])));
+    on("GET", project("nodes/node1"), 200, Some(&node));
+    on("PUT", project("nodes/node1"), 201, Some(&self::node(None)));
+    on("DELETE", project("nodes/node1"), 204, None);
+    on("PUT", project("nodes/node1/disk"), 200, Some(&node));
+    on("DELETE", project("nodes/node1/disk"), 200, Some(&self::node(None)));
+    on("PUT", project("nodes/node1/provision"), 201, Some(&provisioned));
+    on("DELETE", project("nodes/node1/provision"), 200, Some(&self::node(None)));
+    on("GET", "/v1/targets".into(), 200, Some(&list(&[target()])));
+    on("GET", format!("/v1/targets/{}", TARGET.replace(':', "%3A")), 200, Some(&target()));
+    on("GET", "/v1/sessions".into(), 200, Some(&sessions));
+    on("GET", format!("/v1/sessions?target={}", TARGET.replace(':', "%3A")), 200, Some(&sessions));
+    on("DELETE", "/v1/sessions/7".into(), 204, None);
+    on("GET", "/v1/jobs".into(), 200, Some(&list(&[job("running", 35), job("failed", 35)])));
+    on("GET", "/v1/jobs/3".into(), 200, Some(&job("failed", 35)));
+    on("DELETE", "/v1/jobs/3".into(), 202, Some(&job("running", 35)));
+    let script = "#!ipxe\nsanboot iscsi:192.0.2.1:tcp:3260:1:iqn\n".to_owned();
+    answers.entry(("GET", project("nodes/node1/ipxe"))).or_default().push_back((200, script));
+    answers
+}
+
+/// An import whose job is seen in these states, one look after the other.
+pub(super) fn imports(states: &[(&str, u64)]) -> Answers {
+    let mut answers = Answers::new();
+    let mut on = |method, path: &str, status, body: &Value| {
+        answers.entry((method, path.to_owned())).or_default().push_back((status, body.to_string()));
+    };
+    on("POST", "/v1/projects/demo/images", 202, &job("queued", 0));
+    for (state, percent) in states {
+        on("GET", "/v1/jobs/3", 200, &job(state, *percent));
+    }
+    answers
+}
+
+fn list(items: &[Value]) -> Value {
+    json!({ "items": items })
+}
+
+fn image() -> Value {
+    json!({
+        "project": "demo", "name": "debian", "state": "ready", "size_bytes": 2_147_483_648_u64,
+        "format": "qcow2", "store": "local", "backing": "i-1", "snapshot": "golden",
+        "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05Z",
+        "warnings": [{"code": "gpt-boot-chs", "message": "BIOS GRUB will be slow"}],
+        "disks": ["node1", "data"]
+    })
+}
+
+fn disk(name: &str, node: Option<&str>, open: bool) -> Value {
+    let target = format!("iqn.2026-01.io.stirrup:demo:{name}");
+    let uri = format!("iscsi:192.0.2.1:tcp:3260:1:{target}");
+    let mut disk = json!({
+        "project": "demo", "name": name, "state": "ready", "image": "debian",
+        "size_bytes": 2_147_483_648_u64, "store": "local", "backing": "d-1", "node": node,
+        "created": "2026-01-02T03:04:06Z", "export": if open { "serving" } else { "failed" },
+        "chap": !open, "initiators": [], "open": open, "addresses": ["10.0.0.0/8"],
+        "boot": {
+            "uri": uri, "uris": [uri, format!("iscsi:[2001:db8::1]:tcp:3260:1:{target}")],
+            "portals": [], "iqn": target, "lun": 1, "wwid": "naa.6000000000000001"
+        }
+    });
+    if !open {
+        disk["export_error"] = json!("the pool is gone");
+        disk["initiators"] = json!(["iqn.2010-04.org.ipxe:*"]);
+    }
+    disk
+}
+
+fn node(disk: Option<&Value>) -> Value {
+    let mut node = json!({
+        "project": "demo", "name": "node1", "macs": ["52:54:00:12:34:56"],
+        "created": "2026-01-02T03:04:07Z"
+    });
+    if let Some(disk) = disk {
+        node["disk"] = disk.clone();
+    }
+    node
+}
+
+fn target() -> Value {
+    json!({
+        "name": TARGET,
+        "portals": [
+            {"address": "192.0.2.1", "port": 3260, "tpgt": 1},
+            {"address": "2001:db8::1", "port": 3260, "tpgt": 1}
+        ],
+        "luns": [{
+            "lun": 1, "wwid": "naa.6000000000000001", "size_bytes": 2_147_483_648_u64,
+            "read_only": false, "serving": true
+        }],
+        "sessions": 1
+    })
+}
+
+/// A session whose initiator tries to clear the operator's screen.
+fn session(id: u64, target: Option<&str>) -> Value {
+    json!({
+        "id": id, "target": target, "initiator": "iqn.2010-04.org.ipxe:\u{1b}[2J",
+        "isid": "80123456789a", "address": "192.0.2.7:49152", "since": "2026-01-02T03:05:00Z",
+        "bytes_read": 52_428_800, "bytes_written": 4096, "commands": 1234
+    })
+}
+
+fn job(state: &str, percent: u64) -> Value {
+    let mut job = json!({
+        "id": 3, "kind": "image-import", "project": "demo", "object": "debian", "state": state,
+        "done_bytes": percent << 20, "total_bytes": 100 << 20, "created": "2026-01-02T03:04:05Z",
+        "warnings": []
+    });
+    if state == "failed" {
+        job["finished"] = json!("2026-01-02T03:04:09Z");
+        job["error"] = json!("the store is full");
+    }
+    if state == "succeeded" {
+        job["warnings"] = json!([{"code": "no-boot-code", "message": "it may not boot"}]);
+    }
+    job
+}
+
+fn health() -> Value {
+    json!({
+        "status": "degraded",
+        "stores": [
+            {"name": "local", "kind": "local", "ok": true},
+            {"name": "rbd", "kind": "rbd", "ok": false, "error": "the monitors do not answer"}
+        ],
+        "disks": 2, "disks_not_serving": 1, "sessions": 1
+    })
+}

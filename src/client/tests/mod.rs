@@ -1,0 +1,229 @@
+//! The command against a small server on a Unix socket.
+
+mod answers;
+mod errors;
+mod server;
+
+use std::fmt::Write as _;
+use std::io::{BufRead, Cursor};
+
+use clap::{CommandFactory, Parser};
+
+use super::args::Cli;
+use super::commands::{Environment, run};
+use super::console::Console;
+use super::error::ClientError;
+use server::Server;
+
+/// What a command wrote, and how it ended.
+struct Outcome {
+    out: String,
+    notes: String,
+    result: Result<(), ClientError>,
+}
+
+impl Outcome {
+    /// As a person would see it, standard error marked by `!`.
+    fn shown(&self) -> String {
+        let mut shown = self.out.clone();
+        for line in self.notes.lines() {
+            let _ = writeln!(shown, "! {line}");
+        }
+        if let Err(error) = &self.result {
+            let _ = writeln!(shown, "! stirrup: {error}");
+            for line in error.advice() {
+                let _ = writeln!(shown, "!   {line}");
+            }
+            let _ = writeln!(shown, "! exit code {}", error.exit_code());
+        }
+        shown
+    }
+}
+
+/// Runs `stirrup` with these arguments against a socket.
+async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>) -> Outcome {
+    let words = std::iter::once("stirrup").chain(line.split(' '));
+    let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let environment = Environment { socket: Some(socket.to_owned()), project: Some("demo".into()) };
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let result = {
+        let mut console = Console {
+            out: Box::new(&mut out),
+            notes: Box::new(&mut notes),
+            answers: answers.map(|text| Box::new(Cursor::new(text)) as Box<dyn BufRead>),
+            colour: false,
+            bar: false,
+        };
+        run(cli, &environment, &mut console).await
+    };
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome { out: text(out), notes: text(notes), result }
+}
+
+async fn stirrup(server: &Server, line: &str) -> Outcome {
+    stirrup_at(server.socket(), line, None).await
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help() {
+    let mut all = String::new();
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    collect_help(&mut command, &mut all);
+    insta::assert_snapshot!(all);
+}
+
+fn collect_help(command: &mut clap::Command, all: &mut String) {
+    let help = command.render_help();
+    let _ = writeln!(all, "==== {}\n{help}", command.get_bin_name().unwrap_or("stirrup"));
+    for inner in command.get_subcommands_mut() {
+        collect_help(inner, all);
+    }
+}
+
+/// Every command: what it asks for, and what it shows.
+#[tokio::test]
+async fn every_command() {
+    let server = Server::start(answers::all());
+    let mut transcript = String::new();
+    for line in [
+        "health",
+        "version",
+        "ls demo",
+        "image list",
+        "image list --project other",
+        "image show debian",
+        "rm demo debian",
+        "image remove debian -p demo",
+        "pro demo node1 debian",
+        "pro demo node1 debian --chap --mutual-chap",
+        "showpro demo",
+        "dpro demo node1",
+        "disk list",
+        "disk show node1",
+        "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --chap",
+        "disk remove node1",
+        "node list",
+        "node show node1",
+        "node create node1 --mac 52:54:00:12:34:56 --initiator iqn.2010-04.org.ipxe:node1",
+        "node remove node1",
+        "node bind node1 data",
+        "node unbind node1",
+        "node ipxe node1",
+        "iscsi ls",
+        "target list",
+        "target show iqn.2026-01.io.stirrup:demo:node1",
+        "session list",
+        "session list --target iqn.2026-01.io.stirrup:demo:node1",
+        "session kill 7",
+        "job list",
+        "job show 3",
+        "job cancel 3",
+    ] {
+        let outcome = stirrup(&server, line).await;
+        let _ = writeln!(transcript, "$ stirrup {line}");
+        for request in server.requests() {
+            let _ = writeln!(transcript, "> {request}");
+        }
+        let _ = writeln!(transcript, "{}", outcome.shown());
+    }
+    insta::assert_snapshot!(transcript);
+}
+
+/// `--json` is what the API said, byte for byte, on standard output and nothing else anywhere.
+#[tokio::test]
+async fn json_is_verbatim() {
+    let server = Server::start(answers::all());
+    let get = |path: &str| server.canned("GET", path);
+    for (line, body) in [
+        ("ls demo --json", get("/v1/images?project=demo")),
+        ("--json job list", get("/v1/jobs")),
+        ("version --json", get("/v1/version")),
+        ("showpro demo --json", get("/v1/disks?project=demo")),
+        ("node show node1 --json", get("/v1/projects/demo/nodes/node1")),
+        (
+            "pro demo node1 debian --json",
+            server.canned("PUT", "/v1/projects/demo/nodes/node1/provision"),
+        ),
+        ("rm demo debian --json", String::new()),
+    ] {
+        let outcome = stirrup(&server, line).await;
+        assert!(outcome.result.is_ok(), "{line}");
+        assert_eq!(outcome.out.trim_end(), body, "{line}");
+        assert_eq!(outcome.notes, "", "{line}");
+    }
+    let outcome = stirrup(&server, "health --json").await;
+    assert_eq!(outcome.out.trim_end(), get("/v1/health"));
+    assert!(matches!(outcome.result, Err(ClientError::Degraded)));
+}
+
+#[tokio::test]
+async fn removal_asks_whoever_is_there() {
+    let server = Server::start(answers::all());
+    for line in ["dpro demo node1", "rm demo debian", "disk remove node1", "image remove debian"] {
+        for (answer, done) in
+            [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false)]
+        {
+            let outcome = stirrup_at(server.socket(), line, Some(answer)).await;
+            assert_eq!(outcome.result.is_ok(), done, "{line}: {answer:?}");
+            assert_eq!(server.requests().len(), usize::from(done), "{line}: {answer:?}");
+            assert!(outcome.notes.contains("[y/N]"), "{}", outcome.notes);
+        }
+        let outcome = stirrup_at(server.socket(), &format!("{line} --yes"), Some("")).await;
+        assert!(outcome.result.is_ok());
+        assert!(!outcome.notes.contains("[y/N]"));
+        server.requests();
+    }
+}
+
+#[tokio::test]
+async fn import_follows_the_job_to_its_end() {
+    let server = Server::start(answers::imports(&[
+        ("running", 0),
+        ("running", 35),
+        ("running", 38),
+        ("succeeded", 100),
+    ]));
+    let outcome = stirrup(&server, "import demo debian /images/debian.qcow2 --format qcow2").await;
+    let requests = server.requests();
+    assert_eq!(requests.len(), 5, "{requests:?}");
+    insta::assert_snapshot!(format!("> {}\n{}", requests[0], outcome.shown()));
+}
+
+#[tokio::test]
+async fn import_fails_as_its_job_does() {
+    let server = Server::start(answers::imports(&[("failed", 35)]));
+    insta::assert_snapshot!(
+        stirrup(&server, "import demo debian /images/debian.qcow2").await.shown()
+    );
+    let server = Server::start(answers::imports(&[("failed", 35)]));
+    let outcome = stirrup(&server, "import demo debian /images/debian.qcow2 --json").await;
+    assert!(outcome.result.is_err());
+    assert!(outcome.out.contains("\"failed\""), "{}", outcome.out);
+}
+
+#[tokio::test]
+async fn import_need_not_be_waited_for() {
+    let server = Server::start(answers::imports(&[]));
+    let outcome = stirrup(&server, "image import -p demo debian relative.raw --no-wait").await;
+    assert!(outcome.result.is_ok());
+    assert!(outcome.notes.contains("stirrup job show 3"), "{}", outcome.notes);
+    let request = &server.requests()[0];
+    let absolute = std::env::current_dir().unwrap().join("relative.raw");
+    assert!(request.contains(absolute.to_str().unwrap()), "{request}");
+}
+
+#[test]
+fn completion_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let line = format!("completion {shell}");
+        let outcome = runtime.block_on(stirrup_at("/nowhere".as_ref(), &line, None));
+        assert!(outcome.out.contains("showpro"), "{shell}");
+    }
+}

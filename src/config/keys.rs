@@ -1,0 +1,580 @@
+//! The one table of keys. The loader, `docs/configuration.md` and the sample file are made from
+//! it, so a key cannot exist without its text.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{Chap, Config, DefaultStore, LogFormat, RbdStore, parse};
+
+/// A configuration being read.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) config: Config,
+    pub(super) warnings: Vec<String>,
+    /// The file itself holds a secret.
+    pub(super) holds_secret: bool,
+}
+
+/// A TOML table of the file.
+pub(super) struct Section {
+    /// Dotted name; empty for the top of the file.
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    /// Nothing of it holds unless the table is there.
+    pub(super) optional: bool,
+    /// What the mere presence of the table does.
+    pub(super) enter: fn(&mut Draft),
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) default: Sample,
+    pub(super) kind: Kind,
+}
+
+/// The value shown in the reference and the sample file, as TOML.
+pub(super) enum Sample {
+    /// What holds when the key is not given.
+    Default(&'static str),
+    /// There is no default; this is what a value looks like.
+    Example(&'static str),
+}
+
+/// What a key takes, and where it goes.
+pub(super) enum Kind {
+    Bool(fn(&mut Draft, bool)),
+    Integer { min: u64, max: u64, set: fn(&mut Draft, u64) },
+    Size { min: u64, max: u64, set: fn(&mut Draft, u64) },
+    Choice { of: &'static [&'static str], set: fn(&mut Draft, usize) },
+    Text { what: &'static str, set: fn(&mut Draft, &str) -> Result<(), String> },
+    List { what: &'static str, clear: fn(&mut Draft), push: Push, empty_allowed: bool },
+    Integers { max: u64, set: fn(&mut Draft, &[u64]) },
+}
+
+type Push = fn(&mut Draft, &str) -> Result<(), String>;
+
+use Sample::{Default as Def, Example as Ex};
+
+const fn key(name: &'static str, default: Sample, kind: Kind, doc: &'static str) -> Key {
+    Key { name, doc, default, kind }
+}
+
+const fn section(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Section {
+    Section { name, doc, optional: false, enter: |_| {}, keys }
+}
+
+pub(super) const SECTIONS: &[Section] = &[
+    section("", "The top of the file, before any table.", TOP),
+    section("control", "The Unix socket of the control API.", CONTROL),
+    section("log", "What is logged to standard error, and how.", LOG),
+    section("target", "Where and under which names targets are served.", TARGET),
+    section(
+        "limits",
+        "What one daemon takes on at most. A limit that is reached slows initiators down or makes \
+         them try again; it never drops what was accepted.",
+        LIMITS,
+    ),
+    section("iscsi", "What is offered in login negotiation (RFC 7143, section 13).", ISCSI),
+    Section {
+        optional: true,
+        ..section(
+            "discovery",
+            "CHAP for discovery sessions. Without this table every initiator may ask for the list \
+             of targets; logging in to a target has its own rules either way.",
+            DISCOVERY,
+        )
+    },
+    section("store.local", "The embedded store: images and clones in a directory.", LOCAL),
+    Section {
+        optional: true,
+        enter: |draft| {
+            rbd(draft);
+        },
+        ..section(
+            "store.rbd",
+            "The Ceph store: images and clones in an RBD pool. Used when this table is there; needs \
+             librados and librbd on this machine (Debian: `apt install librbd1`).",
+            RBD,
+        )
+    },
+    section("defaults", "What a new disk gets when its request does not say.", DEFAULTS),
+];
+
+const TOP: &[Key] = &[
+    key(
+        "state_dir",
+        Def("\"/var/lib/stirrup\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| d.config.state_dir = v),
+        },
+        "Directory of the catalog: what is provisioned, for whom. Keep it on a disk that survives.",
+    ),
+    key(
+        "default_store",
+        Def("\"local\""),
+        Kind::Choice {
+            of: &["local", "rbd"],
+            set: |d, v| {
+                d.config.default_store = [DefaultStore::Local, DefaultStore::Rbd][v];
+            },
+        },
+        "Store of images that are imported without naming one. `rbd` needs `[store.rbd]`.",
+    ),
+];
+
+const CONTROL: &[Key] = &[
+    key(
+        "socket",
+        Def("\"/run/stirrup/stirrup.sock\""),
+        Kind::Text {
+            what: "an absolute path, at most 107 bytes",
+            set: |d, v| parse::socket_path(v).map(|v| d.config.control.socket = v),
+        },
+        "Path of the socket. It is created with mode 0600.",
+    ),
+    key(
+        "allowed_uids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.allowed_uids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Users (by number) that may speak to the socket, besides root and the daemon's own user. \
+         They need the right to open its file, too (setfacl).",
+    ),
+];
+
+const LOG: &[Key] = &[
+    key(
+        "format",
+        Def("\"human\""),
+        Kind::Choice {
+            of: &["human", "json"],
+            set: |d, v| d.config.log.format = [LogFormat::Human, LogFormat::Json][v],
+        },
+        "Shape of the lines: for people, or one JSON object a line.",
+    ),
+    key(
+        "level",
+        Def("\"info\""),
+        Kind::Text {
+            what: "a level, or a list of MODULE=LEVEL",
+            set: |d, v| parse::log_filter(v).map(|v| d.config.log.level = v),
+        },
+        "Least level that is logged: `error`, `warn`, `info`, `debug` or `trace`, also by module: \
+         `\"info,stirrup::target=debug\"`. The environment variable `STIRRUP_LOG` goes before it.",
+    ),
+];
+
+const TARGET: &[Key] = &[
+    key(
+        "portals",
+        Def("[\"0.0.0.0:3260\", \"[::]:3260\"]"),
+        Kind::List {
+            what: "like ADDR:PORT",
+            clear: |d| d.config.target.portals.clear(),
+            push: |d, v| parse::portal(v).map(|v| d.config.target.portals.push(v)),
+            empty_allowed: false,
+        },
+        "Addresses to listen on. IPv6 addresses stand in brackets and take IPv6 only.",
+    ),
+    key(
+        "advertise",
+        Def("[]"),
+        Kind::List {
+            what: "like ADDR or ADDR:PORT",
+            clear: |d| d.config.target.advertise.clear(),
+            push: |d, v| parse::advertised(v).map(|v| d.config.target.advertise.push(v)),
+            empty_allowed: true,
+        },
+        "Addresses told to initiators, by SendTargets and in boot URIs; port 3260 if none is \
+         given. Empty: the portals themselves; give addresses here when these are wildcards.",
+    ),
+    key(
+        "iqn_prefix",
+        Def("\"iqn.2026-01.io.stirrup\""),
+        Kind::Text {
+            what: "`iqn.YYYY-MM.` and a reversed domain name, at most 90 bytes",
+            set: |d, v| parse::iqn_prefix(v).map(|v| d.config.target.iqn_prefix = v),
+        },
+        "What target names start with. Use a domain of your own and a month in which you owned \
+         it. Targets that exist keep their names.",
+    ),
+    key(
+        "portal_group_tag",
+        Def("1"),
+        Kind::Integer {
+            min: 0,
+            max: 65535,
+            set: |d, v| {
+                d.config.target.portal_group_tag = u16::try_from(v).unwrap_or(u16::MAX);
+            },
+        },
+        "Tag of the portal group that all portals form.",
+    ),
+    key(
+        "shards",
+        Def("0"),
+        Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
+        "Number of threads that serve connections; 0: one per core.",
+    ),
+];
+
+const LIMITS: &[Key] = &[
+    key(
+        "max_sessions",
+        Def("4096"),
+        Kind::Integer {
+            min: 1,
+            max: 1_000_000,
+            set: |d, v| d.config.limits.sessions_max = to_usize(v),
+        },
+        "Sessions at a time. A login beyond it is answered \"out of resources\".",
+    ),
+    key(
+        "max_half_open_connections",
+        Def("256"),
+        Kind::Integer {
+            min: 1,
+            max: 65536,
+            set: |d, v| d.config.limits.half_open_connections_max = to_usize(v),
+        },
+        "Connections at a time that have not finished login. More wait unaccepted.",
+    ),
+    key(
+        "login_timeout_seconds",
+        Def("15"),
+        Kind::Integer { min: 1, max: 600, set: |d, v| d.config.limits.login_timeout = seconds(v) },
+        "Time for a login. A connection that takes longer is closed.",
+    ),
+    key(
+        "command_window",
+        Def("128"),
+        Kind::Integer { min: 1, max: 2048, set: |d, v| d.config.limits.command_window = to_u32(v) },
+        "Commands that an initiator may have under way in one session.",
+    ),
+    key(
+        "buffer_memory",
+        Def("\"512MiB\""),
+        Kind::Size {
+            min: 16 << 20,
+            max: 1 << 44,
+            set: |d, v| d.config.limits.buffer_memory_bytes = v,
+        },
+        "Memory for the data of all sessions together. When it is used up, command windows close \
+         until some of it is free.",
+    ),
+    key(
+        "nop_in_interval_seconds",
+        Def("30"),
+        Kind::Integer {
+            min: 0,
+            max: 3600,
+            set: |d, v| d.config.limits.nop_in_interval = some_seconds(v),
+        },
+        "Silence after which an initiator is pinged (NOP-In); 0: never.",
+    ),
+    key(
+        "nop_in_timeout_seconds",
+        Def("30"),
+        Kind::Integer {
+            min: 1,
+            max: 3600,
+            set: |d, v| d.config.limits.nop_in_timeout = seconds(v),
+        },
+        "Time for the answer to a ping. Without one the connection is closed.",
+    ),
+    key(
+        "tcp_keepalive_seconds",
+        Def("60"),
+        Kind::Integer {
+            min: 0,
+            max: 7200,
+            set: |d, v| d.config.limits.tcp_keepalive = some_seconds(v),
+        },
+        "Idle time after which TCP keepalive probes are sent; 0: none.",
+    ),
+];
+
+const ISCSI: &[Key] = &[
+    key(
+        "max_recv_data_segment_length",
+        Def("\"256KiB\""),
+        Kind::Size {
+            min: 512,
+            max: (1 << 24) - 1,
+            set: |d, v| d.config.iscsi.max_recv_data_segment_bytes = to_u32(v),
+        },
+        "Largest data segment that initiators may send in one PDU.",
+    ),
+    key(
+        "max_burst_length",
+        Def("\"1MiB\""),
+        Kind::Size {
+            min: 512,
+            max: (1 << 24) - 1,
+            set: |d, v| d.config.iscsi.max_burst_bytes = to_u32(v),
+        },
+        "Most data in one Data-In sequence, or in answer to one R2T.",
+    ),
+    key(
+        "first_burst_length",
+        Def("\"256KiB\""),
+        Kind::Size {
+            min: 512,
+            max: (1 << 24) - 1,
+            set: |d, v| d.config.iscsi.first_burst_bytes = to_u32(v),
+        },
+        "Most data that an initiator may send unasked with one command; not more than \
+         `max_burst_length`.",
+    ),
+    key(
+        "max_outstanding_r2t",
+        Def("4"),
+        Kind::Integer {
+            min: 1,
+            max: 64,
+            set: |d, v| d.config.iscsi.max_outstanding_r2t = to_u32(v),
+        },
+        "Requests for data (R2T) that one command may have open.",
+    ),
+    key(
+        "header_digest",
+        Def("[\"None\", \"CRC32C\"]"),
+        Kind::List {
+            what: "\"None\" or \"CRC32C\"",
+            clear: |d| d.config.iscsi.header_digest.clear(),
+            push: |d, v| parse::digest(v).map(|v| d.config.iscsi.header_digest.push(v)),
+            empty_allowed: false,
+        },
+        "Digests accepted for headers; the initiator's order of preference decides. \
+         `[\"CRC32C\"]` makes them a must.",
+    ),
+    key(
+        "data_digest",
+        Def("[\"None\", \"CRC32C\"]"),
+        Kind::List {
+            what: "\"None\" or \"CRC32C\"",
+            clear: |d| d.config.iscsi.data_digest.clear(),
+            push: |d, v| parse::digest(v).map(|v| d.config.iscsi.data_digest.push(v)),
+            empty_allowed: false,
+        },
+        "Digests accepted for data.",
+    ),
+];
+
+const DISCOVERY: &[Key] = &[
+    key(
+        "chap_user",
+        Ex("\"discovery\""),
+        Kind::Text {
+            what: "1 to 255 bytes",
+            set: |d, v| parse::chap_user(v).map(|v| chap(d).user = v),
+        },
+        "Name that the initiator gives.",
+    ),
+    key(
+        "chap_secret",
+        Ex("\"at least 12 bytes\""),
+        Kind::Text {
+            what: "12 to 255 bytes",
+            set: |d, v| {
+                d.holds_secret = true;
+                parse::secret(v).map(|v| chap(d).secret = v)
+            },
+        },
+        "Secret that the initiator proves. Keep this file unreadable for others, or use \
+         `chap_secret_file`.",
+    ),
+    key(
+        "chap_secret_file",
+        Ex("\"/etc/stirrup/discovery.secret\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| {
+                let v = secret_file(d, v)?;
+                chap(d).secret = v;
+                Ok(())
+            },
+        },
+        "File that holds the secret in place of `chap_secret`; one newline at its end is not part \
+         of it.",
+    ),
+];
+
+const LOCAL: &[Key] = &[
+    key(
+        "directory",
+        Def("\"/var/lib/stirrup/local\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| d.config.local.directory = v),
+        },
+        "Directory of the images. It is made if it is not there.",
+    ),
+    key(
+        "write_cache",
+        Def("false"),
+        Kind::Bool(|d, v| d.config.local.write_cache = v),
+        "Acknowledge writes before they are on stable storage, and tell initiators so (WCE), as a \
+         disk with a write cache does. What was written since the last flush can be lost in a \
+         power failure.",
+    ),
+    key(
+        "io_threads",
+        Def("0"),
+        Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.local.io_threads = to_usize(v) },
+        "Threads that do the file I/O; 0: chosen by the number of cores.",
+    ),
+];
+
+const RBD: &[Key] = &[
+    key(
+        "pool",
+        Def("\"rbd\""),
+        Kind::Text { what: "a name", set: |d, v| parse::ceph_name(v).map(|v| rbd(d).pool = v) },
+        "The pool.",
+    ),
+    key(
+        "namespace",
+        Def("\"\""),
+        Kind::Text {
+            what: "a name, or empty",
+            set: |d, v| {
+                let v = if v.is_empty() { String::new() } else { parse::ceph_name(v)? };
+                rbd(d).namespace = v;
+                Ok(())
+            },
+        },
+        "RBD namespace in the pool; empty: the default one.",
+    ),
+    key(
+        "ceph_conf",
+        Def("\"/etc/ceph/ceph.conf\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| rbd(d).ceph_conf = v),
+        },
+        "The cluster's configuration file; it names the keyring, too.",
+    ),
+    key(
+        "ceph_user",
+        Def("\"admin\""),
+        Kind::Text {
+            what: "a name",
+            set: |d, v| parse::ceph_user(v).map(|v| rbd(d).ceph_user = v),
+        },
+        "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
+    ),
+];
+
+const DEFAULTS: &[Key] = &[
+    key(
+        "lun",
+        Def("1"),
+        Kind::Integer {
+            min: 0,
+            max: 255,
+            set: |d, v| d.config.defaults.lun = u8::try_from(v).unwrap_or(u8::MAX),
+        },
+        "Number of its logical unit.",
+    ),
+    key(
+        "initiators",
+        Def("[]"),
+        Kind::List {
+            what: "a name, or the beginning of one and `*`",
+            clear: |d| d.config.defaults.initiators.clear(),
+            push: |d, v| parse::initiator(v).map(|v| d.config.defaults.initiators.push(v)),
+            empty_allowed: true,
+        },
+        "Initiator names that may log in; empty: all.",
+    ),
+    key(
+        "addresses",
+        Def("[]"),
+        Kind::List {
+            what: "like ADDR or ADDR/PREFIX",
+            clear: |d| d.config.defaults.addresses.clear(),
+            push: |d, v| parse::network(v).map(|v| d.config.defaults.addresses.push(v)),
+            empty_allowed: true,
+        },
+        "Networks from which initiators may log in; empty: all.",
+    ),
+];
+
+impl Kind {
+    /// What the key takes, for people.
+    pub(super) fn allowed(&self) -> String {
+        let size = super::format_size;
+        match self {
+            Kind::Bool(_) => "true or false".into(),
+            Kind::Integer { min, max, .. } => format!("a whole number from {min} to {max}"),
+            Kind::Size { min, max, .. } => {
+                format!("a size like \"64MiB\" (or bytes) from {} to {}", size(*min), size(*max))
+            }
+            Kind::Choice { of, .. } => {
+                of.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Kind::Text { what, .. } => format!("a text: {what}"),
+            Kind::List { what, .. } => format!("a list of texts, each {what}"),
+            Kind::Integers { max, .. } => format!("a list of whole numbers, each from 0 to {max}"),
+        }
+    }
+}
+
+fn to_u32(v: u64) -> u32 {
+    u32::try_from(v).unwrap_or(u32::MAX)
+}
+
+fn to_usize(v: u64) -> usize {
+    usize::try_from(v).unwrap_or(usize::MAX)
+}
+
+fn seconds(v: u64) -> Duration {
+    Duration::from_secs(v)
+}
+
+fn some_seconds(v: u64) -> Option<Duration> {
+    (v > 0).then(|| Duration::from_secs(v))
+}
+
+fn rbd(draft: &mut Draft) -> &mut RbdStore {
+    draft.config.rbd.get_or_insert_with(|| RbdStore {
+        pool: "rbd".into(),
+        namespace: String::new(),
+        ceph_conf: "/etc/ceph/ceph.conf".into(),
+        ceph_user: "admin".into(),
+    })
+}
+
+fn chap(draft: &mut Draft) -> &mut Chap {
+    draft
+        .config
+        .discovery
+        .get_or_insert_with(|| Chap { user: String::new(), secret: Zeroizing::default() })
+}
+
+fn secret_file(draft: &mut Draft, text: &str) -> Result<Zeroizing<String>, String> {
+    let path = parse::path(text)?;
+    let unreadable = |e: std::io::Error| format!("cannot read `{text}`: {e}");
+    let file = File::open(&path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let mut content = Zeroizing::new(String::new());
+    file.take(1024).read_to_string(&mut content).map_err(unreadable)?;
+    if mode & 0o007 != 0 {
+        draft
+            .warnings
+            .push(format!("{text} holds a secret and others may read it: chmod o-rwx {text}"));
+    }
+    parse::secret(content.strip_suffix('\n').unwrap_or(&content))
+        .map_err(|e| format!("{text}: {e}"))
+}

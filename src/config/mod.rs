@@ -1,0 +1,257 @@
+//! The configuration of `stirrupd`: one TOML file, and the command's arguments.
+//!
+//! Everything is checked when the file is loaded; whoever holds a [`Config`] can rely on it. Every
+//! complaint names the file, the line and what is allowed. The keys are one table (`keys`): the
+//! loader, `docs/configuration.md` and the sample in `packaging/` all come from it.
+
+pub mod args;
+mod error;
+mod keys;
+mod load;
+mod parse;
+mod reference;
+mod sizes;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+pub use error::ConfigError;
+pub use load::Loaded;
+pub use reference::sample;
+pub use sizes::{format_size, parse_size};
+
+/// Where the file is looked for when `--config` is not given.
+pub const DEFAULT_PATH: &str = "/etc/stirrup/stirrup.toml";
+
+/// What the configuration file says, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of the catalog.
+    pub state_dir: PathBuf,
+    /// Store of images imported without naming one.
+    pub default_store: DefaultStore,
+    /// The control socket.
+    pub control: Control,
+    /// Logging.
+    pub log: Log,
+    /// Where and under which names targets are served.
+    pub target: Target,
+    /// What one daemon takes on at most.
+    pub limits: Limits,
+    /// What is offered in login negotiation.
+    pub iscsi: Iscsi,
+    /// CHAP for discovery sessions; `None`: discovery is open to everyone.
+    pub discovery: Option<Chap>,
+    /// The local store.
+    pub local: LocalStore,
+    /// The Ceph store; `None`: not used.
+    pub rbd: Option<RbdStore>,
+    /// What a new disk gets when its request does not say.
+    pub defaults: DiskDefaults,
+}
+
+/// The two stores, as the file names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultStore {
+    /// The directory of `[store.local]`.
+    Local,
+    /// The pool of `[store.rbd]`.
+    Rbd,
+}
+
+/// `[control]`: the Unix socket of the control API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Path of the socket (created with mode 0600).
+    pub socket: PathBuf,
+    /// Users that may speak to it, besides root and the daemon's own user.
+    pub allowed_uids: Vec<u32>,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Shape of the lines.
+    pub format: LogFormat,
+    /// Filter, as `tracing_subscriber::EnvFilter` reads it.
+    pub level: String,
+}
+
+/// Shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[target]`: where and under which names targets are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Addresses to listen on.
+    pub portals: Vec<SocketAddr>,
+    /// Addresses told to initiators (SendTargets, boot URIs); empty: the portals that are not
+    /// bound to a wildcard address.
+    pub advertise: Vec<SocketAddr>,
+    /// What target names start with (RFC 7143 4.2.7.4).
+    pub iqn_prefix: String,
+    /// Tag of the one portal group (RFC 7143 13.9).
+    pub portal_group_tag: u16,
+    /// Number of shards (threads that serve connections); 0: one per core.
+    pub shards: usize,
+}
+
+/// `[limits]`: what one daemon takes on at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub sessions_max: usize,
+    /// Connections at a time that have not finished login.
+    pub half_open_connections_max: usize,
+    /// Time for a login, from accept to full feature phase.
+    pub login_timeout: Duration,
+    /// Commands an initiator may have under way in one session (MaxCmdSN - ExpCmdSN + 1).
+    pub command_window: u32,
+    /// Bytes of data buffers of all sessions together.
+    pub buffer_memory_bytes: u64,
+    /// Silence after which an initiator is pinged; `None`: never.
+    pub nop_in_interval: Option<Duration>,
+    /// Time for an answer to a ping before the connection is dropped.
+    pub nop_in_timeout: Duration,
+    /// Idle time before TCP keepalive probes; `None`: no probes.
+    pub tcp_keepalive: Option<Duration>,
+}
+
+/// `[iscsi]`: what is offered in login negotiation (RFC 7143 13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iscsi {
+    /// `MaxRecvDataSegmentLength` declared to initiators, bytes.
+    pub max_recv_data_segment_bytes: u32,
+    /// `MaxBurstLength`, bytes.
+    pub max_burst_bytes: u32,
+    /// `FirstBurstLength`, bytes; not above `max_burst_bytes`.
+    pub first_burst_bytes: u32,
+    /// `MaxOutstandingR2T`.
+    pub max_outstanding_r2t: u32,
+    /// Digests accepted for headers; never empty.
+    pub header_digest: Vec<Digest>,
+    /// Digests accepted for data; never empty.
+    pub data_digest: Vec<Digest>,
+}
+
+/// A digest (RFC 7143 13.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digest {
+    /// No digest.
+    None,
+    /// CRC32C.
+    Crc32c,
+}
+
+/// CHAP credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Chap {
+    /// Name.
+    pub user: String,
+    /// Secret; wiped from memory when dropped, never printed.
+    pub secret: Zeroizing<String>,
+}
+
+impl fmt::Debug for Chap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chap").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// `[store.local]`: the store in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalStore {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Report a volatile write cache, and acknowledge writes before they are on stable storage.
+    pub write_cache: bool,
+    /// Threads that do the file I/O; 0: chosen by the number of cores.
+    pub io_threads: usize,
+}
+
+/// `[store.rbd]`: the store in a Ceph pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RbdStore {
+    /// The pool.
+    pub pool: String,
+    /// The RBD namespace in it; empty: the default one.
+    pub namespace: String,
+    /// The cluster's configuration file.
+    pub ceph_conf: PathBuf,
+    /// The Ceph user, without `client.`.
+    pub ceph_user: String,
+}
+
+/// `[defaults]`: what a new disk gets when its request does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskDefaults {
+    /// Number of its logical unit.
+    pub lun: u8,
+    /// Initiator names that may log in; a trailing `*` matches any end; empty: all.
+    pub initiators: Vec<String>,
+    /// Networks that may log in, as address and prefix length; empty: all.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/stirrup".into(),
+            default_store: DefaultStore::Local,
+            control: Control {
+                socket: "/run/stirrup/stirrup.sock".into(),
+                allowed_uids: Vec::new(),
+            },
+            log: Log { format: LogFormat::Human, level: "info".into() },
+            target: Target {
+                portals: vec![
+                    SocketAddr::from(([0, 0, 0, 0], 3260)),
+                    SocketAddr::from(([0u16; 8], 3260)),
+                ],
+                advertise: Vec::new(),
+                iqn_prefix: "iqn.2026-01.io.stirrup".into(),
+                portal_group_tag: 1,
+                shards: 0,
+            },
+            limits: Limits {
+                sessions_max: 4096,
+                half_open_connections_max: 256,
+                login_timeout: Duration::from_secs(15),
+                command_window: 128,
+                buffer_memory_bytes: 512 << 20,
+                nop_in_interval: Some(Duration::from_secs(30)),
+                nop_in_timeout: Duration::from_secs(30),
+                tcp_keepalive: Some(Duration::from_secs(60)),
+            },
+            iscsi: Iscsi {
+                max_recv_data_segment_bytes: 256 << 10,
+                max_burst_bytes: 1 << 20,
+                first_burst_bytes: 256 << 10,
+                max_outstanding_r2t: 4,
+                header_digest: vec![Digest::None, Digest::Crc32c],
+                data_digest: vec![Digest::None, Digest::Crc32c],
+            },
+            discovery: None,
+            local: LocalStore {
+                directory: "/var/lib/stirrup/local".into(),
+                write_cache: false,
+                io_threads: 0,
+            },
+            rbd: None,
+            defaults: DiskDefaults { lun: 1, initiators: Vec::new(), addresses: Vec::new() },
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The loader against files that are right and wrong, and the generated documents.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::keys::{SECTIONS, Sample};
+use super::*;
+
+fn parse(text: &str) -> Result<Loaded, ConfigError> {
+    Config::parse(Path::new("stirrup.toml"), text)
+}
+
+fn complaint(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(parse("").unwrap().config, Config::default());
+}
+
+/// The defaults that the documents promise are those of `Config::default`.
+#[test]
+fn documented_defaults_hold() {
+    for section in SECTIONS {
+        let mut text = String::new();
+        if !section.name.is_empty() {
+            text = format!("[{}]\n", section.name);
+        }
+        let bare = parse(&text).unwrap().config;
+        for key in section.keys {
+            if let Sample::Default(value) = key.default {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
+        assert_eq!(parse(&text).unwrap().config, bare, "{text}");
+    }
+}
+
+/// Each sample file line, uncommented, is accepted (the secret is given once, not twice).
+#[test]
+fn the_whole_sample_is_accepted() {
+    let text: String = reference::sample()
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(line))
+        .filter(|line| !line.starts_with("chap_secret_file"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let loaded = parse(&text).unwrap();
+    assert_eq!(loaded.config.rbd.unwrap().pool, "rbd");
+    assert_eq!(loaded.config.discovery.unwrap().user, "discovery");
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        state_dir = "/s"
+        default_store = "rbd"
+        [control]
+        socket = "/run/x.sock"
+        allowed_uids = [1000, 0x10]
+        [log]
+        format = "json"
+        level = "info,stirrup::target=debug"
+        [target]
+        portals = ["127.0.0.1:0", "[::1]:3261"]
+        advertise = ["192.0.2.1", "[2001:db8::1]:9"]
+        iqn_prefix = "iqn.2020-02.org.example:rack"
+        portal_group_tag = 7
+        shards = 3
+        [limits]
+        max_sessions = 10
+        max_half_open_connections = 11
+        login_timeout_seconds = 12
+        command_window = 13
+        buffer_memory = "32 MiB"
+        nop_in_interval_seconds = 0
+        nop_in_timeout_seconds = 15
+        tcp_keepalive_seconds = 0
+        [iscsi]
+        max_recv_data_segment_length = 8192
+        max_burst_length = "64KiB"
+        first_burst_length = "64KiB"
+        max_outstanding_r2t = 2
+        header_digest = ["CRC32C"]
+        data_digest = ["None"]
+        [discovery]
+        chap_user = "me"
+        chap_secret = "twelve bytes"
+        [store]
+        local = { directory = "/l", write_cache = true, io_threads = 5 }
+        [store.rbd]
+        pool = "p"
+        namespace = "n"
+        ceph_conf = "/c"
+        ceph_user = "u"
+        [defaults]
+        lun = 0
+        initiators = ["iqn.2010-04.org.ipxe:*"]
+        addresses = ["192.0.2.0/24"]
+    "#;
+    let config = parse(text).unwrap().config;
+    let expected = Config {
+        state_dir: "/s".into(),
+        default_store: DefaultStore::Rbd,
+        control: Control { socket: "/run/x.sock".into(), allowed_uids: vec![1000, 16] },
+        log: Log { format: LogFormat::Json, level: "info,stirrup::target=debug".into() },
+        target: Target {
+            portals: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:3261".parse().unwrap()],
+            advertise: vec!["192.0.2.1:3260".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()],
+            iqn_prefix: "iqn.2020-02.org.example:rack".into(),
+            portal_group_tag: 7,
+            shards: 3,
+        },
+        limits: Limits {
+            sessions_max: 10,
+            half_open_connections_max: 11,
+            login_timeout: Duration::from_secs(12),
+            command_window: 13,
+            buffer_memory_bytes: 32 << 20,
+            nop_in_interval: None,
+            nop_in_timeout: Duration::from_secs(15),
+            tcp_keepalive: None,
+        },
+        iscsi: Iscsi {
+            max_recv_data_segment_bytes: 8192,
+            max_burst_bytes: 65536,
+            first_burst_bytes: 65536,
+            max_outstanding_r2t: 2,
+            header_digest: vec![Digest::Crc32c],
+            data_digest: vec![Digest::None],
+        },
+        discovery: Some(Chap { user: "me".into(), secret: Zeroizing::new("twelve bytes".into()) }),
+        local: LocalStore { directory: "/l".into(), write_cache: true, io_threads: 5 },
+        rbd: Some(RbdStore {
+            pool: "p".into(),
+            namespace: "n".into(),
+            ceph_conf: "/c".into(),
+            ceph_user: "u".into(),
+        }),
+        defaults: DiskDefaults {
+            lun: 0,
+            initiators: vec!["iqn.2010-04.org.ipxe:*".into()],
+            addresses: vec![([192, 0, 2, 0].into(), 24)],
+        },
+    };
+    assert_eq!(config, expected);
+    // Every key of the table stands in the text above, so a new one has to be added there.
+    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+        assert!(text.contains(&format!("{} = ", key.name)) || key.name == "chap_secret_file");
+    }
+}
+
+#[test]
+fn complaints() {
+    let lines = [
+        "# a\n\n[target]\nportal = []",
+        "[target]\nlisen = 1",
+        "[trget]",
+        "[store.ceph]",
+        "pool = \"x\"",
+        "[log]\nstate_dir = \"/x\"",
+        "zzz = 1",
+        "target = 1",
+        "[target]\nshards = -1",
+        "[target]\nshards = 1025",
+        "[target]\nshards = \"two\"",
+        "[target]\nshards = 1.5",
+        "[target]\nportals = \"0.0.0.0:3260\"",
+        "[target]\nportals = []",
+        "[target]\nportals = [\n  \"0.0.0.0:3260\",\n  \"localhost\",\n]",
+        "[target]\nportals = [3260]",
+        "[target]\nadvertise = [\"0.0.0.0\"]",
+        "[target]\niqn_prefix = \"stirrup\"",
+        "[limits]\nbuffer_memory = \"1KiB\"",
+        "[limits]\nbuffer_memory = \"lots\"",
+        "[limits]\nbuffer_memory = true",
+        "[control]\nsocket = \"stirrup.sock\"",
+        "[control]\nallowed_uids = [\"root\"]",
+        "[log]\nformat = \"xml\"",
+        "[log]\nlevel = \"stirrup=loud\"",
+        "[iscsi]\nmax_burst_length = 512",
+        "[iscsi]\nfirst_burst_length = \"2MiB\"",
+        "[iscsi]\ndata_digest = [\"MD5\"]",
+        "default_store = \"rbd\"",
+        "[store.rbd]\nceph_user = \"client.admin\"",
+        "[discovery]\nchap_user = \"me\"",
+        "[discovery]\nchap_secret = \"twelve bytes\"",
+        "[discovery]\nchap_user = \"me\"\nchap_secret = \"short\"",
+        "[discovery]\nchap_user = \"me\"\nchap_secret_file = \"/nowhere/secret\"",
+        "[defaults]\nlun = 256",
+        "[target",
+        "a = 1\na = 2",
+    ];
+    let all: Vec<_> = lines.iter().map(|text| complaint(text)).collect();
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let error = Config::load(Path::new("/nowhere/stirrup.toml")).unwrap_err();
+    assert_eq!(error.line(), None);
+    assert!(error.to_string().contains("--config"), "{error}");
+}
+
+#[test]
+fn secrets_that_others_may_read_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, secret) = (dir.path().join("c.toml"), dir.path().join("secret"));
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    std::fs::write(&secret, "a long enough one\n").unwrap();
+    mode(&secret, 0o600);
+    let text = format!("[discovery]\nchap_user = \"me\"\nchap_secret_file = {secret:?}\n");
+    std::fs::write(&file, text).unwrap();
+    mode(&file, 0o644);
+
+    let loaded = Config::load(&file).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let chap = loaded.config.discovery.unwrap();
+    assert_eq!(*chap.secret, "a long enough one");
+    assert!(!format!("{chap:?}").contains("long enough"), "a secret must not be printed");
+
+    mode(&secret, 0o644);
+    assert_eq!(Config::load(&file).unwrap().warnings.len(), 1);
+
+    std::fs::write(&file, "[discovery]\nchap_user = \"me\"\nchap_secret = \"0123456789ab\"\n")
+        .unwrap();
+    assert_eq!(Config::load(&file).unwrap().warnings.len(), 1);
+    mode(&file, 0o640);
+    assert_eq!(Config::load(&file).unwrap().warnings.len(), 0);
+}
+
+/// Compares a generated document with the one that is checked in; `UPDATE=1` rewrites it.
+fn check_document(path: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == text, "{} is out of date: UPDATE=1 cargo test --lib config::", path.display());
+}
+
+#[test]
+fn the_documents_are_up_to_date() {
+    check_document("docs/configuration.md", &reference::page());
+    check_document("packaging/stirrup.toml", &reference::sample());
+}
