@@ -1,1 +1,3 @@
 //! HTTP and JSON on the control socket.
+
+pub mod api;
