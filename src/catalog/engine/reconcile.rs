@@ -25,13 +25,6 @@ pub(in crate::catalog) struct Report {
 }
 
 impl Engine {
-    /// Disks in the middle of a change.
-    pub(in crate::catalog) fn unfinished_disks(&self) -> Result<Vec<Disk>, Error> {
-        let mut disks = self.disks(None)?;
-        disks.retain(|disk| matches!(disk.state, DiskState::Creating | DiskState::Removing));
-        Ok(disks)
-    }
-
     /// Ends an unfinished change of a disk by removing it.
     pub(in crate::catalog) fn end_unfinished_disk(&self, disk: &Disk) -> Result<bool, Error> {
         let row: Option<Versioned<Disk>> =

@@ -44,7 +44,7 @@ fn decode<T: DeserializeOwned>(table: Table, key: &str, value: &[u8]) -> Result<
 
 /// Changes that happen together or not at all.
 #[derive(Default)]
-pub(super) struct Batch(Vec<Change>);
+pub(in crate::catalog) struct Batch(Vec<Change>);
 
 impl Batch {
     /// The row, which has this revision now, holds `value`.

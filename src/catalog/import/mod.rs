@@ -20,11 +20,11 @@ const ZERO_BYTES: usize = 4096;
 
 /// How far an import has come, shared with whoever watches it.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Bytes of the source dealt with; holes count.
-    pub done_bytes: AtomicU64,
+    pub(super) done_bytes: AtomicU64,
     /// Ask the import to stop.
-    pub cancel: AtomicBool,
+    pub(super) cancel: AtomicBool,
 }
 
 impl Progress {

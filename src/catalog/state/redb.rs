@@ -47,7 +47,7 @@ impl RedbState {
             StateError::Failed(format!("{}: {error}", path.display()))
         };
         fs::create_dir_all(directory).map_err(|error| context(&error))?;
-        let file = OpenOptions::new()
+        OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -55,7 +55,7 @@ impl RedbState {
             .mode(0o600)
             .open(&path)
             .map_err(|error| context(&error))?;
-        let database = Database::builder().create_file(file).map_err(|error| match error {
+        let database = Database::builder().create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
                 context(&"in use: another stirrupd runs on this state directory")
             }
