@@ -1,1 +1,84 @@
 //! Images, disks and nodes: the durable truth, its journal, its reconciliation.
+//!
+//! [`Catalog`] is the room's front: async calls that take an object's lock and run on the blocking
+//! pool. Behind it the engine does the work over three traits: [`state::State`] keeps the rows,
+//! [`crate::backend::Store`] the images, [`Exporter`] serves the disks.
+//!
+//! # How a change survives a crash
+//!
+//! An object's row names its state. A call first writes the intent (`creating`, `importing`,
+//! `removing`), then works outside, then writes the end. An intent that is found without a call
+//! behind it (after a start, or when the same name is asked for again) is ended by removing what
+//! it names. What a store has of ours is known by its name, `stirrup-UID-diskN`, where `UID` marks
+//! this installation and `N` is never given out twice.
+//!
+//! # Who may use a disk
+//!
+//! The initiator names given with the disk, and that of the node it is bound to. If there is
+//! neither (the flow of M2, where a machine boots before anyone knows its initiator name),
+//! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
+//! and CHAP rules; `Closed` no one.
+
+mod engine;
+mod error;
+mod export;
+mod import;
+mod jobs;
+mod locks;
+mod model;
+mod name;
+mod service;
+mod spec;
+pub mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::backend::Store;
+
+pub use engine::{ExportState, Serving};
+pub use error::{Error, ErrorKind, Noun};
+pub use export::{Allowed, Export, ExportError, Exporter};
+pub use jobs::{Job, JobState};
+pub use model::{Chap, Disk, DiskState, Format, Image, ImageState, Network, Node, Secret, Warning};
+pub use name::{ImageName, Name};
+pub use service::{Catalog, DiskView, StoreHealth};
+pub use spec::{ChapSpec, DiskSpec, ImportSpec, NodeSpec};
+
+/// Stores by their name in the configuration.
+pub type Stores = BTreeMap<String, Arc<dyn Store>>;
+
+/// Who may log in to a disk for which no initiator name is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnnamedAccess {
+    /// Anyone that passes the disk's network and CHAP rules.
+    #[default]
+    Open,
+    /// No one.
+    Closed,
+}
+
+/// What an operator decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What target names begin with; `:PROJECT.DISK` follows. Lower case. A change holds for new
+    /// disks only.
+    pub target_prefix: String,
+    /// The store for images that are imported without naming one.
+    pub default_store: String,
+    /// See [`UnnamedAccess`].
+    pub unnamed_access: UnnamedAccess,
+    /// Largest image that may be imported, in bytes.
+    pub image_max_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            target_prefix: "iqn.2026-11.io.stirrup".to_owned(),
+            default_store: "local".to_owned(),
+            unnamed_access: UnnamedAccess::default(),
+            image_max_bytes: 16 << 40,
+        }
+    }
+}

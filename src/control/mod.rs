@@ -1,3 +1,136 @@
 //! HTTP and JSON on the control socket.
+//!
+//! [`socket`] makes the socket and decides who may speak on it, [`server`] reads requests within
+//! bounds, [`api`] is what can be asked for. [`DataPath`] is what control wants to know of the
+//! targets that are served.
 
 pub mod api;
+mod respond;
+pub mod server;
+pub mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::catalog::Catalog;
+
+/// What control sees of the data path. Calls return at once.
+pub trait DataPath: Send + Sync + 'static {
+    /// Where nodes reach the targets, in the order of preference: advertised addresses, never a
+    /// wildcard.
+    fn portals(&self) -> Vec<PortalInfo>;
+
+    /// All targets, sorted by name.
+    fn targets(&self) -> Vec<TargetInfo>;
+
+    /// All sessions, in the order of their ids.
+    fn sessions(&self) -> Vec<SessionInfo>;
+
+    /// Ends a session; whether there was one of that id.
+    fn kill_session(&self, id: u64) -> bool;
+
+    /// The WWID (VPD page 83h, as Linux shows it) of a logical unit with this identity.
+    fn wwid(&self, identity: &str) -> String;
+}
+
+/// A portal (RFC 7143 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortalInfo {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Portal group tag.
+    pub tpgt: u16,
+}
+
+/// A target that is served.
+#[derive(Debug, Clone)]
+pub struct TargetInfo {
+    /// Its name.
+    pub name: String,
+    /// Its logical units.
+    pub luns: Vec<LunInfo>,
+    /// Sessions that are logged in.
+    pub sessions: u64,
+}
+
+/// A logical unit that is served.
+#[derive(Debug, Clone)]
+pub struct LunInfo {
+    /// Its number.
+    pub number: u8,
+    /// What its WWID is made from.
+    pub identity: String,
+    /// Size in bytes; `None` while the volume is not open.
+    pub size_bytes: Option<u64>,
+    /// Writes are refused.
+    pub read_only: bool,
+}
+
+/// A session that is logged in.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    /// Never used twice while the daemon runs.
+    pub id: u64,
+    /// Target name; `None` in a discovery session.
+    pub target: Option<String>,
+    /// Initiator name.
+    pub initiator: String,
+    /// ISID (RFC 7143 11.12.5).
+    pub isid: [u8; 6],
+    /// Address and port of the initiator.
+    pub address: SocketAddr,
+    /// When it logged in.
+    pub since: Timestamp,
+    /// Bytes sent to the initiator by READs.
+    pub bytes_read: u64,
+    /// Bytes received from the initiator by WRITEs.
+    pub bytes_written: u64,
+    /// SCSI commands so far.
+    pub commands: u64,
+}
+
+/// What all calls share.
+#[derive(Clone)]
+pub struct Control {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// The targets that are served.
+    pub data_path: Arc<dyn DataPath>,
+    /// The bounds of a request.
+    pub limits: Limits,
+}
+
+/// The bounds of a request.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub body_max_bytes: usize,
+    /// Largest request line and headers together, in bytes; at least 8192.
+    pub head_max_bytes: usize,
+    /// How long a client may take to send the head of a request.
+    pub head_timeout: Duration,
+    /// How long a call may take, its body included. What was begun is carried through.
+    pub call_timeout: Duration,
+    /// Connections at once; further ones wait.
+    pub connections_max: usize,
+    /// How long a call may go on after the daemon was told to stop.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_max_bytes: 64 << 10,
+            head_max_bytes: 16 << 10,
+            head_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(60),
+            connections_max: 256,
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,8 +1,24 @@
 //! Disks: a node's clone of an image, and the target that exports it.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+=======
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::{Answer, Filter, made, portal};
+use crate::catalog::{
+    Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Name, Secret,
+};
+use crate::control::Control;
+
+>>>>>>> catalog
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -123,3 +139,174 @@ pub struct DiskList {
     /// The disks.
     pub items: Vec<Disk>,
 }
+<<<<<<< HEAD
+=======
+
+impl From<ChapRequest> for ChapSpec {
+    fn from(request: ChapRequest) -> Self {
+        Self {
+            user: request.user,
+            secret: request.secret.map(Secret::new),
+            mutual: request.mutual,
+            mutual_user: request.mutual_user,
+            mutual_secret: request.mutual_secret.map(Secret::new),
+        }
+    }
+}
+
+impl TryFrom<DiskCreate> for DiskSpec {
+    type Error = Error;
+
+    fn try_from(request: DiskCreate) -> Result<Self, Error> {
+        let mut spec = Self::new(ImageName::new(&request.image)?);
+        spec.lun = request.lun.unwrap_or(spec.lun);
+        spec.initiators = request.initiators;
+        spec.networks =
+            request.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        spec.chap = request.chap.map(Into::into);
+        Ok(spec)
+    }
+}
+
+pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
+    let DiskView { disk, serving, allowed } = view;
+    let state = match disk.state {
+        DiskState::Creating => "creating",
+        DiskState::Ready => "ready",
+        DiskState::Removing => "removing",
+        DiskState::Broken => "broken",
+    };
+    let export = match serving.state {
+        ExportState::Opening => "opening",
+        ExportState::Serving => "serving",
+        ExportState::Failed => "failed",
+        ExportState::Withdrawn => "withdrawn",
+    };
+    let initiators = match allowed {
+        Allowed::Initiators(names) => names.clone(),
+        Allowed::Anyone | Allowed::Nobody => Vec::new(),
+    };
+    Disk {
+        project: disk.project.to_string(),
+        name: disk.name.to_string(),
+        state: state.to_owned(),
+        image: disk.image.to_string(),
+        size_bytes: disk.size_bytes,
+        store: disk.store.clone(),
+        backing: disk.backing.clone(),
+        node: disk.node.as_ref().map(ToString::to_string),
+        created: disk.created.to_string(),
+        export: export.to_owned(),
+        export_error: serving.error.clone(),
+        chap: disk.chap.is_some(),
+        initiators,
+        open: *allowed == Allowed::Anyone,
+        addresses: disk.networks.iter().map(ToString::to_string).collect(),
+        boot: boot(control, view),
+        existed: None,
+    }
+}
+
+fn boot(control: &Control, DiskView { disk, .. }: &DiskView) -> Boot {
+    let portals = control.data_path.portals();
+    let uris: Vec<String> = portals
+        .iter()
+        .map(|portal| crate::boot::uri(portal.address, disk.lun, &disk.target))
+        .collect();
+    Boot {
+        uri: uris.first().cloned().unwrap_or_default(),
+        uris,
+        portals: portals.into_iter().map(portal).collect(),
+        iqn: disk.target.clone(),
+        lun: disk.lun,
+        wwid: control.data_path.wwid(&disk.identity),
+    }
+}
+
+fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
+    Ok((Name::project(project)?, Name::disk(disk)?))
+}
+
+/// Lists disks.
+#[utoipa::path(
+    get,
+    path = "/v1/disks",
+    tag = "disks",
+    params(Filter),
+    responses(
+        (status = 200, description = "The disks", body = DiskList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(control): State<Control>,
+    Query(filter): Query<Filter>,
+) -> Answer<Json<DiskList>> {
+    let disks = control.catalog.disks(filter.project()?).await?;
+    Ok(Json(DiskList { items: disks.iter().map(|disk| render(&control, disk)).collect() }))
+}
+
+/// Clones an image and exports the clone.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/disks/{disk}",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskCreate,
+    responses(
+        (status = 201, description = "It was made", body = Disk),
+        (status = 200, description = "It was there", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskCreate>,
+) -> Answer<(StatusCode, Json<Disk>)> {
+    let (project, name) = names(&path)?;
+    let (disk, existed) = control.catalog.create_disk(project, name, request.try_into()?).await?;
+    let disk = Disk { existed: Some(existed), ..render(&control, &disk) };
+    Ok((made(existed), Json(disk)))
+}
+
+/// Shows a disk.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{project}/disks/{disk}",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The disk", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let disk = control.catalog.disk(project, name).await?;
+    Ok(Json(render(&control, &disk)))
+}
+
+/// Ends a disk's sessions and removes it, and what it holds.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/disks/{disk}",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn remove(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let (project, name) = names(&path)?;
+    control.catalog.remove_disk(project, name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+>>>>>>> catalog

@@ -1,8 +1,23 @@
 //! Golden images.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+=======
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::jobs::{self, Job};
+use super::problem::Problem;
+use super::{Answer, Filter};
+use crate::catalog::{self, Error, ImageName, ImageState, ImportSpec, Name};
+use crate::control::Control;
+
+>>>>>>> catalog
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,3 +82,129 @@ pub struct ImageList {
     /// The images.
     pub items: Vec<Image>,
 }
+<<<<<<< HEAD
+=======
+
+impl From<catalog::Warning> for Warning {
+    fn from(warning: catalog::Warning) -> Self {
+        Self { code: warning.code, message: warning.message }
+    }
+}
+
+pub(in crate::control) fn render((image, disks): (catalog::Image, Vec<String>)) -> Image {
+    let state = match image.state {
+        ImageState::Importing => "importing",
+        ImageState::Ready => "ready",
+        ImageState::Removing => "removing",
+        ImageState::Broken => "broken",
+    };
+    let format = match image.format {
+        catalog::Format::Raw => "raw",
+        catalog::Format::Qcow2 => "qcow2",
+    };
+    Image {
+        project: image.project.to_string(),
+        name: image.name.to_string(),
+        state: state.to_owned(),
+        size_bytes: image.size_bytes,
+        format: format.to_owned(),
+        store: image.store,
+        backing: image.backing,
+        snapshot: image.snapshot,
+        source: image.source,
+        created: image.created.to_string(),
+        warnings: image.warnings.into_iter().map(Into::into).collect(),
+        disks,
+    }
+}
+
+fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error> {
+    Ok((Name::project(project)?, ImageName::new(image)?))
+}
+
+/// Lists images.
+#[utoipa::path(
+    get,
+    path = "/v1/images",
+    tag = "images",
+    params(Filter),
+    responses(
+        (status = 200, description = "The images", body = ImageList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(control): State<Control>,
+    Query(filter): Query<Filter>,
+) -> Answer<Json<ImageList>> {
+    let images = control.catalog.images(filter.project()?).await?;
+    Ok(Json(ImageList { items: images.into_iter().map(render).collect() }))
+}
+
+/// Imports a file on the gateway as an image.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/images",
+    tag = "images",
+    params(("project" = String, Path, description = "Project")),
+    request_body = ImageImport,
+    responses(
+        (status = 202, description = "The import has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn import(
+    State(control): State<Control>,
+    Path(project): Path<String>,
+    Json(request): Json<ImageImport>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    let (project, name) = names(&(project, request.name))?;
+    let spec = ImportSpec {
+        file: request.file.into(),
+        format: request.format.as_deref().map(str::parse).transpose()?,
+        store: request.store,
+        fix_boot_chs: request.fix_boot_chs,
+    };
+    let job = control.catalog.import(project, name, spec).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
+}
+
+/// Shows an image.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{project}/images/{image}",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The image", body = Image),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Image>> {
+    let (project, name) = names(&path)?;
+    Ok(Json(render(control.catalog.image(project, name).await?)))
+}
+
+/// Removes an image that no disk uses.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/images/{image}",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn remove(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let (project, name) = names(&path)?;
+    control.catalog.remove_image(project, name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+>>>>>>> catalog

@@ -1,9 +1,23 @@
 //! Jobs: what takes longer than a call may.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::images::Warning;
+=======
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Answer;
+use super::images::Warning;
+use super::problem::Problem;
+use crate::catalog::{self, JobState};
+use crate::control::Control;
+>>>>>>> catalog
 
 /// A job. Its end is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -40,3 +54,76 @@ pub struct JobList {
     /// The jobs.
     pub items: Vec<Job>,
 }
+<<<<<<< HEAD
+=======
+
+pub(super) fn render(job: catalog::Job) -> Job {
+    let state = match job.state {
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Succeeded => "succeeded",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    };
+    Job {
+        id: job.id,
+        kind: job.kind,
+        project: job.project,
+        object: job.object,
+        state: state.to_owned(),
+        done_bytes: job.done_bytes,
+        total_bytes: job.total_bytes,
+        created: job.created.to_string(),
+        finished: job.finished.map(|at| at.to_string()),
+        error: job.error,
+        warnings: job.warnings.into_iter().map(Into::into).collect(),
+    }
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    tag = "jobs",
+    responses(
+        (status = 200, description = "The jobs", body = JobList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(State(control): State<Control>) -> Json<JobList> {
+    Json(JobList { items: control.catalog.jobs().into_iter().map(render).collect() })
+}
+
+/// Shows a job.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
+    params(("id" = u64, Path, description = "Number of the job")),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(State(control): State<Control>, Path(id): Path<u64>) -> Answer<Json<Job>> {
+    Ok(Json(render(control.catalog.job(id)?)))
+}
+
+/// Asks a job to stop; it does so soon after, and takes back what it made.
+#[utoipa::path(
+    delete,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
+    params(("id" = u64, Path, description = "Number of the job")),
+    responses(
+        (status = 202, description = "It was asked", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn cancel(
+    State(control): State<Control>,
+    Path(id): Path<u64>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    Ok((StatusCode::ACCEPTED, Json(render(control.catalog.cancel_job(id)?))))
+}
+>>>>>>> catalog

@@ -35,3 +35,102 @@ pub mod problem;
 pub mod sessions;
 pub mod system;
 pub mod targets;
+<<<<<<< HEAD
+=======
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::respond::{Failure, finish};
+use super::{Control, PortalInfo};
+use crate::catalog::{Error, Name};
+
+/// What every handler answers.
+type Answer<T> = Result<T, Failure>;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Stirrup control API",
+    description = "Images, disks, nodes, targets and sessions of a Stirrup gateway, on a Unix \
+                   socket. Errors are application/problem+json (RFC 9457) with a stable code.",
+    license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
+))]
+struct Description;
+
+/// Narrows a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Objects of this project only.
+    project: Option<String>,
+}
+
+impl Filter {
+    fn project(&self) -> Result<Option<Name>, Error> {
+        self.project.as_deref().map(Name::project).transpose()
+    }
+}
+
+fn calls() -> OpenApiRouter<Control> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(system::health))
+        .routes(routes!(system::version))
+        .routes(routes!(images::list))
+        .routes(routes!(images::import))
+        .routes(routes!(images::show, images::remove))
+        .routes(routes!(disks::list))
+        .routes(routes!(disks::show, disks::create, disks::remove))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::show, nodes::put, nodes::remove))
+        .routes(routes!(nodes::bind, nodes::unbind))
+        .routes(routes!(nodes::provision, nodes::deprovision))
+        .routes(routes!(nodes::ipxe))
+        .routes(routes!(targets::list))
+        .routes(routes!(targets::show))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::kill))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show, jobs::cancel))
+}
+
+/// The description of the API (OpenAPI 3.1), as it is served and as `docs/openapi.json` has it.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    calls().into_openapi()
+}
+
+/// All calls, and how they answer.
+pub(super) fn router(control: Control) -> Router {
+    let (router, description) = calls().split_for_parts();
+    let description = description.to_pretty_json().unwrap_or_default();
+    let body_max = control.limits.body_max_bytes;
+    router
+        .route(
+            "/v1/openapi.json",
+            axum::routing::get(async move || {
+                ([(header::CONTENT_TYPE, "application/json")], description)
+            }),
+        )
+        .fallback(async || StatusCode::NOT_FOUND.into_response())
+        .layer(DefaultBodyLimit::max(body_max))
+        .layer(axum::middleware::from_fn_with_state(control.clone(), finish))
+        .with_state(control)
+}
+
+/// 200 if it was there, 201 if it was made.
+fn made(existed: bool) -> StatusCode {
+    if existed { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+fn portal(info: PortalInfo) -> disks::Portal {
+    let (address, port) = (info.address.ip().to_string(), info.address.port());
+    disks::Portal { address, port, tpgt: info.tpgt }
+}
+>>>>>>> catalog

@@ -1,9 +1,26 @@
 //! Nodes: bare-metal machines and what they boot from.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::disks::{ChapRequest, Disk};
+=======
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::disks::{self, ChapRequest, Disk};
+use super::problem::Problem;
+use super::{Answer, Filter, made};
+use crate::boot::{self, Credentials};
+use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
+use crate::control::Control;
+use crate::control::respond::Failure;
+>>>>>>> catalog
 
 /// What is known of a node; replaces what was known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -65,3 +82,240 @@ pub struct NodeList {
     /// The nodes.
     pub items: Vec<Node>,
 }
+<<<<<<< HEAD
+=======
+
+pub(in crate::control) fn render(
+    control: &Control,
+    (node, disk): (catalog::Node, Option<DiskView>),
+) -> Node {
+    Node {
+        project: node.project.to_string(),
+        name: node.name.to_string(),
+        macs: node.macs,
+        initiator: node.initiator,
+        created: node.created.to_string(),
+        disk: disk.map(|disk| disks::render(control, &disk)),
+        existed: None,
+    }
+}
+
+fn names((project, node): &(String, String)) -> Result<(Name, Name), Error> {
+    Ok((Name::project(project)?, Name::node(node)?))
+}
+
+/// Lists nodes.
+#[utoipa::path(
+    get,
+    path = "/v1/nodes",
+    tag = "nodes",
+    params(Filter),
+    responses(
+        (status = 200, description = "The nodes", body = NodeList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(control): State<Control>,
+    Query(filter): Query<Filter>,
+) -> Answer<Json<NodeList>> {
+    let nodes = control.catalog.nodes(filter.project()?).await?;
+    Ok(Json(NodeList { items: nodes.into_iter().map(|node| render(&control, node)).collect() }))
+}
+
+/// Makes a node, or replaces what is known of it.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/nodes/{node}",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    request_body = NodePut,
+    responses(
+        (status = 201, description = "It was made", body = Node),
+        (status = 200, description = "It was there", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<NodePut>,
+) -> Answer<(StatusCode, Json<Node>)> {
+    let (project, name) = names(&path)?;
+    let known = control.catalog.node(project.clone(), name.clone()).await.is_ok();
+    let spec = NodeSpec { macs: request.macs, initiator: request.initiator };
+    let (node, existed) = control.catalog.put_node(project, name, spec).await?;
+    let node = Node { existed: Some(existed), ..render(&control, node) };
+    Ok((made(known), Json(node)))
+}
+
+/// Shows a node and how to boot it.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{project}/nodes/{node}",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The node", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Node>> {
+    let (project, name) = names(&path)?;
+    let node = control.catalog.node(project, name).await?;
+    Ok(Json(render(&control, node)))
+}
+
+/// Forgets a node that has no disk.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/nodes/{node}",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn remove(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let (project, name) = names(&path)?;
+    control.catalog.remove_node(project, name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Binds a disk to a node.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/nodes/{node}/disk",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    request_body = Bind,
+    responses(
+        (status = 200, description = "The node", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn bind(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Bind>,
+) -> Answer<Json<Node>> {
+    let (project, name) = names(&path)?;
+    let disk = Name::disk(&request.disk)?;
+    let (node, existed) = control.catalog.bind(project, name, disk).await?;
+    Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
+}
+
+/// Takes the disk off a node; sessions with the disk end, the disk stays.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/nodes/{node}/disk",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The node", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn unbind(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Node>> {
+    let (project, name) = names(&path)?;
+    let (node, _) = control.catalog.unbind(project, name).await?;
+    Ok(Json(render(&control, node)))
+}
+
+/// Gives a node a disk of its own, cloned from an image.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/nodes/{node}/provision",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    request_body = Provision,
+    responses(
+        (status = 201, description = "It was provisioned", body = Node),
+        (status = 200, description = "It had that disk", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn provision(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Provision>,
+) -> Answer<(StatusCode, Json<Node>)> {
+    let (project, name) = names(&path)?;
+    let mut spec = DiskSpec::new(ImageName::new(&request.image)?);
+    spec.chap = request.chap.map(Into::into);
+    let (node, existed) = control.catalog.provision(project, name, spec).await?;
+    let node = Node { existed: Some(existed), ..render(&control, node) };
+    Ok((made(existed), Json(node)))
+}
+
+/// Takes the disk off a node and removes it, and what it holds.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/nodes/{node}/provision",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The node", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn deprovision(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Node>> {
+    let (project, name) = names(&path)?;
+    let (node, _) = control.catalog.deprovision(project, name).await?;
+    Ok(Json(render(&control, node)))
+}
+
+/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{project}/nodes/{node}/ipxe",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The script", body = String, content_type = "text/plain"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn ipxe(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Response> {
+    let (project, name) = names(&path)?;
+    let (node, disk) = control.catalog.node(project, name).await?;
+    let Some(DiskView { disk, .. }) = disk else {
+        let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
+        return Err(Failure::new(StatusCode::CONFLICT, "node-unbound", detail));
+    };
+    let portals: Vec<_> = control.data_path.portals().iter().map(|p| p.address).collect();
+    let script = boot::script(&boot::Boot {
+        title: &format!("{}/{}", node.project, node.name),
+        initiator: node.initiator.as_deref(),
+        portals: &portals,
+        lun: disk.lun,
+        target: &disk.target,
+        chap: disk.chap.as_ref().map(|chap| Credentials {
+            initiator: (&chap.user, chap.secret.expose()),
+            target: chap.mutual.as_ref().map(|(user, secret)| (user.as_str(), secret.expose())),
+        }),
+    });
+    let script = script.map_err(|error| {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no-boot-script", error.to_string())
+    })?;
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, script).into_response())
+}
+>>>>>>> catalog

@@ -1,7 +1,20 @@
 //! Sessions that are logged in.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+=======
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Answer;
+use super::problem::Problem;
+use crate::control::respond::Failure;
+use crate::control::{Control, SessionInfo};
+>>>>>>> catalog
 
 /// A session.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -33,3 +46,71 @@ pub struct SessionList {
     /// The sessions.
     pub items: Vec<Session>,
 }
+<<<<<<< HEAD
+=======
+
+/// Narrows the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByTarget {
+    /// Sessions with this target only.
+    target: Option<String>,
+}
+
+fn render(session: SessionInfo) -> Session {
+    Session {
+        id: session.id,
+        target: session.target,
+        initiator: session.initiator,
+        isid: session.isid.iter().map(|byte| format!("{byte:02x}")).collect(),
+        address: session.address.to_string(),
+        since: session.since.to_string(),
+        bytes_read: session.bytes_read,
+        bytes_written: session.bytes_written,
+        commands: session.commands,
+    }
+}
+
+/// Lists the sessions that are logged in.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    tag = "sessions",
+    params(ByTarget),
+    responses(
+        (status = 200, description = "The sessions", body = SessionList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(control): State<Control>,
+    Query(filter): Query<ByTarget>,
+) -> Json<SessionList> {
+    let mut sessions = control.data_path.sessions();
+    sessions.retain(|session| filter.target.is_none() || session.target == filter.target);
+    Json(SessionList { items: sessions.into_iter().map(render).collect() })
+}
+
+/// Ends a session. The initiator may log in again.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{id}",
+    tag = "sessions",
+    params(("id" = u64, Path, description = "Number of the session")),
+    responses(
+        (status = 204, description = "It ends"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn kill(
+    State(control): State<Control>,
+    Path(id): Path<u64>,
+) -> Answer<StatusCode> {
+    if control.data_path.kill_session(id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = format!("no session {id}; it may have ended");
+    Err(Failure::new(StatusCode::NOT_FOUND, "session-not-found", detail))
+}
+>>>>>>> catalog

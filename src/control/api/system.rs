@@ -1,8 +1,27 @@
 //! Health and version.
 
+<<<<<<< HEAD
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+=======
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Answer;
+use super::problem::Problem;
+use crate::backend::StoreKind;
+use crate::catalog::ExportState;
+use crate::control::Control;
+
+/// How long a store may take to show that it is well.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+>>>>>>> catalog
 /// Whether the daemon can do its work.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Health {
@@ -42,3 +61,65 @@ pub struct Version {
     /// Version of this API.
     pub api: String,
 }
+<<<<<<< HEAD
+=======
+
+/// Whether stores, disks and targets are well.
+#[utoipa::path(
+    get,
+    path = "/v1/health",
+    tag = "system",
+    responses(
+        (status = 200, description = "Well or not so well", body = Health),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health>> {
+    let stores: Vec<StoreHealth> = control
+        .catalog
+        .store_health(PROBE_PATIENCE)
+        .await
+        .into_iter()
+        .map(|store| {
+            let error = match store.result {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some(error.to_string()),
+                None => Some(format!("no answer within {} s", PROBE_PATIENCE.as_secs())),
+            };
+            let kind = match store.kind {
+                StoreKind::Local => "local",
+                StoreKind::Rbd => "rbd",
+            };
+            StoreHealth { name: store.name, kind: kind.to_owned(), ok: error.is_none(), error }
+        })
+        .collect();
+    let disks = control.catalog.disks(None).await?;
+    let serving = disks.iter().filter(|disk| disk.serving.state == ExportState::Serving).count();
+    let well = stores.iter().all(|store| store.ok) && serving == disks.len();
+    Ok(Json(Health {
+        status: if well { "ok" } else { "degraded" }.to_owned(),
+        stores,
+        disks: disks.len() as u64,
+        disks_not_serving: (disks.len() - serving) as u64,
+        sessions: control.data_path.sessions().len() as u64,
+    }))
+}
+
+/// Which daemon this is.
+#[utoipa::path(
+    get,
+    path = "/v1/version",
+    tag = "system",
+    responses(
+        (status = 200, description = "The version", body = Version),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn version() -> Json<Version> {
+    Json(Version {
+        product: "stirrup".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: "v1".to_owned(),
+    })
+}
+>>>>>>> catalog

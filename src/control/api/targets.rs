@@ -1,9 +1,22 @@
 //! Targets as the data path sees them.
 
+<<<<<<< HEAD
+=======
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+>>>>>>> catalog
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::disks::Portal;
+<<<<<<< HEAD
+=======
+use super::problem::Problem;
+use super::{Answer, portal};
+use crate::control::respond::Failure;
+use crate::control::{Control, TargetInfo};
+>>>>>>> catalog
 
 /// A target.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -40,3 +53,59 @@ pub struct TargetList {
     /// The targets.
     pub items: Vec<Target>,
 }
+<<<<<<< HEAD
+=======
+
+fn render(control: &Control, target: TargetInfo) -> Target {
+    let luns = target.luns.into_iter().map(|lun| TargetLun {
+        lun: lun.number,
+        wwid: control.data_path.wwid(&lun.identity),
+        size_bytes: lun.size_bytes,
+        read_only: lun.read_only,
+        serving: lun.size_bytes.is_some(),
+    });
+    Target {
+        name: target.name,
+        portals: control.data_path.portals().into_iter().map(portal).collect(),
+        luns: luns.collect(),
+        sessions: target.sessions,
+    }
+}
+
+/// Lists the targets that are served.
+#[utoipa::path(
+    get,
+    path = "/v1/targets",
+    tag = "targets",
+    responses(
+        (status = 200, description = "The targets", body = TargetList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(State(control): State<Control>) -> Json<TargetList> {
+    let targets = control.data_path.targets().into_iter();
+    Json(TargetList { items: targets.map(|target| render(&control, target)).collect() })
+}
+
+/// Shows a target.
+#[utoipa::path(
+    get,
+    path = "/v1/targets/{name}",
+    tag = "targets",
+    params(("name" = String, Path, description = "Target name")),
+    responses(
+        (status = 200, description = "The target", body = Target),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+) -> Answer<Json<Target>> {
+    let target = control.data_path.targets().into_iter().find(|target| target.name == name);
+    let target = target.ok_or_else(|| {
+        Failure::new(StatusCode::NOT_FOUND, "target-not-found", "no target of that name is served")
+    })?;
+    Ok(Json(render(&control, target)))
+}
+>>>>>>> catalog

@@ -1,0 +1,379 @@
+//! Disks: a clone and its target, made and removed together.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::rows::{self, Batch, Versioned};
+use super::{Engine, FOREIGN, Held, backing_prefix, foreign, key};
+use crate::backend::{OpenMode, StoreErrorKind};
+use crate::block::Volume;
+use crate::catalog::UnnamedAccess;
+use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::export::{Allowed, Export};
+use crate::catalog::model::{Disk, DiskState, Image, ImageState, Node};
+use crate::catalog::name::Name;
+use crate::catalog::spec::DiskSpec;
+use crate::catalog::state::{ABSENT, Table};
+
+/// Whether a disk is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportState {
+    /// Its volume is being opened.
+    Opening,
+    /// Initiators can use it.
+    Serving,
+    /// It cannot be served; this is tried again by itself.
+    Failed,
+    /// It has no target.
+    Withdrawn,
+}
+
+/// How a disk is served at the moment.
+#[derive(Clone)]
+pub struct Serving {
+    /// Whether it is.
+    pub state: ExportState,
+    /// Why not.
+    pub error: Option<String>,
+    /// The open volume.
+    pub(super) volume: Held,
+}
+
+impl Engine {
+    /// The disks of a project, or of all.
+    pub(in crate::catalog) fn disks(&self, project: Option<&Name>) -> Result<Vec<Disk>, Error> {
+        self.all(Table::Disks, project)
+    }
+
+    /// A disk.
+    pub(in crate::catalog) fn disk(&self, project: &Name, name: &Name) -> Result<Disk, Error> {
+        Ok(self.disk_row(project, name)?.value)
+    }
+
+    /// How a disk is served.
+    pub(in crate::catalog) fn serving(&self, disk: &Disk) -> Serving {
+        let found = self.serving.get(&key(&disk.project, &disk.name)).map(|entry| entry.clone());
+        found.unwrap_or(Serving { state: ExportState::Withdrawn, error: None, volume: None })
+    }
+
+    pub(super) fn disk_row(&self, project: &Name, name: &Name) -> Result<Versioned<Disk>, Error> {
+        self.find_disk(project, name)?
+            .ok_or_else(|| Error::not_found(Noun::Disk, project.as_str(), name.as_str()))
+    }
+
+    fn find_disk(&self, project: &Name, name: &Name) -> Result<Option<Versioned<Disk>>, Error> {
+        rows::load(self.state.as_ref(), Table::Disks, &key(project, name))
+    }
+
+    /// Clones an image and publishes the clone; with `node`, binds it to that node in the same
+    /// step. The second answer: it was there already.
+    pub(in crate::catalog) fn create_disk(
+        &self,
+        project: &Name,
+        name: &Name,
+        spec: &DiskSpec,
+        node: Option<&Name>,
+    ) -> Result<(Disk, bool), Error> {
+        spec.check()?;
+        if let Some(Versioned { value: disk, .. }) = self.find_disk(project, name)? {
+            match disk.state {
+                DiskState::Ready if spec.matches(&disk) => return Ok((disk, true)),
+                DiskState::Ready | DiskState::Broken => return Err(exists(&disk)),
+                // Left over by a call that failed and could not take everything back.
+                DiskState::Creating | DiskState::Removing => self.erase_disk(&disk)?,
+            }
+        }
+        let Versioned { value: image, revision: image_revision } =
+            self.image_row(project, &spec.image)?;
+        check_ready(&image)?;
+        let mut disk = Disk {
+            project: project.clone(),
+            name: name.clone(),
+            state: DiskState::Creating,
+            image: spec.image.clone(),
+            store: image.store.clone(),
+            backing: String::new(),
+            size_bytes: image.size_bytes,
+            identity: String::new(),
+            target: format!("{}:{project}.{name}", self.options.target_prefix),
+            lun: spec.lun,
+            initiators: spec.initiators.clone(),
+            networks: spec.networks.clone(),
+            chap: spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
+            node: node.cloned(),
+            created: Timestamp::now(),
+        };
+        let ((), revision) = self.apply_numbered(|uid, id, batch| {
+            disk.backing = format!("{}disk{id}", backing_prefix(uid));
+            batch.put(Table::Uses, &use_key(&disk), ABSENT, &())?;
+            batch.keep(Table::Images, &key(project, &spec.image), image_revision);
+            batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
+        })?;
+        self.finish_creating(disk, revision, &image)
+    }
+
+    fn finish_creating(
+        &self,
+        mut disk: Disk,
+        revision: u64,
+        image: &Image,
+    ) -> Result<(Disk, bool), Error> {
+        let cloned = self.store(&disk.store).and_then(|store| {
+            let made = store.clone_image(&image.backing, &image.snapshot, &disk.backing);
+            made.map_err(|error| match error.kind() {
+                // The number is fresh, so this image is not of this catalog's making.
+                StoreErrorKind::Exists => foreign(&disk.store, &disk.backing),
+                _ => error.into(),
+            })
+        });
+        let result = cloned.and_then(|()| self.publish_new(&mut disk, revision));
+        match result {
+            Ok(()) => Ok((disk, false)),
+            Err(error) => {
+                let undone = if error.code() == FOREIGN {
+                    self.forget_disk(&disk)
+                } else {
+                    self.erase_disk(&disk)
+                };
+                if let Err(error) = undone {
+                    let disk = key(&disk.project, &disk.name);
+                    tracing::warn!(disk, %error, "a failed creation is taken back later");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn publish_new(&self, disk: &mut Disk, revision: u64) -> Result<(), Error> {
+        let store = self.store(&disk.store)?;
+        let stat = store.stat(&disk.backing)?;
+        disk.identity = stat.id;
+        disk.size_bytes = stat.size_bytes;
+        disk.state = DiskState::Ready;
+        let volume = store.open(&disk.backing, None, OpenMode::ReadWrite)?;
+        let mut batch = Batch::default();
+        batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, disk)?;
+        let node = self.node_of(disk)?;
+        if let (Some(name), node) = (&disk.node, &node) {
+            self.put_bound(&mut batch, disk, name, node.as_ref())?;
+        }
+        let node = node.map(|row| row.value);
+        self.publish(disk, node.as_ref(), Some(volume))?;
+        batch.apply(self.state.as_ref())?;
+        Ok(())
+    }
+
+    /// Adds to a batch that the node, made if need be, boots from the disk.
+    fn put_bound(
+        &self,
+        batch: &mut Batch,
+        disk: &Disk,
+        name: &Name,
+        node: Option<&Versioned<Node>>,
+    ) -> Result<(), Error> {
+        let (mut value, revision) = match node {
+            Some(row) => (row.value.clone(), row.revision),
+            None => (Node::new(&disk.project, name), ABSENT),
+        };
+        value.disk = Some(disk.name.clone());
+        batch.put(Table::Nodes, &key(&disk.project, name), revision, &value)
+    }
+
+    /// The row of the node that a disk is bound to.
+    pub(super) fn node_of(&self, disk: &Disk) -> Result<Option<Versioned<Node>>, Error> {
+        let Some(node) = &disk.node else { return Ok(None) };
+        rows::load(self.state.as_ref(), Table::Nodes, &key(&disk.project, node))
+    }
+
+    /// Removes a disk that no node is bound to: sessions end, the clone is removed.
+    pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let Versioned { value: mut disk, revision } = self.disk_row(project, name)?;
+        if disk.state != DiskState::Removing {
+            if let (Some(node), DiskState::Ready | DiskState::Broken) = (&disk.node, disk.state) {
+                let message = format!(
+                    "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the \
+                     node"
+                );
+                let (project, name) = (project.as_str(), name.as_str());
+                return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
+            }
+            disk.state = DiskState::Removing;
+            let mut batch = Batch::default();
+            batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+            batch.apply(self.state.as_ref())?;
+        }
+        self.erase_disk(&disk)
+    }
+
+    /// Withdraws the target, removes the clone, then the row.
+    pub(super) fn erase_disk(&self, disk: &Disk) -> Result<(), Error> {
+        self.exporter.withdraw(&disk.target)?;
+        self.serving.remove(&key(&disk.project, &disk.name));
+        self.remove_backing(self.store(&disk.store)?.as_ref(), &disk.backing)?;
+        self.forget_disk(disk)
+    }
+
+    /// Removes the rows of a disk, and lets the node go that it is bound to.
+    fn forget_disk(&self, disk: &Disk) -> Result<(), Error> {
+        let Some(row) = self.find_disk(&disk.project, &disk.name)? else { return Ok(()) };
+        let mut batch = Batch::default();
+        batch.delete(Table::Disks, &key(&disk.project, &disk.name), row.revision);
+        if let Some(used) = self.state.get(Table::Uses, &use_key(disk))? {
+            batch.delete(Table::Uses, &use_key(disk), used.revision);
+        }
+        if let Some(node) = self.node_of(&row.value)?
+            && node.value.disk.as_ref() == Some(&disk.name)
+        {
+            let value = Node { disk: None, ..node.value };
+            batch.put(Table::Nodes, &key(&value.project, &value.name), node.revision, &value)?;
+        }
+        batch.apply(self.state.as_ref())?;
+        Ok(())
+    }
+
+    /// Serves a disk with these rules.
+    pub(super) fn publish(
+        &self,
+        disk: &Disk,
+        node: Option<&Node>,
+        volume: Held,
+    ) -> Result<(), Error> {
+        let export = Export {
+            target: disk.target.clone(),
+            lun: disk.lun,
+            volume: volume.clone(),
+            identity: disk.identity.clone(),
+            allowed: self.allowed(disk, node),
+            networks: disk.networks.clone(),
+            chap: disk.chap.clone(),
+        };
+        let result = self.exporter.publish(export);
+        let state = match (&result, &volume) {
+            (Err(_), _) => ExportState::Failed,
+            (Ok(()), None) => ExportState::Opening,
+            (Ok(()), Some(_)) => ExportState::Serving,
+        };
+        let error = result.as_ref().err().map(ToString::to_string);
+        let serving = Serving { state, error, volume };
+        self.serving.insert(key(&disk.project, &disk.name), serving);
+        Ok(result?)
+    }
+
+    /// Who may log in to a disk that `node` is bound to.
+    pub(in crate::catalog) fn allowed(&self, disk: &Disk, node: Option<&Node>) -> Allowed {
+        let bound = node.and_then(|node| node.initiator.clone());
+        let mut names: Vec<String> = bound.into_iter().chain(disk.initiators.clone()).collect();
+        names.dedup();
+        match (names.is_empty(), self.options.unnamed_access) {
+            (false, _) => Allowed::Initiators(names),
+            (true, UnnamedAccess::Open) => Allowed::Anyone,
+            (true, UnnamedAccess::Closed) => Allowed::Nobody,
+        }
+    }
+
+    /// Publishes every disk without its volume, so that a login during the start is told to try
+    /// again; the keys of those disks, for [`Engine::serve`].
+    pub(in crate::catalog) fn publish_all(&self) -> Result<Vec<(Name, Name)>, Error> {
+        let mut keys = Vec::new();
+        for disk in self.disks(None)? {
+            if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+                continue;
+            }
+            let node = self.node_of(&disk)?.map(|row| row.value);
+            self.publish(&disk, node.as_ref(), None)?;
+            keys.push((disk.project, disk.name));
+        }
+        Ok(keys)
+    }
+
+    /// Opens a disk's volume, if that is still to be done, and publishes it with its current
+    /// rules. A disk that is gone is no error.
+    pub(in crate::catalog) fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let Some(Versioned { value: mut disk, revision }) = self.find_disk(project, name)? else {
+            return Ok(());
+        };
+        if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+            return Ok(());
+        }
+        let node = self.node_of(&disk)?.map(|row| row.value);
+        let held = self.serving(&disk).volume;
+        let opened = match held {
+            Some(volume) => Ok(volume),
+            None => self.open(&disk),
+        };
+        let state = match &opened {
+            Ok(_) => DiskState::Ready,
+            Err(error) if error.code() == BROKEN => DiskState::Broken,
+            Err(_) => disk.state,
+        };
+        if state != disk.state {
+            disk.state = state;
+            let mut batch = Batch::default();
+            batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+            batch.apply(self.state.as_ref())?;
+        }
+        match opened {
+            Ok(volume) => self.publish(&disk, node.as_ref(), Some(volume)),
+            Err(error) => {
+                let mut serving = self.serving(&disk);
+                (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));
+                self.serving.insert(key(project, name), serving);
+                Err(error)
+            }
+        }
+    }
+
+    fn open(&self, disk: &Disk) -> Result<Arc<dyn Volume>, Error> {
+        let store = self.store(&disk.store)?;
+        let broken = |message: String| Error::new(ErrorKind::Internal, BROKEN, message);
+        let stat = store.stat(&disk.backing).map_err(|error| match error.kind() {
+            StoreErrorKind::NotFound => {
+                broken(format!("store '{}' has no image '{}'", disk.store, disk.backing))
+            }
+            _ => error.into(),
+        })?;
+        if stat.id != disk.identity {
+            return Err(broken(format!(
+                "image '{}' of store '{}' is another one than when the disk was made",
+                disk.backing, disk.store
+            )));
+        }
+        Ok(store.open(&disk.backing, None, OpenMode::ReadWrite)?)
+    }
+}
+
+const BROKEN: &str = "disk-broken";
+
+fn use_key(disk: &Disk) -> String {
+    format!("{}/{}/{}", disk.project, disk.image, disk.name)
+}
+
+fn exists(disk: &Disk) -> Error {
+    let (project, name) = (disk.project.as_str(), disk.name.as_str());
+    if disk.state == DiskState::Broken {
+        let message = format!(
+            "disk '{name}' is broken: store '{}' has no image '{}'; remove the disk, or bring its \
+             image back",
+            disk.store, disk.backing
+        );
+        return Error::conflict(BROKEN, Noun::Disk, project, name, message);
+    }
+    let message = format!(
+        "disk '{name}' of project '{project}' exists already, made from image '{}' with other \
+         settings",
+        disk.image
+    );
+    Error::conflict("disk-exists", Noun::Disk, project, name, message)
+}
+
+fn check_ready(image: &Image) -> Result<(), Error> {
+    let (code, why) = match image.state {
+        ImageState::Ready => return Ok(()),
+        ImageState::Importing => ("image-not-ready", "is still being imported"),
+        ImageState::Removing => ("image-not-ready", "is being removed"),
+        ImageState::Broken => ("image-broken", "is broken: the store has it no more"),
+    };
+    let (project, name) = (image.project.as_str(), image.name.as_str());
+    Err(Error::conflict(code, Noun::Image, project, name, format!("image '{name}' {why}")))
+}

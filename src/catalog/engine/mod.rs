@@ -1,0 +1,221 @@
+//! The catalog's calls as blocking functions over the state, the stores and the exporter.
+//!
+//! Each mutating call writes its intent first (a row in a state like `creating`), then does what
+//! is to be done outside, then says so in the row. What fails half-way is taken back at once; what
+//! could not be taken back, because the store failed or the machine did, is taken back when the
+//! call is repeated or at the next start (`reconcile`). Callers hold the object's lock.
+
+mod disks;
+mod images;
+mod jobs;
+mod nodes;
+mod reconcile;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Store, StoreError, StoreErrorKind};
+use crate::block::Volume;
+
+use super::Options;
+use super::error::{Error, ErrorKind};
+use super::export::Exporter;
+use super::spec::random;
+use super::state::{ABSENT, State, Table};
+use rows::Batch;
+
+pub use disks::{ExportState, Serving};
+pub(super) use images::Import;
+pub(super) use reconcile::Report;
+
+/// The snapshot of an image that its disks are cloned from.
+const GOLDEN: &str = "golden";
+/// How long a removal waits for the last user of a volume to let go of it.
+const IN_USE_WAIT: Duration = Duration::from_secs(5);
+const IN_USE_POLL: Duration = Duration::from_millis(20);
+
+/// See the [module](self) docs.
+pub(super) struct Engine {
+    state: Arc<dyn State>,
+    stores: BTreeMap<String, Arc<dyn Store>>,
+    exporter: Arc<dyn Exporter>,
+    options: Options,
+    ids: Mutex<Ids>,
+    /// What is served now, by `project/name` of the disk.
+    serving: DashMap<String, Serving>,
+    /// Keys of the images that an import of this process is filling.
+    filling: Mutex<BTreeSet<String>>,
+}
+
+/// What makes our names in a store ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Installation {
+    /// 8 hexadecimal digits.
+    uid: String,
+    /// Numbers from this one on have never been given out.
+    next_id: u64,
+}
+
+/// Gives out numbers, none twice.
+struct Ids {
+    installation: Installation,
+    revision: u64,
+}
+
+const INSTALLATION: &str = "installation";
+
+impl Engine {
+    /// Over a state, which is made an installation if it is new.
+    pub(super) fn new(
+        state: Arc<dyn State>,
+        stores: BTreeMap<String, Arc<dyn Store>>,
+        exporter: Arc<dyn Exporter>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        if !stores.contains_key(&options.default_store) {
+            let message =
+                format!("the default store '{}' is not configured", options.default_store);
+            return Err(Error::invalid("store-unknown", message));
+        }
+        let ids = Mutex::new(Ids::load(state.as_ref())?);
+        let (serving, filling) = (DashMap::new(), Mutex::default());
+        Ok(Self { state, stores, exporter, options, ids, serving, filling })
+    }
+
+    /// The stores by name.
+    pub(super) fn stores(&self) -> &BTreeMap<String, Arc<dyn Store>> {
+        &self.stores
+    }
+
+    fn store(&self, name: &str) -> Result<&Arc<dyn Store>, Error> {
+        self.stores.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.stores.keys().map(String::as_str).collect();
+            let message = format!("no store '{name}' is configured; there is {}", known.join(", "));
+            Error::invalid("store-unknown", message)
+        })
+    }
+
+    /// Applies the batch that `fill` makes for a number that nothing else in this catalog ever
+    /// had or will have; the batch and the count of numbers become true together, so that a
+    /// number that the catalog does not know of shows that the catalog is an old copy.
+    pub(super) fn apply_numbered<T>(
+        &self,
+        fill: impl FnOnce(&str, u64, &mut Batch) -> Result<T, Error>,
+    ) -> Result<(T, u64), Error> {
+        let mut ids = self.ids.lock();
+        let id = ids.installation.next_id;
+        let mut batch = Batch::default();
+        let value = fill(&ids.installation.uid, id, &mut batch)?;
+        let installation = Installation { next_id: id + 1, ..ids.installation.clone() };
+        let revision = ids.replace(self.state.as_ref(), batch, installation)?;
+        Ok((value, revision))
+    }
+
+    /// What our names in a store begin with.
+    fn backing_prefix(&self) -> String {
+        backing_prefix(&self.ids.lock().installation.uid)
+    }
+
+    /// Removes what we made in a store, with its snapshots; what is not there is no error.
+    fn remove_backing(&self, store: &dyn Store, backing: &str) -> Result<(), Error> {
+        let snapshots = match store.stat(backing) {
+            Ok(stat) => stat.snapshots,
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for snapshot in snapshots {
+            gone_is_fine(store.remove_snapshot(backing, &snapshot))?;
+        }
+        let deadline = Instant::now() + IN_USE_WAIT;
+        loop {
+            match gone_is_fine(store.remove(backing)) {
+                // The last reference to a volume may be with a thread that is about to drop it.
+                Err(error)
+                    if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(IN_USE_POLL);
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+fn gone_is_fine(result: Result<(), StoreError>) -> Result<(), StoreError> {
+    match result {
+        Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// What the names of an installation in a store begin with; after it the kind and the number.
+fn backing_prefix(uid: &str) -> String {
+    format!("stirrup-{uid}-")
+}
+
+impl Ids {
+    fn load(state: &dyn State) -> Result<Self, Error> {
+        if let Some(row) = rows::load::<Installation>(state, Table::Meta, INSTALLATION)? {
+            return Ok(Self { installation: row.value, revision: row.revision });
+        }
+        let installation = Installation { uid: new_uid()?, next_id: 1 };
+        let mut ids = Self { installation: installation.clone(), revision: ABSENT };
+        ids.replace(state, Batch::default(), installation)?;
+        Ok(ids)
+    }
+
+    /// Applies `batch` together with a new installation row.
+    fn replace(
+        &mut self,
+        state: &dyn State,
+        mut batch: Batch,
+        installation: Installation,
+    ) -> Result<u64, Error> {
+        batch.put(Table::Meta, INSTALLATION, self.revision, &installation)?;
+        let result = batch.apply(state);
+        match &result {
+            Ok(revision) => (self.revision, self.installation) = (*revision, installation),
+            // It may have been written all the same: what is there now decides.
+            Err(_) => {
+                if let Ok(Some(row)) = rows::load(state, Table::Meta, INSTALLATION) {
+                    (self.revision, self.installation) = (row.revision, row.value);
+                }
+            }
+        }
+        result
+    }
+}
+
+fn new_uid() -> Result<String, Error> {
+    Ok(format!("{:08x}", u32::from_be_bytes(random::<4>()?)))
+}
+
+/// The key of a row that belongs to a project.
+fn key(project: &impl std::fmt::Display, name: &impl std::fmt::Display) -> String {
+    format!("{project}/{name}")
+}
+
+/// An object is in a state that another call, or a restart, will end.
+fn busy(message: String) -> Error {
+    Error::new(ErrorKind::Conflict, "busy", message)
+}
+
+const FOREIGN: &str = "store-image-foreign";
+
+/// The store has an image of a name that nothing else ever had.
+fn foreign(store: &str, backing: &str) -> Error {
+    let message = format!(
+        "store '{store}' has an image '{backing}' that this catalog did not make: is the catalog \
+         an old copy? Restart stirrupd to have it reconciled"
+    );
+    Error::new(ErrorKind::Conflict, FOREIGN, message)
+}
+
+/// What a volume is held as.
+type Held = Option<Arc<dyn Volume>>;

@@ -1,0 +1,258 @@
+//! Nodes: who boots from which disk.
+
+use jiff::Timestamp;
+
+use super::rows::{self, Batch, Versioned};
+use super::{Engine, key};
+use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::model::{Disk, DiskState, Node};
+use crate::catalog::name::Name;
+use crate::catalog::spec::{DiskSpec, NodeSpec};
+use crate::catalog::state::{ABSENT, Table};
+
+impl Node {
+    /// A node of which no more than its name is known.
+    pub(super) fn new(project: &Name, name: &Name) -> Self {
+        Self {
+            project: project.clone(),
+            name: name.clone(),
+            macs: Vec::new(),
+            initiator: None,
+            disk: None,
+            created: Timestamp::now(),
+        }
+    }
+}
+
+impl Engine {
+    /// The nodes of a project, or of all.
+    pub(in crate::catalog) fn nodes(&self, project: Option<&Name>) -> Result<Vec<Node>, Error> {
+        self.all(Table::Nodes, project)
+    }
+
+    /// A node.
+    pub(in crate::catalog) fn node(&self, project: &Name, name: &Name) -> Result<Node, Error> {
+        Ok(self.node_row(project, name)?.value)
+    }
+
+    /// The disk bound to a node.
+    pub(in crate::catalog) fn disk_of(&self, node: &Node) -> Result<Option<Disk>, Error> {
+        let disk = node.disk.as_ref().map(|disk| self.disk_row(&node.project, disk));
+        Ok(disk.transpose()?.map(|row| row.value))
+    }
+
+    /// The node that a disk is bound to.
+    pub(in crate::catalog) fn bound_node(&self, disk: &Disk) -> Result<Option<Node>, Error> {
+        Ok(self.node_of(disk)?.map(|row| row.value))
+    }
+
+    fn node_row(&self, project: &Name, name: &Name) -> Result<Versioned<Node>, Error> {
+        self.find_node(project, name)?
+            .ok_or_else(|| Error::not_found(Noun::Node, project.as_str(), name.as_str()))
+    }
+
+    fn find_node(&self, project: &Name, name: &Name) -> Result<Option<Versioned<Node>>, Error> {
+        rows::load(self.state.as_ref(), Table::Nodes, &key(project, name))
+    }
+
+    /// Makes a node, or replaces what is known of it. The second answer: nothing had to be done.
+    pub(in crate::catalog) fn put_node(
+        &self,
+        project: &Name,
+        name: &Name,
+        spec: &NodeSpec,
+    ) -> Result<(Node, bool), Error> {
+        let spec = spec.checked()?;
+        let row = self.find_node(project, name)?;
+        let existed = row.is_some();
+        let (mut node, revision) = match row {
+            Some(row) => (row.value, row.revision),
+            None => (Node::new(project, name), ABSENT),
+        };
+        let same = node.macs == spec.macs && node.initiator == spec.initiator;
+        if existed && same {
+            // An earlier call may have failed between the row and the target.
+            self.apply_rules(&node)?;
+            return Ok((node, true));
+        }
+        let key = key(project, name);
+        let mut batch = Batch::default();
+        for mac in node.macs.iter().filter(|mac| !spec.macs.contains(mac)) {
+            if let Some(row) = self.state.get(Table::Macs, mac)? {
+                batch.delete(Table::Macs, mac, row.revision);
+            }
+        }
+        for mac in spec.macs.iter().filter(|mac| !node.macs.contains(mac)) {
+            if let Some(row) = rows::load::<String>(self.state.as_ref(), Table::Macs, mac)? {
+                return Err(mac_taken(mac, &row.value));
+            }
+            batch.put(Table::Macs, mac, ABSENT, &key)?;
+        }
+        node.macs = spec.macs;
+        node.initiator = spec.initiator;
+        batch.put(Table::Nodes, &key, revision, &node)?;
+        batch.apply(self.state.as_ref())?;
+        self.apply_rules(&node)?;
+        Ok((node, false))
+    }
+
+    /// Publishes the node's disk, if it has one, with the rules that follow from the node.
+    fn apply_rules(&self, node: &Node) -> Result<(), Error> {
+        let Some(disk) = self.disk_of(node)? else { return Ok(()) };
+        let volume = self.serving(&disk).volume;
+        self.publish(&disk, Some(node), volume)
+    }
+
+    /// Removes a node that is not bound to a disk.
+    pub(in crate::catalog) fn remove_node(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let Versioned { value: node, revision } = self.node_row(project, name)?;
+        if let Some(disk) = &node.disk {
+            let message =
+                format!("node '{name}' has disk '{disk}'; unbind or deprovision it first");
+            return Err(bound(&node, message));
+        }
+        let mut batch = Batch::default();
+        for mac in &node.macs {
+            if let Some(row) = self.state.get(Table::Macs, mac)? {
+                batch.delete(Table::Macs, mac, row.revision);
+            }
+        }
+        batch.delete(Table::Nodes, &key(project, name), revision);
+        batch.apply(self.state.as_ref())?;
+        Ok(())
+    }
+
+    /// Binds a disk to a node. The second answer: it was bound already.
+    pub(in crate::catalog) fn bind(
+        &self,
+        project: &Name,
+        node: &Name,
+        disk: &Name,
+    ) -> Result<(Node, bool), Error> {
+        let node = self.node_row(project, node)?;
+        let disk = self.disk_row(project, disk)?;
+        self.bind_rows(node, disk)
+    }
+
+    fn bind_rows(
+        &self,
+        node: Versioned<Node>,
+        disk: Versioned<Disk>,
+    ) -> Result<(Node, bool), Error> {
+        let (Versioned { value: mut node, revision }, disk_revision) = (node, disk.revision);
+        let mut disk = disk.value;
+        check_bindable(&node, &disk)?;
+        let existed = node.disk.is_some();
+        if !existed {
+            node.disk = Some(disk.name.clone());
+            disk.node = Some(node.name.clone());
+            let mut batch = Batch::default();
+            batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
+            batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
+            batch.apply(self.state.as_ref())?;
+        }
+        self.apply_rules(&node)?;
+        Ok((node, existed))
+    }
+
+    /// Takes the disk off a node; sessions with the disk end. The second answer: there was none.
+    pub(in crate::catalog) fn unbind(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(Node, bool), Error> {
+        let Versioned { value: mut node, revision } = self.node_row(project, name)?;
+        let Some(disk) = node.disk.take() else { return Ok((node, true)) };
+        let Versioned { value: mut disk, revision: disk_revision } =
+            self.disk_row(project, &disk)?;
+        disk.node = None;
+        // Fence the node first: were the rows changed and this failed, a repeated call would find
+        // nothing to do while the node still wrote.
+        self.exporter.disconnect(&disk.target)?;
+        let mut batch = Batch::default();
+        batch.put(Table::Nodes, &key(project, name), revision, &node)?;
+        batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
+        batch.apply(self.state.as_ref())?;
+        let volume = self.serving(&disk).volume;
+        self.publish(&disk, None, volume)?;
+        // Whoever logged in since by the old rules.
+        self.exporter.disconnect(&disk.target)?;
+        Ok((node, false))
+    }
+
+    /// A disk named after the node, bound to it; both are made if need be. The second answer:
+    /// nothing had to be done.
+    pub(in crate::catalog) fn provision(
+        &self,
+        project: &Name,
+        name: &Name,
+        spec: &DiskSpec,
+    ) -> Result<(Node, bool), Error> {
+        if let Some(row) = self.find_node(project, name)?
+            && let Some(disk) = &row.value.disk
+            && disk != name
+        {
+            let message = format!("node '{name}' has disk '{disk}' already; deprovision it first");
+            return Err(bound(&row.value, message));
+        }
+        // The disk's rows and the binding become true in one step.
+        let (disk, existed) = self.create_disk(project, name, spec, Some(name))?;
+        if !existed {
+            return Ok((self.node(project, name)?, false));
+        }
+        let node = match self.find_node(project, name)? {
+            Some(row) => row,
+            None => Versioned { value: Node::new(project, name), revision: ABSENT },
+        };
+        self.bind_rows(node, self.disk_row(project, &disk.name)?)
+    }
+
+    /// Takes the disk off a node and removes it, in one step. The second answer: there was none.
+    pub(in crate::catalog) fn deprovision(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(Node, bool), Error> {
+        let Versioned { value: mut node, revision } = self.node_row(project, name)?;
+        let Some(disk) = node.disk.take() else { return Ok((node, true)) };
+        let Versioned { value: mut disk, revision: disk_revision } =
+            self.disk_row(project, &disk)?;
+        disk.state = DiskState::Removing;
+        disk.node = None;
+        let mut batch = Batch::default();
+        batch.put(Table::Nodes, &key(project, name), revision, &node)?;
+        batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
+        batch.apply(self.state.as_ref())?;
+        self.erase_disk(&disk)?;
+        Ok((node, false))
+    }
+}
+
+fn check_bindable(node: &Node, disk: &Disk) -> Result<(), Error> {
+    if !matches!(disk.state, DiskState::Ready) {
+        let message = format!("disk '{}' is not ready", disk.name);
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        return Err(Error::conflict("disk-not-ready", Noun::Disk, project, name, message));
+    }
+    if let Some(other) = node.disk.as_ref().filter(|other| **other != disk.name) {
+        let message = format!("node '{}' has disk '{other}' already; unbind it first", node.name);
+        return Err(bound(node, message));
+    }
+    if let Some(other) = disk.node.as_ref().filter(|other| **other != node.name) {
+        let message =
+            format!("disk '{}' is bound to node '{other}' already; unbind it first", disk.name);
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
+    }
+    Ok(())
+}
+
+fn bound(node: &Node, message: String) -> Error {
+    let (project, name) = (node.project.as_str(), node.name.as_str());
+    Error::conflict("node-bound", Noun::Node, project, name, message)
+}
+
+fn mac_taken(mac: &str, node: &str) -> Error {
+    let message = format!("MAC address {mac} belongs to node '{node}' (project/node) already");
+    Error::new(ErrorKind::Conflict, "mac-taken", message)
+}

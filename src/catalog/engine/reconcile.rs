@@ -1,0 +1,141 @@
+//! After a start: what was begun is taken back, what the store has of ours without a row is
+//! removed, what the store has no more is marked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::rows::{self, Batch, Versioned};
+use super::{Engine, Installation, key, new_uid};
+use crate::backend::{Store, StoreErrorKind};
+use crate::catalog::error::Error;
+use crate::catalog::model::{Disk, DiskState, Image, ImageState};
+use crate::catalog::state::Table;
+
+/// What reconciliation did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::catalog) struct Report {
+    /// Disks whose creation or removal was ended by removing them.
+    pub(in crate::catalog) disks_erased: u64,
+    /// Images likewise.
+    pub(in crate::catalog) images_erased: u64,
+    /// Images of ours in a store without a row, removed.
+    pub(in crate::catalog) orphans_removed: u64,
+    /// Golden images that the store has no more.
+    pub(in crate::catalog) images_broken: u64,
+}
+
+impl Engine {
+    /// Ends an unfinished change of a disk by removing it.
+    pub(in crate::catalog) fn end_unfinished_disk(&self, disk: &Disk) -> Result<bool, Error> {
+        let row: Option<Versioned<Disk>> =
+            rows::load(self.state.as_ref(), Table::Disks, &key(&disk.project, &disk.name))?;
+        match row {
+            Some(Versioned { value, .. })
+                if matches!(value.state, DiskState::Creating | DiskState::Removing) =>
+            {
+                self.erase_disk(&value)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Ends an unfinished change of an image by removing it; looks whether a finished one is
+    /// still in its store.
+    pub(in crate::catalog) fn check_image(
+        &self,
+        image: &Image,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let key = key(&image.project, &image.name);
+        let row: Option<Versioned<Image>> = rows::load(self.state.as_ref(), Table::Images, &key)?;
+        let Some(Versioned { value: mut image, revision }) = row else { return Ok(()) };
+        if self.filling.lock().contains(&key) {
+            return Ok(());
+        }
+        if matches!(image.state, ImageState::Importing | ImageState::Removing) {
+            self.erase_image(&image)?;
+            report.images_erased += 1;
+            return Ok(());
+        }
+        let state = match self.store(&image.store)?.stat(&image.backing) {
+            Ok(stat) if stat.snapshots.contains(&image.snapshot) => ImageState::Ready,
+            Ok(_) => ImageState::Broken,
+            Err(error) if error.kind() == StoreErrorKind::NotFound => ImageState::Broken,
+            Err(error) => return Err(error.into()),
+        };
+        if state == ImageState::Broken {
+            report.images_broken += 1;
+            tracing::error!(image = key, backing = image.backing, "the store has it no more");
+        }
+        if state != image.state {
+            image.state = state;
+            self.put_image(&image, revision)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what carries our mark in a store but has no row.
+    pub(in crate::catalog) fn remove_orphans(&self, report: &mut Report) -> Result<(), Error> {
+        for (name, store) in &self.stores {
+            // The store is listed before the rows: a row is written before its image is made and
+            // deleted after its image is removed, so nothing that is alive can seem an orphan.
+            let images = store.list()?;
+            let known = self.known_backings()?;
+            let prefix = self.backing_prefix();
+            let orphans: Vec<String> = images
+                .into_iter()
+                .filter(|image| image.starts_with(&prefix) && !known.contains(image))
+                .collect();
+            if self.catalog_is_old(&orphans)? {
+                tracing::error!(
+                    store = name,
+                    images = orphans.len(),
+                    "the store has images newer than this catalog: is it an old copy? They are \
+                     left alone, and this catalog goes on under a new mark"
+                );
+                continue;
+            }
+            report.orphans_removed += self.remove_each(store, &orphans);
+        }
+        Ok(())
+    }
+
+    fn remove_each(&self, store: &Arc<dyn Store>, orphans: &[String]) -> u64 {
+        let mut removed = 0;
+        for image in orphans {
+            match self.remove_backing(store.as_ref(), image) {
+                Ok(()) => {
+                    removed += 1;
+                    tracing::info!(image, "removed: nothing in the catalog belongs to it");
+                }
+                Err(error) => tracing::warn!(image, %error, "an orphan could not be removed"),
+            }
+        }
+        removed
+    }
+
+    fn known_backings(&self) -> Result<BTreeSet<String>, Error> {
+        let images = self.images(None)?.into_iter().map(|image| image.backing);
+        let disks = self.disks(None)?.into_iter().map(|disk| disk.backing);
+        Ok(images.chain(disks).collect())
+    }
+
+    /// Whether one of these numbers has not been given out yet: then the catalog was put back to
+    /// an older copy, and what seems an orphan is somebody's disk. From then on another mark is
+    /// used, so that none of them is touched, ever, or comes to be shared.
+    fn catalog_is_old(&self, orphans: &[String]) -> Result<bool, Error> {
+        let mut ids = self.ids.lock();
+        let next_id = ids.installation.next_id;
+        let number = |name: &String| {
+            let digits = name.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse::<u64>().ok()
+        };
+        if orphans.iter().filter_map(number).all(|id| id < next_id) {
+            return Ok(false);
+        }
+        let installation = Installation { uid: new_uid()?, next_id };
+        ids.replace(self.state.as_ref(), Batch::default(), installation)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,74 @@
+//! How the catalog has disks served: a trait that the data path stands behind.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::block::Volume;
+
+use super::model::{Chap, Network};
+
+/// A disk as a target with one logical unit.
+#[derive(Clone)]
+pub struct Export {
+    /// Target name; the same for as long as the disk lives.
+    pub target: String,
+    /// Logical unit number.
+    pub lun: u8,
+    /// `None` while the volume cannot be had: initiators are to be told to try again.
+    pub volume: Option<Arc<dyn Volume>>,
+    /// The store's lasting identity of the image, for the WWID.
+    pub identity: String,
+    /// Who may log in.
+    pub allowed: Allowed,
+    /// Networks that an initiator must come from; empty: any.
+    pub networks: Vec<Network>,
+    /// CHAP, required if set.
+    pub chap: Option<Chap>,
+}
+
+/// Which initiator names may log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed {
+    /// Every one.
+    Anyone,
+    /// These; a trailing `*` matches any end. Never empty.
+    Initiators(Vec<String>),
+    /// No one, for now.
+    Nobody,
+}
+
+/// What serves targets. Calls may block, for a bounded time.
+pub trait Exporter: Send + Sync + 'static {
+    /// Serves a target, in place of one of the same name: its sessions go on, the access rules
+    /// are those of the next logins.
+    ///
+    /// # Errors
+    /// When it cannot be served; then nothing has changed.
+    fn publish(&self, export: Export) -> Result<(), ExportError>;
+
+    /// Ends every session of a target and forgets it. When this returns, the volume is not used
+    /// any more. A target that is not there is no error.
+    ///
+    /// # Errors
+    /// When the sessions did not end in time.
+    fn withdraw(&self, target: &str) -> Result<(), ExportError>;
+
+    /// Ends every session of a target; it goes on being served. A target that is not there is no
+    /// error.
+    ///
+    /// # Errors
+    /// When the sessions did not end in time.
+    fn disconnect(&self, target: &str) -> Result<(), ExportError>;
+}
+
+/// One line that says what failed.
+#[derive(Debug, Clone)]
+pub struct ExportError(pub String);
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ExportError {}

@@ -1,0 +1,133 @@
+//! The file that is imported, whatever its format. Files are hostile.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::SeekFrom;
+
+use super::qcow2::Qcow2Source;
+use crate::catalog::error::{Error, ErrorKind};
+use crate::catalog::model::Format;
+
+/// An image's size is a multiple of this.
+const SECTOR_BYTES: u64 = 512;
+
+/// An open source.
+pub(in crate::catalog) struct Source {
+    path: String,
+    size_bytes: u64,
+    format: Format,
+    reader: Reader,
+}
+
+enum Reader {
+    Raw { file: File, file_bytes: u64 },
+    Qcow2(Qcow2Source),
+}
+
+impl Source {
+    /// Opens a regular file. Nothing that it may refer to is opened.
+    ///
+    /// # Errors
+    /// `source-unreadable`, `source-not-a-file`, `source-empty`, `source-too-large`, and what
+    /// `qcow2` says.
+    pub(in crate::catalog) fn open(
+        path: &Path,
+        format: Option<Format>,
+        size_max_bytes: u64,
+    ) -> Result<Self, Error> {
+        let shown = path.display().to_string();
+        let unreadable = |error: &std::io::Error| {
+            Error::invalid("source-unreadable", format!("{shown}: {error}"))
+        };
+        // Without O_NONBLOCK, opening a FIFO would wait for a writer.
+        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nonblock)
+            .open(path)
+            .map_err(|error| unreadable(&error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        if !metadata.is_file() {
+            let message = format!("{shown}: not a regular file");
+            return Err(Error::invalid("source-not-a-file", message));
+        }
+        let file_bytes = metadata.len();
+        let format = match format {
+            Some(format) => format,
+            None if Qcow2Source::probe(&file).map_err(|error| unreadable(&error))? => Format::Qcow2,
+            None => Format::Raw,
+        };
+        let (raw_bytes, reader) = match format {
+            Format::Raw => (file_bytes, Reader::Raw { file, file_bytes }),
+            Format::Qcow2 => {
+                let source = Qcow2Source::open(file, path, size_max_bytes)?;
+                (source.size_bytes(), Reader::Qcow2(source))
+            }
+        };
+        if raw_bytes == 0 {
+            return Err(Error::invalid("source-empty", format!("{shown}: has no bytes")));
+        }
+        if raw_bytes > size_max_bytes {
+            return Err(Error::invalid(
+                "source-too-large",
+                format!("{shown}: a disk of {raw_bytes} bytes; the limit is {size_max_bytes}"),
+            ));
+        }
+        let size_bytes = raw_bytes.next_multiple_of(SECTOR_BYTES);
+        Ok(Self { path: shown, size_bytes, format, reader })
+    }
+
+    /// Size of the disk in it, rounded up to sectors.
+    pub(in crate::catalog) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Its format.
+    pub(in crate::catalog) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The next run at or after `from` that may hold data, at most `max` bytes of it, beginning
+    /// at a sector; `None` at the end.
+    pub(super) fn next_data(&self, from: u64, max: usize) -> Result<Option<(u64, usize)>, Error> {
+        if from >= self.size_bytes {
+            return Ok(None);
+        }
+        let found = match &self.reader {
+            Reader::Raw { file, .. } => match rustix::fs::seek(file, SeekFrom::Data(from)) {
+                Ok(offset) => Some(offset / SECTOR_BYTES * SECTOR_BYTES),
+                Err(rustix::io::Errno::NXIO) => None,
+                // A file system without holes.
+                Err(_) => Some(from),
+            },
+            Reader::Qcow2(source) => source.next_data(from).map_err(|e| self.failed(&e))?,
+        };
+        Ok(found.filter(|&offset| offset < self.size_bytes).map(|offset| {
+            let offset = offset.max(from);
+            let left = self.size_bytes - offset;
+            (offset, usize::try_from(left).unwrap_or(max).min(max))
+        }))
+    }
+
+    /// Fills `buf` from `offset` on; what is beyond the end of the source reads as zeros.
+    pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        match &self.reader {
+            Reader::Raw { file, file_bytes } => {
+                let there = file_bytes.saturating_sub(offset);
+                let len = usize::try_from(there).unwrap_or(buf.len()).min(buf.len());
+                let (data, rest) = buf.split_at_mut(len);
+                rest.fill(0);
+                file.read_exact_at(data, offset)
+            }
+            Reader::Qcow2(source) => source.read_at(offset, buf),
+        }
+        .map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        let message = format!("{}: {error}", self.path);
+        Error::new(ErrorKind::Invalid, "source-unreadable", message)
+    }
+}

@@ -1,0 +1,270 @@
+//! What the catalog keeps.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::error::Error;
+use super::name::{ImageName, Name, quoted};
+
+/// Where an image stands. All but `Ready` and `Broken` are intents of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageState {
+    /// Being filled.
+    Importing,
+    /// Disks can be cloned from it.
+    Ready,
+    /// Being removed.
+    Removing,
+    /// The store has it no more.
+    Broken,
+}
+
+/// Where a disk stands. All but `Ready` and `Broken` are intents of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskState {
+    /// Being cloned and published.
+    Creating,
+    /// There.
+    Ready,
+    /// Being removed.
+    Removing,
+    /// The store has it no more.
+    Broken,
+}
+
+/// What an image was imported from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// The bytes of the disk.
+    Raw,
+    /// QEMU's copy-on-write format, versions 2 and 3.
+    Qcow2,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
+            _ => Err(Error::invalid(
+                "invalid-format",
+                format!("{} is no format: use raw or qcow2", quoted(text)),
+            )),
+        }
+    }
+}
+
+/// Something about an image that may surprise whoever boots from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable.
+    pub code: String,
+    /// One line.
+    pub message: String,
+}
+
+/// A golden image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Project.
+    pub project: Name,
+    /// Name, unique in the project.
+    pub name: ImageName,
+    /// Where it stands.
+    pub state: ImageState,
+    /// The store that keeps it.
+    pub store: String,
+    /// Its name there.
+    pub backing: String,
+    /// The snapshot that disks are cloned from.
+    pub snapshot: String,
+    /// Size in bytes, a multiple of 512.
+    pub size_bytes: u64,
+    /// What it was imported from.
+    pub format: Format,
+    /// The file it was imported from.
+    pub source: String,
+    /// When.
+    pub created: Timestamp,
+    /// What import noticed.
+    pub warnings: Vec<Warning>,
+}
+
+/// A disk: a clone of an image and the target that exports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Project.
+    pub project: Name,
+    /// Name, unique in the project.
+    pub name: Name,
+    /// Where it stands.
+    pub state: DiskState,
+    /// The image (of the same project) it is a clone of.
+    pub image: ImageName,
+    /// The store that keeps it.
+    pub store: String,
+    /// Its name there.
+    pub backing: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// The store's lasting identity of it; empty while it is being created.
+    pub identity: String,
+    /// Target name.
+    pub target: String,
+    /// Logical unit number.
+    pub lun: u8,
+    /// Initiator names that may log in besides the bound node's.
+    pub initiators: Vec<String>,
+    /// Networks that an initiator must come from; empty: any.
+    pub networks: Vec<Network>,
+    /// CHAP, required if set.
+    pub chap: Option<Chap>,
+    /// The node it is bound to; while it is being created, the node it will be bound to.
+    pub node: Option<Name>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A bare-metal machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Project.
+    pub project: Name,
+    /// Name, unique in the project.
+    pub name: Name,
+    /// MAC addresses of its network interfaces, lower case, with colons.
+    pub macs: Vec<String>,
+    /// The initiator name it logs in with.
+    pub initiator: Option<String>,
+    /// The disk bound to it.
+    pub disk: Option<Name>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// CHAP credentials (RFC 7143 12.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chap {
+    /// Name that the initiator proves.
+    pub user: String,
+    /// Its secret.
+    pub secret: Secret,
+    /// Name and secret that the target proves (mutual CHAP).
+    pub mutual: Option<(String, Secret)>,
+}
+
+/// A secret: not shown, wiped from memory, compared in constant time.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a secret.
+    #[must_use]
+    pub fn new(secret: String) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// An address and the number of its bits that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The address.
+    pub address: IpAddr,
+    /// 0 to 32, or to 128.
+    pub prefix: u8,
+}
+
+impl FromStr for Network {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parse = || {
+            let (address, prefix) = match text.split_once('/') {
+                Some((address, prefix)) => (address, Some(prefix)),
+                None => (text, None),
+            };
+            let address: IpAddr = address.parse().ok()?;
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Ok(longest), str::parse).ok()?;
+            (prefix <= longest).then_some(Self { address, prefix })
+        };
+        parse().ok_or_else(|| {
+            Error::invalid(
+                "invalid-address",
+                format!("{} is no address or network, as 10.1.0.0/16 is one", quoted(text)),
+            )
+        })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (text, shown) in
+            [("10.0.0.0/8", "10.0.0.0/8"), ("10.0.0.1", "10.0.0.1/32"), ("fe80::/10", "fe80::/10")]
+        {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), shown);
+        }
+        for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "host", "1.2.3.4/+8 "] {
+            assert_eq!(text.parse::<Network>().unwrap_err().code(), "invalid-address", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_show() {
+        let chap = Chap { user: "u".into(), secret: Secret::new("hush".into()), mutual: None };
+        assert!(!format!("{chap:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,328 @@
+//! What callers ask for, checked.
+
+use std::path::PathBuf;
+
+use super::error::Error;
+use super::model::{Chap, Disk, Format, Network, Secret};
+use super::name::{ImageName, Name, quoted};
+
+/// RFC 7143 4.2.7.1.
+const INITIATOR_NAME_MAX_BYTES: usize = 223;
+/// Names and networks in one disk's access rules.
+const RULES_MAX: usize = 64;
+/// Network interfaces of one node.
+const MACS_MAX: usize = 16;
+/// RFC 7143 9.2.1 wants 96 random bits; some initiators (and this limit) want 12 bytes at least.
+const SECRET_MIN_BYTES: usize = 12;
+const SECRET_MAX_BYTES: usize = 64;
+/// 16 characters of base64: 96 random bits, and no longer than Windows takes.
+const SECRET_RANDOM_BYTES: usize = 12;
+
+/// A file that becomes an image.
+#[derive(Debug, Clone)]
+pub struct ImportSpec {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// `None`: found out.
+    pub format: Option<Format>,
+    /// `None`: the default store.
+    pub store: Option<String>,
+    /// Mend the end CHS of a protective MBR in the copy.
+    pub fix_boot_chs: bool,
+}
+
+/// What a disk is made of.
+#[derive(Debug, Clone)]
+pub struct DiskSpec {
+    /// The image to clone.
+    pub image: ImageName,
+    /// Logical unit number.
+    pub lun: u8,
+    /// Initiator names that may log in besides the bound node's.
+    pub initiators: Vec<String>,
+    /// Networks that an initiator must come from; empty: any.
+    pub networks: Vec<Network>,
+    /// CHAP is required.
+    pub chap: Option<ChapSpec>,
+}
+
+/// CHAP credentials as asked for; what is `None` is made up.
+#[derive(Debug, Clone, Default)]
+pub struct ChapSpec {
+    /// Name that the initiator proves.
+    pub user: Option<String>,
+    /// Its secret.
+    pub secret: Option<Secret>,
+    /// The target proves itself too.
+    pub mutual: bool,
+    /// Name that the target proves.
+    pub mutual_user: Option<String>,
+    /// Its secret.
+    pub mutual_secret: Option<Secret>,
+}
+
+/// What is known of a node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeSpec {
+    /// MAC addresses.
+    pub macs: Vec<String>,
+    /// Initiator name.
+    pub initiator: Option<String>,
+}
+
+impl ImportSpec {
+    /// # Errors
+    /// `invalid-path` unless the path is absolute.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.file.is_absolute() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "invalid-path",
+            format!(
+                "{} is no absolute path; the daemon reads the file, not the caller",
+                quoted(&self.file.to_string_lossy())
+            ),
+        ))
+    }
+}
+
+impl DiskSpec {
+    /// A clone of `image` as LUN 1, without conditions.
+    #[must_use]
+    pub fn new(image: ImageName) -> Self {
+        Self { image, lun: 1, initiators: Vec::new(), networks: Vec::new(), chap: None }
+    }
+
+    /// # Errors
+    /// `invalid-initiator`, `invalid-chap`, `too-many-rules`.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.initiators.len().max(self.networks.len()) > RULES_MAX {
+            return Err(Error::invalid(
+                "too-many-rules",
+                format!("a disk takes {RULES_MAX} initiator names and {RULES_MAX} networks"),
+            ));
+        }
+        for name in &self.initiators {
+            check_initiator(name.strip_suffix('*').unwrap_or(name))?;
+        }
+        self.chap.as_ref().map_or(Ok(()), ChapSpec::check)
+    }
+
+    /// Whether `disk` is what this asks for.
+    pub(super) fn matches(&self, disk: &Disk) -> bool {
+        self.image == disk.image
+            && self.lun == disk.lun
+            && self.initiators == disk.initiators
+            && self.networks == disk.networks
+            && match (&self.chap, &disk.chap) {
+                (None, None) => true,
+                (Some(spec), Some(chap)) => spec.matches(chap),
+                _ => false,
+            }
+    }
+}
+
+impl ChapSpec {
+    fn check(&self) -> Result<(), Error> {
+        let invalid = |message: String| Err(Error::invalid("invalid-chap", message));
+        for user in [&self.user, &self.mutual_user].into_iter().flatten() {
+            if user.is_empty() || user.len() > 255 || !user.bytes().all(is_chap_byte) {
+                return invalid(format!(
+                    "{} is no CHAP name: use 1 to 255 printable ASCII characters without space",
+                    quoted(user)
+                ));
+            }
+        }
+        for secret in [&self.secret, &self.mutual_secret].into_iter().flatten() {
+            let secret = secret.expose();
+            if !(SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&secret.len())
+                || !secret.bytes().all(is_chap_byte)
+            {
+                return invalid(format!(
+                    "a CHAP secret has {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} printable ASCII \
+                     characters without space"
+                ));
+            }
+        }
+        if !self.mutual && (self.mutual_user.is_some() || self.mutual_secret.is_some()) {
+            return invalid("mutual_user and mutual_secret need \"mutual\": true".to_owned());
+        }
+        if self.secret.is_some() && self.secret == self.mutual_secret {
+            return invalid("the two secrets of mutual CHAP must differ (RFC 7143 9.2.1)".into());
+        }
+        Ok(())
+    }
+
+    fn matches(&self, chap: &Chap) -> bool {
+        fn same<T: PartialEq>(asked: Option<&T>, is: &T) -> bool {
+            asked.is_none_or(|asked| asked == is)
+        }
+        same(self.user.as_ref(), &chap.user)
+            && same(self.secret.as_ref(), &chap.secret)
+            && match &chap.mutual {
+                None => !self.mutual,
+                Some((user, secret)) => {
+                    self.mutual
+                        && same(self.mutual_user.as_ref(), user)
+                        && same(self.mutual_secret.as_ref(), secret)
+                }
+            }
+    }
+
+    /// The credentials, with what was not given made up.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn complete(&self, disk: &Name) -> Result<Chap, Error> {
+        let mutual = if self.mutual {
+            let user = self.mutual_user.clone().unwrap_or_else(|| format!("{disk}-target"));
+            Some((user, secret_or_random(self.mutual_secret.as_ref())?))
+        } else {
+            None
+        };
+        Ok(Chap {
+            user: self.user.clone().unwrap_or_else(|| disk.to_string()),
+            secret: secret_or_random(self.secret.as_ref())?,
+            mutual,
+        })
+    }
+}
+
+fn secret_or_random(secret: Option<&Secret>) -> Result<Secret, Error> {
+    use base64::Engine as _;
+    if let Some(secret) = secret {
+        return Ok(secret.clone());
+    }
+    let random = random::<SECRET_RANDOM_BYTES>()?;
+    Ok(Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// Random bytes of the system.
+///
+/// # Errors
+/// When there are none.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        let message = format!("the system gives no random numbers: {error}");
+        Error::new(super::error::ErrorKind::Internal, "no-random-numbers", message)
+    })?;
+    Ok(bytes)
+}
+
+/// Printable, without what iPXE would expand (`$`) or a shell or a script could take amiss.
+fn is_chap_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"$\"'`\\#&|;".contains(&byte)
+}
+
+fn check_initiator(name: &str) -> Result<(), Error> {
+    // Names are compared in lower case (RFC 3722), so upper case is no other name.
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:_".contains(&byte);
+    if name.len() <= INITIATOR_NAME_MAX_BYTES && name.len() >= 4 && name.bytes().all(good) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "invalid-initiator",
+        format!(
+            "{} is no initiator name; one is like iqn.2004-10.org.example:node-1 (RFC 7143 4.2.7)",
+            quoted(name)
+        ),
+    ))
+}
+
+impl NodeSpec {
+    /// The same with MAC addresses in their one form.
+    ///
+    /// # Errors
+    /// `invalid-mac`, `invalid-initiator`.
+    pub(super) fn checked(&self) -> Result<Self, Error> {
+        if let Some(initiator) = &self.initiator {
+            check_initiator(initiator)?;
+        }
+        if self.macs.len() > MACS_MAX {
+            let message = format!("a node takes {MACS_MAX} MAC addresses");
+            return Err(Error::invalid("too-many-macs", message));
+        }
+        let mut macs =
+            self.macs.iter().map(|mac| canonical_mac(mac)).collect::<Result<Vec<_>, _>>()?;
+        macs.sort();
+        macs.dedup();
+        Ok(Self { macs, initiator: self.initiator.clone() })
+    }
+}
+
+fn canonical_mac(text: &str) -> Result<String, Error> {
+    let octets: Vec<&str> = text.split([':', '-']).collect();
+    let hex = |octet: &&str| octet.len() == 2 && octet.bytes().all(|b| b.is_ascii_hexdigit());
+    if octets.len() == 6 && octets.iter().all(hex) {
+        return Ok(octets.join(":").to_ascii_lowercase());
+    }
+    let message = format!("{} is no MAC address, as 52:54:00:12:34:56 is one", quoted(text));
+    Err(Error::invalid("invalid-mac", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(chap: ChapSpec) -> DiskSpec {
+        DiskSpec { chap: Some(chap), ..DiskSpec::new(ImageName::new("i").unwrap()) }
+    }
+
+    #[test]
+    fn macs_have_one_form() {
+        let node = |macs: &[&str]| NodeSpec {
+            macs: macs.iter().map(ToString::to_string).collect(),
+            initiator: None,
+        };
+        let checked = node(&["52-54-00-AB-cd-EF", "52:54:00:ab:cd:ef"]).checked().unwrap();
+        assert_eq!(checked.macs, ["52:54:00:ab:cd:ef"]);
+        for mac in ["", "52:54:00:ab:cd", "52:54:00:ab:cd:gg", "525400abcdef", "5:254:00:ab:cd:ef"]
+        {
+            assert_eq!(node(&[mac]).checked().unwrap_err().code(), "invalid-mac", "{mac}");
+        }
+    }
+
+    #[test]
+    fn chap_is_made_up_where_it_is_not_given() {
+        let asked = ChapSpec { mutual: true, ..ChapSpec::default() };
+        let disk = Name::disk("n1").unwrap();
+        let first = asked.complete(&disk).unwrap();
+        let second = asked.complete(&disk).unwrap();
+        assert_eq!(first.user, "n1");
+        assert_eq!(first.secret.expose().len(), 16);
+        assert_ne!(first.secret, second.secret);
+        assert_ne!(first.secret, first.mutual.as_ref().unwrap().1);
+        assert!(asked.matches(&first) && !ChapSpec::default().matches(&first));
+    }
+
+    #[test]
+    fn bad_chap_is_refused() {
+        let secret = |text: &str| Some(Secret::new(text.to_owned()));
+        let bad = [
+            ChapSpec { secret: secret("short"), ..ChapSpec::default() },
+            ChapSpec { secret: secret("with ${a} in it"), ..ChapSpec::default() },
+            ChapSpec { user: Some("a\nb".into()), ..ChapSpec::default() },
+            ChapSpec { mutual_user: Some("t".into()), ..ChapSpec::default() },
+            ChapSpec {
+                secret: secret("same-same-same"),
+                mutual: true,
+                mutual_secret: secret("same-same-same"),
+                ..ChapSpec::default()
+            },
+        ];
+        for chap in bad {
+            assert_eq!(spec(chap).check().unwrap_err().code(), "invalid-chap");
+        }
+    }
+
+    #[test]
+    fn bad_initiator_names_are_refused() {
+        for name in ["", "iqn", "iqn.2004-10.x:a b", "iqn.\n", "*", "iqn.a*b"] {
+            let mut disk = spec(ChapSpec::default());
+            disk.initiators = vec![name.to_owned()];
+            assert_eq!(disk.check().unwrap_err().code(), "invalid-initiator", "{name}");
+        }
+    }
+}
