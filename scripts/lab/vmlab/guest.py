@@ -16,6 +16,12 @@ _KERNEL_PARAMETERS = (
 )
 
 
+def prepare():
+    """Installs and builds what `run` needs, ahead of time."""
+    host.need_packages(*host.QEMU_PACKAGES[:1])
+    image()
+
+
 def image():
     """The directory with the guest's kernel, initramfs and root; built if it is not there."""
     path = subprocess.run(
@@ -29,7 +35,7 @@ def run(script, on_line, environment=None, memory_mib=768, timeout_s=900):
 
     `on_line(seconds, text)` is called for each line of output while the guest runs.
     """
-    host.need_packages(*host.QEMU_PACKAGES[:1])
+    prepare()
     files = image()
     with host.temporary_directory("guest") as work:
         work = pathlib.Path(work)
