@@ -1,0 +1,1 @@
+"""What the lab's programs and the tests in tests/vm share. Python's standard library only."""
