@@ -146,7 +146,8 @@ fn main() -> ExitCode {
 fn bare_client(server: &str, payload: usize, queue_depth: u32, seconds: f64) -> Result<bool> {
     let duration = Duration::try_from_secs_f64(seconds)?;
     let (done, took) = bare::drive(server, payload, queue_depth, duration)?;
-    println!("{:.0} answers a second", done as f64 / took.as_secs_f64());
+    let seconds = took.as_secs_f64();
+    println!("{done} answers in {seconds:.3} s: {:.0} answers a second", done as f64 / seconds);
     Ok(true)
 }
 
