@@ -67,7 +67,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Run {
-    /// The logical unit: iscsi://HOST[:PORT]/IQN/LUN.
+    /// The logical unit, as `iscsi://HOST:PORT/IQN/LUN` (port 3260 if there is none).
     url: Url,
     /// Kind of load.
     #[arg(long, default_value = "randread")]

@@ -27,7 +27,7 @@ pub(crate) fn matches(data: &[u8], position: u64) -> bool {
         && bytes_match(&rest[whole..], first_word * 8 + whole as u64)
 }
 
-/// [`matches`] for a few bytes inside one word.
+/// [`matches()`] for a few bytes inside one word.
 fn bytes_match(data: &[u8], position: u64) -> bool {
     let word = mix(position / 8).to_le_bytes();
     let start = (position % 8) as usize;
