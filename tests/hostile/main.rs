@@ -1,0 +1,343 @@
+//! Clients that mean harm. Whatever one sends, the daemon stays up, its memory stays bounded, the
+//! offender gets an answer or loses its connection, and an honest session beside it goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod wire;
+
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wire::{BHS_LEN, Daemon, Header, NO_TAG, Peer};
+
+/// What one attack may cost in resident memory at its peak, beyond what the honest session uses.
+const RSS_LIMIT_KIB: u64 = 96 << 10;
+
+/// Attacks a daemon while an honest session works on it, then checks that nothing came of it.
+fn survives(attack: impl FnOnce(&Daemon)) {
+    let mut daemon = Daemon::start();
+    let mut honest = daemon.log_in(0xfff0);
+    honest.get_ready();
+    honest.work(0, 1);
+    let before = daemon.peak_rss_kib();
+    let over = AtomicBool::new(false);
+    let honest = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut rounds = 0_u8;
+            while !over.load(Ordering::Relaxed) {
+                rounds = rounds.wrapping_add(1);
+                honest.work(rounds % 64, rounds);
+                std::thread::yield_now();
+            }
+            honest
+        });
+        // A panic of the attack must not leave the worker running for ever.
+        let attacked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attack(&daemon)));
+        over.store(true, Ordering::Relaxed);
+        let honest = worker.join().expect("the honest session was disturbed");
+        attacked.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+        honest
+    });
+    let grown = daemon.peak_rss_kib().saturating_sub(before);
+    assert!(grown < RSS_LIMIT_KIB, "the attack cost {grown} KiB");
+    drop(honest);
+    daemon.log_in(1).get_ready();
+}
+
+/// A deterministic stream of random bytes (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Sends bytes on a fresh connection and nothing more; the daemon has to close it.
+fn send_and_see_closed(daemon: &Daemon, bytes: &[u8]) {
+    let mut peer = daemon.connect();
+    peer.send_raw(bytes);
+    let _ = peer.stream.shutdown(Shutdown::Write);
+    while peer.receive().is_some() {}
+}
+
+#[test]
+fn garbage_instead_of_a_login() {
+    survives(|daemon| {
+        let mut random = Random(1);
+        for round in 0..100 {
+            send_and_see_closed(daemon, &random.bytes(round * 41));
+        }
+        send_and_see_closed(daemon, &[0xff; 4096]);
+        send_and_see_closed(daemon, &[0; 4096]);
+        send_and_see_closed(daemon, b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
+    });
+}
+
+#[test]
+fn every_opcode_before_the_login() {
+    survives(|daemon| {
+        for opcode in 0..=0xff_u8 {
+            if opcode & 0x3f == 0x03 {
+                continue;
+            }
+            let mut peer = daemon.connect();
+            let itt = 5;
+            peer.send(&Header::new(opcode, 0x80).with(16, itt).with(20, NO_TAG), b"");
+            // Before the login nothing is answered but with its end (RFC 7143 section 4.2.4).
+            while peer.receive().is_some() {}
+        }
+    });
+}
+
+#[test]
+fn a_login_that_lies_about_its_length() {
+    survives(|daemon| {
+        // More than the 8192 bytes that hold before anything was negotiated; none of it is sent.
+        for claimed in [0x00ff_ffff, 0x0080_0000, 0x0010_0000] {
+            let mut peer = daemon.connect();
+            peer.send_raw(&daemon.login(1, 0x87).claiming(claimed).0);
+            while peer.receive().is_some() {}
+        }
+        // Additional headers, which a login has not.
+        let mut header = daemon.login(1, 0x87);
+        header.0[4] = 255;
+        let mut bytes = header.0.to_vec();
+        bytes.extend([0xff; 1020]);
+        send_and_see_closed(daemon, &bytes);
+    });
+}
+
+#[test]
+fn login_text_that_is_none() {
+    survives(|daemon| {
+        let mut random = Random(2);
+        let long_value = [&b"X-a="[..], &[b'a'; 8000], b"\0"].concat();
+        let many_keys = b"a=b\0".repeat(2000);
+        let texts: [Vec<u8>; 8] = [
+            b"InitiatorName".to_vec(),
+            b"=\0=\0=\0".to_vec(),
+            vec![b'A'; 8192],
+            vec![0; 8192],
+            random.bytes(8192),
+            long_value,
+            many_keys,
+            b"InitiatorName=iqn.a\0InitiatorName=iqn.b\0MaxBurstLength=99999999999999999999\0"
+                .into(),
+        ];
+        for text in texts {
+            let mut peer = daemon.connect();
+            peer.send(&daemon.login(1, 0x87), &text);
+            let _ = peer.stream.shutdown(Shutdown::Write);
+            while peer.receive().is_some() {}
+        }
+    });
+}
+
+#[test]
+fn a_login_that_never_ends_is_ended() {
+    survives(|daemon| {
+        // C set: more text of the same request follows, for ever. T clear: another round, for ever.
+        for (flags, text) in [(0x44, vec![b'a'; 4096]), (0x04, b"X-a=b\0".to_vec())] {
+            let mut peer = daemon.connect();
+            peer.send(&daemon.login(1, flags), &daemon.login_text());
+            let mut rounds = 0;
+            while peer.receive().is_some() {
+                rounds += 1;
+                assert!(rounds < 10_000, "flags {flags:#x}: the daemon listens for ever");
+                peer.send(&daemon.login(1, flags), &text);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing() {
+    raise_file_limit();
+    survives(|daemon| {
+        let silent: Vec<_> = (0..1000).map(|_| daemon.connect()).collect();
+        drop(silent);
+    });
+}
+
+/// The default limit of 1024 files is too near to a thousand connections; the daemon inherits it.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum.map_or(Some(8192), |maximum| Some(maximum.min(8192)));
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+#[test]
+fn stalls_half_way_through() {
+    survives(|daemon| {
+        let mut stalled = Vec::new();
+        for index in 1..=40 {
+            // In a login's header, in its text, in a command's header, in its data.
+            let mut peer = daemon.connect();
+            peer.send_raw(&daemon.login(index, 0x87).0[..20]);
+            stalled.push(peer);
+            let mut peer = daemon.connect();
+            let mut bytes = daemon.login(index, 0x87).claiming(4096).0.to_vec();
+            bytes.extend([b'a'; 100]);
+            peer.send_raw(&bytes);
+            stalled.push(peer);
+            for whole in [20, BHS_LEN + 100] {
+                let mut peer = daemon.log_in(index * 2 + u16::from(whole > 20));
+                let command = peer.command(0x20, 8192, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 16, 0]);
+                let mut bytes = command.claiming(8192).0.to_vec();
+                bytes.resize(BHS_LEN + 8192, 7);
+                peer.send_raw(&bytes[..whole]);
+                stalled.push(peer);
+            }
+        }
+        // With all of them hanging, somebody else can still come in and work.
+        let mut other = daemon.log_in(0x1234);
+        other.get_ready();
+        other.work(100, 100);
+    });
+}
+
+/// Sends a lie in full feature phase, then a ping, and waits for its answer or the end.
+fn lie(daemon: &Daemon, attack: impl FnOnce(&mut Peer)) {
+    let mut peer = daemon.log_in(7);
+    attack(&mut peer);
+    let ping = peer.ping();
+    peer.send(&ping, b"");
+    peer.answered_or_closed();
+}
+
+#[test]
+fn commands_that_lie_about_lengths() {
+    const WRITE_10: [u8; 10] = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    survives(|daemon| {
+        // A data segment beyond MaxRecvDataSegmentLength, of which nothing comes.
+        lie(daemon, |peer| {
+            let header = peer.command(0x20, 0xffff_ffff, &WRITE_10).claiming(0x00ff_ffff);
+            peer.send_raw(&header.0);
+        });
+        // 4 GiB expected, one block written: at most that block may be asked for.
+        for flags in [0x20, 0x40, 0x60, 0x00] {
+            lie(daemon, |peer| {
+                let header = peer.command(flags, 0xffff_ffff, &WRITE_10);
+                peer.send(&header, b"");
+            });
+        }
+        // 2^32 - 1 blocks, from a LUN that has far fewer.
+        for opcode in [0x88, 0x8a, 0x8e, 0x8f, 0x93, 0x91, 0x89, 0x42, 0x9e] {
+            lie(daemon, |peer| {
+                let mut cdb = [0; 16];
+                cdb[0] = opcode;
+                cdb[10..14].fill(0xff);
+                let header = peer.command(0x20, 0xffff_ffff, &cdb);
+                peer.send(&header, b"");
+            });
+        }
+        // Additional header segments that overrun what there is of them.
+        for (words, bytes) in [(255, [0xff; 1020].to_vec()), (1, vec![0xff, 0xff, 1, 0])] {
+            lie(daemon, |peer| {
+                let mut header = peer.command(0, 0, &[0; 6]);
+                header.0[4] = words;
+                peer.send_raw(&[&header.0[..], &bytes].concat());
+            });
+        }
+    });
+}
+
+#[test]
+fn data_nobody_asked_for() {
+    survives(|daemon| {
+        for (itt, ttt, offset, len) in
+            [(0x1111, NO_TAG, 0, 512), (0x1111, 5, 0, 8192), (NO_TAG, NO_TAG, 0xffff_fe00, 8192)]
+        {
+            lie(daemon, |peer| {
+                let header = Header::new(0x05, 0x80).with(16, itt).with(20, ttt).with(40, offset);
+                peer.send(&header, &vec![1; len]);
+            });
+        }
+        // Data-Out of a task that waits for it: beyond its end, out of order, for ever.
+        for (offset, data_sn) in [(0xffff_f000, 0), (4096, 0), (0, 77), (1 << 20, 1)] {
+            lie(daemon, |peer| {
+                let command = peer.command(0x20, 8192, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 16, 0]);
+                peer.cmd_sn += 1;
+                peer.send(&command, b"");
+                let (r2t, _) = peer.receive().unwrap();
+                assert_eq!(r2t.0[0], 0x31, "an R2T for a WRITE without data");
+                let header = Header::new(0x05, 0)
+                    .with(16, r2t.word(16))
+                    .with(20, r2t.word(20))
+                    .with(36, data_sn)
+                    .with(40, offset);
+                peer.send(&header, &[1; 4096]);
+            });
+        }
+    });
+}
+
+#[test]
+fn reads_that_nobody_fetches() {
+    survives(|daemon| {
+        let mut peer = daemon.log_in(7);
+        peer.get_ready();
+        // 32 times 8 MiB asked for, nothing taken: the daemon may not hold it all in memory.
+        for _ in 0..32 {
+            let cdb = [0x28, 0, 0, 0, 0, 0, 0, 0x40, 0, 0];
+            let command = peer.command(0x40, 8 << 20, &cdb);
+            peer.cmd_sn += 1;
+            peer.send(&command, b"");
+        }
+        // The daemon has to work on others meanwhile, so by then it has worked on this too.
+        let mut other = daemon.log_in(8);
+        other.get_ready();
+        for round in 0..200 {
+            other.work(round, round);
+        }
+    });
+}
+
+#[test]
+fn text_requests_that_never_end() {
+    survives(|daemon| {
+        let mut peer = daemon.log_in(7);
+        let mut ttt = NO_TAG;
+        for round in 0_u32..10_000 {
+            let header = Header::new(0x44, 0x40).with(16, 9).with(20, ttt).with(24, peer.cmd_sn);
+            peer.send(&header, &[b'a'; 4096]);
+            match peer.receive() {
+                Some((answer, _)) if answer.0[0] == 0x24 => ttt = answer.word(20),
+                _ => return,
+            }
+            assert!(round < 9_999, "the daemon listens for ever");
+        }
+    });
+}
+
+#[test]
+fn random_headers_in_full_feature_phase() {
+    survives(|daemon| {
+        let mut random = Random(3);
+        for round in 0..400_u32 {
+            lie(daemon, |peer| {
+                let mut header = peer.command(0, 0, &[0; 6]);
+                header.0[0] = (round % 64) as u8 | (random.next() as u8 & 0x40);
+                for _ in 0..random.next() % 24 {
+                    let at = random.next() as usize % BHS_LEN;
+                    if at > 7 {
+                        header.0[at] = random.next() as u8;
+                    }
+                }
+                header.0[1] = random.next() as u8;
+                let len = random.next() as usize % 1024;
+                peer.send(&header, &random.bytes(len));
+            });
+        }
+    });
+}

@@ -1,0 +1,245 @@
+//! A daemon to attack, and just enough of an initiator to attack it and to be its honest client.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a daemon may be silent before a test calls it a hang.
+const HANG: Duration = Duration::from_secs(60);
+
+pub(crate) const BHS_LEN: usize = 48;
+pub(crate) const NO_TAG: u32 = 0xffff_ffff;
+/// Logical blocks of the daemon's LUN are this long.
+pub(crate) const BLOCK_LEN: usize = 512;
+
+/// A `stirrupd quick` serving 64 MiB of memory, killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    portal: String,
+    target: String,
+    lun: u8,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stirrupd"))
+            .args(["quick", "--memory", "64MiB", "--block-size", "512", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        let parts: Vec<_> = url.trim().strip_prefix("iscsi://").unwrap().split('/').collect();
+        let [portal, target, lun] = parts[..] else { panic!("no URL: {url:?}") };
+        let lun = lun.parse().unwrap();
+        Self { child, portal: portal.into(), target: target.into(), lun }
+    }
+
+    /// A connection that has said nothing.
+    pub(crate) fn connect(&self) -> Peer {
+        let stream = TcpStream::connect(&self.portal).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        stream.set_write_timeout(Some(HANG)).unwrap();
+        Peer { stream, lun: self.lun, cmd_sn: 1, exp_stat_sn: 0 }
+    }
+
+    /// A session in full feature phase; `index` makes its ISID unlike the others'.
+    pub(crate) fn log_in(&self, index: u16) -> Peer {
+        let mut peer = self.connect();
+        peer.send(&self.login(index, 0x87), &self.login_text());
+        for _ in 0..5 {
+            let (header, _) = peer.receive().expect("the daemon ended a proper login");
+            assert_eq!((header.0[0], header.0[36]), (0x23, 0), "login refused: {header:02x?}");
+            peer.exp_stat_sn = header.word(24).wrapping_add(1);
+            if header.0[1] & 0x83 == 0x83 {
+                return peer;
+            }
+            peer.send(&self.login(index, 0x87), b"");
+        }
+        panic!("the login does not end");
+    }
+
+    /// A Login Request with these flags (T 0x80, C 0x40, CSG 0x0c, NSG 0x03).
+    pub(crate) fn login(&self, index: u16, flags: u8) -> Header {
+        let mut header = Header::new(0x43, flags);
+        header.0[8] = 0x80;
+        header.0[12..14].copy_from_slice(&index.to_be_bytes());
+        header.set(24, 1);
+        header
+    }
+
+    pub(crate) fn login_text(&self) -> Vec<u8> {
+        let target = &self.target;
+        format!(
+            "InitiatorName=iqn.2026-01.org.example:hostile\0TargetName={target}\0\
+             SessionType=Normal\0"
+        )
+        .into_bytes()
+    }
+
+    /// The most resident memory the daemon ever had, in KiB; a panic if it is no more.
+    pub(crate) fn peak_rss_kib(&mut self) -> u64 {
+        assert_eq!(self.child.try_wait().unwrap(), None, "the daemon is dead");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A basic header segment, right or wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Header(pub(crate) [u8; BHS_LEN]);
+
+impl Header {
+    pub(crate) fn new(opcode: u8, flags: u8) -> Self {
+        let mut bytes = [0; BHS_LEN];
+        (bytes[0], bytes[1]) = (opcode, flags);
+        Self(bytes)
+    }
+
+    pub(crate) fn word(&self, offset: usize) -> u32 {
+        u32::from_be_bytes(self.0[offset..offset + 4].try_into().unwrap())
+    }
+
+    pub(crate) fn set(&mut self, offset: usize, value: u32) {
+        self.0[offset..offset + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
+    pub(crate) fn with(mut self, offset: usize, value: u32) -> Self {
+        self.set(offset, value);
+        self
+    }
+
+    /// Sets DataSegmentLength to what may be a lie.
+    pub(crate) fn claiming(mut self, data_len: u32) -> Self {
+        let ahs_len = self.0[4];
+        self.set(4, data_len);
+        self.0[4] = ahs_len;
+        self
+    }
+}
+
+/// One connection to the daemon.
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
+    lun: u8,
+    pub(crate) cmd_sn: u32,
+    exp_stat_sn: u32,
+}
+
+impl Peer {
+    /// Sends a PDU whose DataSegmentLength is true. A connection that the daemon has closed is no
+    /// error here: whoever then receives will see it.
+    pub(crate) fn send(&mut self, header: &Header, data: &[u8]) {
+        let header = header.clone().claiming(u32::try_from(data.len()).unwrap());
+        let mut bytes = header.0.to_vec();
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        self.send_raw(&bytes);
+    }
+
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Err(error) if is_hang(&error) => panic!("the daemon reads no more, nor closes"),
+            _ => {}
+        }
+    }
+
+    /// The next PDU and its data, or `None` if the daemon has closed the connection.
+    pub(crate) fn receive(&mut self) -> Option<(Header, Vec<u8>)> {
+        let mut header = Header::new(0, 0);
+        self.read(&mut header.0)?;
+        let data_len = header.word(4) as usize & 0xff_ffff;
+        let mut data = vec![0; usize::from(header.0[4]) * 4 + data_len.next_multiple_of(4)];
+        self.read(&mut data)?;
+        data.truncate(data_len);
+        Some((header, data))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Option<()> {
+        match self.stream.read_exact(buffer) {
+            Ok(()) => Some(()),
+            Err(error) if is_hang(&error) => panic!("the daemon neither answers nor closes"),
+            Err(_) => None,
+        }
+    }
+
+    /// A SCSI Command with this CDB: its flags R 0x40, W 0x20, and the length it expects.
+    pub(crate) fn command(&self, flags: u8, expected_len: u32, cdb: &[u8]) -> Header {
+        let mut header = Header::new(0x01, 0x81 | flags)
+            .with(16, self.cmd_sn)
+            .with(20, expected_len)
+            .with(24, self.cmd_sn)
+            .with(28, self.exp_stat_sn);
+        header.0[9] = self.lun;
+        header.0[32..32 + cdb.len()].copy_from_slice(cdb);
+        header
+    }
+
+    /// Runs a command with immediate data to its end: its status and what it read.
+    fn execute(&mut self, flags: u8, expected_len: u32, cdb: &[u8], data: &[u8]) -> (u8, Vec<u8>) {
+        let command = self.command(flags, expected_len, cdb);
+        self.cmd_sn = self.cmd_sn.wrapping_add(1);
+        self.send(&command, data);
+        let mut all = Vec::new();
+        loop {
+            let (header, data) = self.receive().expect("the daemon ended an honest session");
+            match header.0[0] {
+                0x25 | 0x21 => all.extend(data),
+                0x20 => continue,
+                other => panic!("opcode {other:#x} for an honest command"),
+            }
+            if header.0[0] == 0x21 || header.0[1] & 1 != 0 {
+                self.exp_stat_sn = header.word(24).wrapping_add(1);
+                return (header.0[3], all);
+            }
+        }
+    }
+
+    /// Waits until the unit has told of its unit attentions.
+    pub(crate) fn get_ready(&mut self) {
+        while self.execute(0, 0, &[0; 6], &[]).0 != 0 {}
+    }
+
+    /// Writes a block and reads it back, as any client would.
+    pub(crate) fn work(&mut self, block: u8, filling: u8) {
+        let data = [filling; BLOCK_LEN];
+        let cdb = |opcode| [opcode, 0, 0, 0, 0, block, 0, 0, 1, 0];
+        let len = BLOCK_LEN as u32;
+        assert_eq!(self.execute(0x20, len, &cdb(0x2a), &data).0, 0, "WRITE(10)");
+        assert_eq!(self.execute(0x40, len, &cdb(0x28), &[]), (0, data.to_vec()), "READ(10)");
+    }
+
+    /// An immediate NOP-Out that wants an answer.
+    pub(crate) fn ping(&self) -> Header {
+        Header::new(0x40, 0x80)
+            .with(16, 0x7000_0000)
+            .with(20, NO_TAG)
+            .with(24, self.cmd_sn)
+            .with(28, self.exp_stat_sn)
+    }
+
+    /// Reads to the answer of a [`Self::ping`] or to the end of the connection.
+    pub(crate) fn answered_or_closed(&mut self) {
+        while let Some((header, _)) = self.receive() {
+            if header.0[0] == 0x20 && header.word(16) == 0x7000_0000 {
+                return;
+            }
+        }
+    }
+}
+
+fn is_hang(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
