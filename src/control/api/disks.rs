@@ -1,10 +1,5 @@
 //! Disks: a node's clone of an image, and the target that exports it.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-=======
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -18,7 +13,6 @@ use crate::catalog::{
 };
 use crate::control::Control;
 
->>>>>>> catalog
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +133,6 @@ pub struct DiskList {
     /// The disks.
     pub items: Vec<Disk>,
 }
-<<<<<<< HEAD
-=======
 
 impl From<ChapRequest> for ChapSpec {
     fn from(request: ChapRequest) -> Self {
@@ -309,4 +301,3 @@ pub(super) async fn remove(
     control.catalog.remove_disk(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
->>>>>>> catalog

@@ -1,10 +1,5 @@
 //! Golden images.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-=======
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -17,7 +12,6 @@ use super::{Answer, Filter};
 use crate::catalog::{self, Error, ImageName, ImageState, ImportSpec, Name};
 use crate::control::Control;
 
->>>>>>> catalog
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,8 +76,6 @@ pub struct ImageList {
     /// The images.
     pub items: Vec<Image>,
 }
-<<<<<<< HEAD
-=======
 
 impl From<catalog::Warning> for Warning {
     fn from(warning: catalog::Warning) -> Self {
@@ -207,4 +199,3 @@ pub(super) async fn remove(
     control.catalog.remove_image(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
->>>>>>> catalog

@@ -1,11 +1,5 @@
 //! Jobs: what takes longer than a call may.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use super::images::Warning;
-=======
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -17,7 +11,6 @@ use super::images::Warning;
 use super::problem::Problem;
 use crate::catalog::{self, JobState};
 use crate::control::Control;
->>>>>>> catalog
 
 /// A job. Its end is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -54,8 +47,6 @@ pub struct JobList {
     /// The jobs.
     pub items: Vec<Job>,
 }
-<<<<<<< HEAD
-=======
 
 pub(super) fn render(job: catalog::Job) -> Job {
     let state = match job.state {
@@ -126,4 +117,3 @@ pub(super) async fn cancel(
 ) -> Answer<(StatusCode, Json<Job>)> {
     Ok((StatusCode::ACCEPTED, Json(render(control.catalog.cancel_job(id)?))))
 }
->>>>>>> catalog

@@ -35,8 +35,6 @@ pub mod problem;
 pub mod sessions;
 pub mod system;
 pub mod targets;
-<<<<<<< HEAD
-=======
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -133,4 +131,3 @@ fn portal(info: PortalInfo) -> disks::Portal {
     let (address, port) = (info.address.ip().to_string(), info.address.port());
     disks::Portal { address, port, tpgt: info.tpgt }
 }
->>>>>>> catalog

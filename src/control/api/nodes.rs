@@ -1,11 +1,5 @@
 //! Nodes: bare-metal machines and what they boot from.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use super::disks::{ChapRequest, Disk};
-=======
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -20,7 +14,6 @@ use crate::boot::{self, Credentials};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
 use crate::control::Control;
 use crate::control::respond::Failure;
->>>>>>> catalog
 
 /// What is known of a node; replaces what was known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -82,8 +75,6 @@ pub struct NodeList {
     /// The nodes.
     pub items: Vec<Node>,
 }
-<<<<<<< HEAD
-=======
 
 pub(in crate::control) fn render(
     control: &Control,
@@ -318,4 +309,3 @@ pub(super) async fn ipxe(
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, script).into_response())
 }
->>>>>>> catalog

@@ -1,9 +1,5 @@
 //! Sessions that are logged in.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-=======
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,7 +10,6 @@ use super::Answer;
 use super::problem::Problem;
 use crate::control::respond::Failure;
 use crate::control::{Control, SessionInfo};
->>>>>>> catalog
 
 /// A session.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -46,8 +41,6 @@ pub struct SessionList {
     /// The sessions.
     pub items: Vec<Session>,
 }
-<<<<<<< HEAD
-=======
 
 /// Narrows the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -113,4 +106,3 @@ pub(super) async fn kill(
     let detail = format!("no session {id}; it may have ended");
     Err(Failure::new(StatusCode::NOT_FOUND, "session-not-found", detail))
 }
->>>>>>> catalog

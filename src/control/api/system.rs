@@ -1,10 +1,5 @@
 //! Health and version.
 
-<<<<<<< HEAD
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-=======
 use std::time::Duration;
 
 use axum::Json;
@@ -21,7 +16,6 @@ use crate::control::Control;
 /// How long a store may take to show that it is well.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
->>>>>>> catalog
 /// Whether the daemon can do its work.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Health {
@@ -61,8 +55,6 @@ pub struct Version {
     /// Version of this API.
     pub api: String,
 }
-<<<<<<< HEAD
-=======
 
 /// Whether stores, disks and targets are well.
 #[utoipa::path(
@@ -122,4 +114,3 @@ pub(super) async fn version() -> Json<Version> {
         api: "v1".to_owned(),
     })
 }
->>>>>>> catalog

@@ -1,22 +1,16 @@
 //! Targets as the data path sees them.
 
-<<<<<<< HEAD
-=======
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
->>>>>>> catalog
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::disks::Portal;
-<<<<<<< HEAD
-=======
 use super::problem::Problem;
 use super::{Answer, portal};
 use crate::control::respond::Failure;
 use crate::control::{Control, TargetInfo};
->>>>>>> catalog
 
 /// A target.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -53,8 +47,6 @@ pub struct TargetList {
     /// The targets.
     pub items: Vec<Target>,
 }
-<<<<<<< HEAD
-=======
 
 fn render(control: &Control, target: TargetInfo) -> Target {
     let luns = target.luns.into_iter().map(|lun| TargetLun {
@@ -108,4 +100,3 @@ pub(super) async fn show(
     })?;
     Ok(Json(render(&control, target)))
 }
->>>>>>> catalog
