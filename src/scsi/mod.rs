@@ -46,6 +46,7 @@ pub use opcode::commands;
 pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};
 pub use sense::{Asc, FieldPointer, Sense, SenseFormat, SenseKey};
 pub use task::{Prepared, Step, Task};
+pub use vpd::wwid;
 
 #[cfg(test)]
 mod tests;

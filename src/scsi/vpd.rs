@@ -47,8 +47,8 @@ fn supported_pages(_: &AnyCall<'_>, _: &LogicalUnit) -> Vec<u8> {
 }
 
 /// 128 bits that are always the same for one identity, and (as good as) never for two.
-fn fingerprint(unit: &LogicalUnit) -> [u8; 16] {
-    Md5::digest(unit.identity.as_bytes()).into()
+fn fingerprint(identity: &str) -> [u8; 16] {
+    Md5::digest(identity.as_bytes()).into()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -60,18 +60,25 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn serial_number(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
-    hex(&fingerprint(unit)).into_bytes()
+    hex(&fingerprint(&unit.identity)).into_bytes()
 }
 
 /// NAA 3h, locally assigned (SPC-4 7.8.6.6.4): the other formats need a company identifier.
-fn naa(unit: &LogicalUnit) -> [u8; 8] {
-    let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = fingerprint(unit);
+fn naa(identity: &str) -> [u8; 8] {
+    let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = fingerprint(identity);
     [0x30 | (b0 & 0x0f), b1, b2, b3, b4, b5, b6, b7]
+}
+
+/// The name by which operating systems know the logical unit of this identity: its NAA
+/// designator as Linux shows it (`/dev/disk/by-id/wwn-0x...`).
+#[must_use]
+pub fn wwid(identity: &str) -> String {
+    format!("naa.{}", hex(&naa(identity)))
 }
 
 /// EUI-64 of the locally administered kind.
 fn eui64(unit: &LogicalUnit) -> [u8; 8] {
-    let [.., b0, b1, b2, b3, b4, b5, b6, b7] = fingerprint(unit);
+    let [.., b0, b1, b2, b3, b4, b5, b6, b7] = fingerprint(&unit.identity);
     [(b0 & !0x01) | 0x02, b1, b2, b3, b4, b5, b6, b7]
 }
 
@@ -108,12 +115,12 @@ fn device_identification(call: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     let target = &call.inventory.target_name;
     let port = call.nexus.spec.target_port;
     let port_bytes = (u32::from(port)).to_be_bytes();
-    let t10 = [VENDOR.as_slice(), hex(&fingerprint(unit)).as_bytes()].concat();
+    let t10 = [VENDOR.as_slice(), hex(&fingerprint(&unit.identity)).as_bytes()].concat();
     [
-        designator(BINARY, OF_UNIT, 3, &naa(unit)),
+        designator(BINARY, OF_UNIT, 3, &naa(&unit.identity)),
         designator(BINARY, OF_UNIT, 2, &eui64(unit)),
         designator(ASCII, OF_UNIT, 1, &t10),
-        name_string(OF_UNIT, &format!("naa.{}", hex(&naa(unit)))),
+        name_string(OF_UNIT, &wwid(&unit.identity)),
         designator(BINARY, OF_PORT, 4, &port_bytes),
         designator(BINARY, OF_PORT, 5, &port_bytes),
         name_string(OF_PORT, &format!("{target},t,0x{port:04x}")),

@@ -2,14 +2,18 @@
 
 use std::net::IpAddr;
 
-use super::spec::Access;
+use super::spec::{Access, Initiators};
 
 impl Access {
     /// True if an initiator of this name at this address may try; CHAP comes on top.
     #[must_use]
     pub fn admits(&self, initiator: &str, address: IpAddr) -> bool {
-        let name_ok = self.initiators.is_empty()
-            || self.initiators.iter().any(|pattern| name_matches(pattern, initiator));
+        let name_ok = match &self.initiators {
+            Initiators::Any => true,
+            Initiators::Listed(patterns) => {
+                patterns.iter().any(|pattern| name_matches(pattern, initiator))
+            }
+        };
         let address_ok = self.addresses.is_empty()
             || self.addresses.iter().any(|network| contains(*network, address));
         name_ok && address_ok
@@ -67,10 +71,10 @@ mod tests {
     #[test]
     fn both_conditions_must_hold() {
         let access = Access {
-            initiators: vec![
+            initiators: Initiators::Listed(vec![
                 "iqn.2026-11.io.example:node1".into(),
                 "iqn.2010-04.org.ipxe:*".into(),
-            ],
+            ]),
             addresses: vec![(ip("10.0.0.0"), 8)],
             chap: None,
         };
@@ -79,5 +83,7 @@ mod tests {
         assert!(!access.admits("iqn.2026-11.io.example:node2", ip("10.9.9.9")));
         assert!(!access.admits("iqn.2026-11.io.example:node1", ip("11.0.0.1")));
         assert!(Access::default().admits("anyone", ip("::1")));
+        let nobody = Access { initiators: Initiators::Listed(vec![]), ..Access::default() };
+        assert!(!nobody.admits("", ip("::1")));
     }
 }

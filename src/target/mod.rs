@@ -16,5 +16,5 @@ mod shard;
 mod spec;
 
 pub use options::Options;
-pub use server::{Handle, PortalError, Portals, Server, SessionStatus, TargetStatus};
-pub use spec::{Access, Chap, Lun, TargetSpec};
+pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};
+pub use spec::{Access, Chap, Initiators, Lun, TargetSpec};

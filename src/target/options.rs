@@ -9,8 +9,6 @@ use crate::iscsi::{login, session};
 /// Settings of the data path, from the configuration file or the command line.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen.
-    pub portals: Vec<SocketAddr>,
     /// `ADDRESS:PORT`s to tell initiators instead of the addresses that they connect to; for
     /// gateways behind address translation.
     pub advertise: Vec<SocketAddr>,
@@ -32,12 +30,14 @@ pub struct Options {
     /// Data memory of each shard, in bytes; commands beyond it wait, or are answered with TASK
     /// SET FULL.
     pub shard_buffer_bytes: usize,
-    /// Ping initiators (those that ping us too) that have been silent for so long, and close
-    /// their session if they do not answer for as long again. Zero: never.
-    pub ping_interval: Duration,
+    /// Ping initiators (those that ping us too) that have been silent for so long; `None`: never.
+    pub ping_interval: Option<Duration>,
+    /// Close the session if a ping is not answered within this time.
+    pub ping_timeout: Duration,
     /// TCP keepalive: idle time before the first probe. Probes follow each 10 s, and three
     /// unanswered ones end the connection; this clears away what boot firmware leaves behind.
-    pub keepalive_idle: Duration,
+    /// `None`: no probes.
+    pub keepalive_idle: Option<Duration>,
     /// CHAP for discovery sessions.
     pub discovery_chap: Option<Chap>,
 }
@@ -45,7 +45,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            portals: Vec::new(),
             advertise: Vec::new(),
             portal_group_tag: 1,
             shards: 0,
@@ -55,8 +54,9 @@ impl Default for Options {
             half_open_max: 256,
             sessions_max: 8192,
             shard_buffer_bytes: 512 << 20,
-            ping_interval: Duration::from_secs(15),
-            keepalive_idle: Duration::from_secs(30),
+            ping_interval: Some(Duration::from_secs(15)),
+            ping_timeout: Duration::from_secs(15),
+            keepalive_idle: Some(Duration::from_secs(30)),
             discovery_chap: None,
         }
     }

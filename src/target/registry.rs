@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::{oneshot, watch};
 
-use super::server::SessionStatus;
+use super::server::{LunStatus, SessionStatus};
 use super::spec::{Access, Lun, TargetSpec};
 use crate::block::Volume;
 use crate::scsi::{Device, LogicalUnitSpec};
@@ -63,8 +63,17 @@ impl Backing {
         Self { luns: spec.luns.clone(), service }
     }
 
-    pub(super) fn lun_numbers(&self) -> Vec<u8> {
-        self.luns.iter().map(|lun| lun.number).collect()
+    pub(super) fn lun_status(&self) -> Vec<LunStatus> {
+        let status = |lun: &Lun| {
+            let info = lun.volume.as_ref().map(|volume| volume.info());
+            LunStatus {
+                number: lun.number,
+                identity: lun.identity.clone(),
+                size_bytes: info.map(|info| info.size_bytes),
+                read_only: lun.read_only || info.is_some_and(|info| info.read_only),
+            }
+        };
+        self.luns.iter().map(status).collect()
     }
 
     /// True if sessions can go on with these LUNs.

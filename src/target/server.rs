@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +26,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
     pub(super) half_open: Arc<AtomicUsize>,
-    /// Where the portals really are (a port of 0 is replaced by the one that was given).
-    pub(super) portals: Vec<SocketAddr>,
+    /// Where the portals really are, once they are open.
+    pub(super) portals: OnceLock<Vec<SocketAddr>>,
     /// True once the target is shutting down.
     pub(super) stopping: watch::Sender<bool>,
 }
@@ -66,36 +66,6 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Bound sockets that do not accept yet, so that a busy port is known before anything is started
-/// and no initiator is turned away while targets are still being loaded.
-pub struct Portals {
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Portals {
-    /// Binds every portal. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// The first portal that cannot be opened.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, PortalError> {
-        let mut portals = Self { listeners: Vec::new(), addresses: Vec::new() };
-        for &address in addresses {
-            let listener = bind(address).map_err(|source| PortalError { address, source })?;
-            let bound = listener.local_addr().map_err(|source| PortalError { address, source })?;
-            portals.listeners.push(listener);
-            portals.addresses.push(bound);
-        }
-        Ok(portals)
-    }
-
-    /// Where they are.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-}
-
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -111,15 +81,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Starts the shards and begins to accept. Must be called within a tokio runtime.
+    /// Starts the shards. Nothing listens yet: targets are published through [`Server::handle`]
+    /// first, so that no initiator is turned away while they are being loaded.
     ///
     /// # Errors
     /// When a thread or its runtime cannot be made.
-    pub fn start(
-        options: Options,
-        portals: Portals,
-        publish: impl IntoIterator<Item = TargetSpec>,
-    ) -> io::Result<Self> {
+    pub fn start(options: Options) -> io::Result<Self> {
         let shard_count = match options.shards {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             count => count,
@@ -128,22 +95,36 @@ impl Server {
             registry: Registry::new(options.sessions_max),
             options,
             half_open: Arc::default(),
-            portals: portals.addresses,
+            portals: OnceLock::new(),
             stopping: watch::Sender::new(false),
         });
-        publish.into_iter().for_each(|spec| shared.registry.publish(spec));
         let shards = (0..shard_count)
             .map(|index| Shard::start(index, Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()?;
-        let shards = Arc::new(shards);
-        let acceptors = portals
-            .listeners
-            .into_iter()
-            .map(|listener| {
-                tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&shards)))
-            })
-            .collect();
-        Ok(Self { shared, acceptors, shards })
+        Ok(Self { shared, acceptors: Vec::new(), shards: Arc::new(shards) })
+    }
+
+    /// Binds the portals, all or none, and begins to accept. Returns where they are: a port of 0
+    /// is replaced by a free one. To be called once, within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first portal that cannot be opened.
+    pub fn listen(&mut self, portals: &[SocketAddr]) -> Result<Vec<SocketAddr>, PortalError> {
+        let open = |address| {
+            let listener = bind(address)?;
+            let bound = listener.local_addr()?;
+            Ok((listener, bound))
+        };
+        let bound = portals
+            .iter()
+            .map(|&address| open(address).map_err(|source| PortalError { address, source }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<_> = bound.iter().map(|(_, address)| *address).collect();
+        let addresses = self.shared.portals.get_or_init(|| addresses).clone();
+        self.acceptors.extend(bound.into_iter().map(|(listener, _)| {
+            tokio::spawn(accept(listener, Arc::clone(&self.shared), Arc::clone(&self.shards)))
+        }));
+        Ok(addresses)
     }
 
     /// A handle for the control plane.
@@ -209,8 +190,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
     }
 }
 
-fn prepare(stream: &std::net::TcpStream, idle: Duration) -> io::Result<()> {
+fn prepare(stream: &std::net::TcpStream, idle: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let Some(idle) = idle else { return Ok(()) };
     let keepalive = TcpKeepalive::new()
         .with_time(idle)
         .with_interval(KEEPALIVE_INTERVAL)
@@ -226,12 +208,24 @@ fn prepare(stream: &std::net::TcpStream, idle: Duration) -> io::Result<()> {
 pub struct TargetStatus {
     /// Its name.
     pub name: String,
-    /// Numbers of its LUNs.
-    pub luns: Vec<u8>,
-    /// Its volumes are there; if not, logins are answered with "service unavailable".
-    pub ready: bool,
+    /// Its logical units.
+    pub luns: Vec<LunStatus>,
     /// Sessions that are logged in to it.
     pub sessions: usize,
+}
+
+/// A logical unit as the control plane shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LunStatus {
+    /// Its number.
+    pub number: u8,
+    /// What its WWID is made from.
+    pub identity: String,
+    /// Size in bytes; `None` while the volume is not open: logins are answered with "service
+    /// unavailable".
+    pub size_bytes: Option<u64>,
+    /// Writes are refused.
+    pub read_only: bool,
 }
 
 /// A session as the control plane shows it.
@@ -298,8 +292,7 @@ impl Handle {
         let status = |target: Arc<super::registry::Target>| {
             let name = super::registry::normalised(&target.name);
             TargetStatus {
-                luns: target.backing.lun_numbers(),
-                ready: target.backing.service.is_some(),
+                luns: target.backing.lun_status(),
                 sessions: sessions
                     .iter()
                     .filter(|session| session.key.target.as_deref() == Some(&name))
@@ -316,14 +309,21 @@ impl Handle {
         self.shared.registry.sessions().iter().map(|session| session.status()).collect()
     }
 
-    /// Closes a session and waits for its end. False if there is none of that id.
-    pub async fn kill_session(&self, id: u64) -> bool {
+    /// Has a session closed; it goes on until the last of its commands has left the store. False
+    /// if there is none of that id.
+    #[must_use]
+    pub fn kill_session(&self, id: u64) -> bool {
         let sessions = self.shared.registry.sessions();
         let Some(session) = sessions.into_iter().find(|session| session.id == id) else {
             return false;
         };
-        close_all(vec![session], "closed by the operator").await;
+        session.order(Order::Close("closed by the operator"));
         true
+    }
+
+    /// Closes all sessions of a target and waits for their end; they may log in again.
+    pub async fn disconnect(&self, name: &str) {
+        close_all(self.shared.registry.sessions_of(name), "closed by the control plane").await;
     }
 
     /// `ADDRESS:PORT`s under which initiators reach the target, as seen from `local` (the address
@@ -341,7 +341,9 @@ impl Shared {
         }
         let local = local.map(|ip| ip.to_canonical());
         self.portals
-            .iter()
+            .get()
+            .into_iter()
+            .flatten()
             .filter_map(|portal| match (portal.ip().is_unspecified(), local) {
                 (false, _) => Some(*portal),
                 (true, Some(local)) if local.is_ipv4() == portal.is_ipv4() => {

@@ -39,12 +39,22 @@ pub struct Lun {
     pub read_only: bool,
 }
 
-/// Who may log in to a target. All conditions must hold; an empty list sets no condition.
+/// Which initiator names may log in.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub enum Initiators {
+    /// Any.
+    #[default]
+    Any,
+    /// These, a trailing `*` matching any end; none at all if the list is empty.
+    Listed(Vec<String>),
+}
+
+/// Who may log in to a target. All conditions must hold.
 #[derive(Clone, Default, Debug)]
 pub struct Access {
-    /// Initiator names; a trailing `*` matches any end.
-    pub initiators: Vec<String>,
-    /// Addresses, as network and prefix length.
+    /// By name.
+    pub initiators: Initiators,
+    /// By address, as networks with their prefix lengths; empty: any.
     pub addresses: Vec<(IpAddr, u8)>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,

@@ -37,8 +37,15 @@ impl<D: Clone> Session<D> {
         self.send_with(&pdu, data);
     }
 
-    /// To be called when nothing has arrived for the ping interval: pings the initiator, if it
-    /// is one that knows pings, or closes the session if it has not answered the last one.
+    /// A ping is on its way and not answered.
+    #[must_use]
+    pub fn awaits_ping(&self) -> bool {
+        self.ping.outstanding.is_some()
+    }
+
+    /// To be called when nothing has arrived for the ping interval, or the ping timeout while
+    /// [`Self::awaits_ping`]: pings the initiator, if it is one that knows pings, or closes the
+    /// session if it has not answered.
     pub fn idle(&mut self) {
         if !self.ping.peer_pings || self.closing {
             return;

@@ -5,13 +5,15 @@
 //! turn has moved nothing.
 
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Sleep};
 
 use super::commands::{Attached, Commands, DriverSession};
 use super::login::{Connected, SessionEnds};
@@ -47,8 +49,7 @@ struct Driver {
     ends: SessionEnds,
     local: std::net::SocketAddr,
     aborts: Vec<PendingAbort>,
-    ping: Option<Interval>,
-    heard_since_ping: bool,
+    ping: Option<PingTimer>,
     close: Option<CloseReason>,
 }
 
@@ -75,8 +76,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         ends,
         local,
         aborts: Vec::new(),
-        ping: ping_timer(options.ping_interval),
-        heard_since_ping: false,
+        ping: options.ping_interval.map(|every| PingTimer::new(every, options.ping_timeout)),
         close: None,
     };
     let session_id = entry.id;
@@ -119,13 +119,33 @@ fn attach(
     Some(Rc::new(Attached { backing, nexus }))
 }
 
-fn ping_timer(interval: std::time::Duration) -> Option<Interval> {
-    if interval.is_zero() {
-        return None;
+/// When to ping a silent initiator, and when to give it up.
+struct PingTimer {
+    interval: Duration,
+    timeout: Duration,
+    heard: bool,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl PingTimer {
+    fn new(interval: Duration, timeout: Duration) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(interval));
+        Self { interval, timeout, heard: false, sleep }
     }
-    let mut timer = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Some(timer)
+
+    /// To be polled when there is nothing else to do.
+    fn poll(&mut self, cx: &mut Context<'_>, session: &mut DriverSession) -> bool {
+        let mut silent = false;
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if !std::mem::take(&mut self.heard) {
+                session.idle();
+                silent = true;
+            }
+            let next = if session.awaits_ping() { self.timeout } else { self.interval };
+            self.sleep.as_mut().reset(Instant::now() + next);
+        }
+        silent
+    }
 }
 
 impl Driver {
@@ -153,7 +173,9 @@ impl Driver {
         let mut progress = self.take_orders(cx)?;
         progress |= self.take_completions(cx);
         progress |= self.receive(cx)?;
-        self.poll_ping(cx);
+        if !progress && let Some(ping) = &mut self.ping {
+            progress = ping.poll(cx, &mut self.session);
+        }
         self.take_events();
         progress |= self.commands.submit(&mut self.session);
         // What was answered at once may have let others go on.
@@ -203,20 +225,13 @@ impl Driver {
         let received = self.receiver.receive(stream, cx, session, &mut self.commands)?;
         match received {
             Received::Progress => {
-                self.heard_since_ping = true;
+                if let Some(ping) = &mut self.ping {
+                    ping.heard = true;
+                }
                 Ok(true)
             }
             Received::Nothing => Ok(false),
             Received::Closed => Err(io::Error::other("closed by the initiator")),
-        }
-    }
-
-    fn poll_ping(&mut self, cx: &mut Context<'_>) {
-        let Some(timer) = &mut self.ping else { return };
-        while timer.poll_tick(cx).is_ready() {
-            if !std::mem::take(&mut self.heard_since_ping) {
-                self.session.idle();
-            }
         }
     }
 

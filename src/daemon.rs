@@ -1,1 +1,0 @@
-//! The composition root: builds every room and runs the daemon.

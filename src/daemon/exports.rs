@@ -1,0 +1,164 @@
+//! The data path as the catalog and the control socket know it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tokio::runtime;
+use zeroize::Zeroizing;
+
+use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
+use crate::control::{DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
+use crate::scsi;
+use crate::target::{
+    Access, Chap, Handle, Initiators, LunStatus, SessionStatus, TargetSpec, TargetStatus, Lun,
+};
+
+/// How long the sessions of a target may take to end. What they have in the store has to end
+/// first, and a store may hang.
+const SESSIONS_END_WAIT: Duration = Duration::from_secs(30);
+/// Logical block length of exported disks: what boot firmware expects.
+const BLOCK_BYTES: u32 = 512;
+
+/// Joins the rooms.
+pub(super) struct Exports {
+    handle: Handle,
+    runtime: runtime::Handle,
+    portal_group_tag: u16,
+}
+
+impl Exports {
+    pub(super) fn new(handle: Handle, portal_group_tag: u16) -> Self {
+        Self { handle, runtime: runtime::Handle::current(), portal_group_tag }
+    }
+
+    /// Waits for the end of sessions, for a bounded time. Called from blocking threads.
+    fn wait(&self, what: &str, sessions_end: impl Future) -> Result<(), ExportError> {
+        let timeout = async { tokio::time::timeout(SESSIONS_END_WAIT, sessions_end).await };
+        self.runtime.block_on(timeout).map(|_| ()).map_err(|_elapsed| {
+            ExportError(format!(
+                "sessions of {what} have commands in the store that do not end; try again later"
+            ))
+        })
+    }
+}
+
+impl Exporter for Exports {
+    fn publish(&self, export: Export) -> Result<(), ExportError> {
+        self.handle.publish(spec(export));
+        Ok(())
+    }
+
+    fn withdraw(&self, target: &str) -> Result<(), ExportError> {
+        self.wait(target, self.handle.withdraw(target))
+    }
+
+    fn disconnect(&self, target: &str) -> Result<(), ExportError> {
+        self.wait(target, self.handle.disconnect(target))
+    }
+}
+
+fn spec(export: Export) -> TargetSpec {
+    let initiators = match export.allowed {
+        Allowed::Anyone => Initiators::Any,
+        Allowed::Initiators(names) => Initiators::Listed(names),
+        Allowed::Nobody => Initiators::Listed(Vec::new()),
+    };
+    let networks = export.networks.iter().map(|network| (network.address, network.prefix));
+    TargetSpec {
+        name: export.target,
+        luns: vec![Lun {
+            number: export.lun,
+            volume: export.volume,
+            identity: export.identity,
+            block_bytes: BLOCK_BYTES,
+            read_only: false,
+        }],
+        access: Access {
+            initiators,
+            addresses: networks.collect(),
+            chap: export.chap.as_ref().map(chap),
+        },
+    }
+}
+
+fn chap(chap: &catalog::Chap) -> Chap {
+    let secret = |secret: &catalog::Secret| Zeroizing::new(secret.expose().to_owned());
+    Chap {
+        user: chap.user.clone(),
+        secret: secret(&chap.secret),
+        mutual: chap.mutual.as_ref().map(|(user, other)| (user.clone(), secret(other))),
+    }
+}
+
+impl DataPath for Exports {
+    fn portals(&self) -> Vec<PortalInfo> {
+        let tpgt = self.portal_group_tag;
+        let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let mut found: Vec<SocketAddr> = Vec::new();
+        for family in families {
+            for portal in self.handle.portals(outward_address(family)) {
+                if !found.contains(&portal) {
+                    found.push(portal);
+                }
+            }
+        }
+        found.into_iter().map(|address| PortalInfo { address, tpgt }).collect()
+    }
+
+    fn targets(&self) -> Vec<TargetInfo> {
+        let lun = |lun: LunStatus| LunInfo {
+            number: lun.number,
+            identity: lun.identity,
+            size_bytes: lun.size_bytes,
+            read_only: lun.read_only,
+        };
+        let info = |target: TargetStatus| TargetInfo {
+            name: target.name,
+            luns: target.luns.into_iter().map(lun).collect(),
+            sessions: target.sessions as u64,
+        };
+        self.handle.targets().into_iter().map(info).collect()
+    }
+
+    fn sessions(&self) -> Vec<SessionInfo> {
+        let info = |session: SessionStatus| SessionInfo {
+            id: session.id,
+            target: session.target,
+            initiator: session.initiator,
+            isid: session.isid,
+            address: session.peer,
+            since: jiff::Timestamp::try_from(session.since).unwrap_or_default(),
+            bytes_read: session.read_bytes,
+            bytes_written: session.written_bytes,
+            commands: session.commands,
+        };
+        self.handle.sessions().into_iter().map(info).collect()
+    }
+
+    fn kill_session(&self, id: u64) -> bool {
+        self.handle.kill_session(id)
+    }
+
+    fn wwid(&self, identity: &str) -> String {
+        scsi::wwid(identity)
+    }
+}
+
+/// The address of this machine that the rest of the world sees, for portals that listen on all
+/// of them; the loopback address where there is no way out. Connecting a UDP socket sends
+/// nothing: it only asks the routing table.
+fn outward_address(family: IpAddr) -> Option<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849): routed as any other, and nobody there.
+    let (outside, loopback): (IpAddr, IpAddr) = match family {
+        IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(_) => {
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+        }
+    };
+    let ask = || {
+        let socket = UdpSocket::bind((family, 0))?;
+        socket.connect((outside, 9))?;
+        socket.local_addr()
+    };
+    Some(ask().map_or(loopback, |address: SocketAddr| address.ip()))
+}

@@ -1,0 +1,78 @@
+//! The configuration in the terms of each room.
+
+use crate::config::{self, Config, Digest};
+use crate::iscsi::login::{self, DigestPolicy};
+use crate::target::{Chap, Options};
+use crate::{catalog, telemetry};
+
+pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
+    match log.format {
+        config::LogFormat::Human => telemetry::Format::Human,
+        config::LogFormat::Json => telemetry::Format::Json,
+    }
+}
+
+pub(super) fn target(config: &Config) -> Options {
+    let shards = match config.target.shards {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        shards => shards,
+    };
+    let memory = usize::try_from(config.limits.buffer_memory_bytes).unwrap_or(usize::MAX);
+    Options {
+        advertise: config.target.advertise.clone(),
+        portal_group_tag: config.target.portal_group_tag,
+        shards,
+        login: login_limits(config),
+        login_timeout: config.limits.login_timeout,
+        half_open_max: config.limits.half_open_connections_max,
+        sessions_max: config.limits.sessions_max,
+        shard_buffer_bytes: memory / shards,
+        ping_interval: config.limits.nop_in_interval,
+        ping_timeout: config.limits.nop_in_timeout,
+        keepalive_idle: config.limits.tcp_keepalive,
+        discovery_chap: config.discovery.as_ref().map(|chap| Chap {
+            user: chap.user.clone(),
+            secret: chap.secret.clone(),
+            mutual: None,
+        }),
+        ..Options::default()
+    }
+}
+
+fn login_limits(config: &Config) -> login::Limits {
+    let iscsi = &config.iscsi;
+    login::Limits {
+        max_recv_data_segment_length: iscsi.max_recv_data_segment_bytes,
+        max_burst_length: iscsi.max_burst_bytes,
+        first_burst_length: iscsi.first_burst_bytes,
+        max_outstanding_r2t: u16::try_from(iscsi.max_outstanding_r2t).unwrap_or(u16::MAX),
+        header_digest: digest_policy(&iscsi.header_digest),
+        data_digest: digest_policy(&iscsi.data_digest),
+        command_window: config.limits.command_window,
+        ..login::Limits::default()
+    }
+}
+
+fn digest_policy(allowed: &[Digest]) -> DigestPolicy {
+    match (allowed.contains(&Digest::None), allowed.contains(&Digest::Crc32c)) {
+        (true, true) => DigestPolicy::Optional,
+        (false, true) => DigestPolicy::Required,
+        (_, false) => DigestPolicy::Off,
+    }
+}
+
+pub(super) fn catalog(config: &Config) -> catalog::Options {
+    catalog::Options {
+        target_prefix: config.target.iqn_prefix.clone(),
+        default_store: store_name(config.default_store).to_owned(),
+        ..catalog::Options::default()
+    }
+}
+
+/// The names of the stores in the API, as in the configuration file.
+pub(super) fn store_name(store: config::DefaultStore) -> &'static str {
+    match store {
+        config::DefaultStore::Local => "local",
+        config::DefaultStore::Rbd => "rbd",
+    }
+}
