@@ -1,1 +1,0 @@
-//! The session core against what RFC 7143 says, one PDU at a time.

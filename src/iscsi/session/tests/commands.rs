@@ -1,0 +1,228 @@
+//! CmdSN, the window, and how commands end.
+
+use super::*;
+
+#[test]
+fn f03_commands_behind_a_hole_wait_and_run_in_order() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST + 2, 0), &[]);
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.silent();
+    peer.send(&read(FIRST, 0), &[]);
+    let order: Vec<u32> = peer
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            Event::Command(id) => peer.session.command(id).unwrap().cmd_sn,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(order, [FIRST, FIRST + 1, FIRST + 2]);
+}
+
+#[test]
+fn f01_f02_what_is_outside_the_window_or_there_already_is_ignored() {
+    let mut peer = Peer::new();
+    for cmd_sn in [FIRST - 1, FIRST + 8, FIRST.wrapping_add(1 << 31)] {
+        peer.send(&read(cmd_sn, 0), &[]);
+    }
+    peer.silent();
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.send(&ScsiCommand { itt: 4711, ..read(FIRST + 1, 0) }, &[]);
+    peer.send(&read(FIRST, 0), &[]);
+    assert_eq!(peer.events().len(), 2, "the duplicate has no effect");
+    peer.send(&read(FIRST + 7, 0), &[]);
+    peer.send(&read(FIRST + 2, 0), &[]);
+    assert_eq!(peer.events().len(), 1, "later ones still work");
+}
+
+#[test]
+fn f06_the_window_closes_and_max_cmd_sn_never_goes_back() {
+    let mut peer = Peer::new();
+    let mut ids = Vec::new();
+    for i in 0..8 {
+        peer.send(&read(FIRST + i, 0), &[]);
+        ids.push(peer.offered());
+    }
+    peer.send(&read(FIRST + 8, 0), &[]);
+    peer.silent();
+    for (i, id) in ids.into_iter().enumerate() {
+        assert!(peer.session.admitted(id, 0));
+        peer.session.complete(id, good(Transferred::Nothing));
+        let response: ScsiResponse = peer.answer();
+        let done = u32::try_from(i).unwrap() + 1;
+        assert_eq!((response.exp_cmd_sn, response.max_cmd_sn), (FIRST + 8, FIRST + 7 + done));
+    }
+    peer.send(&read(FIRST + 8, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn f04_f05_immediate_commands_run_at_once_and_are_bounded() {
+    let mut peer = Peer::new();
+    let immediate = |itt| ScsiCommand { immediate: true, itt, ..read(FIRST, 0) };
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.silent();
+    for itt in 0..16 {
+        peer.send(&immediate(itt), &[]);
+        peer.offered();
+    }
+    peer.send(&immediate(99), &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ImmediateCommand);
+    assert_eq!(peer.session.window.exp_cmd_sn(), FIRST);
+}
+
+#[test]
+fn f07_stat_sn_counts_answers_only() {
+    let mut peer = Peer::new();
+    let command = write(FIRST, 8192 + 4096);
+    peer.send(&command, &[0; 4096]);
+    let id = peer.offered();
+    peer.session.admitted(id, 8192 + 4096);
+    assert_eq!(peer.answer::<R2t>().stat_sn, 100);
+    peer.send(&read(FIRST + 1, 8192), &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 0);
+    peer.session.complete(id, good(Transferred::In { data: "", len: 8192 }));
+    let sent = peer.sent();
+    let (first, second): (DataIn, DataIn) = (parse(&sent[0]), parse(&sent[1]));
+    assert_eq!((first.status, second.status.is_some(), second.stat_sn), (None, true, 100));
+    peer.send(&read(FIRST + 2, 0), &[]);
+    let id = peer.offered();
+    peer.session.complete(id, good(Transferred::Nothing));
+    assert_eq!(peer.answer::<ScsiResponse>().stat_sn, 101);
+}
+
+#[test]
+fn f10_data_in_obeys_the_segment_length_and_ends_bursts() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 40_000), &[]);
+    let id = peer.offered();
+    assert!(peer.session.admitted(id, 0));
+    peer.session.complete(id, good(Transferred::In { data: "d", len: 40_000 }));
+    let sent = peer.sent();
+    let mut offset = 0;
+    for (i, pdu) in sent.iter().enumerate() {
+        let data_in: DataIn = parse(pdu);
+        let len = u32::try_from(data_len(pdu)).unwrap();
+        assert!(len <= 4096 && (len % 4 == 0 || i + 1 == sent.len()));
+        assert_eq!(data_in.data_sn as usize, i);
+        assert_eq!((data_in.buffer_offset, data_in.ttt, data_in.lun), (offset, RESERVED_TAG, 0));
+        offset += len;
+        assert_eq!(data_in.is_final, offset % 16384 == 0 || offset == 40_000);
+        assert_eq!(data_in.status.is_some(), i + 1 == sent.len());
+    }
+    assert_eq!(offset, 40_000);
+}
+
+#[test]
+fn f11_f18_bad_status_comes_apart_with_sense_and_residual() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 4096), &[]);
+    let id = peer.offered();
+    let sense = vec![0x70, 0, 5];
+    let completion =
+        Completion { status: 2, sense: sense.clone(), transferred: Transferred::Nothing };
+    peer.session.complete(id, completion);
+    let sent = peer.sent();
+    let response: ScsiResponse = parse(&sent[0]);
+    assert_eq!((response.status, response.overflow), (2, Overflow::Under(4096)));
+    assert_eq!(sent[0].data, Payload::Bytes([&[0, 3][..], &sense].concat()));
+}
+
+#[test]
+fn f18_residuals_in_both_directions() {
+    for (expected, actual, overflow) in [
+        (4096, 4096, Overflow::None),
+        (4096, 512, Overflow::Under(3584)),
+        (512, 4096, Overflow::Over(3584)),
+        (0, 4096, Overflow::Over(4096)),
+    ] {
+        let mut peer = Peer::new();
+        peer.send(&read(FIRST, expected), &[]);
+        let id = peer.offered();
+        peer.session.admitted(id, 0);
+        peer.session.complete(id, good(Transferred::In { data: "d", len: actual }));
+        let sent = peer.sent();
+        if expected == 0 {
+            assert_eq!(parse::<ScsiResponse>(&sent[0]).overflow, overflow);
+        } else {
+            let data_in: DataIn = parse(sent.last().unwrap());
+            assert_eq!(data_in.status, Some((0, overflow)));
+            let total: usize = sent.iter().map(data_len).sum();
+            assert_eq!(total as u64, actual.min(expected.into()));
+        }
+
+        let mut peer = Peer::new();
+        let data = vec![0; expected as usize];
+        peer.send(&write(FIRST, expected), &data);
+        let id = peer.offered();
+        assert!(peer.session.admitted(id, actual));
+        peer.session.complete(id, good(Transferred::Out(actual)));
+        assert_eq!(peer.answer::<ScsiResponse>().overflow, overflow);
+    }
+}
+
+use crate::iscsi::pdu::Overflow;
+
+#[test]
+fn a_task_tag_in_use_is_refused_and_free_after_the_answer() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 0), &[]);
+    let id = peer.offered();
+    let again = ScsiCommand { itt: 1000 + FIRST, ..read(FIRST + 1, 0) };
+    peer.send(&again, &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::TaskInProgress);
+    peer.session.complete(id, good(Transferred::Nothing));
+    peer.sent();
+    peer.send(&ScsiCommand { itt: 1000 + FIRST, ..read(FIRST + 2, 0) }, &[]);
+    peer.offered();
+}
+
+#[test]
+fn f27_bad_additional_headers_are_rejected() {
+    let mut peer = Peer::new();
+    let mut bhs = read(FIRST, 0).encode();
+    bhs[4] = 1;
+    peer.session.header(&bhs, &[0xff, 0xff, 1, 0]);
+    peer.session.data(Vec::new(), true);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+
+    let long = [0, 17, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+    let mut bhs = read(FIRST + 1, 0).encode();
+    bhs[4] = 5;
+    peer.session.header(&bhs, &long);
+    peer.session.data(Vec::new(), true);
+    let id = peer.offered();
+    assert_eq!(peer.session.command(id).unwrap().cdb.len(), 32);
+}
+
+#[test]
+fn f28_f29_unknown_opcodes_are_rejected_and_too_long_segments_end_it() {
+    let mut peer = Peer::new();
+    let mut bhs = [0; 48];
+    bhs[0] = 0x1c;
+    peer.session.header(&bhs, &[]);
+    peer.session.data(Vec::new(), true);
+    let sent = peer.sent();
+    assert_eq!(parse::<Reject>(&sent[0]).reason, RejectReason::NotSupported);
+    assert_eq!(sent[0].data, Payload::Bytes(bhs.to_vec()));
+    set_data_length(&mut bhs, 8193);
+    peer.session.header(&bhs, &[]);
+    assert!(matches!(peer.events()[..], [Event::Close(CloseReason::Protocol(_))]));
+    assert!(peer.session.is_closing());
+}
+
+#[test]
+fn f25_a_wrong_data_digest_on_a_command_leaves_its_number_free() {
+    let mut peer = Peer::new();
+    peer.send_with_digest(&write(FIRST, 4096), &[0; 4096], false);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::DataDigest);
+    assert_eq!(peer.events().len(), 1, "dropped");
+    assert!(peer.session.is_idle());
+    peer.send(&write(FIRST, 4096), &[0; 4096]);
+    let id = peer.offered();
+    assert!(peer.session.admitted(id, 4096));
+    peer.session.complete(id, good(Transferred::Out(4096)));
+    assert_eq!(peer.answer::<ScsiResponse>().max_cmd_sn, FIRST + 8, "no credit is made up");
+}

@@ -1,0 +1,305 @@
+//! Pings, text, logout, task management.
+
+use super::*;
+use crate::iscsi::pdu::{LogoutRequest, LogoutResponse, Snack, TextRequest, TextResponse};
+
+fn nop(itt: u32, immediate: bool, cmd_sn: u32) -> NopOut {
+    NopOut { immediate, lun: 0, itt, ttt: RESERVED_TAG, cmd_sn, exp_stat_sn: 0 }
+}
+
+fn tmf(function: u8, referenced_tag: u32, ref_cmd_sn: u32) -> TaskManagementRequest {
+    TaskManagementRequest {
+        immediate: true,
+        function,
+        lun: LUN,
+        itt: 5000,
+        referenced_tag,
+        cmd_sn: FIRST,
+        exp_stat_sn: 0,
+        ref_cmd_sn,
+        exp_data_sn: 0,
+    }
+}
+
+fn text(cmd_sn: u32, is_final: bool, cont: bool, ttt: u32) -> TextRequest {
+    TextRequest { immediate: false, is_final, cont, lun: 0, itt: 6000, ttt, cmd_sn, exp_stat_sn: 0 }
+}
+
+fn logout(reason: u8, cid: u16) -> LogoutRequest {
+    LogoutRequest { immediate: true, reason, itt: 7000, cid, cmd_sn: FIRST, exp_stat_sn: 0 }
+}
+
+#[test]
+fn f21_a_ping_comes_back_cut_to_what_the_initiator_takes() {
+    let mut peer = Peer::new();
+    peer.send(&nop(1, true, FIRST), &[7; 5000]);
+    let sent = peer.sent();
+    let pong: NopIn = parse(&sent[0]);
+    assert_eq!((pong.itt, pong.ttt, pong.stat_sn), (1, RESERVED_TAG, 100));
+    assert_eq!(sent[0].data, Payload::Bytes(vec![7; 4096]));
+    peer.send(&nop(RESERVED_TAG, true, FIRST), &[]);
+    peer.silent();
+    peer.send(&nop(2, false, FIRST), &[]);
+    let pong: NopIn = peer.answer();
+    assert_eq!((pong.exp_cmd_sn, pong.max_cmd_sn), (FIRST + 1, FIRST + 8));
+}
+
+#[test]
+fn only_an_initiator_that_pings_is_pinged() {
+    let mut peer = Peer::new();
+    peer.session.idle();
+    peer.silent();
+    peer.send(&nop(1, true, FIRST), &[]);
+    peer.sent();
+    peer.session.idle();
+    let ping: NopIn = peer.answer();
+    assert_eq!((ping.itt, ping.stat_sn), (RESERVED_TAG, 101));
+    assert!(ping.ttt != RESERVED_TAG && peer.session.awaits_ping());
+    peer.send(&NopOut { ttt: ping.ttt, ..nop(RESERVED_TAG, true, FIRST) }, &[]);
+    assert!(!peer.session.awaits_ping());
+    peer.session.idle();
+    peer.sent();
+    peer.session.idle();
+    assert_eq!(peer.events(), [Event::Close(CloseReason::PingTimeout)]);
+}
+
+#[test]
+fn t1_t2_an_aborted_task_is_never_heard_of_again() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 512), &[]);
+    let id = peer.offered();
+    assert!(peer.session.admitted(id, 0));
+    peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
+    peer.silent();
+    assert!(peer.session.is_aborted(id));
+    peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+    let response: TaskManagementResponse = peer.answer();
+    assert_eq!((response.response, response.max_cmd_sn), (0, FIRST + 8));
+    peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
+}
+
+#[test]
+fn t1_a_task_that_waits_for_data_is_dropped_at_once() {
+    let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
+    let command = write(FIRST, 4096);
+    peer.send(&command, &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 4096);
+    let r2t: R2t = peer.answer();
+    peer.send(&tmf(1, command.itt, FIRST), &[]);
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    assert_eq!(peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 4096]), Dest::Discard);
+    peer.silent();
+    peer.send(&write(FIRST + 1, 4096), &[]);
+    peer.offered();
+}
+
+#[test]
+fn t1_a_command_that_is_aborted_before_it_comes_has_no_effect() {
+    let mut peer = Peer::new();
+    peer.send(&tmf(1, 1000 + FIRST + 1, FIRST + 1), &[]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.silent();
+    peer.send(&read(FIRST, 0), &[]);
+    peer.offered();
+    peer.send(&read(FIRST + 2, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn a_held_command_that_is_aborted_leaves_no_hole() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.send(&tmf(1, 1000 + FIRST + 1, FIRST + 1), &[]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    assert_eq!(peer.events().len(), 1, "dropped");
+    peer.send(&read(FIRST, 0), &[]);
+    peer.offered();
+    peer.send(&read(FIRST + 2, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn a_reset_from_elsewhere_does_not_lose_the_number_of_an_arriving_command() {
+    let mut peer = Peer::new();
+    let mut bhs = write(FIRST, 4096).encode();
+    set_data_length(&mut bhs, 4096);
+    peer.session.header(&bhs, &[]);
+    assert_eq!(peer.session.abort(Some(LUN)), []);
+    peer.session.data(Vec::new(), true);
+    assert!(matches!(peer.events()[..], [Event::Dropped(_)]));
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn t3_an_abort_task_set_is_about_one_lun_only() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 0), &[]);
+    peer.send(&ScsiCommand { lun: 0, ..read(FIRST + 1, 0) }, &[]);
+    let [Event::Command(here), Event::Command(there)] = peer.events()[..] else { panic!() };
+    assert!(peer.session.admitted(here, 0) && peer.session.admitted(there, 0));
+    peer.send(&tmf(2, 0, 0), &[]);
+    let function = TmfFunction::AbortTaskSet;
+    assert_eq!(peer.events(), [Event::Management { itt: 5000, function, lun: LUN }]);
+    assert!(peer.session.is_aborted(here) && !peer.session.is_aborted(there));
+    peer.session.management_done(5000, tmf_response::COMPLETE);
+    assert_eq!(peer.sent(), [], "a task still runs");
+    peer.session.complete(here, good(Transferred::Nothing));
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    peer.session.complete(there, good(Transferred::Nothing));
+    peer.answer::<ScsiResponse>();
+}
+
+#[test]
+fn t7_unknown_functions_are_not_supported() {
+    let mut peer = Peer::new();
+    for function in [0, 3, 8, 20, 127] {
+        peer.send(&tmf(function, 0, 0), &[]);
+        let response: TaskManagementResponse = peer.answer();
+        assert_eq!(response.response, tmf_response::NOT_SUPPORTED);
+    }
+}
+
+#[test]
+fn t8_a_management_request_that_is_not_immediate_waits_for_its_turn() {
+    let mut peer = Peer::new();
+    let request =
+        TaskManagementRequest { immediate: false, cmd_sn: FIRST + 1, ..tmf(1, 1000 + FIRST, FIRST) };
+    peer.send(&request, &[]);
+    peer.silent();
+    peer.send(&read(FIRST, 0), &[]);
+    assert_eq!(peer.events().len(), 2, "offered, and dropped again");
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+}
+
+#[test]
+fn f24_a_snack_is_rejected_and_the_session_goes_on() {
+    let mut peer = Peer::new();
+    let snack = Snack { kind: 1, lun: 0, itt: RESERVED_TAG, ttt: RESERVED_TAG, exp_stat_sn: 0, begin_run: 0, run_length: 0 };
+    peer.send(&snack, &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::SnackReject);
+    peer.send(&read(FIRST, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn f33_logout_reasons() {
+    for (reason, cid, response, closes) in
+        [(0, 0, 0, true), (1, 7, 0, true), (1, 8, 1, false), (2, 7, 2, false)]
+    {
+        let mut peer = Peer::new();
+        peer.send(&logout(reason, cid), &[]);
+        assert_eq!(peer.answer::<LogoutResponse>().response, response);
+        let events = peer.events();
+        assert_eq!(events == [Event::Close(CloseReason::Logout)], closes, "{events:?}");
+    }
+    let mut peer = Peer::new();
+    peer.send(&logout(9, 7), &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    let mut peer = Peer::discovery();
+    peer.send(&logout(1, 7), &[]);
+    assert_eq!(peer.answer::<LogoutResponse>().response, 2);
+}
+
+#[test]
+fn f35_after_a_logout_nothing_of_a_task_is_sent() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 512), &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 0);
+    peer.send(&logout(0, 7), &[]);
+    peer.answer::<LogoutResponse>();
+    peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+    assert_eq!(peer.sent(), []);
+    assert!(peer.session.is_idle());
+}
+
+#[test]
+fn l29_a_discovery_session_knows_no_scsi() {
+    let mut peer = Peer::discovery();
+    peer.send(&read(FIRST, 0), &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    peer.send(&nop(1, true, FIRST + 1), &[]);
+    peer.answer::<NopIn>();
+}
+
+#[test]
+fn f30_send_targets_by_session_type() {
+    let ask = |mut peer: Peer, value: &str| {
+        peer.send(&text(FIRST, true, false, RESERVED_TAG), format!("SendTargets={value}\0").as_bytes());
+        (peer.events(), peer)
+    };
+    let scope = |scope| vec![Event::SendTargets(scope)];
+    assert_eq!(ask(Peer::discovery(), "All").0, scope(DiscoveryScope::All));
+    assert_eq!(ask(Peer::new(), "").0, scope(DiscoveryScope::Named("iqn.2026-11.test:t".into())));
+    assert_eq!(ask(Peer::new(), "x").0, scope(DiscoveryScope::Named("x".into())));
+    for (peer, value) in [(Peer::new(), "All"), (Peer::discovery(), "")] {
+        let (events, mut peer) = ask(peer, value);
+        assert_eq!(events, []);
+        assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    }
+}
+
+#[test]
+fn f31_a_long_list_goes_over_several_pdus() {
+    let mut peer = Peer::discovery();
+    peer.send(&text(FIRST, true, false, RESERVED_TAG), b"SendTargets=All\0");
+    peer.events();
+    let targets: Vec<_> = (0..100)
+        .map(|i| (format!("iqn.2026-11.test:target-{i}"), vec![format!("10.0.0.{i}:3260,1")]))
+        .collect();
+    peer.session.send_targets(&targets);
+    let mut whole = Vec::new();
+    let mut cmd_sn = FIRST;
+    loop {
+        let sent = peer.sent();
+        let response: TextResponse = parse(&sent[0]);
+        let Payload::Bytes(bytes) = &sent[0].data else { panic!() };
+        assert!(bytes.len() <= 4096);
+        whole.extend_from_slice(bytes);
+        assert_eq!(response.is_final, response.ttt == RESERVED_TAG);
+        assert_eq!(response.cont, !response.is_final);
+        if response.is_final {
+            break;
+        }
+        cmd_sn += 1;
+        peer.send(&text(cmd_sn, true, false, response.ttt), &[]);
+    }
+    let text = String::from_utf8(whole).unwrap();
+    assert_eq!(text.matches("TargetName=").count(), 100);
+    assert!(text.ends_with("TargetAddress=10.0.0.99:3260,1\0"));
+}
+
+#[test]
+fn f32_a_failed_negotiation_keeps_the_old_values() {
+    let mut peer = Peer::new();
+    peer.send(&text(FIRST, true, false, RESERVED_TAG), b"MaxRecvDataSegmentLength=1024\0");
+    peer.answer::<TextResponse>();
+    assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
+    let bad = b"MaxRecvDataSegmentLength=2048\0MaxRecvDataSegmentLength=2048\0";
+    peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), bad);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
+    peer.send(&text(FIRST + 2, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
+    let sent = peer.sent();
+    assert_eq!(sent[0].data, Payload::Bytes(b"X-com.example.key=NotUnderstood\0".to_vec()));
+}
+
+#[test]
+fn a_text_over_two_pdus_is_answered_once() {
+    let mut peer = Peer::discovery();
+    peer.send(&text(FIRST, false, true, RESERVED_TAG), b"SendTar");
+    let sent = peer.sent();
+    let response: TextResponse = parse(&sent[0]);
+    assert!(!response.is_final && sent[0].data == Payload::None);
+    peer.send(&text(FIRST + 1, true, false, response.ttt), b"gets=All\0");
+    assert_eq!(peer.events(), [Event::SendTargets(DiscoveryScope::All)]);
+    peer.session.send_targets(&[]);
+    assert!(peer.answer::<TextResponse>().is_final);
+    peer.send(&text(FIRST + 2, true, false, response.ttt), &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+}
