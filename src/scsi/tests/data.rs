@@ -172,9 +172,10 @@ fn verify_compares_each_block_with_one() {
     let host = bench.host(1);
     host.write(0, &[9; 8 * BLOCK]);
     host.put(&cdb10(0x2f, 0x06, 0, 8), &[9; BLOCK]);
-    assert_eq!(host.run(&cdb10(0x2f, 0x06, 0, 9), &[9; BLOCK]).sense.unwrap().information, Some(
-        8 * BLOCK as u64
-    ));
+    assert_eq!(
+        host.run(&cdb10(0x2f, 0x06, 0, 9), &[9; BLOCK]).sense.unwrap().information,
+        Some(8 * BLOCK as u64)
+    );
     assert_eq!(host.fails(&cdb10(0x2f, 0x04, 0, 8), &[9; BLOCK]), BAD_CDB);
 }
 
