@@ -240,7 +240,7 @@ fn or_write_ors_across_pieces_and_begins_again_when_disturbed() {
 fn a_failed_operation_becomes_its_sense_data() {
     let bench = Bench::new();
     let host = bench.host(1);
-    let mut write = |kind| {
+    let write = |kind| {
         bench.fail_next(kind);
         host.run(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK])
     };
