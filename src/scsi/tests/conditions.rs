@@ -71,19 +71,20 @@ fn a_volume_that_becomes_read_only_is_heard_of_and_refuses_writes() {
 }
 
 #[test]
-fn a_reset_of_the_unit_is_heard_by_the_others_and_ends_reserve() {
+fn a_reset_of_the_unit_is_heard_by_every_nexus_and_ends_reserve() {
     let bench = Bench::new();
     let (one, two) = (bench.host(1), bench.host(2));
     one.put(&[0x16, 0, 0, 0, 0, 0], &[]);
     assert_eq!(two.status(&TUR, &[]), Status::ReservationConflict);
-    assert_eq!(bench.device.reset_lun(&two.nexus, 0), Ok(0));
-    two.put(&TUR, &[]);
-    assert_eq!(one.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+    assert_eq!(bench.device.reset_lun(0), Ok(0));
+    for host in [&one, &two] {
+        assert_eq!(host.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+        host.put(&TUR, &[]);
+    }
     two.put(&[0x16, 0, 0, 0, 0, 0], &[]);
-    assert!(bench.device.reset_lun(&two.nexus, 0x0005_0000_0000_0000).is_err());
-    bench.device.reset_target(&one.nexus);
+    assert!(bench.device.reset_lun(0x0005_0000_0000_0000).is_err());
+    bench.device.reset_target();
     assert_eq!(two.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
-    one.put(&TUR, &[]);
 }
 
 #[test]

@@ -209,8 +209,9 @@ fn compare_and_write_is_all_or_nothing_and_tells_the_first_difference() {
     assert_eq!(host.read(10, 2), [1; 2 * BLOCK]);
 
     host.put(&cdb(0), &[]);
-    assert_eq!(host.fails(&cdb(1), &[1; BLOCK]), BAD_UNIT, "too short");
-    assert_eq!(host.fails(&cdb(1), &[1; 4 * BLOCK]), BAD_UNIT, "too long");
+    assert_eq!(host.fails(&cdb(0), &[1; BLOCK]), BAD_CDB, "data for nothing");
+    assert_eq!(host.fails(&cdb(1), &[1; BLOCK]), BAD_CDB, "too short");
+    assert_eq!(host.fails(&cdb(1), &[1; 4 * BLOCK]), BAD_CDB, "too long");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn write_same_wants_exactly_one_block() {
     let bench = Bench::new();
     let host = bench.host(1);
     for len in [0, BLOCK / 2, 2 * BLOCK] {
-        assert_eq!(host.fails(&cdb10(0x41, 0, 0, 1), &vec![0; len]), BAD_UNIT);
+        assert_eq!(host.fails(&cdb10(0x41, 0, 0, 1), &vec![0; len]), BAD_CDB);
     }
     assert_eq!(host.fails(&cdb10(0x41, 0, BLOCKS as u32, 1), &[0; BLOCK]), OUT_OF_RANGE);
     bench.fail_next(ErrorKind::NoSpace);

@@ -233,7 +233,8 @@ fn persistent_reservations_outlive_reset_and_session() {
     let (one, two) = (bench.host(1), bench.host(2));
     out(&one, IGNORE, 0, 0, 1).good();
     out(&one, PR_RESERVE, 3, 1, 0).good();
-    bench.device.reset_lun(&two.nexus, 0).unwrap();
+    bench.device.reset_lun(0).unwrap();
+    assert_eq!(two.run(&TUR, &[]).asc(), Asc::BUS_DEVICE_RESET);
     bench.device.detach(&one.nexus);
     assert_eq!(two.status(&READ, &[]), CONFLICT);
     let one_again = bench.host(1);
