@@ -5,7 +5,7 @@ use super::command::Call;
 use super::data::{part, whole_blocks};
 use super::lun::{LogicalUnit, Range};
 use super::outcome::{Outcome, Refusal, Status, Transfer};
-use super::sense::{self, Access, Sense};
+use super::sense::{self, Access, Asc, Sense};
 use super::task::{Begun, Plan, Steps, Work, confused};
 use crate::block::{Buffer, Done, Error, ErrorKind, Op};
 
@@ -29,9 +29,6 @@ pub(super) fn compare_and_write(call: &Call<'_>) -> Result<Plan, Refusal> {
     }
     let range = call.unit.byte_range(blocks)?;
     call.unit.check_writable()?;
-    if range.len == 0 {
-        return Ok(Plan::good());
-    }
     Ok(Plan::Other(Box::new(CompareAndWrite { range, flush: wants_flush(call) })))
 }
 
@@ -52,9 +49,10 @@ impl Work for CompareAndWrite {
     fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
         let len = self.range.buffer_len();
         if data.len() != 2 * len {
-            return Begun::Done(Outcome::check(Sense::illegal(
-                sense::Asc::INVALID_FIELD_IN_INFORMATION_UNIT,
-            )));
+            return Begun::Done(Outcome::check(Sense::illegal(Asc::INVALID_FIELD_IN_CDB)));
+        }
+        if len == 0 {
+            return Begun::Done(Outcome::good());
         }
         let (compare, write) = (part(&data, 0, len), part(&data, len, len));
         ops.push(Op::CompareAndWrite { offset: self.range.offset, compare, write });

@@ -125,7 +125,7 @@ impl Device {
         if plan.agrees_with(command.data_out_bytes) {
             Ok(plan)
         } else {
-            Err(Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT).into())
+            Err(Sense::illegal(Asc::INVALID_FIELD_IN_CDB).into())
         }
     }
 
@@ -154,28 +154,28 @@ impl Device {
     }
 
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), after the tasks of all nexuses are aborted: RESERVE ends,
-    /// all other nexuses hear BUS DEVICE RESET FUNCTION OCCURRED.
+    /// every nexus hears BUS DEVICE RESET FUNCTION OCCURRED, the one that asked for it, too.
     ///
     /// # Errors
     /// If the LUN field addresses no logical unit.
-    pub fn reset_lun(&self, nexus: &Nexus, lun: u64) -> Result<u8, NoSuchLun> {
+    pub fn reset_lun(&self, lun: u64) -> Result<u8, NoSuchLun> {
         let number = self.resolve(lun)?;
         let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
-        self.reset_unit(unit, nexus);
+        self.reset_unit(unit);
         Ok(number)
     }
 
     /// TARGET WARM RESET and TARGET COLD RESET (RFC 7143 11.5.1): as a reset of every logical
     /// unit.
-    pub fn reset_target(&self, nexus: &Nexus) {
+    pub fn reset_target(&self) {
         for unit in &self.inventory.units {
-            self.reset_unit(unit, nexus);
+            self.reset_unit(unit);
         }
     }
 
-    fn reset_unit(&self, unit: &LogicalUnit, by: &Nexus) {
+    fn reset_unit(&self, unit: &LogicalUnit) {
         unit.reset();
-        self.inventory.establish(unit, Asc::BUS_DEVICE_RESET, |nexus| nexus.id != by.id);
+        self.inventory.establish(unit, Asc::BUS_DEVICE_RESET, |_| true);
     }
 
     /// CLEAR TASK SET (SAM-5 7.4), after the tasks of all nexuses are aborted: `aborted` says

@@ -65,14 +65,15 @@ impl Work for WriteSame {
         let Range { offset, len } = self.range;
         let block = data.to_vec();
         if !self.no_data && block.len() != self.block_bytes as usize {
-            let sense = Sense::illegal(Asc::INVALID_FIELD_IN_INFORMATION_UNIT);
+            let sense = Sense::illegal(Asc::INVALID_FIELD_IN_CDB);
             return Begun::Done(Outcome::check(sense));
         }
         let zeros = self.no_data || block.iter().all(|byte| *byte == 0);
         match (zeros, self.unmap) {
             (true, true) => ops.push(Op::Discard { offset, len }),
             (true, false) => ops.push(Op::WriteZeroes { offset, len, fua: false }),
-            // What cannot be given back is written, with UNMAP, too (SBC-3 5.43).
+            // Unmapped blocks read as zeros, so other data are written, with UNMAP, too (SBC-3
+            // 5.43).
             (false, _) => {
                 let mut pattern = Pattern { block, next: offset, end: offset + len };
                 pattern.write(ops);

@@ -6,5 +6,6 @@ mod data;
 mod identity;
 mod modes;
 mod provisioning;
+mod random;
 mod reports;
 mod reservations;

@@ -358,9 +358,9 @@ fn effect(device: &Device, nexus: &Arc<Nexus>, function: TmfFunction, lun: u64) 
     let (others, found) = match function {
         TmfFunction::AbortTask | TmfFunction::AbortTaskSet => (Others::None, device.resolve(lun)),
         TmfFunction::ClearTaskSet => (Others::Lun, device.task_set_cleared(nexus, lun, |_| true)),
-        TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(nexus, lun)),
+        TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(lun)),
         TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
-            device.reset_target(nexus);
+            device.reset_target();
             return (Others::All, tmf_response::COMPLETE);
         }
     };

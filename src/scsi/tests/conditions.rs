@@ -1,0 +1,206 @@
+//! Addressing, unit attentions, resets.
+
+use super::bench::*;
+use crate::scsi::{
+    Admission, Asc, Command, Device, LogicalUnitSpec, SenseKey, Status, TaskAttribute,
+};
+
+const TUR: [u8; 6] = [0; 6];
+const INQUIRY: [u8; 6] = [0x12, 0, 0, 0, 96, 0];
+const REQUEST_SENSE: [u8; 6] = [0x03, 0, 0, 0, 252, 0];
+const REPORT_LUNS: [u8; 12] = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0];
+
+fn attention(asc: Asc) -> (SenseKey, Asc) {
+    (SenseKey::UnitAttention, asc)
+}
+
+#[test]
+fn a_new_session_hears_of_the_power_on_once() {
+    let bench = Bench::new();
+    let host = bench.stranger(1);
+    host.get(&INQUIRY);
+    host.get(&REPORT_LUNS);
+    assert_eq!(host.fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
+    host.put(&TUR, &[]);
+}
+
+#[test]
+fn request_sense_reports_and_clears_a_unit_attention() {
+    let bench = Bench::new();
+    let host = bench.stranger(1);
+    let data = host.get(&REQUEST_SENSE);
+    assert_eq!((data[0], data[2] & 0x0f, data[12], data[13]), (0x70, 6, 0x29, 0));
+    let data = host.get(&[0x03, 1, 0, 0, 252, 0]);
+    assert_eq!(data[..4], [0x72, 0, 0, 0], "descriptor format, nothing to report");
+    host.put(&TUR, &[]);
+}
+
+#[test]
+fn an_unknown_command_waits_for_the_unit_attention_too() {
+    let bench = Bench::new();
+    let host = bench.stranger(1);
+    assert_eq!(host.fails(&[0xff; 16], &[]), attention(Asc::POWER_ON_OR_RESET));
+    assert_eq!(host.fails(&[0xff; 16], &[]), (ILLEGAL, Asc::INVALID_OPCODE));
+}
+
+#[test]
+fn a_resize_is_heard_by_every_nexus_and_seen_in_read_capacity() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    let info = crate::block::VolumeInfo { size_bytes: 4096 * 512, ..bench.info() };
+    bench.device.volume_changed(0, info);
+    bench.device.volume_changed(0, info);
+    for host in [&one, &two] {
+        assert_eq!(host.fails(&TUR, &[]), attention(Asc::CAPACITY_CHANGED));
+        host.put(&TUR, &[]);
+        let capacity = host.get(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(capacity[..4], 4095u32.to_be_bytes());
+        assert_eq!(host.fails(&cdb10(0x28, 0, 4096, 1), &[]), OUT_OF_RANGE);
+    }
+}
+
+#[test]
+fn a_volume_that_becomes_read_only_is_heard_of_and_refuses_writes() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let info = crate::block::VolumeInfo { read_only: true, ..bench.info() };
+    bench.device.volume_changed(0, info);
+    assert_eq!(host.fails(&TUR, &[]), attention(Asc::MODE_PARAMETERS_CHANGED));
+    let failed = host.fails(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK]);
+    assert_eq!(failed, (SenseKey::DataProtect, Asc::WRITE_PROTECTED));
+}
+
+#[test]
+fn a_reset_of_the_unit_is_heard_by_every_nexus_and_ends_reserve() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    one.put(&[0x16, 0, 0, 0, 0, 0], &[]);
+    assert_eq!(two.status(&TUR, &[]), Status::ReservationConflict);
+    assert_eq!(bench.device.reset_lun(0), Ok(0));
+    for host in [&one, &two] {
+        assert_eq!(host.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+        host.put(&TUR, &[]);
+    }
+    two.put(&[0x16, 0, 0, 0, 0, 0], &[]);
+    assert!(bench.device.reset_lun(0x0005_0000_0000_0000).is_err());
+    bench.device.reset_target();
+    assert_eq!(two.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+}
+
+#[test]
+fn a_cleared_task_set_is_heard_by_those_who_lost_tasks() {
+    let bench = Bench::new();
+    let (one, two, three) = (bench.host(1), bench.host(2), bench.host(3));
+    let lost = |nexus: &crate::scsi::Nexus| nexus.spec() == two.nexus.spec();
+    assert_eq!(bench.device.task_set_cleared(&one.nexus, 0, lost), Ok(0));
+    assert_eq!(two.fails(&TUR, &[]), attention(Asc::COMMANDS_CLEARED));
+    one.put(&TUR, &[]);
+    three.put(&TUR, &[]);
+}
+
+#[test]
+fn a_missing_lun_answers_what_sam_wants_of_it() {
+    let bench = Bench::new();
+    for lun in [0x0007_0000_0000_0000, 0x4100_0000_0000_0000, 0x8000_0000_0000_0000] {
+        let host = bench.host(1);
+        let nowhere = host.at_lun(lun);
+        assert_eq!(nowhere.get(&INQUIRY)[0], 0x7f);
+        assert_eq!(nowhere.get(&REPORT_LUNS)[..4], [0, 0, 0, 8]);
+        assert_eq!(nowhere.fails(&TUR, &[]), (ILLEGAL, Asc::LUN_NOT_SUPPORTED));
+        assert_eq!(nowhere.fails(&[0xff; 16], &[]), (ILLEGAL, Asc::LUN_NOT_SUPPORTED));
+        let sense = nowhere.get(&REQUEST_SENSE);
+        assert_eq!((sense[2], sense[12]), (5, 0x25));
+        assert_eq!(nowhere.fails(&[0x12, 1, 0x83, 0, 96, 0], &[]), BAD_CDB);
+    }
+}
+
+#[test]
+fn flat_addressing_reaches_the_same_unit() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    host.write(0, &[1; BLOCK]);
+    assert_eq!(host.at_lun(0x4000_0000_0000_0000).read(0, 1), [1; BLOCK]);
+}
+
+#[test]
+fn the_report_luns_well_known_unit_is_there() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let well_known = host.at_lun(0xc101_0000_0000_0000);
+    assert_eq!(well_known.get(&INQUIRY)[0], 0x1e);
+    assert_eq!(well_known.get(&REPORT_LUNS)[..4], [0, 0, 0, 8]);
+    assert_eq!(well_known.get(&[0x12, 1, 0, 0, 96, 0]), [0x1e, 0, 0, 1, 0]);
+    assert_eq!(well_known.get(&REQUEST_SENSE)[2], 0);
+}
+
+#[test]
+fn luns_are_listed_in_order_with_and_without_the_well_known_one() {
+    let info = Bench::new().info();
+    let unit = |number| LogicalUnitSpec { number, ..spec(info, 512) };
+    let device = Device::new(TARGET, vec![unit(7), unit(1)]);
+    let nexus = device.attach(nexus_spec(1));
+    let report = |select: u8, allocation: u8| {
+        let cdb = [0xa0, 0, select, 0, 0, 0, 0, 0, 0, allocation, 0, 0];
+        let attribute = TaskAttribute::Simple;
+        let command = Command { lun: 0, cdb: &cdb, attribute, data_out_bytes: 0 };
+        match device.admit(&nexus, &command) {
+            Admission::Done(outcome) => outcome,
+            Admission::Run(_) => panic!("REPORT LUNS has no data to wait for"),
+        }
+    };
+    let bytes = |outcome: crate::scsi::Outcome| match outcome.data_in {
+        crate::scsi::DataIn::Bytes(bytes) => bytes,
+        _ => Vec::new(),
+    };
+    let all = bytes(report(2, 64));
+    assert_eq!(all[..8], [0, 0, 0, 24, 0, 0, 0, 0]);
+    assert_eq!((all[9], all[17], all[24], all[25]), (1, 7, 0xc1, 0x01));
+    assert_eq!(bytes(report(0, 64))[3], 16);
+    assert_eq!(bytes(report(1, 64))[3], 8);
+    assert_eq!(bytes(report(0, 17)).len(), 17, "cut, the length field stays");
+    assert_eq!(report(0, 15).status, Status::CheckCondition);
+    assert_eq!(report(3, 64).status, Status::CheckCondition);
+}
+
+#[test]
+fn aca_and_naca_are_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.fails(&[0, 0, 0, 0, 0, 0x04], &[]), BAD_CDB);
+    let attribute = TaskAttribute::Aca;
+    let command = Command { lun: 0, cdb: &TUR, attribute, data_out_bytes: 0 };
+    match bench.device.admit(&host.nexus, &command) {
+        Admission::Done(outcome) => {
+            assert_eq!(outcome.sense.unwrap().asc, Asc::INVALID_FIELD_IN_INFORMATION_UNIT);
+        }
+        Admission::Run(_) => panic!("ACA was accepted"),
+    }
+}
+
+#[test]
+fn a_cdb_shorter_than_its_operation_code_says_is_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for len in 0..10 {
+        let cdb = &cdb10(0x28, 0, 0, 1)[..len];
+        let status = host.status(cdb, &[]);
+        // Nothing at all reads as TEST UNIT READY, and is too short for that, too.
+        assert_eq!(status, Status::CheckCondition, "{len}");
+    }
+}
+
+#[test]
+fn a_stopped_unit_is_not_ready_until_it_is_started() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    host.put(&[0x1b, 0, 0, 0, 0, 0], &[]);
+    let stopped = (SenseKey::NotReady, Asc::INITIALIZING_COMMAND_REQUIRED);
+    assert_eq!(host.fails(&TUR, &[]), stopped);
+    assert_eq!(host.fails(&cdb10(0x28, 0, 0, 1), &[]), stopped);
+    host.put(&[0x1b, 0, 0, 0, 1, 0], &[]);
+    host.put(&TUR, &[]);
+    host.put(&[0x1b, 0, 0, 0, 4, 0], &[]);
+    assert_eq!(host.fails(&TUR, &[]), stopped);
+    bench.host(2).put(&TUR, &[]);
+    assert_eq!(host.fails(&[0x1b, 0, 0, 0, 2, 0], &[]), BAD_CDB, "nothing to eject");
+}

@@ -1,0 +1,145 @@
+//! INQUIRY and the vital product data pages.
+
+use super::bench::*;
+use crate::scsi::{Asc, Device};
+
+fn vpd(host: &Host<'_>, page: u8) -> Vec<u8> {
+    host.get(&[0x12, 1, page, 0x02, 0x00, 0])
+}
+
+#[test]
+fn standard_data_say_spc_4_and_sbc_3() {
+    let bench = Bench::new();
+    let data = bench.host(1).get(&[0x12, 0, 0, 0x01, 0x04, 0]);
+    assert_eq!(data.len(), 96);
+    assert_eq!((data[0], data[2], data[3] & 0x0f, data[4]), (0, 6, 2, 91));
+    assert_eq!(&data[8..16], b"STIRRUP ");
+    let versions: Vec<u16> =
+        data[58..66].chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
+    assert!(versions.contains(&0x0460) && versions.contains(&0x04c0) && versions.contains(&0x0960));
+}
+
+#[test]
+fn a_page_code_without_evpd_is_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.fails(&[0x12, 0, 0x83, 0, 96, 0], &[]), BAD_CDB);
+    assert_eq!(host.fails(&[0x12, 1, 0x7f, 0, 96, 0], &[]), BAD_CDB);
+    assert_eq!(host.fails(&[0x12, 2, 0, 0, 96, 0], &[]), BAD_CDB, "CMDDT is obsolete");
+}
+
+#[test]
+fn answers_are_cut_to_the_allocation_length_and_keep_their_length_field() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for page in [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2] {
+        let whole = vpd(&host, page);
+        let len = usize::from(u16::from_be_bytes([whole[2], whole[3]]));
+        assert_eq!((whole[1], whole.len()), (page, len + 4));
+        for allocation in [0, 1, 4, 5] {
+            let cut = host.get(&[0x12, 1, page, 0, allocation, 0]);
+            assert_eq!(cut, whole[..usize::from(allocation)]);
+        }
+    }
+}
+
+#[test]
+fn the_list_of_pages_is_sorted_and_true() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let list = vpd(&host, 0x00)[4..].to_vec();
+    assert!(list.is_sorted());
+    for page in 0..=255 {
+        let answer = host.run(&[0x12, 1, page, 0, 255, 0], &[]);
+        assert_eq!(answer.sense.is_none(), list.contains(&page), "{page:02x}");
+    }
+}
+
+/// Association, type and bytes of the designators of page 83h.
+fn designators(page: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
+    let mut rest = &page[4..];
+    let mut out = Vec::new();
+    while let [_, kind, _, len, ..] = rest {
+        let end = 4 + usize::from(*len);
+        out.push(((kind >> 4) & 0x03, kind & 0x0f, rest[4..end].to_vec()));
+        rest = &rest[end..];
+    }
+    assert!(rest.is_empty());
+    out
+}
+
+#[test]
+fn designators_are_complete_and_in_their_formats() {
+    let bench = Bench::new();
+    let all = designators(&vpd(&bench.host(1), 0x83));
+    let find = |association, kind| {
+        let found = all.iter().find(|(a, k, _)| (*a, *k) == (association, kind));
+        found.map(|(_, _, bytes)| bytes.clone()).unwrap()
+    };
+    assert_eq!(find(0, 3)[0] >> 4, 3, "NAA locally assigned");
+    assert_eq!(find(0, 3).len(), 8);
+    assert_eq!(find(0, 2)[0] & 0x03, 0x02, "EUI-64: locally administered, not a group");
+    assert_eq!(&find(0, 1)[..8], b"STIRRUP ");
+    assert!(find(0, 8).starts_with(b"naa.3") && find(0, 8).len() % 4 == 0);
+    assert_eq!(find(1, 4), [0, 0, 0, 1]);
+    assert_eq!(find(1, 5), [0, 0, 0, 1]);
+    assert!(find(1, 8).starts_with(format!("{TARGET},t,0x0001\0").as_bytes()));
+    assert!(find(2, 8).starts_with(TARGET.as_bytes()));
+}
+
+#[test]
+fn identity_depends_on_the_image_alone() {
+    let unit_only = |page: Vec<u8>| {
+        let mut all = designators(&page);
+        all.retain(|(association, _, _)| *association == 0);
+        all
+    };
+    let page = |identity: &str, target: &str| {
+        let mut bench = Bench::new();
+        let unit = crate::scsi::LogicalUnitSpec {
+            identity: identity.to_owned(),
+            ..spec(bench.info(), 512)
+        };
+        bench.device = Device::new(target, vec![unit]);
+        let host = bench.host(1);
+        (unit_only(vpd(&host, 0x83)), vpd(&host, 0x80))
+    };
+    let one = page("pool/a1", "iqn.a");
+    assert_eq!(one, page("pool/a1", "iqn.other-gateway"));
+    let other = page("pool/a2", "iqn.a");
+    assert_ne!(one.1, other.1);
+    assert!(one.0.iter().zip(&other.0).all(|(a, b)| a != b), "every designator differs");
+    // Written down: a new release must not change the identity of a disk.
+    assert_eq!(&one.1[4..], b"e5b5d257f444fd050fd819ae3fd5a149");
+}
+
+#[test]
+fn limits_are_those_of_the_volume() {
+    let bench = Bench::with(512, |spec| {
+        spec.info.optimal_io_bytes = 4 << 20;
+        spec.info.discard_granularity_bytes = 64 << 10;
+        spec.info.max_compare_and_write_bytes = 4096;
+    });
+    let host = bench.host(1);
+    let page = vpd(&host, 0xb0);
+    let number = |at: usize| u32::from_be_bytes(page[at..at + 4].try_into().unwrap());
+    assert_eq!(page.len(), 64);
+    assert_eq!(page[5], 8, "MAXIMUM COMPARE AND WRITE LENGTH");
+    assert_eq!(u16::from_be_bytes([page[6], page[7]]), 8, "granularity: a physical block");
+    assert_eq!((number(8), number(12)), (32768, 8192));
+    assert_eq!((number(20), number(24), number(28)), (u32::MAX, 256, 128));
+    assert_eq!(vpd(&host, 0xb2)[5] & 0xfc, 0xe4, "LBPU, LBPWS, LBPWS10, LBPRZ");
+    assert_eq!(vpd(&host, 0xb1)[4..6], [0, 1], "non-rotating");
+}
+
+#[test]
+fn without_discard_no_provisioning_is_claimed() {
+    let bench = Bench::with(512, |spec| spec.info.discard_granularity_bytes = 0);
+    let host = bench.host(1);
+    assert_eq!(vpd(&host, 0xb0)[20..32], [0; 12]);
+    assert_eq!(vpd(&host, 0xb2)[5..7], [0, 0]);
+    assert_eq!(host.get(&cdb16(0x9e, 0x10, 0, 32))[14], 0);
+    let unsupported = (ILLEGAL, Asc::INVALID_OPCODE);
+    assert_eq!(host.fails(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]), unsupported);
+    assert_eq!(host.fails(&cdb10(0x41, 0x08, 0, 1), &[0; BLOCK]), BAD_CDB);
+}

@@ -1,0 +1,139 @@
+//! Mode pages.
+
+use super::bench::*;
+use crate::scsi::{Asc, SenseFormat, SenseKey};
+
+/// The body of a page out of MODE SENSE(6) data without block descriptor.
+fn control(host: &Host<'_>, values: u8) -> Vec<u8> {
+    host.get(&[0x1a, 0x08, (values << 6) | 0x0a, 0, 255, 0])[4..].to_vec()
+}
+
+fn select(host: &Host<'_>, page: &[u8]) -> Answer {
+    let list = [&[0, 0, 0, 0], page].concat();
+    host.run(&[0x15, 0x10, 0, 0, list.len() as u8, 0], &list)
+}
+
+#[test]
+fn all_pages_come_sorted_with_true_lengths() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let six = host.get(&[0x1a, 0, 0x3f, 0xff, 255, 0]);
+    assert_eq!((usize::from(six[0]), six[3]), (six.len() - 1, 8));
+    assert_eq!(six[4..12], [0, 0, 0x40, 0, 0, 0, 2, 0], "blocks and block length");
+    let mut codes = Vec::new();
+    let mut rest = &six[12..];
+    while let [code, b1, b2, b3, ..] = rest {
+        let (subpage, len) = match code & 0x40 {
+            0 => (0, 2 + usize::from(*b1)),
+            _ => (*b1, 4 + usize::from(u16::from_be_bytes([*b2, *b3]))),
+        };
+        codes.push((code & 0x3f, subpage));
+        rest = &rest[len..];
+    }
+    assert_eq!(codes, [(1, 0), (8, 0), (0x0a, 0), (0x0a, 1), (0x1c, 0)]);
+    let ten = host.get(&[0x5a, 0, 0x3f, 0xff, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(ten[8..], six[4..]);
+    assert_eq!(usize::from(u16::from_be_bytes([ten[0], ten[1]])), ten.len() - 2);
+}
+
+#[test]
+fn short_allocation_lengths_and_probes() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let whole = host.get(&[0x1a, 0, 0x3f, 0, 255, 0]);
+    for allocation in [0, 1, 4, 32] {
+        let cut = host.get(&[0x1a, 0, 0x3f, 0, allocation, 0]);
+        assert_eq!(cut, whole[..usize::from(allocation)]);
+    }
+    let long = host.get(&[0x5a, 0x10, 0x08, 0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!((long[4], long[7]), (1, 16), "LLBAA");
+    assert_eq!(long[8..16], BLOCKS.to_be_bytes());
+}
+
+#[test]
+fn missing_pages_and_saved_values_are_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.fails(&[0x1a, 0, 0x05, 0, 255, 0], &[]), BAD_CDB);
+    assert_eq!(host.fails(&[0x1a, 0, 0x08, 0x05, 255, 0], &[]), BAD_CDB);
+    let saved = (ILLEGAL, Asc::SAVING_PARAMETERS_NOT_SUPPORTED);
+    assert_eq!(host.fails(&[0x1a, 0, 0xff, 0, 255, 0], &[]), saved);
+}
+
+#[test]
+fn the_write_cache_is_that_of_the_volume() {
+    for write_cache in [false, true] {
+        let bench = Bench::with(512, |spec| spec.info.write_cache = write_cache);
+        let page = bench.host(1).get(&[0x1a, 0x08, 0x08, 0, 255, 0]);
+        assert_eq!(page[6] & 0x04 != 0, write_cache);
+        assert_eq!(page[2] & 0x90, 0x10, "DPOFUA, not WP");
+    }
+    let bench = Bench::with(512, |spec| spec.read_only = true);
+    assert_eq!(bench.host(1).get(&[0x1a, 0x08, 0x08, 0, 255, 0])[2] & 0x80, 0x80);
+}
+
+#[test]
+fn software_write_protect_is_set_shown_and_heard_of() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    let mut page = control(&one, 0);
+    page[4] |= 0x08;
+    select(&one, &page).good();
+    assert_eq!(control(&one, 0), page);
+    assert_eq!(control(&one, 2)[4] & 0x08, 0, "the default stays");
+    let changed = (SenseKey::UnitAttention, Asc::MODE_PARAMETERS_CHANGED);
+    assert_eq!(two.fails(&[0; 6], &[]), changed);
+    let protected = (SenseKey::DataProtect, Asc::SOFTWARE_WRITE_PROTECTED);
+    assert_eq!(two.fails(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK]), protected);
+    one.read(0, 1);
+    page[4] = 0;
+    select(&one, &page).good();
+    one.write(0, &[1; BLOCK]);
+}
+
+#[test]
+fn d_sense_changes_the_format_of_sense_data() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let mut page = control(&host, 0);
+    page[2] |= 0x04;
+    select(&host, &page).good();
+    let sense = host.run(&cdb10(0x28, 0, u32::MAX, 1), &[]).sense.unwrap();
+    assert_eq!((sense.format, sense.encode()[0]), (SenseFormat::Descriptor, 0x72));
+    bench.fail_next(crate::block::ErrorKind::Medium);
+    assert_eq!(host.run(&cdb10(0x28, 0, 0, 1), &[]).sense.unwrap().encode()[0], 0x72);
+}
+
+#[test]
+fn only_what_is_changeable_changes_and_all_or_nothing() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let before = control(&host, 0);
+    let mut good = before.clone();
+    good[4] |= 0x08;
+    let mut bad = before.clone();
+    bad[3] ^= 0x20;
+    let answer = select(&host, &[good, bad].concat());
+    let sense = answer.sense.unwrap();
+    assert_eq!((sense.key, sense.asc), BAD_LIST);
+    assert_eq!(sense.field.unwrap().byte, 4 + 12 + 3);
+    assert_eq!(control(&host, 0), before);
+    assert_eq!(control(&host, 1)[2..], [0x04, 0, 0x08, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn broken_lists_are_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let page = control(&host, 0);
+    assert_eq!(select(&host, &page[..5]).asc(), Asc::PARAMETER_LIST_LENGTH_ERROR);
+    assert_eq!(select(&host, &[0x0a]).asc(), Asc::PARAMETER_LIST_LENGTH_ERROR);
+    assert_eq!(select(&host, &[0x05, 0]).asc(), Asc::INVALID_FIELD_IN_PARAMETER_LIST);
+    assert_eq!(select(&host, &[0x0a, 1, 0]).asc(), Asc::INVALID_FIELD_IN_PARAMETER_LIST);
+    assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 3, 0], &[0; 3]), BAD_LIST_LENGTH);
+    assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 12, 0], &[0; 4]), BAD_LIST_LENGTH, "less came");
+    let descriptor = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0x10, 0];
+    assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 12, 0], &descriptor), BAD_LIST, "block length");
+    assert_eq!(host.fails(&[0x15, 0x11, 0, 0, 4, 0], &[0; 4]), BAD_CDB, "SP");
+    host.put(&[0x15, 0x10, 0, 0, 0, 0], &[]);
+}

@@ -1,0 +1,115 @@
+//! READ CAPACITY and the REPORT commands.
+
+use super::bench::*;
+use crate::scsi::commands;
+
+#[test]
+fn capacities_and_their_limits() {
+    let bench = Bench::with(512, |spec| spec.info.size_bytes = 3 << 40);
+    let host = bench.host(1);
+    let ten = host.get(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(ten, [0xff, 0xff, 0xff, 0xff, 0, 0, 2, 0], "too large for it");
+    let sixteen = host.get(&cdb16(0x9e, 0x10, 0, 32));
+    assert_eq!(sixteen[..8], ((3u64 << 31) - 1).to_be_bytes());
+    assert_eq!(sixteen[8..16], [0, 0, 2, 0, 0, 3, 0xc0, 0], "eight blocks a physical one");
+    for len in [0, 8, 15, 31] {
+        assert_eq!(host.get(&cdb16(0x9e, 0x10, 0, len)), sixteen[..len as usize]);
+    }
+    assert_eq!(host.fails(&[0x25, 0, 0, 0, 0, 1, 0, 0, 0, 0], &[]), BAD_CDB, "LBA without PMI");
+}
+
+fn opcodes(options: u8, opcode: u8, action: u16) -> [u8; 12] {
+    let [high, low] = action.to_be_bytes();
+    [0xa3, 0x0c, options, opcode, high, low, 0, 0, 0xff, 0xff, 0, 0]
+}
+
+#[test]
+fn all_commands_are_reported_with_and_without_timeouts() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let count = commands().count();
+    let plain = host.get(&opcodes(0, 0, 0));
+    assert_eq!(plain.len(), 4 + 8 * count);
+    assert_eq!(plain[..4], (8 * count as u32).to_be_bytes());
+    let timed = host.get(&opcodes(0x80, 0, 0));
+    assert_eq!(timed.len(), 4 + 20 * count);
+    for entry in timed[4..].chunks(20) {
+        assert_eq!((entry[5] & 0x02, entry[9]), (0x02, 0x0a));
+    }
+    for entry in plain[4..].chunks(8) {
+        assert_eq!(entry[5] & 0x02, 0);
+        assert!(entry[5] & 0x01 != 0 || entry[3] == 0);
+    }
+}
+
+#[test]
+fn one_command_is_reported_with_its_usage() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let read = host.get(&opcodes(1, 0x28, 0));
+    assert_eq!(read[..5], [0, 3, 0, 10, 0x28]);
+    assert_eq!(read[5] & 0x18, 0x18, "DPO and FUA");
+    let capacity = host.get(&opcodes(2, 0x9e, 0x10));
+    assert_eq!(capacity[..6], [0, 3, 0, 16, 0x9e, 0x10]);
+    assert_eq!(host.get(&opcodes(3, 0x9e, 0x10)), capacity);
+    assert_eq!(host.get(&opcodes(3, 0x28, 0)), read);
+    assert_eq!(host.get(&opcodes(3, 0x28, 1))[1], 1, "no such service action");
+    assert_eq!(host.get(&opcodes(1, 0xc0, 0))[1], 1, "no such operation code");
+    assert_eq!(host.get(&opcodes(2, 0x9e, 0x1f))[1], 1);
+    assert_eq!(host.fails(&opcodes(1, 0x9e, 0), &[]), BAD_CDB);
+    assert_eq!(host.fails(&opcodes(2, 0x28, 0), &[]), BAD_CDB);
+    assert_eq!(host.fails(&opcodes(7, 0x28, 0), &[]), BAD_CDB);
+    let timed = host.get(&opcodes(0x81, 0x28, 0));
+    assert_eq!((timed[1], timed.len()), (0x83, 14 + 12));
+}
+
+#[test]
+fn a_command_that_the_volume_lacks_is_not_reported() {
+    let bench = Bench::with(512, |spec| spec.info.max_compare_and_write_bytes = 0);
+    assert_eq!(bench.host(1).get(&opcodes(1, 0x89, 0))[1], 1);
+}
+
+#[test]
+fn unknown_service_actions_are_an_invalid_field() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for opcode in [0x5e, 0x5f, 0x9e, 0xa3] {
+        let known: Vec<u8> = commands().filter(|c| c.0 == opcode).filter_map(|c| c.1).collect();
+        for action in (0..0x20).filter(|action| !known.contains(action)) {
+            let mut cdb = [0; 16];
+            cdb[..2].copy_from_slice(&[opcode, action]);
+            assert_eq!(host.fails(&cdb, &[]), BAD_CDB, "{opcode:02x}/{action:02x}");
+        }
+    }
+}
+
+#[test]
+fn task_management_functions_are_reported() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xda, 0, 0, 0]);
+    let extended = host.get(&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
+    assert_eq!((extended.len(), extended[3]), (16, 12));
+}
+
+#[test]
+fn the_one_target_port_group_is_active() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let report =
+        |byte_1, allocation| host.get(&[0xa3, byte_1, 0, 0, 0, 0, 0, 0, 0, allocation, 0, 0]);
+    let plain = report(0x0a, 64);
+    assert_eq!(plain[..4], [0, 0, 0, 12]);
+    assert_eq!(plain[4..], [0, 1, 0, 1, 0, 2, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(report(0x2a, 64)[..8], [0, 0, 0, 16, 0x10, 0, 0, 0]);
+    assert_eq!(report(0x0a, 4), plain[..4]);
+    assert!(report(0x0a, 0).is_empty());
+}
+
+#[test]
+fn defect_lists_are_empty() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.get(&[0x37, 0, 0x0d, 0, 0, 0, 0, 0, 32, 0]), [0, 0x0d, 0, 0]);
+    assert_eq!(host.get(&[0xb7, 0x08, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]), [0, 8, 0, 0, 0, 0, 0, 0]);
+}
