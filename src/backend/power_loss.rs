@@ -2,8 +2,9 @@
 //!
 //! While a directory is watched, `fileio` tells of every write to a file in it, and of every sync.
 //! The power fails after a given number of these: all later ones fail and change nothing. Then
-//! [`Power::lose`] gives each sector of each file one of the contents it had since the last sync
-//! of the file, by chance, as a page cache and a disk that write back in any order would.
+//! [`Power::lose`] gives each sector of each file, in a copy of the directory, one of the contents
+//! it had since the last sync of the file, by chance, as a page cache and a disk that write back
+//! in any order would.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -17,16 +18,17 @@ use parking_lot::Mutex;
 
 const SECTOR_BYTES: u64 = 512;
 
-static WATCHED: Mutex<Vec<(PathBuf, Arc<Power>)>> = Mutex::new(Vec::new());
+static WATCHED: Mutex<Vec<Arc<Power>>> = Mutex::new(Vec::new());
 
 /// The power of the machine that a directory is on.
 pub(super) struct Power {
+    dir: PathBuf,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     steps_left: u64,
+    error: io::ErrorKind,
     next_id: u64,
     files: HashMap<PathBuf, Vec<Unsynced>>,
 }
@@ -49,25 +51,36 @@ pub(super) struct Step {
 }
 
 impl Power {
-    /// Watches `dir`; the power fails after `steps` writes and syncs.
-    pub(super) fn watch(dir: &Path, steps: u64) -> Arc<Self> {
-        let state = State { steps_left: steps, ..State::default() };
-        let power = Arc::new(Self { state: Mutex::new(state) });
+    /// Watches `dir`; after `steps` writes and syncs all fail with `error`.
+    pub(super) fn watch(dir: &Path, steps: u64, error: io::ErrorKind) -> Arc<Self> {
         let dir = dir.canonicalize().unwrap();
-        WATCHED.lock().push((dir, Arc::clone(&power)));
+        let state = State { steps_left: steps, error, next_id: 0, files: HashMap::new() };
+        let power = Arc::new(Self { dir, state: Mutex::new(state) });
+        WATCHED.lock().push(Arc::clone(&power));
         power
     }
 
-    /// Makes the files what they are when the power is back, and stops watching. `pick(n)` is
-    /// some number below `n`.
-    pub(super) fn lose(self: &Arc<Self>, mut pick: impl FnMut(usize) -> usize) {
-        WATCHED.lock().retain(|(_, power)| !Arc::ptr_eq(power, self));
-        for (path, writes) in std::mem::take(&mut self.state.lock().files) {
-            let mut versions: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
-            for (sector, before) in writes.into_iter().flat_map(|write| write.before) {
-                versions.entry(sector).or_default().push(before);
+    /// From now on all writes and syncs fail.
+    pub(super) fn cut(&self) {
+        self.state.lock().steps_left = 0;
+    }
+
+    /// Stops watching.
+    pub(super) fn restore(&self) {
+        WATCHED.lock().retain(|power| !std::ptr::eq(&**power, self));
+    }
+
+    /// Makes the files in `copy`, a copy of the directory, what they are when the power is back.
+    /// `pick(n)` is some number below `n`.
+    pub(super) fn lose(&self, copy: &Path, mut pick: impl FnMut(usize) -> usize) {
+        for (path, writes) in &self.state.lock().files {
+            let mut versions: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+            for (sector, before) in writes.iter().flat_map(|write| &write.before) {
+                versions.entry(*sector).or_default().push(before);
             }
-            let file = File::options().write(true).open(&path).unwrap();
+            let path = copy.join(path.strip_prefix(&self.dir).unwrap());
+            // A live map goes after a failed sync.
+            let Ok(file) = File::options().write(true).open(&path) else { continue };
             for (sector, versions) in versions {
                 // One more than there are: the last is what the file holds now.
                 if let Some(bytes) = versions.get(pick(versions.len() + 1)) {
@@ -84,15 +97,15 @@ fn find(file: &File) -> Option<(PathBuf, Arc<Power>)> {
         return None;
     }
     let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
-    let power = watched.iter().find(|(dir, _)| path.starts_with(dir))?.1.clone();
+    let power = Arc::clone(watched.iter().find(|power| path.starts_with(&power.dir))?);
     Some((path, power))
 }
 
 fn begin(file: &File) -> io::Result<Option<Step>> {
     let Some((path, power)) = find(file) else { return Ok(None) };
     let mut state = power.state.lock();
-    state.steps_left =
-        state.steps_left.checked_sub(1).ok_or_else(|| io::Error::other("the power is off"))?;
+    let left = state.steps_left.checked_sub(1);
+    state.steps_left = left.ok_or_else(|| io::Error::from(state.error))?;
     let id = state.next_id;
     state.next_id += 1;
     drop(state);

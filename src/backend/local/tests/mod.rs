@@ -4,10 +4,10 @@ mod crash;
 mod model;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
+use crate::backend::power_loss::Power;
 use crate::block::{Buffer, ErrorKind, Op};
 
 const SIZE: u64 = 1 << 20;
@@ -42,7 +42,7 @@ fn layer_files(dir: &Path) -> Vec<std::path::PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The map of the only layer with a parent that an image was written to.
+/// A file of the layer that an image is written to.
 fn head_file(dir: &Path, store: &LocalStore, image: &str, ending: &str) -> std::path::PathBuf {
     dir.join("layers").join(format!("{}.{ending}", store.meta.image(image).unwrap().head))
 }
@@ -190,19 +190,40 @@ fn damaged_metadata_are_an_error() {
 
 #[test]
 fn a_write_without_space_fails_and_the_next_one_succeeds() {
-    // The limit on the size of files stands in for a full disk: both fail the write itself.
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), false);
     let mut wanted = with_clone(&store, SIZE);
     let disk = writable(&store, "clone");
-    let power = crate::backend::power_loss::Power::watch(dir.path(), 0);
+    let full = Power::watch(dir.path(), 0, std::io::ErrorKind::StorageFull);
     let write = || Op::Write { offset: 512, buf: Buffer::from_slice(&[9; 512]), fua: false };
-    assert_eq!(disk.run(write()).unwrap_err().kind(), ErrorKind::Medium);
+    assert_eq!(disk.run(write()).unwrap_err().kind(), ErrorKind::NoSpace);
     assert!(disk.read(0, SIZE as usize) == wanted, "a failed write of a new block shows nothing");
-    power.lose(|_| 0);
+    full.restore();
     disk.run(write()).unwrap();
     wanted[512..1024].fill(9);
     assert!(disk.read(0, SIZE as usize) == wanted);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_until_the_image_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), true);
+    let wanted = with_clone(&store, SIZE);
+    let disk = writable(&store, "clone");
+    disk.write(512, &[9; 512]);
+    let live = head_file(dir.path(), &store, "clone", "live");
+    assert!(live.exists());
+    let broken = Power::watch(dir.path(), 0, std::io::ErrorKind::Other);
+    assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
+    broken.restore();
+    let write = Op::Write { offset: 0, buf: Buffer::zeroed(512), fua: false };
+    assert_eq!(disk.run(write).unwrap_err().kind(), ErrorKind::Medium);
+    assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
+    assert!(!live.exists(), "the page cache is no witness any more");
+    drop((disk, store));
+    let disk = writable(&open(dir.path(), true), "clone");
+    assert!(disk.read(0, SIZE as usize) == wanted);
+    disk.write(0, &[1; 512]);
 }
 
 #[test]
@@ -245,5 +266,4 @@ fn golden_layers_are_opened_once() {
     assert_eq!(open.layers.len(), 1);
     assert!(open.layers.values().all(|layer| layer.strong_count() == 2));
     drop(volumes);
-    let _used = Arc::clone(&store.dir);
 }
