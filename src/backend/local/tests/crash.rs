@@ -10,7 +10,7 @@ const BYTES: u64 = 192 << 10;
 const SECTORS: u64 = BYTES / 512;
 /// Requests of one batch; each has a part of the disk of its own.
 const BATCH: u64 = 6;
-const LOSSES: u64 = 120;
+const LOSSES: u64 = 60;
 const KILLS: u64 = 20;
 const CHILD: &str = "STIRRUP_CRASH_TEST_CHILD";
 

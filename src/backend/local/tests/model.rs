@@ -10,7 +10,7 @@ use crate::block::Done;
 const BYTES: u64 = 48 << 10;
 const SECTORS: u64 = BYTES / 512;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Act {
     Write { disk: usize, sector: u64, count: u64, fill: u8 },
     Zero { disk: usize, sector: u64, count: u64, discard: bool },
@@ -150,13 +150,13 @@ impl World {
                 self.store = None;
                 self.store = Some(open(self.dir.path(), write_cache));
             }
-            Act::Snapshot { .. } | Act::Clone { .. } => self.grow(&act),
-            Act::RemoveSnapshot { .. } | Act::RemoveDisk { .. } => self.shrink(&act),
+            Act::Snapshot { .. } | Act::Clone { .. } => self.grow(act),
+            Act::RemoveSnapshot { .. } | Act::RemoveDisk { .. } => self.shrink(act),
         }
     }
 
-    fn grow(&mut self, act: &Act) {
-        match *act {
+    fn grow(&mut self, act: Act) {
+        match act {
             Act::Snapshot { disk } => {
                 let image = Self::pick(&self.disks, disk).unwrap();
                 let name = self.name("s");
@@ -177,9 +177,9 @@ impl World {
         }
     }
 
-    fn shrink(&mut self, act: &Act) {
+    fn shrink(&mut self, act: Act) {
         let refused = Some(StoreErrorKind::HasChildren);
-        match *act {
+        match act {
             Act::RemoveSnapshot { snapshot } => {
                 let Some(key) = Self::pick(&self.snapshots, snapshot) else { return };
                 let result = self.store().remove_snapshot(&key.0, &key.1);
@@ -227,7 +227,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_reads_as_flat_bytes(
