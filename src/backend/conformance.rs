@@ -5,7 +5,7 @@
 //! as a Ceph pool, will do.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -96,9 +96,8 @@ impl Disk {
             if results.iter().all(Option::is_some) {
                 return results.into_iter().flatten().collect();
             }
-            if let Poll::Pending =
-                self.queue.poll_drain(&mut Context::from_waker(&waker), &mut done)
-            {
+            let mut cx = Context::from_waker(&waker);
+            if self.queue.poll_drain(&mut cx, &mut done).is_pending() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 assert!(!left.is_zero(), "the volume does not answer");
                 std::thread::park_timeout(left);

@@ -7,6 +7,8 @@ use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 use smallvec::SmallVec;
 
+#[cfg(test)]
+use super::power_loss;
 use crate::block::Buffer;
 
 /// Most pieces of memory that one call of the kernel takes (`UIO_MAXIOV`).
@@ -62,6 +64,8 @@ pub(super) fn write(
     mut offset: u64,
     mut slices: &mut [IoSlice<'_>],
 ) -> io::Result<()> {
+    #[cfg(test)]
+    let _step = power_loss::begin_write(file, offset, slices.iter().map(|s| s.len() as u64).sum())?;
     while !slices.is_empty() {
         let count = slices.len().min(IOV_MAX);
         match rustix::io::pwritev(file, &slices[..count], offset) {
@@ -79,6 +83,8 @@ pub(super) fn write(
 
 /// Makes the range read as zeros: by a hole, else by zeroing in the file system, else by writing.
 pub(super) fn zero(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    #[cfg(test)]
+    let _step = power_loss::begin_write(file, offset, len)?;
     let ways = [FallocateFlags::PUNCH_HOLE, FallocateFlags::ZERO_RANGE];
     for way in ways {
         match fallocate(file, way | FallocateFlags::KEEP_SIZE, offset, len) {
@@ -134,6 +140,8 @@ pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// Puts the file's data, and what is needed to read them, on stable storage.
 pub(super) fn sync(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    let _step = power_loss::begin_sync(file)?;
     loop {
         match rustix::fs::fdatasync(file) {
             Err(Errno::INTR) => {}

@@ -15,6 +15,8 @@ pub mod memory;
 pub mod null;
 pub mod pool;
 mod pooled;
+#[cfg(test)]
+mod power_loss;
 mod range_lock;
 pub mod rbd;
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files::{self, LayerId, StoreDir};
@@ -13,9 +14,10 @@ use crate::block::Buffer;
 
 /// An open layer.
 pub(super) struct Layer {
-    pub(super) id: LayerId,
     pub(super) data: File,
     pub(super) map: Map,
+    /// Where its live map is, if it has one.
+    pub(super) live: PathBuf,
 }
 
 /// Which blocks a layer holds.
@@ -80,7 +82,7 @@ impl Opening<'_> {
         } else {
             Map::All
         };
-        Ok(Layer { id: *self.id, data, map })
+        Ok(Layer { data, map, live: self.dir.layer(self.id, "live") })
     }
 
     /// Opens the layer as one that is written.
@@ -91,7 +93,7 @@ impl Opening<'_> {
         } else {
             Map::All
         };
-        Ok(Layer { id: *self.id, data, map })
+        Ok(Layer { data, map, live: self.dir.layer(self.id, "live") })
     }
 
     fn head_map(&self, data: &File, write_cache: bool) -> Result<HeadMap, MapError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -132,7 +132,7 @@ impl MapFile {
         let file = files::create_new(path)?;
         fileio::reserve(&file, map_len(size_bytes))?;
         file.set_len(map_len(size_bytes))?;
-        file.write_all_at(&header(layer, size_bytes, boot), 0)?;
+        fileio::write(&file, 0, &mut [IoSlice::new(&header(layer, size_bytes, boot))])?;
         Ok(Self { file, layer: *layer })
     }
 
@@ -204,7 +204,8 @@ impl MapFile {
         sector[NUMBER_AT..CHECKSUM_AT].copy_from_slice(&(number as u32).to_le_bytes());
         let checksum = self.checksum(&sector);
         sector[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
-        self.file.write_all_at(&sector, ((number + 1) * SECTOR_BYTES) as u64)
+        let at = ((number + 1) * SECTOR_BYTES) as u64;
+        fileio::write(&self.file, at, &mut [IoSlice::new(&sector)])
     }
 }
 

@@ -103,7 +103,9 @@ impl LocalStore {
         })
     }
 
-    /// Makes a new layer and runs `change`, which makes it known; without that it goes again.
+    /// Makes a new layer and runs `change`, which makes it known. If `change` refuses, the layer
+    /// goes again; if it fails otherwise, the metadata may know the layer, so the files stay (the
+    /// next start removes them if they are not known).
     fn with_new_layer(
         &self,
         size_bytes: u64,
@@ -112,7 +114,11 @@ impl LocalStore {
     ) -> Result<(), StoreError> {
         let id = Self::new_id()?;
         layer::create(&self.dir, &id, size_bytes, has_parent)?;
-        change(&id).inspect_err(|_| self.dir.remove_layer(&id))
+        change(&id).inspect_err(|error| {
+            if matches!(error.kind(), StoreErrorKind::Exists | StoreErrorKind::NotFound) {
+                self.dir.remove_layer(&id);
+            }
+        })
     }
 
     /// The layers from `top` down; the topmost as one that is written if `head` says so.
@@ -153,7 +159,6 @@ impl LocalStore {
             name,
             size_bytes,
             write_cache,
-            dir: Arc::clone(&self.dir),
             chain: ArcSwap::from_pointee(chain),
             writer: AtomicBool::new(false),
         };
@@ -181,7 +186,7 @@ impl LocalStore {
         check_name(name)?;
         let mut open = self.open.lock();
         let image = self.meta.image(name)?;
-        LayeredVolume::writable(self.open_image(&mut open, name, &image)?)
+        LayeredVolume::writable(self.open_image(&mut open, name, &image)?, &self.dir)
     }
 
     /// Refuses to put another layer on `top` when there are too many.
@@ -434,7 +439,7 @@ impl Store for LocalStore {
             let mut open = self.open.lock();
             let record = self.meta.image(image)?;
             let core = self.open_image(&mut open, image, &record)?;
-            return Ok(Arc::new(LayeredVolume::read_only(core)));
+            return Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)));
         };
         check_name(image)?;
         check_name(snapshot)?;
@@ -449,6 +454,6 @@ impl Store for LocalStore {
         let chain = self.chain(&mut open, &found.layer, false)?;
         let name = format!("snapshot {snapshot} of image {image}");
         let core = self.core(name, record.size_bytes, false, chain);
-        Ok(Arc::new(LayeredVolume::read_only(core)))
+        Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)))
     }
 }

@@ -26,7 +26,6 @@ pub(super) struct Layered {
     pub(super) name: String,
     pub(super) size_bytes: u64,
     pub(super) write_cache: bool,
-    pub(super) dir: Arc<StoreDir>,
     /// Swapped for one with a new head by a snapshot, while no request is at work.
     pub(super) chain: ArcSwap<Chain>,
     /// Somebody has it open for writing.
@@ -159,8 +158,8 @@ impl Engine for Layered {
         };
         synced.map_err(|error| {
             // Pages that the live map vouches for may be gone from the page cache.
-            if let Err(error) = files::remove_if_there(&self.dir.layer(&top.id, "live")) {
-                tracing::error!(%error, layer = %top.id, "cannot remove its live map");
+            if let Err(error) = files::remove_if_there(&top.live) {
+                tracing::error!(%error, path = %top.live.display(), "cannot remove a live map");
             }
             self.failed("sync", &error)
         })
@@ -174,21 +173,25 @@ impl Engine for Layered {
 /// An open image or snapshot. Keeps the store locked.
 pub(super) struct LayeredVolume {
     volume: Pooled<Layered>,
+    _locked: Arc<StoreDir>,
 }
 
 impl LayeredVolume {
     /// Opens for reading.
-    pub(super) fn read_only(core: Arc<Core<Layered>>) -> Self {
-        Self { volume: Pooled::new(core, true) }
+    pub(super) fn read_only(core: Arc<Core<Layered>>, dir: &Arc<StoreDir>) -> Self {
+        Self { volume: Pooled::new(core, true), _locked: Arc::clone(dir) }
     }
 
     /// Opens for writing, as the only one.
-    pub(super) fn writable(core: Arc<Core<Layered>>) -> Result<Self, StoreError> {
+    pub(super) fn writable(
+        core: Arc<Core<Layered>>,
+        dir: &Arc<StoreDir>,
+    ) -> Result<Self, StoreError> {
         if core.engine().writer.swap(true, Ordering::AcqRel) {
             let message = format!("{} is open for writing already", core.engine().name);
             return Err(StoreError::new(StoreErrorKind::InUse, message));
         }
-        Ok(Self { volume: Pooled::new(core, false) })
+        Ok(Self { volume: Pooled::new(core, false), _locked: Arc::clone(dir) })
     }
 }
 
