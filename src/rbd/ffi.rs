@@ -176,6 +176,7 @@ table! {
         ) -> c_int;
         fn rados_ioctx_destroy(io: *mut IoHandle);
         fn rados_ioctx_set_namespace(io: *mut IoHandle, namespace: *const c_char);
+        fn rados_set_pool_full_try(io: *mut IoHandle);
         fn rados_ioctx_get_id(io: *mut IoHandle) -> i64;
         fn rados_aio_create_completion2(
             arg: *mut c_void, complete: RadosCallback, completion: *mut *mut RadosCompletion,
