@@ -48,7 +48,7 @@ impl Cluster {
     /// answers in time.
     pub fn connect(conf: Option<&Path>, user: &str, timeout: Duration) -> Result<Arc<Self>, Error> {
         let api = api()?;
-        closer::prepare();
+        closer::prepare(api);
         let user = user.strip_prefix("client.").unwrap_or(user);
         let mut handle = std::ptr::null_mut();
         let id = cstring(user)?;

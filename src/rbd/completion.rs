@@ -72,7 +72,10 @@ impl Image {
         if matches!(op, Op::CompareAndWrite { .. })
             && code == -i64::from(Errno::ILSEQ.raw_os_error())
         {
-            return ErrorKind::Miscompare { offset: mismatch }.into();
+            // Ceph 16 counts it from the start of the object that the sector is in, other versions
+            // may count from the sector or the image: all of these are multiples of a sector.
+            let offset = mismatch % COMPARE_AND_WRITE_BYTES as u64;
+            return ErrorKind::Miscompare { offset }.into();
         }
         let (what, offset) = match op {
             Op::Read { offset, .. } => ("read", *offset),

@@ -176,7 +176,6 @@ table! {
         ) -> c_int;
         fn rados_ioctx_destroy(io: *mut IoHandle);
         fn rados_ioctx_set_namespace(io: *mut IoHandle, namespace: *const c_char);
-        fn rados_set_pool_full_try(io: *mut IoHandle);
         fn rados_ioctx_get_id(io: *mut IoHandle) -> i64;
         fn rados_aio_create_completion2(
             arg: *mut c_void, complete: RadosCallback, completion: *mut *mut RadosCompletion,
@@ -288,6 +287,21 @@ table! {
             write: *const c_char, completion: *mut RbdCompletion, mismatch: *mut u64,
             op_flags: c_int,
         ) -> isize;
+    }
+}
+
+unsafe extern "C" {
+    /// The C library's, which everything is linked to already.
+    fn atexit(handler: extern "C" fn()) -> c_int;
+}
+
+impl Api {
+    /// Has `handler` run when the process exits, before what the libraries registered when they
+    /// were loaded.
+    #[allow(clippy::unused_self, reason = "there is an `Api` only once they are loaded")]
+    pub(super) fn at_exit(&self, handler: extern "C" fn()) {
+        // SAFETY: the handler does not unwind. Without room for it nothing is lost but the wait.
+        unsafe { atexit(handler) };
     }
 }
 

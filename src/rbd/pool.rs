@@ -61,13 +61,8 @@ impl Pool {
             unsafe { (api.rados_ioctx_create)(cluster.handle(), name.as_ptr(), &raw mut io) };
         check(code, || format!("pool {pool} (ceph osd pool create {pool}; rbd pool init {pool})"))
             .map_err(|error| cluster.note(error))?;
-        // A full pool fails a write at once. (Otherwise the write waits until there is room, and
-        // the initiator never learns why.)
-        // SAFETY: `io` was just made, and nobody else has it yet.
-        let id = unsafe {
-            (api.rados_set_pool_full_try)(io);
-            (api.rados_ioctx_get_id)(io)
-        };
+        // SAFETY: `io` was just made.
+        let id = unsafe { (api.rados_ioctx_get_id)(io) };
         let mut this = Self {
             cluster: Arc::clone(cluster),
             io,

@@ -262,29 +262,6 @@ fn a_user_with_the_rbd_profile_is_enough() {
 }
 
 #[test]
-fn a_full_pool_fails_writes_with_no_space() {
-    let Some(conf) = cluster("a_full_pool_fails_writes_with_no_space") else { return };
-    let pool = unique("small");
-    run(conf, &["ceph", "osd", "pool", "create", &pool, "1"]);
-    run(conf, &["rbd", "pool", "init", &pool]);
-    let store = RbdStore::open(Options { pool: pool.clone(), ..options(conf) }).unwrap();
-    let name = image(&store, "full");
-    let disk = open(&store, &name);
-    // The flag that the monitor sets when a quota is used up.
-    run(conf, &["ceph", "osd", "pool", "set-quota", &pool, "max_objects", "1"]);
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    let error = loop {
-        let buf = Buffer::from_slice(&[1; 512]);
-        match disk.run(Op::Write { offset: 8 << 20, buf, fua: false }) {
-            Err(error) => break error,
-            Ok(_) => assert!(std::time::Instant::now() < deadline, "the quota never took effect"),
-        }
-    };
-    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
-    assert_eq!(disk.read(0, 512), [0; 512]);
-}
-
-#[test]
 fn a_cache_switched_on_for_an_image_is_refused() {
     let Some(conf) = cluster("a_cache_switched_on_for_an_image_is_refused") else { return };
     let store = open_store(conf);
