@@ -119,6 +119,8 @@ impl Pending {
     fn finish(self: Box<Self>, code: i64) {
         let Self { image, queue, tag, op, mismatch, .. } = *self;
         let result = image.outcome(op, code, mismatch);
+        // First: whoever sees the completion and drops the volume then finds the image closing.
+        drop(image);
         queue.push(Completion { tag, result });
     }
 }
