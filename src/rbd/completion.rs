@@ -116,8 +116,8 @@ impl Pending {
     }
 
     /// Reports the end of the request.
-    fn finish(self: Box<Self>, code: i64) {
-        let Self { image, queue, tag, op, mismatch, .. } = *self;
+    fn finish(self, code: i64) {
+        let Self { image, queue, tag, op, mismatch, .. } = self;
         let result = image.outcome(op, code, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
@@ -134,7 +134,7 @@ unsafe fn start(pending: *mut Pending) {
     let code = unsafe { issue(pending) };
     if code < 0 {
         // SAFETY: librbd refused it and will not call back: it is ours again.
-        unsafe { Box::from_raw(pending) }.finish(code);
+        (*unsafe { Box::from_raw(pending) }).finish(code);
     }
 }
 
@@ -227,7 +227,7 @@ unsafe extern "C" fn on_complete(completion: *mut RbdCompletion, arg: *mut c_voi
         unsafe { start(pending) };
     } else {
         // SAFETY: librbd is done with it.
-        unsafe { Box::from_raw(pending) }.finish(code);
+        (*unsafe { Box::from_raw(pending) }).finish(code);
     }
 }
 
