@@ -5,10 +5,12 @@
 //! closing would wait for its own return. So it happens on a few threads of this module.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Once};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+use super::ffi::Api;
 
 /// Images of one store close in parallel, this many at a time.
 const THREADS: usize = 4;
@@ -20,6 +22,9 @@ struct Closer {
     unfinished: Mutex<usize>,
     finished: Condvar,
 }
+
+/// How long the end of the process waits for what is being closed.
+const EXIT_WAIT: Duration = Duration::from_secs(10);
 
 static CLOSER: LazyLock<Closer> = LazyLock::new(|| {
     let (jobs, queue) = channel();
@@ -42,9 +47,19 @@ fn work(queue: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// Starts the threads, so that no `drop` has to.
-pub(super) fn prepare() {
-    LazyLock::force(&CLOSER);
+/// Starts the threads, so that no `drop` has to, and makes the process wait for them when it
+/// exits: before the libraries' own exit handlers, under which a closing thread would crash. (What
+/// was registered last runs first.)
+pub(super) fn prepare(api: &Api) {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        LazyLock::force(&CLOSER);
+        api.at_exit(at_exit);
+    });
+}
+
+extern "C" fn at_exit() {
+    wait_closed(EXIT_WAIT);
 }
 
 /// Runs `job` soon, on another thread.
@@ -55,7 +70,7 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
 }
 
 /// Waits until every dropped image and connection is closed (and its lock released), at most for
-/// `timeout`; returns whether all are. For the end of the process.
+/// `timeout`; returns whether all are. The end of the process does so by itself, for 10 s.
 pub fn wait_closed(timeout: Duration) -> bool {
     let deadline = Instant::now() + timeout;
     let mut unfinished = CLOSER.unfinished.lock();

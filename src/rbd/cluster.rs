@@ -14,12 +14,15 @@ use super::ffi::{Api, RadosHandle, api};
 use super::{Error, closer};
 
 /// Options that this program depends on, whatever ceph.conf says.
-const SETTINGS: [(&str, &str); 2] = [
+const SETTINGS: [(&str, &str); 4] = [
     // A write is acknowledged when the OSDs have it, not when a cache of this process has.
     ("rbd_cache", "false"),
     // The data path waits for the cluster as long as it takes. A timed-out write is one of
     // unknown outcome; initiators have time-outs of their own, and retry safely.
     ("rados_osd_op_timeout", "0"),
+    // Failures come back as errors, which are logged where they are handled.
+    ("log_to_stderr", "false"),
+    ("err_to_stderr", "false"),
 ];
 
 /// A connected client of a Ceph cluster (`rados_t`): some ten threads of librados, shared by all
@@ -45,7 +48,7 @@ impl Cluster {
     /// answers in time.
     pub fn connect(conf: Option<&Path>, user: &str, timeout: Duration) -> Result<Arc<Self>, Error> {
         let api = api()?;
-        closer::prepare();
+        closer::prepare(api);
         let user = user.strip_prefix("client.").unwrap_or(user);
         let mut handle = std::ptr::null_mut();
         let id = cstring(user)?;

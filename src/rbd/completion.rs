@@ -72,7 +72,10 @@ impl Image {
         if matches!(op, Op::CompareAndWrite { .. })
             && code == -i64::from(Errno::ILSEQ.raw_os_error())
         {
-            return ErrorKind::Miscompare { offset: mismatch }.into();
+            // Ceph 16 counts it from the start of the object that the sector is in, other versions
+            // may count from the sector or the image: all of these are multiples of a sector.
+            let offset = mismatch % COMPARE_AND_WRITE_BYTES as u64;
+            return ErrorKind::Miscompare { offset }.into();
         }
         let (what, offset) = match op {
             Op::Read { offset, .. } => ("read", *offset),
@@ -113,9 +116,11 @@ impl Pending {
     }
 
     /// Reports the end of the request.
-    fn finish(self: Box<Self>, code: i64) {
-        let Self { image, queue, tag, op, mismatch, .. } = *self;
+    fn finish(self, code: i64) {
+        let Self { image, queue, tag, op, mismatch, .. } = self;
         let result = image.outcome(op, code, mismatch);
+        // First: whoever sees the completion and drops the volume then finds the image closing.
+        drop(image);
         queue.push(Completion { tag, result });
     }
 }
@@ -129,7 +134,7 @@ unsafe fn start(pending: *mut Pending) {
     let code = unsafe { issue(pending) };
     if code < 0 {
         // SAFETY: librbd refused it and will not call back: it is ours again.
-        unsafe { Box::from_raw(pending) }.finish(code);
+        (*unsafe { Box::from_raw(pending) }).finish(code);
     }
 }
 
@@ -222,7 +227,7 @@ unsafe extern "C" fn on_complete(completion: *mut RbdCompletion, arg: *mut c_voi
         unsafe { start(pending) };
     } else {
         // SAFETY: librbd is done with it.
-        unsafe { Box::from_raw(pending) }.finish(code);
+        (*unsafe { Box::from_raw(pending) }).finish(code);
     }
 }
 

@@ -49,8 +49,9 @@ impl Error {
 
     /// The failure for `-errno` as the C side returns it.
     pub(super) fn from_code(code: i64, context: impl Into<Cow<'static, str>>) -> Self {
-        let errno = i32::try_from(code.unsigned_abs()).unwrap_or(i32::MAX);
-        Self::new(Errno::from_raw_os_error(errno), context)
+        let errno =
+            i32::try_from(code.unsigned_abs()).ok().filter(|errno| (1..4096).contains(errno));
+        Self::new(errno.map_or(Errno::IO, Errno::from_raw_os_error), context)
     }
 
     /// The error number.
@@ -126,6 +127,7 @@ mod tests {
             assert_eq!(Error::from_code(-number, "x").kind(), kind, "errno {number}");
         }
         assert_eq!(Error::from_code(-77, "x").kind(), ErrorKind::Medium);
+        assert_eq!(Error::from_code(-4096, "x").kind(), ErrorKind::Medium);
         assert_eq!(Error::from_code(i64::MIN, "x").kind(), ErrorKind::Medium);
     }
 

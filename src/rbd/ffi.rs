@@ -290,6 +290,21 @@ table! {
     }
 }
 
+unsafe extern "C" {
+    /// The C library's, which everything is linked to already.
+    fn atexit(handler: extern "C" fn()) -> c_int;
+}
+
+impl Api {
+    /// Has `handler` run when the process exits, before what the libraries registered when they
+    /// were loaded.
+    #[allow(clippy::unused_self, reason = "there is an `Api` only once they are loaded")]
+    pub(super) fn at_exit(&self, handler: extern "C" fn()) {
+        // SAFETY: the handler does not unwind. Without room for it nothing is lost but the wait.
+        unsafe { atexit(handler) };
+    }
+}
+
 /// The table, loaded at the first call.
 pub(super) fn api() -> Result<&'static Api, Error> {
     static API: OnceLock<Result<Api, String>> = OnceLock::new();

@@ -269,17 +269,10 @@ impl Image {
                 names.push(unsafe { text(snapshot.name) });
             }
         }
-        // SAFETY: frees the names of a list that ends with a NULL name: `rbd_snap_list` writes one
-        // behind the last entry, inside the room it was given, and sorting kept the entries whole;
-        // an empty list has nothing to free.
         if !found.is_empty() {
-            for snapshot in &found {
-                let mut single = [
-                    SnapInfo { id: 0, size: 0, name: snapshot.name },
-                    SnapInfo { id: 0, size: 0, name: std::ptr::null() },
-                ];
-                unsafe { (api.rbd_snap_list_end)(single.as_mut_ptr()) };
-            }
+            // SAFETY: frees the names up to the NULL one that `rbd_snap_list` put behind the last
+            // entry, inside the room it was given; sorting moved only what is in front of it.
+            unsafe { (api.rbd_snap_list_end)(found.as_mut_ptr()) };
         }
         Ok(names)
     }

@@ -131,10 +131,9 @@ impl Store for RbdStore {
         check_name(snapshot)?;
         let pool = self.pool()?;
         pool.wait_closed(image);
-        let image = Image::open(&pool, image, None, Access::ReadWrite)?;
-        // A live owner makes the snapshot for us; a dead one would make us wait.
-        owner::evict_if_dead(&image)?;
-        Ok(image.snapshot(snapshot)?)
+        owner::evict_if_dead(&pool, image)?;
+        // A live owner makes the snapshot for us.
+        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.snapshot(snapshot)?)
     }
 
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
@@ -147,10 +146,9 @@ impl Store for RbdStore {
             let message = format!("{image}@{snapshot} has {children} clones");
             return Err(StoreError::new(StoreErrorKind::HasChildren, message));
         }
-        let image = Image::open(&pool, image, None, Access::ReadWrite)?;
-        owner::evict_if_dead(&image)?;
+        owner::evict_if_dead(&pool, image)?;
         // A clone made at this very moment keeps the data: RBD removes the name only.
-        Ok(image.remove_snapshot(snapshot)?)
+        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.remove_snapshot(snapshot)?)
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
@@ -164,17 +162,8 @@ impl Store for RbdStore {
         check_name(image)?;
         let pool = self.pool()?;
         pool.wait_closed(image);
-        match pool.remove(image) {
-            // A dead client counts as a user for another 30 s; ours need not.
-            Err(error) if error.errno() == Errno::BUSY => {
-                let open = Image::open(&pool, image, None, Access::ReadWrite)?;
-                let evicted = owner::evict_if_dead(&open)?;
-                drop(open);
-                pool.wait_closed(image);
-                if evicted { Ok(pool.remove(image)?) } else { Err(error.into()) }
-            }
-            result => Ok(result?),
-        }
+        owner::evict_if_dead(&pool, image)?;
+        Ok(pool.remove(image)?)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {

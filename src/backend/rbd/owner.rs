@@ -14,11 +14,12 @@
 //! * Otherwise it may be alive: refused, with its address.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::super::{StoreError, StoreErrorKind};
-use crate::rbd::{self, Image};
+use crate::rbd::{self, Access, Image, Pool};
 
 /// Where the note is kept in the image's metadata. Clones inherit their parent's, so it counts
 /// only if it names the client that has the lock.
@@ -106,7 +107,7 @@ pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
         );
         return Err(StoreError::new(StoreErrorKind::Invalid, message));
     }
-    evict_if_dead(image)?;
+    evict(image)?;
     if let Some(owner) = image.lock_owner()?
         && image.watchers()?.contains(&owner)
     {
@@ -128,30 +129,41 @@ fn in_use(image: &Image, owner: &str) -> StoreError {
     StoreError::new(StoreErrorKind::InUse, message)
 }
 
-/// Breaks the lock of an owner whose process is gone; returns whether there was one.
-pub(super) fn evict_if_dead(image: &Image) -> Result<bool, rbd::Error> {
-    let mut evicted = false;
+/// The note, if the process that left it is gone for certain.
+fn dead_note(image: &Image) -> Result<Option<Note>, rbd::Error> {
+    let note = image.metadata(KEY)?.and_then(|text| Note::parse(&text));
+    let here = Process::current();
+    Ok(note.filter(|note| here.is_some_and(|here| note.process.is_gone(&here))))
+}
+
+/// Breaks the lock of an owner whose process is gone.
+fn evict(image: &Image) -> Result<(), rbd::Error> {
     for _ in 0..ATTEMPTS {
-        let Some(owner) = image.lock_owner()? else { break };
-        let note = image.metadata(KEY)?.and_then(|text| Note::parse(&text));
-        let gone = note
-            .zip(Process::current())
-            .is_some_and(|(note, here)| note.address == owner && note.process.is_gone(&here));
-        if !gone {
+        let Some(Note { address: owner, .. }) = dead_note(image)? else { break };
+        if image.lock_owner()?.as_ref() != Some(&owner) {
             break;
         }
         match image.break_lock(&owner) {
-            Err(error) if !matches!(error.errno(), Errno::NOENT | Errno::BUSY) => {
-                return Err(error);
-            }
-            // Broken, or it has another owner since: look again.
-            _ => {
+            // It has another owner since: look again.
+            Err(error) if matches!(error.errno(), Errno::NOENT | Errno::BUSY) => {}
+            result => {
+                result?;
                 tracing::info!(image = image.label(), owner, "took the lock from a dead process");
-                evicted = true;
             }
         }
     }
-    Ok(evicted)
+    Ok(())
+}
+
+/// As [`claim`] does, for an operation of librbd's own that needs the lock and would wait for the
+/// cluster to find out about a dead owner.
+pub(super) fn evict_if_dead(pool: &Arc<Pool>, name: &str) -> Result<(), rbd::Error> {
+    let seen = Image::open(pool, name, None, Access::ReadOnly)?;
+    if seen.has_exclusive_lock() && dead_note(&seen)?.is_some() {
+        evict(&*Image::open(pool, name, None, Access::ReadWrite)?)?;
+        pool.wait_closed(name);
+    }
+    Ok(())
 }
 
 fn leave_note(image: &Image) -> Result<(), rbd::Error> {
@@ -188,8 +200,8 @@ mod tests {
         let elsewhere = Process { started: 0, namespace: "pid:[1]".into(), ..here.clone() };
         assert!(!elsewhere.is_gone(&here));
 
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped());
-        let mut child = child.spawn().unwrap();
+        let mut command = std::process::Command::new("cat");
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = child.id();
         let process = Process { pid, started: start_of(pid).unwrap(), ..here.clone() };
         assert!(!process.is_gone(&here));

@@ -49,7 +49,9 @@ impl RbdVolume {
                 (*offset, *len, true)
             }
             Op::CompareAndWrite { offset, compare, write } => {
-                if compare.len() != write.len() || compare.len() > Image::COMPARE_AND_WRITE_BYTES {
+                const SECTOR: usize = Image::COMPARE_AND_WRITE_BYTES;
+                let sector = *offset % SECTOR as u64 == 0 && [0, SECTOR].contains(&compare.len());
+                if !sector || compare.len() != write.len() {
                     return Some(Err(ErrorKind::Unsupported.into()));
                 }
                 (*offset, compare.len() as u64, true)

@@ -1,0 +1,58 @@
+//! A cluster that does not answer.
+
+use super::*;
+
+#[test]
+fn connecting_gives_up() {
+    if cluster("connecting_gives_up").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("ceph.conf");
+    // Bound, so nobody else takes the port; not listening, so nobody answers.
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let text = format!("[global]\nmon host = [v2:127.0.0.1:{port}]\nauth client required = none\n");
+    std::fs::write(&conf, text).unwrap();
+    let timeout = Duration::from_secs(1);
+    let error = RbdStore::open(Options { timeout, ..options(&conf) }).err().unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("connecting to the Ceph cluster"), "{error}");
+
+    let missing = dir.path().join("none.conf");
+    let error = RbdStore::open(options(&missing)).err().unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("none.conf"), "{error}");
+}
+
+#[test]
+fn a_write_waits_for_the_cluster_and_a_probe_does_not() {
+    if cluster("a_write_waits_for_the_cluster").is_none() {
+        return;
+    }
+    let conf = start_cluster();
+    let dir = conf.parent().unwrap().to_str().unwrap();
+    let store =
+        RbdStore::open(Options { timeout: Duration::from_secs(1), ..options(&conf) }).unwrap();
+    let name = image(&store, "outage");
+    let disk = open(&store, &name);
+    store.probe().unwrap();
+    disk.write(0, &[1; 512]);
+
+    let lab = |args: &[&str]| assert!(Command::new(SCRIPT).args(args).status().unwrap().success());
+    lab(&["kill", dir, "osd.0"]);
+    let error = store.probe().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    std::thread::scope(|scope| {
+        let write = scope.spawn(|| disk.write(512, &[2; 512]));
+        // Longer than the limit of what is not on the data path.
+        store.probe().unwrap_err();
+        assert!(!write.is_finished());
+        lab(&["up", dir]);
+        write.join().unwrap();
+    });
+    assert_eq!(disk.read(0, 1024), [[1; 512], [2; 512]].concat());
+    store.probe().unwrap();
+    drop((disk, store));
+    lab(&["destroy", dir]);
+}
