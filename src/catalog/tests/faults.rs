@@ -320,7 +320,7 @@ fn a_catalog_put_back_from_an_old_copy_removes_no_disk() {
     let copy =
         World { store: world.store.clone(), exporter: world.exporter.clone(), ..World::new() };
     for table in [crate::catalog::state::Table::Meta, crate::catalog::state::Table::Images] {
-        use crate::catalog::state::{ABSENT, Change, State, Write};
+        use crate::catalog::state::{ABSENT, Change, State as _, Write};
         for (key, row) in world.rows.list(table, "").unwrap() {
             let write = Write::Put(row.value);
             copy.rows.apply(&[Change { table, key, expected: ABSENT, write }]).unwrap();

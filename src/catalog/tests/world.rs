@@ -12,7 +12,7 @@ use crate::backend::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
 };
 use crate::block::Volume;
-use crate::catalog::state::{Change, RedbState, Row, State, StateError, Table};
+use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
 use crate::catalog::{Export, ExportError, Exporter, Stores};
 
 /// What goes wrong at the chosen step.
@@ -260,9 +260,55 @@ impl ImageWriter for FakeWriter {
     }
 }
 
+/// A state in memory.
+#[derive(Default)]
+pub(crate) struct MemoryState(Mutex<(u64, BTreeMap<(u8, String), Row>)>);
+
+fn row_key(table: Table, key: &str) -> (u8, String) {
+    (table as u8, key.to_owned())
+}
+
+impl State for MemoryState {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StateError> {
+        Ok(self.0.lock().1.get(&row_key(table, key)).cloned())
+    }
+
+    fn list(&self, table: Table, prefix: &str) -> Result<Vec<(String, Row)>, StateError> {
+        let rows = &self.0.lock().1;
+        let of_prefix = rows.range(row_key(table, prefix)..);
+        let of_prefix = of_prefix
+            .take_while(|((other, key), _)| *other == table as u8 && key.starts_with(prefix));
+        Ok(of_prefix.map(|((_, key), row)| (key.clone(), row.clone())).collect())
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
+        let (last, rows) = &mut *self.0.lock();
+        for change in changes {
+            let found = rows.get(&row_key(change.table, &change.key));
+            if found.map_or(ABSENT, |row| row.revision) != change.expected {
+                return Err(StateError::Conflict);
+            }
+        }
+        *last += 1;
+        for change in changes {
+            let key = row_key(change.table, &change.key);
+            match &change.write {
+                Write::Keep => {}
+                Write::Put(value) => {
+                    rows.insert(key, Row { revision: *last, value: value.clone() });
+                }
+                Write::Delete => {
+                    rows.remove(&key);
+                }
+            }
+        }
+        Ok(*last)
+    }
+}
+
 /// A state that fails when told to.
 struct FaultyState {
-    inner: Arc<RedbState>,
+    inner: Arc<MemoryState>,
     faults: Arc<Faults>,
 }
 
@@ -322,7 +368,7 @@ impl Exporter for FakeExporter {
 /// Everything around a catalog.
 pub(crate) struct World {
     pub(crate) faults: Arc<Faults>,
-    pub(crate) rows: Arc<RedbState>,
+    pub(crate) rows: Arc<MemoryState>,
     pub(crate) store: Arc<FakeStore>,
     pub(crate) exporter: Arc<FakeExporter>,
 }
@@ -331,7 +377,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let faults = Arc::<Faults>::default();
         let store = Arc::new(FakeStore { faults: Arc::clone(&faults), ..FakeStore::default() });
-        let rows = Arc::new(RedbState::in_memory().unwrap());
+        let rows = Arc::default();
         let exporter = Arc::new(FakeExporter { faults: Arc::clone(&faults), ..Default::default() });
         Self { faults, rows, store, exporter }
     }
