@@ -30,12 +30,16 @@ mod name;
 mod service;
 mod spec;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Store;
 
+#[cfg(test)]
+use engine::Engine;
 pub use engine::{ExportState, Serving};
 pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};

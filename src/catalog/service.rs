@@ -452,8 +452,8 @@ impl Catalog {
     ) -> Result<(DiskView, bool), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         self.call(vec![guard], move |engine| {
-            let (disk, existed) = engine.create_disk(&project, &name, &spec, None)?;
-            Ok((view(engine, disk)?, existed))
+            let created = engine.create_disk(&project, &name, &spec, None)?;
+            Ok((view(engine, created.disk)?, created.existed))
         })
         .await
     }

@@ -40,6 +40,17 @@ pub struct Serving {
     pub(super) volume: Held,
 }
 
+/// What the creation of a disk gives.
+#[derive(Debug)]
+pub(in crate::catalog) struct Created {
+    /// The disk.
+    pub(in crate::catalog) disk: Disk,
+    /// The node it was bound to in the same step.
+    pub(in crate::catalog) node: Option<Node>,
+    /// It was there already.
+    pub(in crate::catalog) existed: bool,
+}
+
 impl Engine {
     /// The disks of a project, or of all.
     pub(in crate::catalog) fn disks(&self, project: Option<&Name>) -> Result<Vec<Disk>, Error> {
@@ -67,18 +78,20 @@ impl Engine {
     }
 
     /// Clones an image and publishes the clone; with `node`, binds it to that node in the same
-    /// step. The second answer: it was there already.
+    /// step.
     pub(in crate::catalog) fn create_disk(
         &self,
         project: &Name,
         name: &Name,
         spec: &DiskSpec,
         node: Option<&Name>,
-    ) -> Result<(Disk, bool), Error> {
+    ) -> Result<Created, Error> {
         spec.check()?;
         if let Some(Versioned { value: disk, .. }) = self.find_disk(project, name)? {
             match disk.state {
-                DiskState::Ready if spec.matches(&disk) => return Ok((disk, true)),
+                DiskState::Ready if spec.matches(&disk) => {
+                    return Ok(Created { disk, node: None, existed: true });
+                }
                 DiskState::Ready | DiskState::Broken => return Err(exists(&disk)),
                 // Left over by a call that failed and could not take everything back.
                 DiskState::Creating | DiskState::Removing => self.erase_disk(&disk)?,
@@ -87,6 +100,7 @@ impl Engine {
         let Versioned { value: image, revision: image_revision } =
             self.image_row(project, &spec.image)?;
         check_ready(&image)?;
+        self.check_store(&image.store)?;
         let mut disk = Disk {
             project: project.clone(),
             name: name.clone(),
@@ -118,7 +132,7 @@ impl Engine {
         mut disk: Disk,
         revision: u64,
         image: &Image,
-    ) -> Result<(Disk, bool), Error> {
+    ) -> Result<Created, Error> {
         let cloned = self.store(&disk.store).and_then(|store| {
             let made = store.clone_image(&image.backing, &image.snapshot, &disk.backing);
             made.map_err(|error| match error.kind() {
@@ -129,7 +143,7 @@ impl Engine {
         });
         let result = cloned.and_then(|()| self.publish_new(&mut disk, revision));
         match result {
-            Ok(()) => Ok((disk, false)),
+            Ok(node) => Ok(Created { disk, node, existed: false }),
             Err(error) => {
                 let undone = if error.code() == FOREIGN {
                     self.forget_disk(&disk)
@@ -145,7 +159,7 @@ impl Engine {
         }
     }
 
-    fn publish_new(&self, disk: &mut Disk, revision: u64) -> Result<(), Error> {
+    fn publish_new(&self, disk: &mut Disk, revision: u64) -> Result<Option<Node>, Error> {
         let store = self.store(&disk.store)?;
         let stat = store.stat(&disk.backing)?;
         disk.identity = stat.id;
@@ -154,30 +168,22 @@ impl Engine {
         let volume = store.open(&disk.backing, None, OpenMode::ReadWrite)?;
         let mut batch = Batch::default();
         batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, disk)?;
-        let node = self.node_of(disk)?;
-        if let (Some(name), node) = (&disk.node, &node) {
-            self.put_bound(&mut batch, disk, name, node.as_ref())?;
-        }
-        let node = node.map(|row| row.value);
+        let node = self.put_bound(&mut batch, disk)?;
         self.publish(disk, node.as_ref(), Some(volume))?;
         batch.apply(self.state.as_ref())?;
-        Ok(())
+        Ok(node)
     }
 
-    /// Adds to a batch that the node, made if need be, boots from the disk.
-    fn put_bound(
-        &self,
-        batch: &mut Batch,
-        disk: &Disk,
-        name: &Name,
-        node: Option<&Versioned<Node>>,
-    ) -> Result<(), Error> {
-        let (mut value, revision) = match node {
-            Some(row) => (row.value.clone(), row.revision),
+    /// Adds to a batch that the disk's node, made if need be, boots from the disk.
+    fn put_bound(&self, batch: &mut Batch, disk: &Disk) -> Result<Option<Node>, Error> {
+        let Some(name) = &disk.node else { return Ok(None) };
+        let (mut node, revision) = match self.node_of(disk)? {
+            Some(row) => (row.value, row.revision),
             None => (Node::new(&disk.project, name), ABSENT),
         };
-        value.disk = Some(disk.name.clone());
-        batch.put(Table::Nodes, &key(&disk.project, name), revision, &value)
+        node.disk = Some(disk.name.clone());
+        batch.put(Table::Nodes, &key(&disk.project, name), revision, &node)?;
+        Ok(Some(node))
     }
 
     /// The row of the node that a disk is bound to.
@@ -188,19 +194,26 @@ impl Engine {
 
     /// Removes a disk that no node is bound to: sessions end, the clone is removed.
     pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let Versioned { value: mut disk, revision } = self.disk_row(project, name)?;
+        let row = self.disk_row(project, name)?;
+        if let (Some(node), DiskState::Ready | DiskState::Broken) =
+            (&row.value.node, row.value.state)
+        {
+            let message = format!(
+                "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the node"
+            );
+            let (project, name) = (project.as_str(), name.as_str());
+            return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
+        }
+        self.mark_and_erase(row)
+    }
+
+    /// Writes the intent of removing a disk and carries it out.
+    pub(super) fn mark_and_erase(&self, row: Versioned<Disk>) -> Result<(), Error> {
+        let Versioned { value: mut disk, revision } = row;
         if disk.state != DiskState::Removing {
-            if let (Some(node), DiskState::Ready | DiskState::Broken) = (&disk.node, disk.state) {
-                let message = format!(
-                    "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the \
-                     node"
-                );
-                let (project, name) = (project.as_str(), name.as_str());
-                return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
-            }
             disk.state = DiskState::Removing;
             let mut batch = Batch::default();
-            batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+            batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, &disk)?;
             batch.apply(self.state.as_ref())?;
         }
         self.erase_disk(&disk)

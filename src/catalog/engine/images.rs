@@ -81,7 +81,7 @@ impl Engine {
     ) -> Result<Import, Error> {
         spec.check()?;
         let store = spec.store.as_ref().unwrap_or(&self.options.default_store);
-        self.store(store)?;
+        self.check_store(store)?;
         let key = key(project, name);
         if let Some(row) = rows::load::<Image>(self.state.as_ref(), Table::Images, &key)? {
             let left_over = !self.filling.lock().contains(&key)

@@ -49,6 +49,8 @@ pub(super) struct Engine {
     ids: Mutex<Ids>,
     /// What is served now, by `project/name` of the disk.
     serving: DashMap<String, Serving>,
+    /// Stores in which nothing was found that this catalog should know and does not.
+    checked: Mutex<BTreeSet<String>>,
     /// Keys of the images that an import of this process is filling.
     filling: Mutex<BTreeSet<String>>,
 }
@@ -66,6 +68,8 @@ struct Installation {
 struct Ids {
     installation: Installation,
     revision: u64,
+    /// A write failed: what is there now is not known.
+    unsure: bool,
 }
 
 const INSTALLATION: &str = "installation";
@@ -84,8 +88,8 @@ impl Engine {
             return Err(Error::invalid("store-unknown", message));
         }
         let ids = Mutex::new(Ids::load(state.as_ref())?);
-        let (serving, filling) = (DashMap::new(), Mutex::default());
-        Ok(Self { state, stores, exporter, options, ids, serving, filling })
+        let (serving, checked, filling) = (DashMap::new(), Mutex::default(), Mutex::default());
+        Ok(Self { state, stores, exporter, options, ids, serving, checked, filling })
     }
 
     /// The stores by name.
@@ -109,6 +113,7 @@ impl Engine {
         fill: impl FnOnce(&str, u64, &mut Batch) -> Result<T, Error>,
     ) -> Result<(T, u64), Error> {
         let mut ids = self.ids.lock();
+        ids.refresh(self.state.as_ref())?;
         let id = ids.installation.next_id;
         let mut batch = Batch::default();
         let value = fill(&ids.installation.uid, id, &mut batch)?;
@@ -162,12 +167,20 @@ fn backing_prefix(uid: &str) -> String {
 impl Ids {
     fn load(state: &dyn State) -> Result<Self, Error> {
         if let Some(row) = rows::load::<Installation>(state, Table::Meta, INSTALLATION)? {
-            return Ok(Self { installation: row.value, revision: row.revision });
+            return Ok(Self { installation: row.value, revision: row.revision, unsure: false });
         }
         let installation = Installation { uid: new_uid()?, next_id: 1 };
-        let mut ids = Self { installation: installation.clone(), revision: ABSENT };
+        let mut ids = Self { installation: installation.clone(), revision: ABSENT, unsure: false };
         ids.replace(state, Batch::default(), installation)?;
         Ok(ids)
+    }
+
+    /// Reads what is there if a write before may or may not have happened.
+    fn refresh(&mut self, state: &dyn State) -> Result<(), Error> {
+        if self.unsure {
+            *self = Self::load(state)?;
+        }
+        Ok(())
     }
 
     /// Applies `batch` together with a new installation row.
@@ -178,17 +191,10 @@ impl Ids {
         installation: Installation,
     ) -> Result<u64, Error> {
         batch.put(Table::Meta, INSTALLATION, self.revision, &installation)?;
-        let result = batch.apply(state);
-        match &result {
-            Ok(revision) => (self.revision, self.installation) = (*revision, installation),
-            // It may have been written all the same: what is there now decides.
-            Err(_) => {
-                if let Ok(Some(row)) = rows::load(state, Table::Meta, INSTALLATION) {
-                    (self.revision, self.installation) = (row.revision, row.value);
-                }
-            }
-        }
-        result
+        self.unsure = true;
+        let revision = batch.apply(state)?;
+        *self = Self { installation, revision, unsure: false };
+        Ok(revision)
     }
 }
 

@@ -166,17 +166,14 @@ impl Engine {
         let Versioned { value: mut disk, revision: disk_revision } =
             self.disk_row(project, &disk)?;
         disk.node = None;
-        // Fence the node first: were the rows changed and this failed, a repeated call would find
-        // nothing to do while the node still wrote.
+        // The rows last: whatever fails before, a repeated call does again.
+        let volume = self.serving(&disk).volume;
+        self.publish(&disk, None, volume)?;
         self.exporter.disconnect(&disk.target)?;
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(project, name), revision, &node)?;
         batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
         batch.apply(self.state.as_ref())?;
-        let volume = self.serving(&disk).volume;
-        self.publish(&disk, None, volume)?;
-        // Whoever logged in since by the old rules.
-        self.exporter.disconnect(&disk.target)?;
         Ok((node, false))
     }
 
@@ -196,35 +193,29 @@ impl Engine {
             return Err(bound(&row.value, message));
         }
         // The disk's rows and the binding become true in one step.
-        let (disk, existed) = self.create_disk(project, name, spec, Some(name))?;
-        if !existed {
-            return Ok((self.node(project, name)?, false));
+        let created = self.create_disk(project, name, spec, Some(name))?;
+        if let Some(node) = created.node {
+            return Ok((node, false));
         }
         let node = match self.find_node(project, name)? {
             Some(row) => row,
             None => Versioned { value: Node::new(project, name), revision: ABSENT },
         };
-        self.bind_rows(node, self.disk_row(project, &disk.name)?)
+        self.bind_rows(node, self.disk_row(project, &created.disk.name)?)
     }
 
-    /// Takes the disk off a node and removes it, in one step. The second answer: there was none.
+    /// Takes the disk off a node and removes it. The second answer: there was none.
     pub(in crate::catalog) fn deprovision(
         &self,
         project: &Name,
         name: &Name,
     ) -> Result<(Node, bool), Error> {
-        let Versioned { value: mut node, revision } = self.node_row(project, name)?;
-        let Some(disk) = node.disk.take() else { return Ok((node, true)) };
-        let Versioned { value: mut disk, revision: disk_revision } =
-            self.disk_row(project, &disk)?;
-        disk.state = DiskState::Removing;
-        disk.node = None;
-        let mut batch = Batch::default();
-        batch.put(Table::Nodes, &key(project, name), revision, &node)?;
-        batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
-        batch.apply(self.state.as_ref())?;
-        self.erase_disk(&disk)?;
-        Ok((node, false))
+        let node = self.node(project, name)?;
+        let Some(disk) = &node.disk else { return Ok((node, true)) };
+        let row = self.disk_row(project, disk)?;
+        // The node is let go together with the disk's row; until then a repeated call finds both.
+        self.mark_and_erase(row)?;
+        Ok((Node { disk: None, ..node }, false))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::rows::{self, Batch, Versioned};
-use super::{Engine, Installation, key, new_uid};
+use super::{Engine, Installation, backing_prefix, key, new_uid};
 use crate::backend::{Store, StoreErrorKind};
 use crate::catalog::error::Error;
 use crate::catalog::model::{Disk, DiskState, Image, ImageState};
@@ -78,6 +78,7 @@ impl Engine {
     /// Removes what carries our mark in a store but has no row.
     pub(in crate::catalog) fn remove_orphans(&self, report: &mut Report) -> Result<(), Error> {
         for (name, store) in &self.stores {
+            self.check_store(name)?;
             // The store is listed before the rows: a row is written before its image is made and
             // deleted after its image is removed, so nothing that is alive can seem an orphan.
             let images = store.list()?;
@@ -87,15 +88,6 @@ impl Engine {
                 .into_iter()
                 .filter(|image| image.starts_with(&prefix) && !known.contains(image))
                 .collect();
-            if self.catalog_is_old(&orphans)? {
-                tracing::error!(
-                    store = name,
-                    images = orphans.len(),
-                    "the store has images newer than this catalog: is it an old copy? They are \
-                     left alone, and this catalog goes on under a new mark"
-                );
-                continue;
-            }
             report.orphans_removed += self.remove_each(store, &orphans);
         }
         Ok(())
@@ -121,21 +113,37 @@ impl Engine {
         Ok(images.chain(disks).collect())
     }
 
-    /// Whether one of these numbers has not been given out yet: then the catalog was put back to
-    /// an older copy, and what seems an orphan is somebody's disk. From then on another mark is
-    /// used, so that none of them is touched, ever, or comes to be shared.
-    fn catalog_is_old(&self, orphans: &[String]) -> Result<bool, Error> {
-        let mut ids = self.ids.lock();
-        let next_id = ids.installation.next_id;
-        let number = |name: &String| {
-            let digits = name.rsplit(|c: char| !c.is_ascii_digit()).next()?;
-            digits.parse::<u64>().ok()
-        };
-        if orphans.iter().filter_map(number).all(|id| id < next_id) {
-            return Ok(false);
+    /// Before the first image is made in a store: if the store has an image of ours whose number
+    /// has not been given out yet, this catalog was put back to an older copy, and the image is
+    /// somebody's disk. From then on another mark is used, so that what is there is neither taken
+    /// for an orphan nor shared.
+    pub(super) fn check_store(&self, name: &str) -> Result<(), Error> {
+        if self.checked.lock().contains(name) {
+            return Ok(());
         }
-        let installation = Installation { uid: new_uid()?, next_id };
-        ids.replace(self.state.as_ref(), Batch::default(), installation)?;
-        Ok(true)
+        let mut ids = self.ids.lock();
+        ids.refresh(self.state.as_ref())?;
+        let Installation { uid, next_id } = ids.installation.clone();
+        let prefix = backing_prefix(&uid);
+        let images = self.store(name)?.list()?;
+        let newer = images.iter().filter(|image| image.starts_with(&prefix));
+        let newer = newer.filter(|image| number(image).is_none_or(|id| id >= next_id)).count();
+        if newer > 0 {
+            tracing::error!(
+                store = name,
+                images = newer,
+                "the store has images newer than this catalog: is it an old copy? They are left \
+                 alone, and this catalog goes on under a new mark"
+            );
+            let installation = Installation { uid: new_uid()?, next_id };
+            ids.replace(self.state.as_ref(), Batch::default(), installation)?;
+        }
+        self.checked.lock().insert(name.to_owned());
+        Ok(())
     }
+}
+
+/// The number at the end of one of our names.
+fn number(backing: &str) -> Option<u64> {
+    backing.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -64,15 +64,6 @@ impl RedbState {
         Self::prepare(database)
     }
 
-    /// A catalog in memory, for tests.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
-    pub fn in_memory() -> Result<Self, StateError> {
-        let backend = redb::backends::InMemoryBackend::new();
-        Self::prepare(Database::builder().create_with_backend(backend).map_err(failed)?)
-    }
-
     fn prepare(database: Database) -> Result<Self, StateError> {
         let transaction = database.begin_write().map_err(failed)?;
         {
@@ -169,6 +160,11 @@ mod tests {
 
     use super::*;
 
+    fn in_memory() -> RedbState {
+        let backend = redb::backends::InMemoryBackend::new();
+        RedbState::prepare(Database::builder().create_with_backend(backend).unwrap()).unwrap()
+    }
+
     fn put(key: &str, expected: u64, value: &str) -> Change {
         let write = Write::Put(value.as_bytes().to_vec());
         Change { table: Table::Disks, key: key.to_owned(), expected, write }
@@ -176,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_batch_happens_as_a_whole_or_not_at_all() {
-        let state = RedbState::in_memory().unwrap();
+        let state = in_memory();
         let first = state.apply(&[put("p/a", ABSENT, "1"), put("p/b", ABSENT, "2")]).unwrap();
         let stale = [put("p/c", ABSENT, "3"), put("p/a", first + 1, "4")];
         assert_eq!(state.apply(&stale), Err(StateError::Conflict));
@@ -187,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_row_made_anew_has_a_new_revision() {
-        let state = RedbState::in_memory().unwrap();
+        let state = in_memory();
         let first = state.apply(&[put("p/a", ABSENT, "1")]).unwrap();
         let delete = Change { write: Write::Delete, ..put("p/a", first, "") };
         state.apply(&[delete]).unwrap();
@@ -198,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_prefix_lists_its_own_rows_only() {
-        let state = RedbState::in_memory().unwrap();
+        let state = in_memory();
         let keys = ["p/a", "p/b", "p-q/a", "pp/a", "o/z"];
         state.apply(&keys.map(|key| put(key, ABSENT, key))).unwrap();
         let list = |prefix| {

@@ -1,0 +1,6 @@
+//! Tests of the catalog over a store, a state and an exporter that fail when told to.
+
+mod calls;
+mod faults;
+mod imports;
+pub(crate) mod world;

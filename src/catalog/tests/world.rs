@@ -1,0 +1,403 @@
+//! The world around a catalog, for tests: what lasts (rows, store) and what a crash takes away
+//! (targets, open volumes), with a fault at any step.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::backend::memory::MemoryVolume;
+use crate::backend::{
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
+};
+use crate::block::Volume;
+use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
+use crate::catalog::{Export, ExportError, Exporter, Stores};
+
+/// What goes wrong at the chosen step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails and has done nothing.
+    Refused,
+    /// It is done, and said to have failed.
+    Unsure,
+    /// Nothing works from this step on.
+    Outage,
+    /// It is done, and nothing works after it.
+    OutageAfter,
+}
+
+/// Counts the steps that a call takes outside, and lets one fail.
+#[derive(Default)]
+pub(crate) struct Faults {
+    left: AtomicI64,
+    fault: Mutex<Option<Fault>>,
+    down: AtomicBool,
+}
+
+impl Faults {
+    /// The step after `steps` others fails.
+    pub(crate) fn arm(&self, steps: i64, fault: Fault) {
+        self.left.store(steps, Ordering::SeqCst);
+        *self.fault.lock() = Some(fault);
+    }
+
+    /// Everything works again; whether the fault had struck.
+    pub(crate) fn disarm(&self) -> bool {
+        *self.fault.lock() = None;
+        self.down.store(false, Ordering::SeqCst);
+        self.left.load(Ordering::SeqCst) < 0
+    }
+
+    fn step<T, E>(
+        &self,
+        effect: impl FnOnce() -> Result<T, E>,
+        failure: impl Fn() -> E,
+    ) -> Result<T, E> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(failure());
+        }
+        let Some(fault) = *self.fault.lock() else { return effect() };
+        if self.left.fetch_sub(1, Ordering::SeqCst) != 0 {
+            return effect();
+        }
+        if matches!(fault, Fault::Unsure | Fault::OutageAfter) {
+            let _ = effect();
+        }
+        self.down.store(matches!(fault, Fault::Outage | Fault::OutageAfter), Ordering::SeqCst);
+        Err(failure())
+    }
+}
+
+/// An image in the fake store.
+#[derive(Default)]
+pub(crate) struct FakeImage {
+    id: u64,
+    pub(crate) size_bytes: u64,
+    pub(crate) parent: Option<(String, String)>,
+    pub(crate) snapshots: Vec<String>,
+    /// What was written, by offset.
+    pub(crate) data: BTreeMap<u64, Vec<u8>>,
+    open: Option<Weak<MemoryVolume>>,
+}
+
+/// A store that keeps its images in memory.
+#[derive(Default)]
+pub(crate) struct FakeStore {
+    pub(crate) images: Arc<Mutex<Images>>,
+    next: AtomicI64,
+    faults: Arc<Faults>,
+}
+
+fn io_error() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the store is on fire; extinguish it")
+}
+
+fn error(kind: StoreErrorKind) -> StoreError {
+    StoreError::new(kind, format!("{kind:?}"))
+}
+
+type Images = BTreeMap<String, FakeImage>;
+
+impl FakeStore {
+    fn step<T>(
+        &self,
+        effect: impl FnOnce(&mut Images) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.faults.step(|| effect(&mut self.images.lock()), io_error)
+    }
+
+    fn add(&self, images: &mut Images, name: &str, image: FakeImage) -> Result<(), StoreError> {
+        if images.contains_key(name) {
+            return Err(error(StoreErrorKind::Exists));
+        }
+        let id = self.next.fetch_add(1, Ordering::SeqCst).cast_unsigned();
+        images.insert(name.to_owned(), FakeImage { id, ..image });
+        Ok(())
+    }
+}
+
+fn find<'a>(images: &'a mut Images, name: &str) -> Result<&'a mut FakeImage, StoreError> {
+    images.get_mut(name).ok_or_else(|| error(StoreErrorKind::NotFound))
+}
+
+impl Store for FakeStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Local
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.step(|_| Ok(()))
+    }
+
+    fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        let new = FakeImage { size_bytes, ..FakeImage::default() };
+        self.step(|images| self.add(images, image, new))
+    }
+
+    fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
+        self.step(|images| find(images, image).map(|_| ()))?;
+        let (image, faults) = (image.to_owned(), Arc::clone(&self.faults));
+        let images = Arc::clone(&self.images);
+        Ok(Box::new(FakeWriter { image, data: BTreeMap::new(), faults, images }))
+    }
+
+    fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            if image.snapshots.iter().any(|name| name == snapshot) {
+                return Err(error(StoreErrorKind::Exists));
+            }
+            image.snapshots.push(snapshot.to_owned());
+            Ok(())
+        })
+    }
+
+    fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            let it = Some((image.to_owned(), snapshot.to_owned()));
+            if images.values().any(|child| child.parent == it) {
+                return Err(error(StoreErrorKind::HasChildren));
+            }
+            let image = find(images, image)?;
+            let at = image.snapshots.iter().position(|name| name == snapshot);
+            image.snapshots.remove(at.ok_or_else(|| error(StoreErrorKind::NotFound))?);
+            Ok(())
+        })
+    }
+
+    fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            let source = find(images, parent)?;
+            if !source.snapshots.iter().any(|name| name == snapshot) {
+                return Err(error(StoreErrorKind::NotFound));
+            }
+            let size_bytes = source.size_bytes;
+            let parent = Some((parent.to_owned(), snapshot.to_owned()));
+            self.add(images, child, FakeImage { size_bytes, parent, ..FakeImage::default() })
+        })
+    }
+
+    fn remove(&self, image: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            let found = find(images, image)?;
+            if !found.snapshots.is_empty() {
+                return Err(error(StoreErrorKind::HasChildren));
+            }
+            if found.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
+                return Err(error(StoreErrorKind::InUse));
+            }
+            images.remove(image);
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        self.step(|images| Ok(images.keys().cloned().collect()))
+    }
+
+    fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            Ok(ImageStat {
+                id: format!("id{}", image.id),
+                size_bytes: image.size_bytes,
+                used_bytes: None,
+                parent: image.parent.clone(),
+                snapshots: image.snapshots.clone(),
+            })
+        })
+    }
+
+    fn open(
+        &self,
+        image: &str,
+        _snapshot: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Volume>, StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            if image.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
+                return Err(error(StoreErrorKind::InUse));
+            }
+            let read_only = mode == OpenMode::ReadOnly;
+            let volume = Arc::new(MemoryVolume::new(image.size_bytes, read_only));
+            image.open = Some(Arc::downgrade(&volume));
+            Ok(volume as Arc<dyn Volume>)
+        })
+    }
+}
+
+struct FakeWriter {
+    image: String,
+    data: BTreeMap<u64, Vec<u8>>,
+    faults: Arc<Faults>,
+    images: Arc<Mutex<Images>>,
+}
+
+impl ImageWriter for FakeWriter {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let faults = Arc::clone(&self.faults);
+        faults.step(
+            || {
+                self.data.insert(offset, bytes.to_vec());
+                Ok(())
+            },
+            io_error,
+        )
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let faults = Arc::clone(&self.faults);
+        faults.step(
+            || {
+                find(&mut self.images.lock(), &self.image)?.data = self.data;
+                Ok(())
+            },
+            io_error,
+        )
+    }
+}
+
+/// A state in memory.
+#[derive(Default)]
+pub(crate) struct MemoryState(Mutex<(u64, BTreeMap<(u8, String), Row>)>);
+
+fn row_key(table: Table, key: &str) -> (u8, String) {
+    (table as u8, key.to_owned())
+}
+
+impl State for MemoryState {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StateError> {
+        Ok(self.0.lock().1.get(&row_key(table, key)).cloned())
+    }
+
+    fn list(&self, table: Table, prefix: &str) -> Result<Vec<(String, Row)>, StateError> {
+        let rows = &self.0.lock().1;
+        let of_prefix = rows.range(row_key(table, prefix)..);
+        let of_prefix = of_prefix
+            .take_while(|((other, key), _)| *other == table as u8 && key.starts_with(prefix));
+        Ok(of_prefix.map(|((_, key), row)| (key.clone(), row.clone())).collect())
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
+        let (last, rows) = &mut *self.0.lock();
+        for change in changes {
+            let found = rows.get(&row_key(change.table, &change.key));
+            if found.map_or(ABSENT, |row| row.revision) != change.expected {
+                return Err(StateError::Conflict);
+            }
+        }
+        *last += 1;
+        for change in changes {
+            let key = row_key(change.table, &change.key);
+            match &change.write {
+                Write::Keep => {}
+                Write::Put(value) => {
+                    rows.insert(key, Row { revision: *last, value: value.clone() });
+                }
+                Write::Delete => {
+                    rows.remove(&key);
+                }
+            }
+        }
+        Ok(*last)
+    }
+}
+
+/// A state that fails when told to.
+struct FaultyState {
+    inner: Arc<MemoryState>,
+    faults: Arc<Faults>,
+}
+
+impl FaultyState {
+    fn step<T>(&self, effect: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
+        self.faults.step(effect, || StateError::Failed("the disk is on fire".to_owned()))
+    }
+}
+
+impl State for FaultyState {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StateError> {
+        self.step(|| self.inner.get(table, key))
+    }
+
+    fn list(&self, table: Table, prefix: &str) -> Result<Vec<(String, Row)>, StateError> {
+        self.step(|| self.inner.list(table, prefix))
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
+        self.step(|| self.inner.apply(changes))
+    }
+}
+
+/// An exporter that keeps what is exported.
+#[derive(Default)]
+pub(crate) struct FakeExporter {
+    pub(crate) targets: Mutex<BTreeMap<String, Export>>,
+    /// Names of targets whose sessions were ended.
+    pub(crate) disconnected: Mutex<Vec<String>>,
+    faults: Arc<Faults>,
+}
+
+impl FakeExporter {
+    fn step(&self, effect: impl FnOnce()) -> Result<(), ExportError> {
+        let effect = || {
+            effect();
+            Ok(())
+        };
+        self.faults.step(effect, || ExportError("the target is on fire".to_owned()))
+    }
+}
+
+impl Exporter for FakeExporter {
+    fn publish(&self, export: Export) -> Result<(), ExportError> {
+        self.step(|| drop(self.targets.lock().insert(export.target.clone(), export)))
+    }
+
+    fn withdraw(&self, target: &str) -> Result<(), ExportError> {
+        self.step(|| drop(self.targets.lock().remove(target)))
+    }
+
+    fn disconnect(&self, target: &str) -> Result<(), ExportError> {
+        self.step(|| self.disconnected.lock().push(target.to_owned()))
+    }
+}
+
+/// Everything around a catalog.
+pub(crate) struct World {
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) rows: Arc<MemoryState>,
+    pub(crate) store: Arc<FakeStore>,
+    pub(crate) exporter: Arc<FakeExporter>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let faults = Arc::<Faults>::default();
+        let store = Arc::new(FakeStore { faults: Arc::clone(&faults), ..FakeStore::default() });
+        let rows = Arc::default();
+        let exporter = Arc::new(FakeExporter { faults: Arc::clone(&faults), ..Default::default() });
+        Self { faults, rows, store, exporter }
+    }
+
+    /// The rows, behind the faults.
+    pub(crate) fn state(&self) -> Arc<dyn State> {
+        Arc::new(FaultyState { inner: Arc::clone(&self.rows), faults: Arc::clone(&self.faults) })
+    }
+
+    pub(crate) fn stores(&self) -> Stores {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        [("local".to_owned(), store)].into()
+    }
+
+    /// What a crash leaves: rows and store. Targets are gone, volumes closed.
+    pub(crate) fn crash(&self) {
+        self.faults.disarm();
+        self.exporter.targets.lock().clear();
+        for image in self.store.images.lock().values_mut() {
+            image.open = None;
+        }
+    }
+}
