@@ -231,6 +231,29 @@ fn secrets_that_others_may_read_are_warned_of() {
     assert_eq!(Config::load(&file).unwrap().warnings.len(), 0);
 }
 
+proptest::proptest! {
+    /// Whatever a file holds: it is taken or refused, and a refusal names the file.
+    #[test]
+    fn any_text_is_taken_or_refused(text in "[\\PC\n]{0,200}") {
+        if let Err(error) = parse(&text) {
+            proptest::prop_assert!(error.to_string().starts_with("stirrup.toml:"));
+        }
+    }
+
+    /// As above, for values of every key.
+    #[test]
+    fn any_value_is_taken_or_refused(
+        value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,40}\"|\\[\"[0-9a-f.:/]{0,20}\"\\]|true|\\{\\}|1e9)",
+    ) {
+        for section in SECTIONS {
+            for key in section.keys.iter().filter(|key| key.name != "chap_secret_file") {
+                let table = if section.name.is_empty() { String::new() } else { format!("[{}]\n", section.name) };
+                let _ = parse(&format!("{table}{} = {value}\n", key.name));
+            }
+        }
+    }
+}
+
 /// Compares a generated document with the one that is checked in; `UPDATE=1` rewrites it.
 fn check_document(path: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
