@@ -93,10 +93,6 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
-        [defaults]
-        lun = 0
-        initiators = ["iqn.2010-04.org.ipxe:*"]
-        addresses = ["192.0.2.0/24"]
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -137,11 +133,6 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
-        defaults: DiskDefaults {
-            lun: 0,
-            initiators: vec!["iqn.2010-04.org.ipxe:*".into()],
-            addresses: vec![([192, 0, 2, 0].into(), 24)],
-        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.
@@ -187,7 +178,6 @@ fn complaints() {
         "[discovery]\nchap_secret = \"twelve bytes\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret = \"short\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret_file = \"/nowhere/secret\"",
-        "[defaults]\nlun = 256",
         "[target",
         "a = 1\na = 2",
     ];
