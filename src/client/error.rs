@@ -49,6 +49,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk-not-ready", "stirrup disk show says what is under way"),
     ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
     ("node-bound", "take its disk away first: stirrup node unbind, or stirrup dpro"),
+    ("node-unbound", "stirrup pro PROJECT NODE IMAGE gives it a disk"),
     ("mac-taken", "stirrup node list shows whose it is"),
     (
         "source-*",

@@ -104,7 +104,6 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
-    section("defaults", "What a new disk gets when its request does not say.", DEFAULTS),
 ];
 
 const TOP: &[Key] = &[
@@ -473,41 +472,6 @@ const RBD: &[Key] = &[
             set: |d, v| parse::ceph_user(v).map(|v| rbd(d).ceph_user = v),
         },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
-    ),
-];
-
-const DEFAULTS: &[Key] = &[
-    key(
-        "lun",
-        Def("1"),
-        Kind::Integer {
-            min: 0,
-            max: 255,
-            set: |d, v| d.config.defaults.lun = u8::try_from(v).unwrap_or(u8::MAX),
-        },
-        "Number of its logical unit.",
-    ),
-    key(
-        "initiators",
-        Def("[]"),
-        Kind::List {
-            what: "a name, or the beginning of one and `*`",
-            clear: |d| d.config.defaults.initiators.clear(),
-            push: |d, v| parse::initiator(v).map(|v| d.config.defaults.initiators.push(v)),
-            empty_allowed: true,
-        },
-        "Initiator names that may log in; empty: all.",
-    ),
-    key(
-        "addresses",
-        Def("[]"),
-        Kind::List {
-            what: "like ADDR or ADDR/PREFIX",
-            clear: |d| d.config.defaults.addresses.clear(),
-            push: |d, v| parse::network(v).map(|v| d.config.defaults.addresses.push(v)),
-            empty_allowed: true,
-        },
-        "Networks from which initiators may log in; empty: all.",
     ),
 ];
 

@@ -16,7 +16,7 @@ mod sizes;
 mod tests;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,8 +53,6 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
-    /// What a new disk gets when its request does not say.
-    pub defaults: DiskDefaults,
 }
 
 /// The two stores, as the file names them.
@@ -195,17 +193,6 @@ pub struct RbdStore {
     pub ceph_user: String,
 }
 
-/// `[defaults]`: what a new disk gets when its request does not say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskDefaults {
-    /// Number of its logical unit.
-    pub lun: u8,
-    /// Initiator names that may log in; a trailing `*` matches any end; empty: all.
-    pub initiators: Vec<String>,
-    /// Networks that may log in, as address and prefix length; empty: all.
-    pub addresses: Vec<(IpAddr, u8)>,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -251,7 +238,6 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
-            defaults: DiskDefaults { lun: 1, initiators: Vec::new(), addresses: Vec::new() },
         }
     }
 }

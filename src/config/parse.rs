@@ -33,26 +33,6 @@ pub(super) fn advertised(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// `ADDR` or `ADDR/PREFIX`.
-pub(super) fn network(text: &str) -> Result<(IpAddr, u8), String> {
-    let wrong = || {
-        format!(
-            "`{text}` is not a network: write \"192.0.2.0/24\", \"2001:db8::/64\" or one address"
-        )
-    };
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| wrong())?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| wrong())?;
-    if prefix > bits {
-        return Err(wrong());
-    }
-    Ok((address, prefix))
-}
-
 /// An IQN prefix: `iqn.YYYY-MM.` and a reversed domain name, optionally `:` and more
 /// (RFC 7143 4.2.7.4).
 pub(super) fn iqn_prefix(text: &str) -> Result<String, String> {
@@ -93,19 +73,6 @@ pub(super) fn target_name(text: &str) -> Result<String, String> {
         "`{text}` is not a target name: it starts with \"iqn.\", \"eui.\" or \"naa.\", and has at \
          most {NAME_BYTES_MAX} lower-case letters, digits, `-`, `.` and `:`"
     ))
-}
-
-/// The name of an initiator, or the beginning of one and `*`.
-pub(super) fn initiator(text: &str) -> Result<String, String> {
-    let name = text.strip_suffix('*').unwrap_or(text);
-    let plain = name.bytes().all(|b| b.is_ascii_graphic() && b != b'*');
-    if text.is_empty() || text.len() > NAME_BYTES_MAX || !plain {
-        return Err(format!(
-            "`{text}` is not an initiator name: write a name of at most {NAME_BYTES_MAX} bytes, \
-             or the beginning of one and `*`"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 /// A digest's name as in login text.
@@ -245,19 +212,10 @@ mod tests {
         for bad in ["0.0.0.0", "::", "192.0.2.1:0", "gateway", ""] {
             assert!(advertised(bad).is_err(), "{bad}");
         }
-        assert_eq!(network("192.0.2.0/24"), Ok(([192, 0, 2, 0].into(), 24)));
-        assert_eq!(network("::1"), Ok((IpAddr::from([0u16, 0, 0, 0, 0, 0, 0, 1]), 128)));
-        for bad in ["192.0.2.0/33", "::/129", "192.0.2.0/", "192.0.2.0/-1", "/8"] {
-            assert!(network(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
     fn names() {
-        assert!(initiator("iqn.2010-04.org.ipxe:*").is_ok());
-        assert!(initiator("*").is_ok());
-        assert!(initiator("a*b").is_err());
-        assert!(initiator("").is_err());
         assert!(ceph_name("rbd/x").is_err());
         assert!(target_name("iqn.2026-01.io.stirrup:quick").is_ok());
         assert!(target_name("quick").is_err());

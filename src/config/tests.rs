@@ -93,10 +93,6 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
-        [defaults]
-        lun = 0
-        initiators = ["iqn.2010-04.org.ipxe:*"]
-        addresses = ["192.0.2.0/24"]
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -137,11 +133,6 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
-        defaults: DiskDefaults {
-            lun: 0,
-            initiators: vec!["iqn.2010-04.org.ipxe:*".into()],
-            addresses: vec![([192, 0, 2, 0].into(), 24)],
-        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.
@@ -187,7 +178,6 @@ fn complaints() {
         "[discovery]\nchap_secret = \"twelve bytes\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret = \"short\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret_file = \"/nowhere/secret\"",
-        "[defaults]\nlun = 256",
         "[target",
         "a = 1\na = 2",
     ];
@@ -229,6 +219,29 @@ fn secrets_that_others_may_read_are_warned_of() {
     assert_eq!(Config::load(&file).unwrap().warnings.len(), 1);
     mode(&file, 0o640);
     assert_eq!(Config::load(&file).unwrap().warnings.len(), 0);
+}
+
+proptest::proptest! {
+    /// Whatever a file holds: it is taken or refused, and a refusal names the file.
+    #[test]
+    fn any_text_is_taken_or_refused(text in "[\\PC\n]{0,200}") {
+        if let Err(error) = parse(&text) {
+            proptest::prop_assert!(error.to_string().starts_with("stirrup.toml:"));
+        }
+    }
+
+    /// As above, for values of every key.
+    #[test]
+    fn any_value_is_taken_or_refused(
+        value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,40}\"|\\[\"[0-9a-f.:/]{0,20}\"\\]|true|\\{\\}|1e9)",
+    ) {
+        for section in SECTIONS {
+            for key in section.keys.iter().filter(|key| key.name != "chap_secret_file") {
+                let table = if section.name.is_empty() { String::new() } else { format!("[{}]\n", section.name) };
+                let _ = parse(&format!("{table}{} = {value}\n", key.name));
+            }
+        }
+    }
 }
 
 /// Compares a generated document with the one that is checked in; `UPDATE=1` rewrites it.

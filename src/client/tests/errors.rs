@@ -29,7 +29,7 @@ fn problem(code: &str, used_by: &[&str]) -> String {
 #[tokio::test]
 async fn every_problem_comes_with_what_to_try() {
     let mut transcript = String::new();
-    for code in super::super::error::advised_codes().chain(["something-new"]) {
+    for code in crate::client::error::advised_codes().chain(["something-new"]) {
         let used_by: &[&str] = if code == "image-in-use" { &["node1", "data"] } else { &[] };
         let server = canned(409, &problem(&code.replace('*', "-x"), used_by));
         let outcome = stirrup(&server, "target list").await;
@@ -37,6 +37,31 @@ async fn every_problem_comes_with_what_to_try() {
         let _ = writeln!(transcript, "{}", outcome.shown());
     }
     insta::assert_snapshot!(transcript);
+}
+
+/// Advice for a code that the daemon does not have would be dead.
+#[test]
+fn advised_codes_exist() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut text = String::new();
+    for room in ["catalog", "control"] {
+        read_all(&source.join(room), &mut text);
+    }
+    for code in crate::client::error::advised_codes() {
+        let literal = format!("\"{}", code.replace('*', ""));
+        assert!(text.contains(&literal), "no problem has the code {code}");
+    }
+}
+
+fn read_all(directory: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, text);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
 }
 
 #[tokio::test]

@@ -86,45 +86,48 @@ fn collect_help(command: &mut clap::Command, all: &mut String) {
     }
 }
 
+/// A line for every command that makes a call.
+const EVERY_COMMAND: &[&str] = &[
+    "health",
+    "version",
+    "ls demo",
+    "image list",
+    "image list --project other",
+    "image show debian",
+    "rm demo debian",
+    "image remove debian -p demo",
+    "pro demo node1 debian",
+    "pro demo node1 debian --chap --mutual-chap",
+    "showpro demo",
+    "dpro demo node1",
+    "disk list",
+    "disk show node1",
+    "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --chap",
+    "disk remove node1",
+    "node list",
+    "node show node1",
+    "node create node1 --mac 52:54:00:12:34:56 --initiator iqn.2010-04.org.ipxe:node1",
+    "node remove node1",
+    "node bind node1 data",
+    "node unbind node1",
+    "node ipxe node1",
+    "iscsi ls",
+    "target list",
+    "target show iqn.2026-01.io.stirrup:demo:node1",
+    "session list",
+    "session list --target iqn.2026-01.io.stirrup:demo:node1",
+    "session kill 7",
+    "job list",
+    "job show 3",
+    "job cancel 3",
+];
+
 /// Every command: what it asks for, and what it shows.
 #[tokio::test]
 async fn every_command() {
     let server = Server::start(answers::all());
     let mut transcript = String::new();
-    for line in [
-        "health",
-        "version",
-        "ls demo",
-        "image list",
-        "image list --project other",
-        "image show debian",
-        "rm demo debian",
-        "image remove debian -p demo",
-        "pro demo node1 debian",
-        "pro demo node1 debian --chap --mutual-chap",
-        "showpro demo",
-        "dpro demo node1",
-        "disk list",
-        "disk show node1",
-        "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --chap",
-        "disk remove node1",
-        "node list",
-        "node show node1",
-        "node create node1 --mac 52:54:00:12:34:56 --initiator iqn.2010-04.org.ipxe:node1",
-        "node remove node1",
-        "node bind node1 data",
-        "node unbind node1",
-        "node ipxe node1",
-        "iscsi ls",
-        "target list",
-        "target show iqn.2026-01.io.stirrup:demo:node1",
-        "session list",
-        "session list --target iqn.2026-01.io.stirrup:demo:node1",
-        "session kill 7",
-        "job list",
-        "job show 3",
-        "job cancel 3",
-    ] {
+    for line in EVERY_COMMAND {
         let outcome = stirrup(&server, line).await;
         let _ = writeln!(transcript, "$ stirrup {line}");
         for request in server.requests() {
@@ -133,6 +136,41 @@ async fn every_command() {
         let _ = writeln!(transcript, "{}", outcome.shown());
     }
     insta::assert_snapshot!(transcript);
+}
+
+/// What the commands ask for are calls of the API as it describes itself, and no call is left out.
+#[tokio::test]
+async fn commands_and_api_agree() {
+    let description = serde_json::to_value(crate::control::api::openapi()).unwrap();
+    let mut unused = std::collections::BTreeSet::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let methods = ["get", "put", "post", "delete"].into_iter();
+        unused.extend(
+            methods.filter(|m| item.get(m).is_some()).map(|m| (m.to_uppercase(), path.clone())),
+        );
+    }
+    let known = unused.clone();
+    let mut answers = answers::all();
+    answers.extend(answers::imports(&[("succeeded", 100)]));
+    let server = Server::start(answers);
+    for line in EVERY_COMMAND.iter().chain(&["import demo debian /x"]) {
+        stirrup(&server, line).await;
+    }
+    for request in server.requests() {
+        let mut words = request.split(' ');
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let path = path.split('?').next().unwrap();
+        let call = known.iter().find(|(m, template)| m == method && fits(template, path));
+        unused.remove(call.unwrap_or_else(|| panic!("not in the API: {request}")));
+    }
+    assert!(unused.is_empty(), "no command makes these calls: {unused:?}");
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<_>, Vec<_>) =
+        (template.split('/').collect(), path.split('/').collect());
+    template.len() == path.len()
+        && template.iter().zip(&path).all(|(t, p)| t == p || t.starts_with('{'))
 }
 
 /// `--json` is what the API said, byte for byte, on standard output and nothing else anywhere.
