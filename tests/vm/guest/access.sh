@@ -51,20 +51,20 @@ check "isolation: two devices" test "$one" != "$two"
 wwid() { cat "/sys/block/${1##*/}/device/wwid"; }
 check "isolation: two WWIDs" test "$(wwid "$one")" != "$(wwid "$two")"
 
-# Both disks, the same blocks, at the same time, each with its own pattern.
+# Both disks, the same blocks, at the same time, each with bytes of its own.
 both() {
-    local ours=(--direct=1 --ioengine=libaio --bs=16k --iodepth=8 --size=16m --verify=pattern
-        --verify_fatal=1 --minimal --output=/dev/null)
-    fio "${ours[@]}" "$@" \
-        --name=one --filename="$one" --verify_pattern=0x11223344 \
-        --name=two --filename="$two" --verify_pattern=0x55667788
+    fio --rw=randwrite --direct=1 --ioengine=libaio --bs=16k --iodepth=8 --size=8m \
+        --minimal --output=/dev/null \
+        --name=one --filename="$one" --buffer_pattern=0x11 \
+        --name=two --filename="$two" --buffer_pattern=0x22
 }
-pattern() { dd if="$1" bs=1M count=16 iflag=direct status=none | od -An -v -tx1 -w4 | sort -u | tr -d ' \n'; }
-check "isolation: write both at once" both --rw=randwrite --do_verify=0
-check "isolation: the first holds its pattern only" test "$(pattern "$one")" = 11223344
-check "isolation: the second holds its pattern only" test "$(pattern "$two")" = 55667788
+# full_of DEVICE OCTAL: the first 8 MiB are that byte and nothing else.
+full_of() { cmp <(blocks "$1" 0 16384) <(head -c 8M /dev/zero | tr '\0' "\\$2"); }
+check "isolation: write both at once" both
+check "isolation: the first holds its bytes only" full_of "$one" 021
+check "isolation: the second holds its bytes only" full_of "$two" 042
 check "isolation: log out" bash -c 'iscsiadm -m node --logoutall=all'
 attach "$OWN_IQN"
-check "isolation: a third disk holds none of it" says '^00000000$' pattern "$disk"
+check "isolation: a third disk holds none of it" full_of "$disk" 000
 check "log out" logout "$OWN_IQN"
 finish

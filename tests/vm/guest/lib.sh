@@ -42,7 +42,7 @@ says() {
 
 finish() {
     local words
-    words=$(dmesg | grep -iE 'BUG:|Oops|hung task|blocked for more')
+    words=$(dmesg | grep -E 'BUG:|Oops:|blocked for more')
     [ -z "$words" ] || echo "     the kernel: $words"
     [ "$failed" = 0 ]
     exit
@@ -76,6 +76,12 @@ disk_of() {
     local found
     found=$(find "$(session_of "$1")/device/" -path '*/block/sd*' -name 'sd*' -prune | head -n 1)
     [ -n "$found" ] && [ -b "/dev/${found##*/}" ] && echo "/dev/${found##*/}"
+}
+
+# blocks FILE FIRST COUNT: 512-byte blocks of a file or device.
+blocks() {
+    dd if="$1" bs=256k skip="$(($2 * 512))" count="$(($3 * 512))" \
+        iflag=direct,skip_bytes,count_bytes status=none
 }
 
 # attach TARGET [PORTAL]: logs in and sets `disk`; ends the script if that fails.
