@@ -49,14 +49,19 @@ impl Daemon {
 
     /// A session in full feature phase; `index` makes its ISID unlike the others'.
     pub(crate) fn log_in(&self, index: u16) -> Peer {
+        self.try_log_in(index).expect("the daemon ended a proper login")
+    }
+
+    /// [`Self::log_in`], or `None` if the daemon closes the connection instead.
+    pub(crate) fn try_log_in(&self, index: u16) -> Option<Peer> {
         let mut peer = self.connect();
         peer.send(&self.login(index, 0x87), &self.login_text());
         for _ in 0..5 {
-            let (header, _) = peer.receive().expect("the daemon ended a proper login");
+            let (header, _) = peer.receive()?;
             assert_eq!((header.0[0], header.0[36]), (0x23, 0), "login refused: {header:02x?}");
             peer.exp_stat_sn = header.word(24).wrapping_add(1);
             if header.0[1] & 0x83 == 0x83 {
-                return peer;
+                return Some(peer);
             }
             peer.send(&self.login(index, 0x87), b"");
         }
