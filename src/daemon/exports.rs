@@ -10,7 +10,7 @@ use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
 use crate::control::{DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
 use crate::scsi;
 use crate::target::{
-    Access, Chap, Handle, Initiators, LunStatus, SessionStatus, TargetSpec, TargetStatus, Lun,
+    Access, Chap, Handle, Initiators, Lun, LunStatus, SessionStatus, TargetSpec, TargetStatus,
 };
 
 /// How long the sessions of a target may take to end. What they have in the store has to end

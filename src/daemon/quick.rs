@@ -71,8 +71,7 @@ fn open(args: &QuickArgs) -> Result<(Arc<dyn Volume>, String), Failure> {
         }
         QuickSource::File(path) => {
             let pool = Pool::start(Pool::threads_default()).map_err(Failure::runtime)?;
-            let options =
-                FileOptions { read_only: args.read_only, write_cache: args.write_cache };
+            let options = FileOptions { read_only: args.read_only, write_cache: args.write_cache };
             let volume = FileVolume::open(&path, options, &pool).map_err(Failure::runtime)?;
             let path = std::fs::canonicalize(&path).unwrap_or(path);
             (Arc::new(volume), format!("file:{}", path.display()))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::exports::Exports;
 use super::{Failure, Signals, runtime, settings};
+use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
-use crate::backend::Store;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{Config, DefaultStore, Loaded};
@@ -81,7 +81,8 @@ async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
     notify(&[sd_notify::NotifyState::Ready]);
-    let control = Control { catalog: catalog.clone(), data_path: exports, limits: Limits::default() };
+    let control =
+        Control { catalog: catalog.clone(), data_path: exports, limits: Limits::default() };
     let stop = async {
         let signal = signals.wait().await;
         tracing::info!("{signal}: stopping");

@@ -89,10 +89,6 @@ impl<D: Clone> Session<D> {
                 task.unsolicited += len;
             }
             task.unsolicited_open = !is_final;
-            // Before the driver has decided, `admitted` finds out how much there is.
-            if matches!(task.phase, Phase::Arriving | Phase::Offered) {
-                return;
-            }
             task.solicited_end = task.solicited_end.max(task.unsolicited);
         } else if let Some(r2t) = task.r2ts.first_mut() {
             r2t.received = r2t.received.saturating_add(len);

@@ -167,8 +167,11 @@ fn t7_unknown_functions_are_not_supported() {
 #[test]
 fn t8_a_management_request_that_is_not_immediate_waits_for_its_turn() {
     let mut peer = Peer::new();
-    let request =
-        TaskManagementRequest { immediate: false, cmd_sn: FIRST + 1, ..tmf(1, 1000 + FIRST, FIRST) };
+    let request = TaskManagementRequest {
+        immediate: false,
+        cmd_sn: FIRST + 1,
+        ..tmf(1, 1000 + FIRST, FIRST)
+    };
     peer.send(&request, &[]);
     peer.silent();
     peer.send(&read(FIRST, 0), &[]);
@@ -179,7 +182,15 @@ fn t8_a_management_request_that_is_not_immediate_waits_for_its_turn() {
 #[test]
 fn f24_a_snack_is_rejected_and_the_session_goes_on() {
     let mut peer = Peer::new();
-    let snack = Snack { kind: 1, lun: 0, itt: RESERVED_TAG, ttt: RESERVED_TAG, exp_stat_sn: 0, begin_run: 0, run_length: 0 };
+    let snack = Snack {
+        kind: 1,
+        lun: 0,
+        itt: RESERVED_TAG,
+        ttt: RESERVED_TAG,
+        exp_stat_sn: 0,
+        begin_run: 0,
+        run_length: 0,
+    };
     peer.send(&snack, &[]);
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::SnackReject);
     peer.send(&read(FIRST, 0), &[]);
@@ -230,7 +241,10 @@ fn l29_a_discovery_session_knows_no_scsi() {
 #[test]
 fn f30_send_targets_by_session_type() {
     let ask = |mut peer: Peer, value: &str| {
-        peer.send(&text(FIRST, true, false, RESERVED_TAG), format!("SendTargets={value}\0").as_bytes());
+        peer.send(
+            &text(FIRST, true, false, RESERVED_TAG),
+            format!("SendTargets={value}\0").as_bytes(),
+        );
         (peer.events(), peer)
     };
     let scope = |scope| vec![Event::SendTargets(scope)];

@@ -8,8 +8,18 @@ use super::*;
 /// A PDU of random bytes, biased towards opcodes and tags that mean something.
 fn any_pdu() -> impl Strategy<Value = ([u8; 48], usize)> {
     let opcode = prop_oneof![
-        Just(0x00u8), Just(0x40), Just(0x01), Just(0x41), Just(0x02), Just(0x42), Just(0x04),
-        Just(0x44), Just(0x05), Just(0x06), Just(0x10), any::<u8>(),
+        Just(0x00u8),
+        Just(0x40),
+        Just(0x01),
+        Just(0x41),
+        Just(0x02),
+        Just(0x42),
+        Just(0x04),
+        Just(0x44),
+        Just(0x05),
+        Just(0x06),
+        Just(0x10),
+        any::<u8>(),
     ];
     let tag = || prop_oneof![0u32..6, Just(RESERVED_TAG)];
     let bytes = (any::<[u8; 24]>(), any::<[u8; 24]>());

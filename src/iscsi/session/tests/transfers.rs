@@ -23,7 +23,10 @@ fn a_write_of_immediate_unsolicited_and_solicited_data() {
     let r2ts: Vec<R2t> = sent.iter().map(parse).collect();
     assert_eq!(r2ts.len(), 2, "MaxOutstandingR2T");
     assert_eq!((r2ts[0].buffer_offset, r2ts[0].desired_length, r2ts[0].r2t_sn), (8192, 16384, 0));
-    assert_eq!((r2ts[1].buffer_offset, r2ts[1].desired_length, r2ts[1].r2t_sn), (24_576, 15_424, 1));
+    assert_eq!(
+        (r2ts[1].buffer_offset, r2ts[1].desired_length, r2ts[1].r2t_sn),
+        (24_576, 15_424, 1)
+    );
     assert_ne!(r2ts[0].ttt, r2ts[1].ttt);
     for r2t in r2ts {
         let end = r2t.buffer_offset + r2t.desired_length;
