@@ -1,0 +1,135 @@
+//! SCSI commands on one nexus, one after the other, on a volume in memory.
+
+use std::sync::{Arc, OnceLock};
+
+use stirrup::backend::memory::MemoryVolume;
+use stirrup::block::{Buffer, CompletionQueue, Op, Request, Volume};
+use stirrup::scsi::{
+    Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Outcome, Status, Step, Task,
+    TaskAttribute, Transfer,
+};
+
+/// Size of the volume: small, so that random addresses hit it and its end.
+const VOLUME_BYTES: u64 = 1 << 20;
+
+/// Operations of one command: many enough for the largest parameter list.
+const OPS_MAX: usize = 1 << 17;
+
+/// Runs one input: a byte that chooses the logical unit, then commands of
+/// `LUN, attribute, CDB length, CDB, data length (2 bytes), data`.
+pub fn run(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let choice = input.byte();
+    let volume = MemoryVolume::new(VOLUME_BYTES, choice & 1 != 0);
+    let unit = LogicalUnitSpec {
+        number: 1,
+        identity: "fuzz".into(),
+        block_bytes: if choice & 2 == 0 { 512 } else { 4096 },
+        read_only: choice & 4 != 0,
+        info: volume.info(),
+    };
+    let device = Device::new("iqn.2026-01.example:fuzz", vec![unit]);
+    let nexus = device.attach(NexusSpec {
+        initiator_name: "iqn.i".into(),
+        initiator_port: "iqn.i,i,0x000000000001".into(),
+        target_port: 1,
+    });
+    while !input.0.is_empty() {
+        let lun = u64::from(input.byte()) << 48;
+        let attribute = match input.byte() % 4 {
+            0 => TaskAttribute::Simple,
+            1 => TaskAttribute::Ordered,
+            2 => TaskAttribute::HeadOfQueue,
+            _ => TaskAttribute::Aca,
+        };
+        let cdb_bytes = usize::from(input.byte());
+        let cdb = input.take(cdb_bytes);
+        let data_bytes = usize::from(input.byte()) << 8 | usize::from(input.byte());
+        let data = input.take(data_bytes);
+        let command = Command { lun, cdb, attribute, data_out_bytes: data.len() as u64 };
+        let outcome = match device.admit(&nexus, &command) {
+            Admission::Done(outcome) => outcome,
+            Admission::Run(prepared) => {
+                let data_out = match prepared.transfer() {
+                    Transfer::Out { bytes } => {
+                        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(data.len());
+                        Some(Buffer::from_slice(&data[..bytes]))
+                    }
+                    Transfer::In { bytes } => {
+                        assert!(bytes <= 16 << 20, "an answer of {bytes} bytes");
+                        None
+                    }
+                    Transfer::None => None,
+                };
+                let mut ops = Vec::new();
+                match prepared.start(data_out, &mut ops) {
+                    Step::Done(outcome) => outcome,
+                    Step::Wait(task) => finish(&volume, task, ops),
+                }
+            }
+        };
+        check(&outcome);
+    }
+    device.detach(&nexus);
+}
+
+/// Drives the operations of a task to its end.
+fn finish(volume: &MemoryVolume, mut task: Task, mut ops: Vec<Op>) -> Outcome {
+    static QUEUE: OnceLock<Arc<CompletionQueue>> = OnceLock::new();
+    let queue = QUEUE.get_or_init(Arc::default);
+    let mut submitted = 0;
+    let mut done = Vec::new();
+    loop {
+        ops.iter().for_each(check_op);
+        let mut requests: Vec<_> = ops.drain(..).map(|op| Request { tag: 0, op }).collect();
+        submitted += requests.len();
+        assert!(submitted < OPS_MAX, "a command without end");
+        volume.submit(&mut requests, &mut done, queue);
+        let completion = done.pop().expect("something is outstanding while a task waits");
+        if let Some(outcome) = task.resume(completion.result, &mut ops) {
+            assert!(done.is_empty() && ops.is_empty(), "a task ended with operations outstanding");
+            return outcome;
+        }
+    }
+}
+
+/// The volume's rules: never empty, never beyond its end.
+fn check_op(op: &Op) {
+    let (offset, len) = match op {
+        Op::Read { offset, buf } | Op::Write { offset, buf, .. } => (*offset, buf.len() as u64),
+        Op::CompareAndWrite { offset, compare, write } => {
+            assert_eq!(compare.len(), write.len());
+            (*offset, write.len() as u64)
+        }
+        Op::Discard { offset, len }
+        | Op::WriteZeroes { offset, len, .. }
+        | Op::Extents { offset, len, .. } => (*offset, *len),
+        Op::Flush => return,
+    };
+    assert!(len > 0 && offset.checked_add(len).is_some_and(|end| end <= VOLUME_BYTES), "{op:?}");
+}
+
+fn check(outcome: &Outcome) {
+    assert_eq!(outcome.sense.is_some(), outcome.status == Status::CheckCondition);
+    if let Some(sense) = &outcome.sense {
+        assert!((8..=252).contains(&sense.encode().len()));
+    }
+    if let DataIn::Buffer(buffer) = &outcome.data_in {
+        assert!(buffer.len() as u64 <= VOLUME_BYTES);
+    }
+}
+
+/// What is left of the input; zeros after its end.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(bytes.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
