@@ -188,7 +188,8 @@ mod tests {
         let elsewhere = Process { started: 0, namespace: "pid:[1]".into(), ..here.clone() };
         assert!(!elsewhere.is_gone(&here));
 
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped());
+        let mut child = std::process::Command::new("cat");
+        child.stdin(std::process::Stdio::piped());
         let mut child = child.spawn().unwrap();
         let pid = child.id();
         let process = Process { pid, started: start_of(pid).unwrap(), ..here.clone() };
