@@ -219,8 +219,8 @@ fn first_difference(a: &Buffer, b: &Buffer) -> Option<u64> {
     None
 }
 
-/// A [`Core`] as a volume. Dropping the one that is open for writing lets the engine know and has
-/// what is not on stable storage yet put there in the background.
+/// A [`Core`] as a volume. Dropping the one that is open for writing lets the engine know and, if
+/// there is a write cache, has it written back in the background.
 pub(super) struct Pooled<E: Engine> {
     core: Arc<Core<E>>,
     read_only: bool,
@@ -317,8 +317,11 @@ impl<E: Engine> Volume for Pooled<E> {
 
 impl<E: Engine> Drop for Pooled<E> {
     fn drop(&mut self) {
-        if !self.read_only {
-            self.core.engine.writer_gone();
+        if self.read_only {
+            return;
+        }
+        self.core.engine.writer_gone();
+        if self.core.write_cache {
             Arc::clone(&self.core).submit_one(Task::Close);
         }
     }

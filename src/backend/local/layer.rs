@@ -51,10 +51,12 @@ pub(super) fn create(
     let made = (|| {
         let data = files::create_new(&dir.layer(id, "data"))?;
         data.set_len(size_bytes)?;
-        data.sync_all()?;
+        // The map first: on a journaling file system its sync commits the data file's length and
+        // both names as well, and the syncs after it have nothing left to do.
         if has_parent {
             map::create(&dir.layer(id, "map"), id, size_bytes)?;
         }
+        data.sync_all()?;
         dir.sync_layers()
     })();
     made.map_err(|error: io::Error| {

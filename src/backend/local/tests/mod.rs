@@ -267,3 +267,42 @@ fn golden_layers_are_opened_once() {
     assert!(open.layers.values().all(|layer| layer.strong_count() == 2));
     drop(volumes);
 }
+/// Try `unshare -m sh -c 'mount -t tmpfs -o size=4m tmpfs /mnt &&
+/// STIRRUP_SMALL_FS=/mnt cargo test --lib a_full_file_system -- --ignored'`.
+#[test]
+#[ignore = "needs STIRRUP_SMALL_FS, a directory on a file system of 4 MiB"]
+fn a_full_file_system_costs_only_the_writes_that_need_space() {
+    let dir = tempfile::tempdir_in(std::env::var("STIRRUP_SMALL_FS").unwrap()).unwrap();
+    let store = open(dir.path(), false);
+    let mut wanted = with_clone(&store, SIZE);
+    store.create("ballast", 16 << 20).unwrap();
+    let mut ballast = store.writer("ballast").unwrap();
+    let full = (0..).find_map(|i| ballast.write_at(i * 16_384, &[1; 16_384]).err()).unwrap();
+    assert_eq!(full.kind(), StoreErrorKind::NoSpace);
+    let disk = writable(&store, "clone");
+    let write = |sector: u64| {
+        let buf = Buffer::from_slice(&[sector as u8 | 0x80; 512]);
+        disk.run(Op::Write { offset: sector * 512, buf, fua: false })
+    };
+    let mut refused = Vec::new();
+    for sector in (0..SIZE / 512).step_by(9) {
+        match write(sector) {
+            Ok(_) => wanted[(sector * 512) as usize..][..512].fill(sector as u8 | 0x80),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoSpace);
+                refused.push(sector);
+            }
+        }
+    }
+    assert!(!refused.is_empty());
+    assert!(disk.read(0, SIZE as usize) == wanted);
+    drop(ballast);
+    store.remove("ballast").unwrap();
+    for sector in refused {
+        write(sector).unwrap();
+        wanted[(sector * 512) as usize..][..512].fill(sector as u8 | 0x80);
+    }
+    assert!(disk.read(0, SIZE as usize) == wanted);
+    drop((disk, store));
+    assert!(writable(&open(dir.path(), false), "clone").read(0, SIZE as usize) == wanted);
+}
