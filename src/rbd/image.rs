@@ -41,7 +41,7 @@ pub struct Stat {
     pub snapshots: Vec<String>,
 }
 
-/// An open image (`rbd_image_t`), closed on a thread of the [`closer`] once the last reference to
+/// An open image (`rbd_image_t`), closed on a thread of its own kind once the last reference to
 /// it is dropped; operations in flight hold one.
 pub struct Image {
     pool: Arc<Pool>,
