@@ -53,7 +53,10 @@ impl fmt::Display for Noun {
 
 /// A failed call: a kind and a stable code for programs, one line for people.
 #[derive(Debug, Clone)]
-pub struct Error {
+pub struct Error(Box<Content>);
+
+#[derive(Debug, Clone)]
+struct Content {
     kind: ErrorKind,
     code: &'static str,
     message: String,
@@ -64,7 +67,8 @@ pub struct Error {
 impl Error {
     /// A failure of `kind`, known to programs as `code` (kebab-case, never changed).
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), existing: None, used_by: Vec::new() }
+        let message = message.into();
+        Self(Box::new(Content { kind, code, message, existing: None, used_by: Vec::new() }))
     }
 
     /// A request that makes no sense.
@@ -93,45 +97,45 @@ impl Error {
         message: impl Into<String>,
     ) -> Self {
         let mut error = Self::new(ErrorKind::Conflict, code, message);
-        error.existing = Some((noun, project.to_owned(), name.to_owned()));
+        error.0.existing = Some((noun, project.to_owned(), name.to_owned()));
         error
     }
 
     /// Adds what uses the object.
     #[must_use]
     pub fn with_users(mut self, used_by: Vec<String>) -> Self {
-        self.used_by = used_by;
+        self.0.used_by = used_by;
         self
     }
 
     /// What a caller does about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The object that stands in the way: noun, project, name.
     #[must_use]
     pub fn existing(&self) -> Option<&(Noun, String, String)> {
-        self.existing.as_ref()
+        self.0.existing.as_ref()
     }
 
     /// Names of what uses the object.
     #[must_use]
     pub fn used_by(&self) -> &[String] {
-        &self.used_by
+        &self.0.used_by
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 

@@ -10,7 +10,10 @@ use super::error::Noun;
 
 /// Locks are taken in the order node, disk, image, and one of each at most: no circle.
 #[derive(Default)]
-pub(super) struct Locks(Mutex<HashMap<(Noun, String), Weak<AsyncMutex<()>>>>);
+pub(super) struct Locks(Mutex<HashMap<Key, Weak<AsyncMutex<()>>>>);
+
+/// Noun and `project/name`.
+type Key = (Noun, String);
 
 /// Holds an object until dropped.
 pub(super) type Guard = OwnedMutexGuard<()>;

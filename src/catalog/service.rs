@@ -228,9 +228,16 @@ impl Catalog {
         if *self.0.stopping.borrow() {
             return Err(stopping());
         }
+        let runtime = tokio::runtime::Handle::current();
+        let this = self.clone();
         self.blocking(move |engine| {
             let _held = (guards, permit);
-            call(engine)
+            let result = call(engine);
+            let _entered = runtime.enter();
+            for (project, name) in engine.take_unserved() {
+                this.serve_later(project, name);
+            }
+            result
         })
         .await
     }

@@ -16,7 +16,10 @@ const DETAIL_MAX_BYTES: usize = 1024;
 
 /// A failed call on its way out; [`finish`] makes a problem of it.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub(super) struct Failure(Box<Content>);
+
+#[derive(Debug, Clone)]
+struct Content {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -26,7 +29,8 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), existing: None, used_by: Vec::new() }
+        let detail = detail.into();
+        Self(Box::new(Content { status, code, detail, existing: None, used_by: Vec::new() }))
     }
 }
 
@@ -43,19 +47,19 @@ impl From<Error> for Failure {
         if status.is_server_error() {
             tracing::error!(code = error.code(), %error, "a call failed");
         }
-        Self {
+        Self(Box::new(Content {
             status,
             code: error.code(),
             detail: error.to_string(),
             existing: error.existing().cloned(),
             used_by: error.used_by().to_vec(),
-        }
+        }))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.0.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -81,7 +85,7 @@ pub(super) async fn finish(
 
 async fn problem(control: &Control, path: &str, mut response: Response) -> Response {
     let status = response.status();
-    let failure = match response.extensions_mut().remove::<Failure>() {
+    let Failure(failure) = match response.extensions_mut().remove::<Failure>() {
         Some(failure) => failure,
         None => {
             let allow = response.headers().get(header::ALLOW).cloned();

@@ -465,6 +465,14 @@ async fn health_tells_what_is_wrong() {
     let health = daemon.get("/v1/health").await;
     assert_eq!((&health["status"], &health["disks"]), (&json!("ok"), &json!(1)));
     assert_eq!(health["stores"], json!([{"name": "local", "kind": "local", "ok": true}]));
+    daemon.world.store.ill.store(true, std::sync::atomic::Ordering::SeqCst);
+    let health = daemon.get("/v1/health").await;
+    assert_eq!(
+        (&health["status"], &health["stores"][0]["ok"]),
+        (&json!("degraded"), &json!(false))
+    );
+    assert_eq!(health["stores"][0]["error"], "the store is on fire; extinguish it");
+    daemon.world.store.ill.store(false, std::sync::atomic::Ordering::SeqCst);
     let version = daemon.get("/v1/version").await;
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     daemon.stop().await;

@@ -245,13 +245,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Serves a disk with these rules.
+    /// Serves a disk with these rules; if that fails, it is to be tried again.
     pub(super) fn publish(
         &self,
         disk: &Disk,
         node: Option<&Node>,
         volume: Held,
     ) -> Result<(), Error> {
+        self.try_publish(disk, node, volume).inspect_err(|_| {
+            self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
+        })
+    }
+
+    /// The disks that could not be published since this was asked last.
+    pub(in crate::catalog) fn take_unserved(&self) -> Vec<(Name, Name)> {
+        std::mem::take(&mut *self.unserved.lock())
+    }
+
+    fn try_publish(&self, disk: &Disk, node: Option<&Node>, volume: Held) -> Result<(), Error> {
         let export = Export {
             target: disk.target.clone(),
             lun: disk.lun,
@@ -327,7 +338,7 @@ impl Engine {
             batch.apply(self.state.as_ref())?;
         }
         match opened {
-            Ok(volume) => self.publish(&disk, node.as_ref(), Some(volume)),
+            Ok(volume) => self.try_publish(&disk, node.as_ref(), Some(volume)),
             Err(error) => {
                 let mut serving = self.serving(&disk);
                 (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));

@@ -26,6 +26,7 @@ use crate::block::Volume;
 use super::Options;
 use super::error::{Error, ErrorKind};
 use super::export::Exporter;
+use super::name::Name;
 use super::spec::random;
 use super::state::{ABSENT, State, Table};
 use rows::Batch;
@@ -49,6 +50,8 @@ pub(super) struct Engine {
     ids: Mutex<Ids>,
     /// What is served now, by `project/name` of the disk.
     serving: DashMap<String, Serving>,
+    /// Disks that a call could not publish.
+    unserved: Mutex<Vec<(Name, Name)>>,
     /// Stores in which nothing was found that this catalog should know and does not.
     checked: Mutex<BTreeSet<String>>,
     /// Keys of the images that an import of this process is filling.
@@ -88,8 +91,17 @@ impl Engine {
             return Err(Error::invalid("store-unknown", message));
         }
         let ids = Mutex::new(Ids::load(state.as_ref())?);
-        let (serving, checked, filling) = (DashMap::new(), Mutex::default(), Mutex::default());
-        Ok(Self { state, stores, exporter, options, ids, serving, checked, filling })
+        Ok(Self {
+            state,
+            stores,
+            exporter,
+            options,
+            ids,
+            serving: DashMap::new(),
+            unserved: Mutex::default(),
+            checked: Mutex::default(),
+            filling: Mutex::default(),
+        })
     }
 
     /// The stores by name.

@@ -163,7 +163,7 @@ fn access_follows_the_binding() {
     assert!(world.exporter.disconnected.lock().is_empty());
     engine.unbind(&project(), &name("n1")).unwrap();
     assert_eq!(allowed(), Allowed::Anyone);
-    assert_eq!(*world.exporter.disconnected.lock(), [disk.target.clone()], "fenced");
+    assert_eq!(*world.exporter.disconnected.lock(), [disk.target], "fenced");
 }
 
 #[test]

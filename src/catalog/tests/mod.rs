@@ -3,4 +3,5 @@
 mod calls;
 mod faults;
 mod imports;
+mod service;
 pub(crate) mod world;

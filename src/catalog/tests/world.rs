@@ -88,6 +88,8 @@ pub(crate) struct FakeStore {
     pub(crate) images: Arc<Mutex<Images>>,
     next: AtomicI64,
     faults: Arc<Faults>,
+    /// It says that it is not well.
+    pub(crate) ill: AtomicBool,
 }
 
 fn io_error() -> StoreError {
@@ -128,7 +130,7 @@ impl Store for FakeStore {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
-        self.step(|_| Ok(()))
+        if self.ill.load(Ordering::SeqCst) { Err(io_error()) } else { Ok(()) }
     }
 
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
@@ -216,6 +218,9 @@ impl Store for FakeStore {
         _snapshot: Option<&str>,
         mode: OpenMode,
     ) -> Result<Arc<dyn Volume>, StoreError> {
+        if self.ill.load(Ordering::SeqCst) {
+            return Err(io_error());
+        }
         self.step(|images| {
             let image = find(images, image)?;
             if image.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
@@ -262,7 +267,9 @@ impl ImageWriter for FakeWriter {
 
 /// A state in memory.
 #[derive(Default)]
-pub(crate) struct MemoryState(Mutex<(u64, BTreeMap<(u8, String), Row>)>);
+pub(crate) struct MemoryState(Mutex<(u64, Rows)>);
+
+type Rows = BTreeMap<(u8, String), Row>;
 
 fn row_key(table: Table, key: &str) -> (u8, String) {
     (table as u8, key.to_owned())
@@ -338,6 +345,8 @@ pub(crate) struct FakeExporter {
     pub(crate) targets: Mutex<BTreeMap<String, Export>>,
     /// Names of targets whose sessions were ended.
     pub(crate) disconnected: Mutex<Vec<String>>,
+    /// It refuses to publish.
+    pub(crate) ill: AtomicBool,
     faults: Arc<Faults>,
 }
 
@@ -353,6 +362,9 @@ impl FakeExporter {
 
 impl Exporter for FakeExporter {
     fn publish(&self, export: Export) -> Result<(), ExportError> {
+        if self.ill.load(Ordering::SeqCst) {
+            return Err(ExportError("the target is ill".to_owned()));
+        }
         self.step(|| drop(self.targets.lock().insert(export.target.clone(), export)))
     }
 

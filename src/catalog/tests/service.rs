@@ -1,0 +1,100 @@
+//! What the async front adds: the background, and calls whose caller goes away.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::faults::{engine, image_name, import, name, project};
+use super::world::World;
+use crate::catalog::{Catalog, DiskSpec, DiskState, ExportState, NodeSpec, Options};
+
+/// No test takes so long; one that hangs ends.
+const HANG: Duration = Duration::from_secs(120);
+
+fn catalog(world: &World) -> Catalog {
+    let exporter = world.exporter.clone();
+    Catalog::over(world.state(), world.stores(), exporter, Options::default()).unwrap()
+}
+
+/// A world in which disk `n1` was provisioned before a crash.
+fn provisioned() -> World {
+    let world = World::new();
+    let engine = engine(&world);
+    import(&engine, "golden").unwrap();
+    engine.provision(&project(), &name("n1"), &spec()).unwrap();
+    drop(engine);
+    world.crash();
+    world
+}
+
+fn spec() -> DiskSpec {
+    DiskSpec::new(image_name("golden"))
+}
+
+async fn until(catalog: &Catalog, state: ExportState) {
+    let reached = async {
+        while catalog.disk(project(), name("n1")).await.unwrap().serving.state != state {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG, reached).await.unwrap();
+}
+
+#[tokio::test]
+async fn disks_come_back_as_soon_as_their_store_does() {
+    let world = provisioned();
+    world.store.ill.store(true, Ordering::SeqCst);
+    let catalog = catalog(&world);
+    until(&catalog, ExportState::Opening).await;
+    assert_eq!(world.exporter.targets.lock().len(), 1, "published before anything is started");
+    catalog.start().unwrap();
+    until(&catalog, ExportState::Failed).await;
+    let view = catalog.disk(project(), name("n1")).await.unwrap();
+    assert_eq!(view.disk.state, DiskState::Ready, "not broken: the store said nothing about it");
+    assert!(view.serving.error.unwrap().contains("on fire"));
+    world.store.ill.store(false, Ordering::SeqCst);
+    until(&catalog, ExportState::Serving).await;
+    tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_target_that_could_not_be_published_is_tried_again() {
+    let world = provisioned();
+    let catalog = catalog(&world);
+    catalog.start().unwrap();
+    until(&catalog, ExportState::Serving).await;
+    world.exporter.ill.store(true, Ordering::SeqCst);
+    let initiator = "iqn.2004-10.org.example:n1".to_owned();
+    let node = NodeSpec { macs: Vec::new(), initiator: Some(initiator.clone()) };
+    let error = catalog.put_node(project(), name("n1"), node).await.err().unwrap();
+    assert_eq!(error.code(), "export-failed");
+    until(&catalog, ExportState::Failed).await;
+    world.exporter.ill.store(false, Ordering::SeqCst);
+    until(&catalog, ExportState::Serving).await;
+    let targets = world.exporter.targets.lock();
+    let allowed = &targets.values().next().unwrap().allowed;
+    assert_eq!(*allowed, crate::catalog::Allowed::Initiators(vec![initiator]));
+}
+
+#[tokio::test]
+async fn a_call_is_carried_through_without_its_caller() {
+    let world = World::new();
+    import(&engine(&world), "golden").unwrap();
+    let catalog = catalog(&world);
+    // Polled until the work is with the blocking pool, then dropped.
+    let call = catalog.create_disk(project(), name("n1"), spec());
+    let _ = tokio::time::timeout(Duration::ZERO, call).await;
+    // The same call waits for the first one and finds its disk, or makes it.
+    let (view, _) = catalog.create_disk(project(), name("n1"), spec()).await.unwrap();
+    assert_eq!(view.disk.state, DiskState::Ready);
+    assert_eq!(world.store.images.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn after_the_stop_nothing_is_begun() {
+    let world = provisioned();
+    let catalog = catalog(&world);
+    tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+    let error = catalog.create_disk(project(), name("d2"), spec()).await.err().unwrap();
+    assert_eq!(error.code(), "stopping");
+    assert_eq!(world.store.images.lock().len(), 2);
+}
