@@ -35,7 +35,7 @@ fn check_config_says_ok_or_what_is_wrong() {
     let output = run(DAEMON, &line);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let expected = "unknown key `shrads` in [target]; did you mean `shards`?";
-    assert_eq!(text(&output.stderr), format!("{}:2: {expected}\n", file.display()));
+    assert_eq!(text(&output.stderr), format!("stirrupd: {}:2: {expected}\n", file.display()));
 }
 
 #[test]

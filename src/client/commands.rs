@@ -203,10 +203,12 @@ impl<'c> Calls<'_, 'c> {
             console
                 .note(&format!("node {} {how} from its own clone of {}:", node.name, disk.image))?;
             writeln!(console.out, "{}", output::plain(&disk.boot.uri))?;
-            console.note(&format!(
-                "type `sanboot` and this line into iPXE, or chain: stirrup node ipxe -p {} {}",
-                node.project, node.name
-            ))
+            let how = if disk.chap {
+                "it demands CHAP; chain the script of"
+            } else {
+                "type `sanboot` and this line into iPXE, or chain the script of"
+            };
+            console.note(&format!("{how}: stirrup node ipxe -p {} {}", node.project, node.name))
         })
     }
 

@@ -84,12 +84,7 @@ impl ClientError {
     pub(super) fn advice(&self) -> Vec<String> {
         match self {
             Self::Problem(problem) => {
-                let mut lines = Vec::new();
-                if !problem.used_by.is_empty() {
-                    lines.push(format!("used by: {}", problem.used_by.join(", ")));
-                }
-                lines.extend(advice_for(&problem.code).map(|advice| format!("try: {advice}")));
-                lines
+                advice_for(&problem.code).map(|advice| format!("try: {advice}")).into_iter().collect()
             }
             Self::Unreachable { cause, .. } => vec![match cause.kind() {
                 io::ErrorKind::PermissionDenied => {

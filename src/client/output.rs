@@ -37,7 +37,7 @@ pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
             state(&image.state),
             text(&image.store),
             text(image.disks.len().to_string()),
-            text(&image.created),
+            text(time(&image.created)),
         ]
     });
     table(
@@ -58,7 +58,7 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("source", image.source.clone()),
         ("store", image.store.clone()),
         ("backing", format!("{}@{}", image.backing, image.snapshot)),
-        ("created", image.created.clone()),
+        ("created", time(&image.created)),
         ("disks", joined(&image.disks)),
     ];
     details(console, &lines)?;
@@ -108,7 +108,7 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("size", size(disk.size_bytes)),
         ("store", disk.store.clone()),
         ("backing", disk.backing.clone()),
-        ("created", disk.created.clone()),
+        ("created", time(&disk.created)),
         ("initiators", initiators),
         ("addresses", addresses),
         ("CHAP", if disk.chap { "required" } else { "no" }.to_owned()),
@@ -143,7 +143,7 @@ pub(super) fn node(console: &mut Console<'_>, node: &Node) -> Result {
         ("node", node.name.clone()),
         ("MAC", joined(&node.macs)),
         ("initiator", node.initiator.clone().unwrap_or_else(|| NONE.to_owned())),
-        ("created", node.created.clone()),
+        ("created", time(&node.created)),
         ("disk", node.disk.as_ref().map_or(NONE, |disk| &disk.name).to_owned()),
     ];
     details(console, &lines)?;
@@ -204,7 +204,7 @@ pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Resul
             text(&session.initiator),
             text(session.target.as_deref().unwrap_or("(discovery)")),
             text(&session.address),
-            text(&session.since),
+            text(time(&session.since)),
             text(size(session.bytes_read)),
             text(size(session.bytes_written)),
             text(session.commands.to_string()),
@@ -223,7 +223,7 @@ pub(super) fn jobs(console: &mut Console<'_>, jobs: &[Job]) -> Result {
             text(&job.object),
             state(&job.state),
             text(progress(job)),
-            text(&job.created),
+            text(time(&job.created)),
         ]
     });
     table(console, "jobs", &["ID", "KIND", "PROJECT", "OBJECT", "STATE", "DONE", "CREATED"], rows)
@@ -237,8 +237,8 @@ pub(super) fn job(console: &mut Console<'_>, job: &Job) -> Result {
         ("object", job.object.clone()),
         ("state", job.state.clone()),
         ("done", progress(job)),
-        ("created", job.created.clone()),
-        ("finished", job.finished.clone().unwrap_or_else(|| NONE.to_owned())),
+        ("created", time(&job.created)),
+        ("finished", job.finished.as_deref().map_or_else(|| NONE.to_owned(), time)),
         ("error", job.error.clone().unwrap_or_else(|| NONE.to_owned())),
     ];
     details(console, &lines)?;
@@ -288,6 +288,16 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 
 fn size(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
+}
+
+/// A time of RFC 3339 without fractions of a second.
+fn time(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, rest)) => {
+            format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => text.to_owned(),
+    }
 }
 
 fn joined(items: &[String]) -> String {

@@ -83,7 +83,7 @@ fn image() -> Value {
     json!({
         "project": "demo", "name": "debian", "state": "ready", "size_bytes": 2_147_483_648_u64,
         "format": "qcow2", "store": "local", "backing": "i-1", "snapshot": "golden",
-        "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05Z",
+        "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05.123456789Z",
         "warnings": [{"code": "gpt-boot-chs", "message": "BIOS GRUB will be slow"}],
         "disks": ["node1", "data"]
     })
