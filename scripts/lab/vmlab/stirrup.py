@@ -32,11 +32,13 @@ class _UnixConnection(http.client.HTTPConnection):
 class Stirrup:
     """The daemon and its command. `start` and `kill` may alternate: the state stays.
 
-    Initiators on this machine reach it at 127.0.0.1 and ::1; what it advertises are the addresses
-    that these have in a guest on QEMU's user network.
+    Initiators on this machine reach it at 127.0.0.1 and ::1. What it advertises are the addresses
+    that these have in a guest on QEMU's user network, unless it is not `for_guests`.
     """
 
-    def __init__(self, stirrupd, stirrup, directory, ceph_conf=None, ipv6=False):
+    def __init__(
+        self, stirrupd, stirrup, directory, ceph_conf=None, *, ipv6=False, for_guests=True
+    ):
         self.stirrupd = pathlib.Path(stirrupd).resolve()
         self.stirrup = pathlib.Path(stirrup).resolve()
         self.directory = pathlib.Path(directory)
@@ -47,14 +49,17 @@ class Stirrup:
         self.process = None
         self.port = host.free_port()
         self.port6 = host.free_port("::1") if ipv6 else None
-        self._configure(ceph_conf)
+        self.config = self.directory / "stirrup.toml"
+        self.config.write_text(self._configuration(ceph_conf, for_guests))
 
-    def _configure(self, ceph_conf):
+    def _configuration(self, ceph_conf, for_guests):
         portals = [f"127.0.0.1:{self.port}"]
         advertise = [f"10.0.2.2:{self.port}"]
         if self.port6:
             portals.append(f"[::1]:{self.port6}")
             advertise.append(f"[fec0::2]:{self.port6}")
+        if not for_guests:
+            advertise = portals
         text = f"""\
 state_dir = "{self.directory}/state"
 default_store = "{"rbd" if ceph_conf else "local"}"
@@ -69,8 +74,7 @@ directory = "{self.directory}/store"
 """
         if ceph_conf:
             text += f'[store.rbd]\npool = "rbd"\nceph_conf = "{ceph_conf}"\n'
-        self.config = self.directory / "stirrup.toml"
-        self.config.write_text(text)
+        return text
 
     def close(self):
         """Ends the daemon, if it runs, and removes its sockets."""
@@ -186,7 +190,7 @@ def fresh(stack, check, options, store="local", ipv6=False):
     conf = None
     if store == "rbd":
         conf = check.must("rbd: a Ceph cluster", _ceph_cluster, stack, directory / "ceph")
-    daemon = Stirrup(options.stirrupd, options.stirrup, directory, conf, ipv6)
+    daemon = Stirrup(options.stirrupd, options.stirrup, directory, conf, ipv6=ipv6)
     stack.callback(daemon.close)
     check.must(f"{store}: start stirrupd", daemon.start)
     return daemon
