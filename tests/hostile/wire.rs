@@ -25,6 +25,8 @@ impl Daemon {
     pub(crate) fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_stirrupd"))
             .args(["quick", "--memory", "64MiB", "--block-size", "512", "--listen", "127.0.0.1:0"])
+            // One shard: everybody shares its memory.
+            .args(["--shards", "1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -11,7 +11,7 @@ use crate::scsi::{
     Admission, Command, DataIn, Nexus, Outcome, Prepared, Status, Step, Task, TaskAttribute,
     Transfer,
 };
-use crate::target::budget::{Budget, Lease};
+use crate::target::budget::{Budget, Lease, Share};
 use crate::target::registry::{Backing, Counters, Service};
 
 /// A session whose reads carry the driver's data.
@@ -70,7 +70,7 @@ impl Attached {
 pub(super) struct Commands {
     /// `None` in a discovery session, which has no commands.
     attached: Option<Rc<Attached>>,
-    budget: Rc<Budget>,
+    memory: Rc<Share>,
     queue: Arc<CompletionQueue>,
     /// By the task's number.
     records: Vec<Option<Record>>,
@@ -87,14 +87,14 @@ pub(super) struct Commands {
 impl Commands {
     pub(super) fn new(
         attached: Option<Rc<Attached>>,
-        budget: Rc<Budget>,
+        budget: &Rc<Budget>,
         queue: Arc<CompletionQueue>,
     ) -> Self {
         let service = attached.as_ref().and_then(|attached| attached.service());
         let volumes = service.map_or(0, |service| service.volumes.len());
         Self {
             attached,
-            budget,
+            memory: budget.share(),
             queue,
             records: Vec::new(),
             waiting: VecDeque::new(),
@@ -150,11 +150,11 @@ impl Commands {
 
     /// Gives a task `bytes` of memory in all.
     fn lend(&mut self, id: TaskId, bytes: usize) -> bool {
-        let budget = Rc::clone(&self.budget);
+        let memory = Rc::clone(&self.memory);
         match &mut self.record(id).lease {
             Some(lease) => lease.extend_to(bytes),
             lease @ None => {
-                *lease = budget.lend(bytes);
+                *lease = memory.lend(bytes);
                 let lent = lease.is_some();
                 self.leases += usize::from(lent);
                 lent

@@ -63,7 +63,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let queue = Arc::new(CompletionQueue::new());
     let attached =
         backing.and_then(|backing| attach(backing, &names.initiator_name, names.isid, shard));
-    let commands = Commands::new(attached, shard.budget.clone(), Arc::clone(&queue));
+    let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
         stream,
