@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use crate::backend::Store;
 
+pub use crate::backend::StoreKind;
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};

@@ -35,6 +35,11 @@ impl Share {
         self.take(bytes).then(|| Lease { share: Rc::clone(self), bytes })
     }
 
+    /// True while anything is lent: it will come back.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.held.get() > 0
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let (free, held) = (self.budget.free.get(), self.held.get());
         let Some(rest) = free.checked_sub(bytes) else { return false };

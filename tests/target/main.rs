@@ -96,7 +96,9 @@ fn data_of_all_sizes_comes_back_with_and_without_digests() {
         let wishes = Wishes { digests, ..Wishes::default() };
         let mut peer = lab.log_in(A, &wishes).unwrap();
         peer.get_ready();
-        for (i, len) in [512, 4096, 8192, 65_536 + 512, 300 * 512, 2048 * 512].into_iter().enumerate() {
+        for (i, len) in
+            [512, 4096, 8192, 65_536 + 512, 300 * 512, 2048 * 512].into_iter().enumerate()
+        {
             let data = pattern(len, i as u8);
             let lba = 4096 * u32::try_from(i).unwrap() + 3;
             assert_eq!(peer.write_blocks(lba, &data).status, 0);
@@ -233,7 +235,7 @@ fn a_logical_unit_reset_ends_the_commands_of_all_sessions() {
     });
     let attention = two.run(&[0; 6], 0, &[]);
     assert_eq!(attention.sense_codes(), (6, 0x29, 3), "reset, and no answer to the read before");
-    assert_eq!(one.run(&[0; 6], 0, &[]).status, 0);
+    assert_eq!(one.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3), "the one that asked, too");
 }
 
 #[test]
@@ -254,7 +256,9 @@ fn a_target_that_is_withdrawn_leaves_nothing_in_the_store() {
     assert_eq!(lab.log_in(A, &Wishes::default()).err(), Some(0x0203));
     assert!(!gone.is_finished(), "a write is still on its way");
     volume.release();
-    assert!(lab.runtime.block_on(async { tokio::time::timeout(HANG, gone).await }).unwrap().unwrap());
+    assert!(
+        lab.runtime.block_on(async { tokio::time::timeout(HANG, gone).await }).unwrap().unwrap()
+    );
     assert_eq!(lab.handle.sessions(), []);
 }
 

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::problem::Problem;
-use crate::backend::StoreKind;
 use crate::catalog::ExportState;
+use crate::catalog::StoreKind;
 use crate::control::Control;
 
 /// How long a store may take to show that it is well.

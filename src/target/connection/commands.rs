@@ -76,8 +76,6 @@ pub(super) struct Commands {
     records: Vec<Option<Record>>,
     /// Commands that wait for memory, oldest first.
     waiting: VecDeque<TaskId>,
-    /// Records with a lease: while there are any, memory will come back.
-    leases: usize,
     /// What goes to each volume at the end of the turn.
     requests: Vec<Vec<Request>>,
     ops: Vec<Op>,
@@ -98,7 +96,6 @@ impl Commands {
             queue,
             records: Vec::new(),
             waiting: VecDeque::new(),
-            leases: 0,
             requests: (0..volumes).map(|_| Vec::new()).collect(),
             ops: Vec::new(),
             done: Vec::new(),
@@ -114,9 +111,7 @@ impl Commands {
     }
 
     fn take_record(&mut self, id: TaskId) -> Option<Record> {
-        let record = self.records.get_mut(id.0 as usize)?.take()?;
-        self.leases -= usize::from(record.lease.is_some());
-        Some(record)
+        self.records.get_mut(id.0 as usize)?.take()
     }
 
     /// The data of a task that is on its way.
@@ -150,16 +145,13 @@ impl Commands {
 
     /// Gives a task `bytes` of memory in all.
     fn lend(&mut self, id: TaskId, bytes: usize) -> bool {
-        let memory = Rc::clone(&self.memory);
-        match &mut self.record(id).lease {
-            Some(lease) => lease.extend_to(bytes),
-            lease @ None => {
-                *lease = memory.lend(bytes);
-                let lent = lease.is_some();
-                self.leases += usize::from(lent);
-                lent
-            }
+        if let Some(lease) = &mut self.record(id).lease {
+            return lease.extend_to(bytes);
         }
+        let lease = self.memory.lend(bytes);
+        let lent = lease.is_some();
+        self.record(id).lease = lease;
+        lent
     }
 
     /// Decides on a new command.
@@ -190,8 +182,9 @@ impl Commands {
         }
     }
 
-    /// Lets commands go on in the order they came, as far as there is memory for their data.
-    fn serve_waiting(&mut self, session: &mut DriverSession) {
+    /// Lets commands go on in the order they came, as far as there is memory for their data. To
+    /// be called when some may have come back.
+    pub(super) fn serve_waiting(&mut self, session: &mut DriverSession) {
         while let Some(&id) = self.waiting.front() {
             let Some(expected) = session.command(id).map(|command| command.expected_length) else {
                 self.waiting.pop_front();
@@ -204,7 +197,7 @@ impl Commands {
             };
             let size = usize::try_from(bytes).unwrap_or(usize::MAX);
             if size > 0 && !self.lend(id, size) {
-                if self.leases == 0 {
+                if !self.memory.is_in_use() {
                     // Nothing of this connection will give memory back.
                     self.waiting.pop_front();
                     self.finish(id, Outcome::status(Status::TaskSetFull), session);
@@ -311,9 +304,6 @@ impl Commands {
         };
         let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
         session.complete(id, Completion { status: status as u8, sense, transferred });
-        if !self.waiting.is_empty() {
-            self.serve_waiting(session);
-        }
     }
 
     /// The session has dropped a task.

@@ -177,6 +177,7 @@ impl Driver {
             progress = ping.poll(cx, &mut self.session);
         }
         self.take_events();
+        self.commands.serve_waiting(&mut self.session);
         progress |= self.commands.submit(&mut self.session);
         // What was answered at once may have let others go on.
         self.take_events();
@@ -329,6 +330,7 @@ impl Driver {
                     self.commands.forget(id);
                 }
             }
+            self.commands.serve_waiting(&mut self.session);
             self.commands.submit(&mut self.session);
             self.answer_aborts();
             if self.session.is_idle() {
