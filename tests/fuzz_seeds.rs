@@ -1,6 +1,8 @@
 //! The fuzz targets without a fuzzer: over their seeds, which must stay good, and over random
 //! bytes mixed out of them.
 
+#![allow(unreachable_pub, reason = "the modules are the fuzz package's own")]
+
 use std::fs;
 use std::path::Path;
 
