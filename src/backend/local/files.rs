@@ -15,6 +15,9 @@ const LOCK: &str = "lock";
 const METADATA: &str = "store.redb";
 const LAYERS: &str = "layers";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Free space, in bytes, without which nothing is created: room for the metadata to grow, so that
+/// they are never what hits a full file system.
+const FREE_BYTES_MIN: u64 = 8 << 20;
 /// Endings of the files of a layer.
 const ENDINGS: [&str; 4] = ["data", "map", "live", "live.new"];
 
@@ -121,6 +124,19 @@ impl StoreDir {
 
     pub(super) fn metadata(&self) -> PathBuf {
         self.path.join(METADATA)
+    }
+
+    /// Refuses when less than [`FREE_BYTES_MIN`] is free.
+    pub(super) fn check_space(&self) -> Result<(), StoreError> {
+        let path = self.path.display();
+        let found = rustix::fs::statvfs(&self.path).map_err(|error| {
+            StoreError::new(StoreErrorKind::Io, format!("the free space in {path}: {error}"))
+        })?;
+        if found.f_bavail.saturating_mul(found.f_frsize) >= FREE_BYTES_MIN {
+            return Ok(());
+        }
+        let message = format!("the file system of {path} is full; remove images, or give it space");
+        Err(StoreError::new(StoreErrorKind::NoSpace, message))
     }
 
     /// A file of a layer.

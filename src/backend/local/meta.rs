@@ -2,6 +2,7 @@
 //! (`docs/local-store.md`, "Metadata").
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
 use redb::{
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LAYERS_MAX;
 use super::files::LayerId;
-use crate::backend::{StoreError, StoreErrorKind};
+use crate::backend::{StoreError, StoreErrorKind, fileio};
 
 const STORE: TableDefinition<'_, &str, &str> = TableDefinition::new("store");
 const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
@@ -65,6 +66,8 @@ impl Image {
 /// The database.
 pub(super) struct Meta {
     db: Database,
+    /// The database's file once more, for reserving space.
+    file: File,
 }
 
 fn failed(error: impl Into<redb::Error>) -> StoreError {
@@ -117,7 +120,9 @@ impl Meta {
     /// Opens the database, or makes a new one.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?;
-        let meta = Self { db };
+        let file = File::options().write(true).open(path);
+        let file = file.map_err(|error| failed(redb::StorageError::Io(error)))?;
+        let meta = Self { db, file };
         let format = {
             let reading = meta.db.begin_read().map_err(failed)?;
             match reading.open_table(STORE) {
@@ -147,7 +152,17 @@ impl Meta {
                 writing.commit().map_err(failed)?;
             }
         }
+        meta.reserve();
         Ok(meta)
+    }
+
+    /// Has the file without holes: removing images must work when the file system is full.
+    fn reserve(&self) {
+        let reserved =
+            self.file.metadata().and_then(|meta| fileio::reserve(&self.file, meta.len()));
+        if let Err(error) = reserved {
+            tracing::warn!(%error, "cannot reserve space for the store's metadata");
+        }
     }
 
     /// An image.
@@ -204,6 +219,7 @@ impl Meta {
         let writing = self.db.begin_write().map_err(failed)?;
         let changed = change(&mut Tables::of(&writing)?)?;
         writing.commit().map_err(failed)?;
+        self.reserve();
         Ok(changed)
     }
 }

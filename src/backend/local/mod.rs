@@ -112,6 +112,7 @@ impl LocalStore {
         has_parent: bool,
         change: impl FnOnce(&LayerId) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.dir.check_space()?;
         let id = Self::new_id()?;
         layer::create(&self.dir, &id, size_bytes, has_parent)?;
         change(&id).inspect_err(|error| {

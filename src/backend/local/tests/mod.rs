@@ -267,18 +267,19 @@ fn golden_layers_are_opened_once() {
     assert!(open.layers.values().all(|layer| layer.strong_count() == 2));
     drop(volumes);
 }
-/// Try `unshare -m sh -c 'mount -t tmpfs -o size=4m tmpfs /mnt &&
+/// Try `unshare -m sh -c 'mount -t tmpfs -o size=32m tmpfs /mnt &&
 /// STIRRUP_SMALL_FS=/mnt cargo test --lib a_full_file_system -- --ignored'`.
 #[test]
-#[ignore = "needs STIRRUP_SMALL_FS, a directory on a file system of 4 MiB"]
+#[ignore = "needs STIRRUP_SMALL_FS, a directory on a file system of 32 MiB"]
 fn a_full_file_system_costs_only_the_writes_that_need_space() {
     let dir = tempfile::tempdir_in(std::env::var("STIRRUP_SMALL_FS").unwrap()).unwrap();
     let store = open(dir.path(), false);
     let mut wanted = with_clone(&store, SIZE);
-    store.create("ballast", 16 << 20).unwrap();
+    store.create("ballast", 64 << 20).unwrap();
     let mut ballast = store.writer("ballast").unwrap();
     let full = (0..).find_map(|i| ballast.write_at(i * 16_384, &[1; 16_384]).err()).unwrap();
     assert_eq!(full.kind(), StoreErrorKind::NoSpace);
+    assert_eq!(store.create("more", SIZE).unwrap_err().kind(), StoreErrorKind::NoSpace);
     let disk = writable(&store, "clone");
     let write = |sector: u64| {
         let buf = Buffer::from_slice(&[sector as u8 | 0x80; 512]);
