@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::{OpenMode, Store, StoreErrorKind, StoreKind};
+use super::{OpenMode, Store, StoreErrorKind};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume,
 };
@@ -368,9 +368,6 @@ fn what_has_children_stays(store: &dyn Store, name: &str) {
 }
 
 fn one_writer(store: &dyn Store, name: &str) {
-    if store.kind() == StoreKind::Rbd {
-        return; // A second opener takes over by the rules of the exclusive lock.
-    }
     let in_use = Some(StoreErrorKind::InUse);
     store.create(name, SIZE).unwrap();
     let disk = open(store, name);

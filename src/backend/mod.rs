@@ -39,8 +39,8 @@ pub enum StoreKind {
 pub enum OpenMode {
     /// Reads only; any number of openers.
     ReadOnly,
-    /// One owner. A second opener is refused with [`StoreErrorKind::InUse`] (local) or takes over
-    /// by the rules of RBD's exclusive lock (rbd).
+    /// One owner. A second opener is refused with [`StoreErrorKind::InUse`]; who died without
+    /// closing is no owner.
     ReadWrite,
 }
 
