@@ -29,6 +29,8 @@ const OPENERS_MAX: usize = 16;
 const IMPORTS_MAX: usize = 2;
 /// Imports that may wait for their turn.
 const IMPORTS_QUEUED_MAX: usize = 64;
+/// How long a stop waits for calls that are in a store.
+const STOP_WAIT: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_LAST: Duration = Duration::from_secs(30);
 
@@ -138,11 +140,19 @@ impl Catalog {
         Ok(())
     }
 
-    /// Ends what runs in the background, cancels the jobs, and waits for the calls that are in
-    /// the stores at the moment.
+    /// Ends what runs in the background, cancels the jobs, and waits (a bounded time: a store may
+    /// hang) for the calls that are in the stores at the moment. What is cut off is ended by the
+    /// next start.
     pub async fn stop(&self) {
         self.0.stopping.send_replace(true);
         self.0.jobs.cancel_all();
+        if tokio::time::timeout(STOP_WAIT, self.idle()).await.is_err() {
+            tracing::warn!("a store has not answered in time; the next start ends what was begun");
+        }
+    }
+
+    /// Until no call is in a store and no import runs.
+    async fn idle(&self) {
         for (semaphore, permits) in
             [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.calls, CALLS_MAX)]
         {
