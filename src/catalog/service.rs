@@ -1,22 +1,23 @@
-//! The catalog as async calls: locks, the blocking pool, jobs, and what runs in the background.
+//! The catalog as async calls: locks and the blocking pool.
+
+mod background;
+mod imports;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
-use super::engine::{Engine, Import, Report, Serving};
+use super::engine::{Engine, Serving};
 use super::error::{Error, ErrorKind, Noun};
 use super::export::{Allowed, Exporter};
-use super::import::Progress;
-use super::jobs::{Job, JobState, Jobs};
+use super::jobs::{Job, Jobs};
 use super::locks::{Guard, Locks};
-use super::model::{Disk, DiskState, Image, Node};
+use super::model::{Disk, Image, Node};
 use super::name::{ImageName, Name};
-use super::spec::{DiskSpec, ImportSpec, NodeSpec};
+use super::spec::{DiskSpec, NodeSpec};
 use super::state::{RedbState, State};
 use super::{Options, Stores};
 use crate::backend::{StoreError, StoreKind};
@@ -29,8 +30,6 @@ const OPENERS_MAX: usize = 16;
 const IMPORTS_MAX: usize = 2;
 /// Imports that may wait for their turn.
 const IMPORTS_QUEUED_MAX: usize = 64;
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-const BACKOFF_LAST: Duration = Duration::from_secs(30);
 
 /// The catalog. Clones are handles of the same one.
 #[derive(Clone)]
@@ -107,114 +106,6 @@ impl Catalog {
             jobs,
             stopping: watch::Sender::new(false),
         })))
-    }
-
-    /// Begins, in the background, to reconcile the catalog with the stores and to open the disks;
-    /// what fails is tried again until [`Catalog::stop`].
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub fn start(&self) -> Result<(), Error> {
-        for disk in self.0.engine.disks(None)? {
-            match disk.state {
-                DiskState::Ready | DiskState::Broken => self.serve_later(disk.project, disk.name),
-                DiskState::Creating | DiskState::Removing => self.finish_later(disk),
-            }
-        }
-        for image in self.0.engine.images(None)? {
-            self.check_later(image);
-        }
-        let this = self.clone();
-        tokio::spawn(async move {
-            this.keep_trying("the search for orphans", || async {
-                this.call(Vec::new(), |engine| {
-                    let mut report = Report::default();
-                    engine.remove_orphans(&mut report)
-                })
-                .await
-            })
-            .await;
-        });
-        Ok(())
-    }
-
-    /// Ends what runs in the background, cancels the jobs, and waits for the calls that are in
-    /// the stores at the moment.
-    pub async fn stop(&self) {
-        self.0.stopping.send_replace(true);
-        self.0.jobs.cancel_all();
-        for (semaphore, permits) in
-            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.calls, CALLS_MAX)]
-        {
-            let all = u32::try_from(permits).unwrap_or(u32::MAX);
-            // Only a closed semaphore is an error, and these are never closed.
-            let _ = semaphore.acquire_many(all).await;
-        }
-    }
-
-    fn serve_later(&self, project: Name, name: Name) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let what = format!("opening disk {project}/{name}");
-            this.keep_trying(&what, || this.serve(&project, &name)).await;
-        });
-    }
-
-    async fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let _opener = self.0.openers.acquire().await.map_err(|_| stopping())?;
-        let guard = self.0.locks.lock(Noun::Disk, project.as_str(), name.as_str()).await;
-        let (project, name) = (project.clone(), name.clone());
-        self.call(vec![guard], move |engine| engine.serve(&project, &name)).await
-    }
-
-    fn finish_later(&self, disk: Disk) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let what =
-                format!("ending the unfinished change of disk {}/{}", disk.project, disk.name);
-            this.keep_trying(&what, || async {
-                let guard = this.lock(Noun::Disk, &disk.project, disk.name.as_str()).await;
-                let disk = disk.clone();
-                this.call(vec![guard], move |engine| engine.end_unfinished_disk(&disk)).await
-            })
-            .await;
-        });
-    }
-
-    fn check_later(&self, image: Image) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let what = format!("checking image {}/{}", image.project, image.name);
-            this.keep_trying(&what, || async {
-                let guard = this.lock(Noun::Image, &image.project, image.name.as_str()).await;
-                let image = image.clone();
-                this.call(vec![guard], move |engine| {
-                    engine.check_image(&image, &mut Report::default())
-                })
-                .await
-            })
-            .await;
-        });
-    }
-
-    /// Repeats until it succeeds or the catalog stops, more and more rarely.
-    async fn keep_trying<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F)
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let mut stopping = self.0.stopping.subscribe();
-        let mut pause = BACKOFF_FIRST;
-        while !*stopping.borrow_and_update() {
-            match attempt().await {
-                Ok(_) => return,
-                Err(error) => tracing::warn!(%error, ?pause, "{what} failed; trying again"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = stopping.changed() => {}
-            }
-            pause = BACKOFF_LAST.min(pause * 2);
-        }
     }
 
     /// Runs a call that may wait for a store. It is carried through even if the caller goes away:
@@ -335,88 +226,6 @@ impl Catalog {
             Ok((engine.image(&project, &name)?, engine.image_users(&project, &name)?))
         })
         .await
-    }
-
-    /// Imports a file as an image, as a job. The file is looked at before this returns.
-    ///
-    /// # Errors
-    /// `image-exists`; `source-...` when the file is not fit for it; `too-many-imports`.
-    pub async fn import(
-        &self,
-        project: Name,
-        name: ImageName,
-        spec: ImportSpec,
-    ) -> Result<Job, Error> {
-        let queued = Arc::clone(&self.0.imports_queued).try_acquire_owned().map_err(|_| {
-            let message = "too many imports wait for their turn; try again later";
-            Error::new(ErrorKind::Unavailable, "too-many-imports", message)
-        })?;
-        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
-        let this = self.clone();
-        let runtime = tokio::runtime::Handle::current();
-        self.call(vec![guard], move |engine| {
-            let import = engine.begin_import(&project, &name, &spec)?;
-            let job = Job {
-                id: 0,
-                kind: "image-import".to_owned(),
-                project: project.to_string(),
-                object: name.to_string(),
-                state: JobState::Queued,
-                done_bytes: 0,
-                total_bytes: import.total_bytes(),
-                created: Timestamp::now(),
-                finished: None,
-                error: None,
-                warnings: Vec::new(),
-            };
-            let job = match engine.add_job(job) {
-                Ok(job) => job,
-                Err(error) => {
-                    engine.drop_import(import);
-                    return Err(error);
-                }
-            };
-            let progress = Arc::new(Progress::default());
-            let old = this.0.jobs.add(job.clone(), Arc::clone(&progress));
-            if let Err(error) = engine.forget_jobs(&old) {
-                tracing::warn!(%error, "old jobs could not be forgotten");
-            }
-            let id = job.id;
-            runtime.spawn(async move {
-                let _queued = queued;
-                this.run_import(id, import, progress).await;
-            });
-            Ok(job)
-        })
-        .await
-    }
-
-    async fn run_import(&self, id: u64, import: Import, progress: Arc<Progress>) {
-        let turn = self.0.imports.acquire().await;
-        self.0.jobs.update(id, |job| job.state = JobState::Running);
-        let result = self.blocking(move |engine| engine.run_import(import, &progress)).await;
-        drop(turn);
-        let ended = self.0.jobs.update(id, |job| {
-            job.finished = Some(Timestamp::now());
-            match result {
-                Ok(image) => {
-                    job.state = JobState::Succeeded;
-                    job.done_bytes = job.total_bytes;
-                    job.warnings = image.warnings;
-                }
-                Err(error) if error.kind() == ErrorKind::Cancelled => {
-                    job.state = JobState::Cancelled;
-                }
-                Err(error) => {
-                    job.state = JobState::Failed;
-                    job.error = Some(error.to_string());
-                }
-            }
-        });
-        let Some(job) = ended else { return };
-        if let Err(error) = self.blocking(move |engine| engine.end_job(&job)).await {
-            tracing::warn!(id, %error, "the end of a job could not be kept");
-        }
     }
 
     /// Removes an image.

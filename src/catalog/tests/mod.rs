@@ -3,5 +3,6 @@
 mod calls;
 mod faults;
 mod imports;
+mod lasting;
 mod service;
 pub(crate) mod world;

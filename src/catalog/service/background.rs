@@ -1,0 +1,132 @@
+//! What goes on without a caller: the start, retries, the stop.
+
+use std::time::Duration;
+
+use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, stopping};
+use crate::catalog::engine::Report;
+use crate::catalog::error::{Error, Noun};
+use crate::catalog::model::{Disk, DiskState, Image};
+use crate::catalog::name::Name;
+
+/// How long a stop waits for calls that are in a store.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+const BACKOFF_LAST: Duration = Duration::from_secs(30);
+
+impl Catalog {
+    /// Begins, in the background, to reconcile the catalog with the stores and to open the disks;
+    /// what fails is tried again until [`Catalog::stop`].
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn start(&self) -> Result<(), Error> {
+        for disk in self.0.engine.disks(None)? {
+            match disk.state {
+                DiskState::Ready | DiskState::Broken => self.serve_later(disk.project, disk.name),
+                DiskState::Creating | DiskState::Removing => self.finish_later(disk),
+            }
+        }
+        for image in self.0.engine.images(None)? {
+            self.check_later(image);
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            this.keep_trying("the search for orphans", || async {
+                this.call(Vec::new(), |engine| {
+                    let mut report = Report::default();
+                    engine.remove_orphans(&mut report)
+                })
+                .await
+            })
+            .await;
+        });
+        Ok(())
+    }
+
+    /// Ends what runs in the background, cancels the jobs, and waits (a bounded time: a store may
+    /// hang) for the calls that are in the stores at the moment. What is cut off is ended by the
+    /// next start.
+    pub async fn stop(&self) {
+        self.0.stopping.send_replace(true);
+        self.0.jobs.cancel_all();
+        if tokio::time::timeout(STOP_WAIT, self.idle()).await.is_err() {
+            tracing::warn!("a store has not answered in time; the next start ends what was begun");
+        }
+    }
+
+    /// Until no call is in a store and no import runs.
+    async fn idle(&self) {
+        for (semaphore, permits) in
+            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.calls, CALLS_MAX)]
+        {
+            let all = u32::try_from(permits).unwrap_or(u32::MAX);
+            // Only a closed semaphore is an error, and these are never closed.
+            let _ = semaphore.acquire_many(all).await;
+        }
+    }
+
+    pub(super) fn serve_later(&self, project: Name, name: Name) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let what = format!("opening disk {project}/{name}");
+            this.keep_trying(&what, || this.serve(&project, &name)).await;
+        });
+    }
+
+    async fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let _opener = self.0.openers.acquire().await.map_err(|_| stopping())?;
+        let guard = self.0.locks.lock(Noun::Disk, project.as_str(), name.as_str()).await;
+        let (project, name) = (project.clone(), name.clone());
+        self.call(vec![guard], move |engine| engine.serve(&project, &name)).await
+    }
+
+    fn finish_later(&self, disk: Disk) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let what =
+                format!("ending the unfinished change of disk {}/{}", disk.project, disk.name);
+            this.keep_trying(&what, || async {
+                let guard = this.lock(Noun::Disk, &disk.project, disk.name.as_str()).await;
+                let disk = disk.clone();
+                this.call(vec![guard], move |engine| engine.end_unfinished_disk(&disk)).await
+            })
+            .await;
+        });
+    }
+
+    fn check_later(&self, image: Image) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let what = format!("checking image {}/{}", image.project, image.name);
+            this.keep_trying(&what, || async {
+                let guard = this.lock(Noun::Image, &image.project, image.name.as_str()).await;
+                let image = image.clone();
+                this.call(vec![guard], move |engine| {
+                    engine.check_image(&image, &mut Report::default())
+                })
+                .await
+            })
+            .await;
+        });
+    }
+
+    /// Repeats until it succeeds or the catalog stops, more and more rarely.
+    async fn keep_trying<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut stopping = self.0.stopping.subscribe();
+        let mut pause = BACKOFF_FIRST;
+        while !*stopping.borrow_and_update() {
+            match attempt().await {
+                Ok(_) => return,
+                Err(error) => tracing::warn!(%error, ?pause, "{what} failed; trying again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopping.changed() => {}
+            }
+            pause = BACKOFF_LAST.min(pause * 2);
+        }
+    }
+}
