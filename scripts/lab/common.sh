@@ -42,7 +42,7 @@ need_packages() {
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installing Debian packages: ${missing[*]}"
     # Package lists older than a day may name files that the mirror no longer has.
-    if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]; then
+    if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2>/dev/null)" ]; then
         as_root apt-get -q update >&2
     fi
     as_root env DEBIAN_FRONTEND=noninteractive \
@@ -89,8 +89,8 @@ build_tree() {
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt=force-unsafe-io --dpkgopt=force-confold \
         --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
-        --essential-hook='mkdir -p "$1/etc/initramfs-tools"' \
-        --essential-hook='echo update_initramfs=no >"$1/etc/initramfs-tools/update-initramfs.conf"' \
+        --essential-hook='mkdir -p "$1/etc/initramfs-tools" && cd "$1/etc/initramfs-tools" &&
+            echo update_initramfs=no >update-initramfs.conf' \
         "${hooks[@]}" "$suite" "$out" "$(debian_mirror)" >&2
 }
 

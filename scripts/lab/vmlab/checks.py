@@ -53,13 +53,13 @@ class Checks:
             raise Abandoned(title)
         return result
 
-    def guest_line(self, text):
-        """Takes a line of a guest's output, where checks are counted the same way."""
+    def guest_line(self, seconds, text):
+        """Takes a line of a guest's output (`seconds` after power-on); its checks count here."""
         if text.startswith("PASS "):
             self.passed += 1
         elif text.startswith("FAIL "):
             self.failed += 1
-        print(text, flush=True)
+        print(f"{text:72} at {seconds:.1f} s", flush=True)
 
     def finish(self):
         """Prints the sum; returns the exit status."""
