@@ -1,6 +1,7 @@
 //! Tests of the login machine: whole transcripts of real initiators, the points that targets get
 //! wrong, and properties over random input. This file is the initiator's side.
 
+mod authentication;
 mod points;
 mod properties;
 mod transcripts;
