@@ -2,13 +2,16 @@
 //!
 //! The rule that loses no wake-up: a producer pushes, then wakes only if it is the one that set
 //! `armed`; the consumer clears `armed` *before* it takes what is there. Under load a whole batch
-//! of completions costs one wake-up. `cargo test --test completion_loom` with `--cfg loom` tries
-//! every interleaving, of the other order too, which must fail.
+//! of completions costs one wake-up. `crates/loom-model` tries every interleaving, of the other
+//! order too, which must fail.
 
 #[cfg(loom)]
-use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+use loom::{
+    future::AtomicWaker,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use std::sync::PoisonError;
 #[cfg(not(loom))]
@@ -18,6 +21,7 @@ use std::sync::{
 };
 use std::task::{Context, Poll};
 
+#[cfg(not(loom))]
 use atomic_waker::AtomicWaker;
 
 use super::Completion;
@@ -58,7 +62,10 @@ impl CompletionQueue {
     /// Appends everything that has arrived to `out`; pending (and registered for the next
     /// wake-up) if there is nothing. Only one task may poll.
     pub fn poll_drain(&self, cx: &mut Context<'_>, out: &mut Vec<Completion>) -> Poll<()> {
+        #[cfg(not(loom))]
         self.waker.register(cx.waker());
+        #[cfg(loom)]
+        self.waker.register_by_ref(cx.waker());
         self.armed.store(false, Ordering::Release);
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if inbox.is_empty() {

@@ -5,7 +5,13 @@ use super::*;
 pub(super) const NAMES: &str = "InitiatorName=iqn.i TargetName=iqn.t";
 
 /// The status of a login whose first request is this one.
-pub(super) fn status_of(policy: &Always, csg: u8, nsg: u8, flags: (bool, bool), keys: &str) -> LoginStatus {
+pub(super) fn status_of(
+    policy: &Always,
+    csg: u8,
+    nsg: u8,
+    flags: (bool, bool),
+    keys: &str,
+) -> LoginStatus {
     Initiator::new(policy).send(csg, nsg, flags, keys).status()
 }
 
