@@ -18,11 +18,11 @@ set_auth() {
     [ $# = 3 ] || set_node "$1" node.session.auth.password_in "$5"
 }
 
-refused "CHAP: no secret" login "$CHAP"
+check "CHAP: no secret: turned away" turned_away "$CHAP"
 set_auth "$CHAP" "$USER" "not-the-secret" >/dev/null
-refused "CHAP: a wrong secret" login "$CHAP"
+check "CHAP: a wrong secret: turned away" turned_away "$CHAP"
 set_auth "$CHAP" "nobody" "$SECRET" >/dev/null
-refused "CHAP: a wrong name" login "$CHAP"
+check "CHAP: a wrong name: turned away" turned_away "$CHAP"
 set_auth "$CHAP" "$USER" "$SECRET" >/dev/null
 attach "$CHAP"
 check "CHAP: read" dd if="$disk" of=/dev/null bs=1M count=1 iflag=direct
@@ -35,20 +35,19 @@ attach "$MUTUAL"
 check "mutual CHAP: read" dd if="$disk" of=/dev/null bs=1M count=1 iflag=direct
 check "mutual CHAP: log out" logout "$MUTUAL"
 
-refused "access: another initiator's disk" login "$OTHER_IQN"
-refused "access: from another network only" login "$OTHER_ADDRESS"
+check "access: another initiator's disk: turned away" turned_away "$OTHER_IQN"
+check "access: from another network only: turned away" turned_away "$OTHER_ADDRESS"
 attach "$OWN_IQN"
 check "access: log out" logout "$OWN_IQN"
-refused "access: a target that does not exist" bash -c \
-    'iscsiadm -m node -T "$1-not" -p "$2" -o new && iscsiadm -m node -T "$1-not" --login' - \
-    "$OWN_IQN" "$PORTAL"
+new_node "$OWN_IQN-not" "$PORTAL" >/dev/null
+check "access: a target that does not exist: turned away" turned_away "$OWN_IQN-not"
 
 attach "$ONE"
 one=$disk
 attach "$TWO"
 two=$disk
 check "isolation: two devices" test "$one" != "$two"
-wwid() { cat "/sys/block/${1##*/}/device/wwid"; }
+wwid() { tr -d '\0' <"/sys/block/${1##*/}/device/wwid"; }
 check "isolation: two WWIDs" test "$(wwid "$one")" != "$(wwid "$two")"
 
 # Both disks, the same blocks, at the same time, each with bytes of its own.

@@ -62,6 +62,15 @@ login() { iscsiadm -m node -T "$1" ${2:+-p "$2"} --login; }
 
 logout() { iscsiadm -m node -T "$1" ${2:+-p "$2"} --logout; }
 
+# turned_away TARGET: the target answers the login with a refusal that is final: not a time-out,
+# not a lost connection. iscsiadm's exit status is ISCSI_ERR_FATAL_LOGIN or
+# ISCSI_ERR_LOGIN_AUTH_FAILED.
+turned_away() {
+    local status=0
+    login "$1" || status=$?
+    [ "$status" = 19 ] || [ "$status" = 24 ]
+}
+
 # session_of TARGET: the session's directory under /sys.
 session_of() {
     local directory
