@@ -1,6 +1,7 @@
 //! The fuzz targets without a fuzzer: over their seeds, which must stay good, and over random
 //! bytes mixed out of them.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "the modules are the fuzz package's own")]
 
 use std::fs;
