@@ -17,10 +17,13 @@ const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
 /// Free bytes a thread keeps per size class.
 const FREE_BYTES_PER_CLASS_MAX: usize = 8 << 20;
 
+/// A thread's free chunks by size class.
+type FreeLists = [Vec<Box<[u8]>>; CLASSES.len()];
+
 thread_local! {
-    static FREE: RefCell<[Vec<Box<[u8]>>; CLASSES.len()]> = const {
-        RefCell::new([const { Vec::new() }; CLASSES.len()])
-    };
+    /// Made when the thread first takes a chunk: threads that only drop what others took (a
+    /// store's) keep nothing.
+    static FREE: RefCell<Option<FreeLists>> = const { RefCell::new(None) };
 }
 
 /// One piece of contiguous memory; goes back to the free list when dropped.
@@ -36,7 +39,10 @@ impl Chunk {
     fn take(len: usize) -> Self {
         let class = class_of(len);
         // `try_with`: during thread exit the list is gone, a plain allocation still works.
-        let mem = FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten();
+        let take = |free: &RefCell<Option<FreeLists>>| {
+            free.borrow_mut().get_or_insert_default()[class].pop()
+        };
+        let mem = FREE.try_with(take).ok().flatten();
         Self { mem: mem.unwrap_or_else(|| vec![0; CLASSES[class]].into_boxed_slice()) }
     }
 }
@@ -46,9 +52,10 @@ impl Drop for Chunk {
         let mem = std::mem::take(&mut self.mem);
         let class = class_of(mem.len());
         let _gone_with_thread = FREE.try_with(|free| {
-            let list = &mut free.borrow_mut()[class];
-            if (list.len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX {
-                list.push(mem);
+            if let Some(lists) = free.borrow_mut().as_mut()
+                && (lists[class].len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX
+            {
+                lists[class].push(mem);
             }
         });
     }
