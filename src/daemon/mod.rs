@@ -7,6 +7,7 @@ mod run;
 mod settings;
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
@@ -44,7 +45,8 @@ pub fn main(command: DaemonCommand) -> ExitCode {
     let result = match command {
         DaemonCommand::CheckConfig(args) => check_config(&args.config),
         DaemonCommand::SampleConfig => {
-            print!("{}", config::sample());
+            // A reader that has seen enough is no failure.
+            let _closed = std::io::stdout().write_all(config::sample().as_bytes());
             Ok(())
         }
         DaemonCommand::Run(args) => run::run(&args),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 
 use super::options::Options;
 use super::registry::{Order, Registry, SessionEntry};
-use super::shard::{HalfOpen, Handoff, Shard};
+use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
 use super::spec::TargetSpec;
 
 /// Connections that may wait to be accepted.
@@ -25,7 +24,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
-    pub(super) half_open: Arc<AtomicUsize>,
+    pub(super) half_open: Arc<HalfOpenCount>,
     /// Where the portals really are, once they are open.
     pub(super) portals: OnceLock<Vec<SocketAddr>>,
     /// True once the target is shutting down.
@@ -169,9 +168,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
                 continue;
             }
         };
-        let Some(half_open) = HalfOpen::take(&shared.half_open, shared.options.half_open_max)
-        else {
-            tracing::warn!(%peer, "too many connections are logging in: closed");
+        let max = shared.options.half_open_max;
+        let Some(half_open) = HalfOpen::take(&shared.half_open, peer.ip(), max) else {
+            tracing::debug!(%peer, "too many connections are logging in: closed");
             continue;
         };
         let stream = match stream.into_std().and_then(|stream| {

@@ -1,11 +1,13 @@
 //! The threads that serve connections: each one a single-threaded runtime, each connection one
 //! task on it that never moves. Nothing on a shard may block.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime;
@@ -23,23 +25,41 @@ pub(super) struct Handoff {
     pub(super) half_open: HalfOpen,
 }
 
+/// The connections that are logging in, by address: none may have more than its part of them, so
+/// that one machine's silent connections do not shut the others out.
+#[derive(Debug, Default)]
+pub(super) struct HalfOpenCount(Mutex<HashMap<IpAddr, usize>>);
+
 /// Counts a connection as half open until it is dropped.
-pub(super) struct HalfOpen(Arc<AtomicUsize>);
+pub(super) struct HalfOpen {
+    count: Arc<HalfOpenCount>,
+    address: IpAddr,
+}
 
 impl HalfOpen {
-    /// Permission for one more, unless there are `max` already.
-    pub(super) fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        if count.fetch_add(1, Ordering::AcqRel) >= max {
-            count.fetch_sub(1, Ordering::AcqRel);
+    /// Permission for one more, unless there are `max` already, or a quarter of it from this
+    /// address.
+    pub(super) fn take(count: &Arc<HalfOpenCount>, address: IpAddr, max: usize) -> Option<Self> {
+        let mut counts = count.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = counts.values().sum();
+        let of_address = counts.entry(address).or_default();
+        if total >= max || *of_address >= max.div_ceil(4) {
             return None;
         }
-        Some(Self(Arc::clone(count)))
+        *of_address += 1;
+        Some(Self { count: Arc::clone(count), address })
     }
 }
 
 impl Drop for HalfOpen {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut counts = self.count.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut held) = counts.entry(self.address) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
     }
 }
 
@@ -120,4 +140,26 @@ async fn serve(
         while connections.try_join_next().is_some() {}
     }
     while connections.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let count = Arc::default();
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut held: Vec<_> = std::iter::from_fn(|| HalfOpen::take(&count, one, 8)).collect();
+        assert_eq!(held.len(), 2);
+        assert!(HalfOpen::take(&count, other, 8).is_some());
+        held.pop();
+        assert!(HalfOpen::take(&count, one, 8).is_some());
+        drop(held);
+        assert!(count.0.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+        let many: Vec<_> = (0..=255u8)
+            .map_while(|i| HalfOpen::take(&count, IpAddr::from([10, 0, 1, i]), 8))
+            .collect();
+        assert_eq!(many.len(), 8);
+    }
 }

@@ -33,12 +33,14 @@ class Stirrup:
     """The daemon and its command. `start` and `kill` may alternate: the state stays.
 
     Initiators on this machine reach it at 127.0.0.1 and ::1. What it advertises are the addresses
-    that these have in a guest on QEMU's user network, unless it is not `for_guests`.
+    that these have in a guest on QEMU's user network, unless it is not `for_guests`. The local
+    store has a `write_cache` or not; `prefix` is a command that runs the daemon (taskset).
     """
 
     def __init__(
-        self, stirrupd, stirrup, directory, ceph_conf=None, *, ipv6=False, for_guests=True
-    ):
+        self, stirrupd, stirrup, directory, ceph_conf=None, *, ipv6=False, for_guests=True,
+        write_cache=False, prefix=(),
+    ):  # fmt: skip
         self.stirrupd = pathlib.Path(stirrupd).resolve()
         self.stirrup = pathlib.Path(stirrup).resolve()
         self.directory = pathlib.Path(directory)
@@ -47,12 +49,13 @@ class Stirrup:
         self.socket = self._sockets / "control"
         self.log = self.directory / "stirrupd.log"
         self.process = None
+        self.prefix = list(prefix)
         self.port = host.free_port()
         self.port6 = host.free_port("::1") if ipv6 else None
         self.config = self.directory / "stirrup.toml"
-        self.config.write_text(self._configuration(ceph_conf, for_guests))
+        self.config.write_text(self._configuration(ceph_conf, for_guests, write_cache))
 
-    def _configuration(self, ceph_conf, for_guests):
+    def _configuration(self, ceph_conf, for_guests, write_cache):
         portals = [f"127.0.0.1:{self.port}"]
         advertise = [f"10.0.2.2:{self.port}"]
         if self.port6:
@@ -71,6 +74,7 @@ advertise = {json.dumps(advertise)}
 iqn_prefix = "{IQN_PREFIX}"
 [store.local]
 directory = "{self.directory}/store"
+write_cache = {json.dumps(write_cache)}
 """
         if ceph_conf:
             text += f'[store.rbd]\npool = "rbd"\nceph_conf = "{ceph_conf}"\n'
@@ -94,7 +98,7 @@ directory = "{self.directory}/store"
             notify.bind(str(notify_path))
             with self.log.open("ab") as log:
                 self.process = host.spawn(
-                    [self.stirrupd, "--config", self.config],
+                    [*self.prefix, self.stirrupd, "--config", self.config],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -1,0 +1,275 @@
+//! The daemon as its service manager and its operator see it: what it says when it cannot start,
+//! that it says when it is ready, that it ends cleanly, and that all is there again after kill -9.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "../target/initiator.rs"]
+#[allow(dead_code, reason = "shared with the tests of the target")]
+mod initiator;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use initiator::{HANG, Initiator, Wishes};
+use serde_json::Value;
+
+const STIRRUPD: &str = env!("CARGO_BIN_EXE_stirrupd");
+const STIRRUP: &str = env!("CARGO_BIN_EXE_stirrup");
+
+/// A place with a configuration, for one daemon after the other.
+struct Place {
+    dir: tempfile::TempDir,
+    portal: SocketAddr,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Free now; a test that loses the race for it fails to start, and says so.
+        let portal = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let place = Self { dir, portal };
+        place.configure("");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn configure(&self, more: &str) {
+        let dir = self.dir.path().display();
+        let text = format!(
+            "state_dir = \"{dir}/state\"\n\
+             [control]\nsocket = \"{dir}/control\"\n\
+             [target]\nportals = [\"{}\"]\n\
+             [store.local]\ndirectory = \"{dir}/store\"\n{more}",
+            self.portal
+        );
+        fs::write(self.path("stirrup.toml"), text).unwrap();
+    }
+
+    fn daemon(&self) -> Command {
+        let mut command = Command::new(STIRRUPD);
+        command.arg("--config").arg(self.path("stirrup.toml")).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon; returns once it has told the service manager that it is ready.
+    fn start(&self) -> Running {
+        let notify = self.path("notify");
+        let _none_yet = fs::remove_file(&notify);
+        let socket = UnixDatagram::bind(&notify).unwrap();
+        socket.set_read_timeout(Some(HANG)).unwrap();
+        let log = fs::File::create(self.path("log")).unwrap();
+        let child = self.daemon().env("NOTIFY_SOCKET", &notify).stderr(log).spawn().unwrap();
+        let mut message = [0; 256];
+        let len = socket.recv(&mut message).unwrap();
+        assert!(message[..len].starts_with(b"READY=1"), "{:?}", &message[..len]);
+        Running(child)
+    }
+
+    /// The exit code and the last line of a daemon that does not start.
+    fn fails(&self) -> (Option<i32>, String) {
+        failure(self.daemon().output().unwrap())
+    }
+
+    fn stirrup(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(STIRRUP);
+        command.arg("--socket").arg(self.path("control")).args(arguments);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.stirrup(&[arguments, &["--json"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A disk of 64 MiB for each node, provisioned by M2's words.
+    fn provision(&self, nodes: &[&str]) {
+        fs::File::create(self.path("image.raw")).unwrap().set_len(64 << 20).unwrap();
+        let image = self.path("image.raw");
+        self.json(&["import", "default", "golden", image.to_str().unwrap()]);
+        for node in nodes {
+            self.json(&["pro", "default", node, "golden"]);
+        }
+    }
+}
+
+fn failure(output: Output) -> (Option<i32>, String) {
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said.lines().last().unwrap_or_default().to_owned())
+}
+
+/// A daemon, killed when dropped.
+struct Running(Child);
+
+impl Running {
+    fn signal(&mut self, signal: rustix::process::Signal) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_cannot_start_says_why_in_one_line() {
+    let place = Place::new();
+    place.configure("[targt]\n");
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.contains("stirrup.toml:8") && line.contains("target"), "{line}");
+
+    place.configure("");
+    let busy = TcpListener::bind(place.portal).unwrap();
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains(&place.portal.to_string()) && line.contains("ss -ltnp"), "{line}");
+    drop(busy);
+
+    place.configure("[store.rbd]\npool = \"rbd\"\nceph_conf = \"/nonexistent/ceph.conf\"\n");
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("store rbd"), "{line}");
+
+    place.configure("");
+    fs::remove_dir_all(place.path("store")).unwrap();
+    fs::write(place.path("store"), "a file").unwrap();
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("store local") && line.contains("/store"), "{line}");
+
+    fs::remove_file(place.path("store")).unwrap();
+    fs::write(place.path("state/catalog.redb"), "no catalog").unwrap();
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("catalog"), "{line}");
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_the_first_ends_cleanly() {
+    let place = Place::new();
+    let mut first = place.start();
+    assert_eq!(mode(&place.path("control")), 0o600);
+    let (code, line) = place.fails();
+    assert_eq!(code, Some(1), "{line}");
+    assert_eq!(first.signal(rustix::process::Signal::TERM), Some(0));
+    assert!(!place.path("control").exists());
+    let refused = place.stirrup(&["health"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("control"));
+}
+
+#[test]
+fn everything_is_there_again_after_kill_9() {
+    let place = Place::new();
+    let mut daemon = place.start();
+    place.provision(&["node1", "node2"]);
+    let disks = |place: &Place| place.json(&["disk", "list"]);
+    let before = disks(&place);
+    let iqn =
+        before.pointer("/0/boot/iqn").and_then(Value::as_str).expect("a boot target").to_owned();
+    let identity =
+        |initiator: &mut Initiator| initiator.run(&[0x12, 1, 0x83, 1, 0, 0], 256, &[]).data;
+
+    let mut node = log_in(&place, &iqn);
+    let wwid = identity(&mut node);
+    let data = vec![0xa5; 64 << 10];
+    assert_eq!(node.write_blocks(128, &data).status, 0);
+    daemon.signal(rustix::process::Signal::KILL);
+    drop(node);
+
+    let daemon = place.start();
+    assert_eq!(names(&disks(&place)), names(&before), "names, LUNs, WWIDs");
+    let mut node = log_in(&place, &iqn);
+    assert_eq!(identity(&mut node), wwid);
+    assert!(node.read_blocks(128, data.len()) == data, "an acknowledged write is there");
+    let other = before.pointer("/1/boot/iqn").and_then(Value::as_str).unwrap();
+    assert!(
+        log_in(&place, other).read_blocks(128, 4096) == [0; 4096],
+        "the other disk is untouched"
+    );
+
+    // The same call again finds what it made.
+    place.json(&["pro", "default", "node1", "golden"]);
+    assert_eq!(names(&disks(&place)), names(&before));
+    drop(daemon);
+}
+
+#[test]
+fn deprovisioning_ends_the_session_and_leaves_nothing() {
+    let place = Place::new();
+    let _daemon = place.start();
+    place.provision(&["node1"]);
+    let disk = place.json(&["disk", "list"]);
+    let iqn = disk.pointer("/0/boot/iqn").and_then(Value::as_str).unwrap();
+    let mut node = log_in(&place, iqn);
+    assert_eq!(place.json(&["session", "list"]).as_array().map(Vec::len), Some(1));
+    assert!(place.stirrup(&["dpro", "default", "node1", "--yes"]).status.success());
+    assert!(node.is_closed());
+    assert_eq!(Initiator::log_in(place.portal, iqn, &Wishes::default()).err(), Some(0x0203));
+    assert_eq!(place.json(&["disk", "list"]), Value::Array(Vec::new()));
+    assert!(place.stirrup(&["rm", "default", "golden", "--yes"]).status.success());
+    let left = fs::read_dir(place.path("store/layers")).unwrap().count();
+    assert_eq!(left, 0, "no layer is left in the store");
+}
+
+#[test]
+fn quick_prints_its_url_first_and_ends_on_a_signal() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let child = Command::new(STIRRUPD)
+            .args(["quick", "--memory", "16MiB", "--listen", "127.0.0.1:0", "--lun", "3"])
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn();
+        let mut running = Running(child.unwrap());
+        let mut url = String::new();
+        let stdout = running.0.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut url).unwrap();
+        let parts: Vec<&str> = url.trim().strip_prefix("iscsi://").unwrap().split('/').collect();
+        let [portal, iqn, "3"] = parts[..] else { panic!("{url}") };
+        assert!(Initiator::log_in(portal.parse().unwrap(), iqn, &Wishes::default()).is_ok());
+        assert_eq!(running.signal(signal), Some(0));
+    }
+}
+
+/// Logs in, as an initiator does that is told to try again while the disk is being opened.
+fn log_in(place: &Place, iqn: &str) -> Initiator {
+    let begin = std::time::Instant::now();
+    loop {
+        match Initiator::log_in(place.portal, iqn, &Wishes::default()) {
+            Ok(mut initiator) => {
+                initiator.get_ready();
+                return initiator;
+            }
+            Err(0x0301) => assert!(begin.elapsed() < HANG, "the disk never opens"),
+            Err(status) => panic!("login refused with {status:#06x}"),
+        }
+    }
+}
+
+/// What must be the same after a restart, of every disk.
+fn names(disks: &Value) -> Vec<Value> {
+    let disks = disks.as_array().unwrap();
+    assert!(!disks.is_empty());
+    let part = |disk: &Value, pointer: &str| disk.pointer(pointer).expect(pointer).clone();
+    let pointers = ["/name", "/boot/iqn", "/boot/lun", "/boot/uri", "/boot/wwid"];
+    disks.iter().flat_map(|disk| pointers.map(|pointer| part(disk, pointer))).collect()
+}
