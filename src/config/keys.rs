@@ -246,7 +246,7 @@ const LIMITS: &[Key] = &[
             max: 65536,
             set: |d, v| d.config.limits.half_open_connections_max = to_usize(v),
         },
-        "Connections at a time that have not finished login. More wait unaccepted.",
+        "Connections at a time that have not finished login. More are closed at once.",
     ),
     key(
         "login_timeout_seconds",
