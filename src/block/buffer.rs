@@ -97,6 +97,13 @@ impl Buffer {
         buffer
     }
 
+    /// Memory that a buffer of `len` bytes occupies.
+    #[must_use]
+    pub fn footprint(len: usize) -> usize {
+        let rest = len % CHUNK_BYTES_MAX;
+        len - rest + if rest == 0 { 0 } else { CLASSES[class_of(rest)] }
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -287,6 +294,14 @@ mod tests {
         let second = Buffer::unfilled(100);
         assert_eq!(address(&second), at);
         assert_eq!(Buffer::zeroed(4096).to_vec(), vec![0; 4096]);
+    }
+
+    #[test]
+    fn a_footprint_is_what_is_taken() {
+        for len in [0, 1, 512, 4096, 4097, 20_000, 65_537, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1] {
+            let taken: usize = Buffer::unfilled(len).chunks.iter().map(|c| c.mem.len()).sum();
+            assert_eq!(Buffer::footprint(len), taken, "{len}");
+        }
     }
 
     #[test]

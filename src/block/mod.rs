@@ -110,6 +110,13 @@ pub trait Volume: Send + Sync + 'static {
     /// Size and abilities, as they are now (a resize changes them).
     fn info(&self) -> VolumeInfo;
 
+    /// True once the volume is of no more use through this handle and has to be opened anew:
+    /// another client owns it ([`ErrorKind::Fenced`]), or a sync has failed and what is on stable
+    /// storage is not known. Cheap; it never becomes false again.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     /// Takes every request out of `requests`. Those that can be answered without waiting are
     /// pushed onto `done`; each of the others is pushed onto `queue` exactly once, later, from any
     /// thread. Never blocks.

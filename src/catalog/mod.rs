@@ -80,7 +80,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            target_prefix: "iqn.2026-11.io.stirrup".to_owned(),
+            target_prefix: "iqn.2026-01.io.stirrup".to_owned(),
             default_store: "local".to_owned(),
             unnamed_access: UnnamedAccess::default(),
             image_max_bytes: 16 << 40,

@@ -220,6 +220,16 @@ const TARGET: &[Key] = &[
         "Tag of the portal group that all portals form.",
     ),
     key(
+        "unnamed_access",
+        Def("\"open\""),
+        Kind::Choice {
+            of: &["open", "closed"],
+            set: |d, v| d.config.target.unnamed_access_open = v == 0,
+        },
+        "Who may log in to a disk for which no initiator name is known: with `open` anyone that \
+         passes the disk's address and CHAP rules, with `closed` no one.",
+    ),
+    key(
         "shards",
         Def("0"),
         Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
@@ -233,7 +243,7 @@ const LIMITS: &[Key] = &[
         Def("4096"),
         Kind::Integer {
             min: 1,
-            max: 1_000_000,
+            max: 65_534,
             set: |d, v| d.config.limits.sessions_max = to_usize(v),
         },
         "Sessions at a time. A login beyond it is answered \"out of resources\".",
@@ -246,7 +256,8 @@ const LIMITS: &[Key] = &[
             max: 65536,
             set: |d, v| d.config.limits.half_open_connections_max = to_usize(v),
         },
-        "Connections at a time that have not finished login. More are closed at once.",
+        "Connections at a time that have not finished login, a quarter of them from one address. \
+         More are closed at once.",
     ),
     key(
         "login_timeout_seconds",
@@ -430,7 +441,7 @@ const LOCAL: &[Key] = &[
     key(
         "io_threads",
         Def("0"),
-        Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.local.io_threads = to_usize(v) },
+        Kind::Integer { min: 0, max: 256, set: |d, v| d.config.local.io_threads = to_usize(v) },
         "Threads that do the file I/O; 0: chosen by the number of cores.",
     ),
 ];

@@ -103,6 +103,9 @@ pub struct Target {
     pub iqn_prefix: String,
     /// Tag of the one portal group (RFC 7143 13.9).
     pub portal_group_tag: u16,
+    /// Disks for which no initiator name is known are open to anyone that passes their other
+    /// rules, and not closed to all.
+    pub unnamed_access_open: bool,
     /// Number of shards (threads that serve connections); 0: one per core.
     pub shards: usize,
 }
@@ -211,6 +214,7 @@ impl Default for Config {
                 advertise: Vec::new(),
                 iqn_prefix: "iqn.2026-01.io.stirrup".into(),
                 portal_group_tag: 1,
+                unnamed_access_open: true,
                 shards: 0,
             },
             limits: Limits {

@@ -1,5 +1,6 @@
 //! The configuration in the terms of each room.
 
+use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, DigestPolicy};
 use crate::target::{Chap, Options};
@@ -65,6 +66,10 @@ pub(super) fn catalog(config: &Config) -> catalog::Options {
     catalog::Options {
         target_prefix: config.target.iqn_prefix.clone(),
         default_store: store_name(config.default_store).to_owned(),
+        unnamed_access: match config.target.unnamed_access_open {
+            true => UnnamedAccess::Open,
+            false => UnnamedAccess::Closed,
+        },
         ..catalog::Options::default()
     }
 }

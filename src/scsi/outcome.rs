@@ -52,6 +52,17 @@ pub enum Transfer {
     },
 }
 
+impl Transfer {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::In { bytes } | Self::Out { bytes } => bytes,
+        }
+    }
+}
+
 /// Data for the initiator.
 #[derive(Debug)]
 pub enum DataIn {

@@ -54,6 +54,10 @@ impl Plan {
 pub(super) trait Work: Send {
     /// What the CDB asks for.
     fn transfer(&self) -> Transfer;
+    /// The most bytes of data that the command holds at a time.
+    fn memory_bytes(&self) -> u64 {
+        self.transfer().bytes()
+    }
     /// Part of the data makes no sense, nor does more of them.
     fn is_exact(&self) -> bool {
         false
@@ -112,6 +116,15 @@ impl Prepared {
             Plan::Read(range) => Transfer::In { bytes: range.len },
             Plan::Write { range, .. } => Transfer::Out { bytes: range.len },
             Plan::Other(work) => work.transfer(),
+        }
+    }
+
+    /// The most bytes of data that the command holds at a time, for the transport to reserve.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        match &self.plan {
+            Plan::Other(work) => work.memory_bytes(),
+            _ => self.transfer().bytes(),
         }
     }
 

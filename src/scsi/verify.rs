@@ -49,6 +49,11 @@ impl Work for Verify {
         }
     }
 
+    /// What is read back, beside what the initiator sent.
+    fn memory_bytes(&self) -> u64 {
+        self.transfer().bytes() + self.range.len
+    }
+
     fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
         let mut len = self.range.buffer_len();
         let wanted = match self.check {
@@ -135,6 +140,11 @@ pub(super) fn write_and_verify(call: &Call<'_>) -> Result<Plan, Refusal> {
 impl Work for WriteAndVerify {
     fn transfer(&self) -> Transfer {
         Transfer::Out { bytes: self.range.len }
+    }
+
+    /// What is read back, beside what the initiator sent.
+    fn memory_bytes(&self) -> u64 {
+        2 * self.range.len
     }
 
     fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {

@@ -48,6 +48,8 @@ struct Record {
     /// There was no memory for its unsolicited data.
     refused: bool,
     transfer: Option<Transfer>,
+    /// The most bytes of data that it holds at a time.
+    memory: usize,
     running: Option<Task>,
     /// Which volume its operations go to.
     volume: usize,
@@ -145,6 +147,7 @@ impl Commands {
 
     /// Gives a task `bytes` of memory in all.
     fn lend(&mut self, id: TaskId, bytes: usize) -> bool {
+        let bytes = Buffer::footprint(bytes);
         if let Some(lease) = &mut self.record(id).lease {
             return lease.extend_to(bytes);
         }
@@ -174,6 +177,7 @@ impl Commands {
                 let volume = volume_index(service, prepared.lun());
                 let record = self.record(id);
                 record.transfer = Some(prepared.transfer());
+                record.memory = usize::try_from(prepared.memory_bytes()).unwrap_or(usize::MAX);
                 record.volume = volume;
                 record.prepared = Some(prepared);
                 self.waiting.push_back(id);
@@ -186,16 +190,16 @@ impl Commands {
     /// be called when some may have come back.
     pub(super) fn serve_waiting(&mut self, session: &mut DriverSession) {
         while let Some(&id) = self.waiting.front() {
-            let Some(expected) = session.command(id).map(|command| command.expected_length) else {
+            if session.command(id).is_none() {
                 self.waiting.pop_front();
                 continue;
+            }
+            let record = self.record(id);
+            let size = record.memory;
+            let out = match record.transfer {
+                Some(Transfer::Out { bytes }) => bytes,
+                _ => 0,
             };
-            let (bytes, out) = match self.record(id).transfer {
-                Some(Transfer::In { bytes }) => (bytes, 0),
-                Some(Transfer::Out { bytes }) => (bytes.min(expected.into()), bytes),
-                Some(Transfer::None) | None => (0, 0),
-            };
-            let size = usize::try_from(bytes).unwrap_or(usize::MAX);
             if size > 0 && !self.lend(id, size) {
                 if !self.memory.is_in_use() {
                     // Nothing of this connection will give memory back.
