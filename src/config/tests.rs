@@ -66,6 +66,7 @@ fn every_key_is_read() {
         advertise = ["192.0.2.1", "[2001:db8::1]:9"]
         iqn_prefix = "iqn.2020-02.org.example:rack"
         portal_group_tag = 7
+        unnamed_access = "closed"
         shards = 3
         [limits]
         max_sessions = 10
@@ -105,6 +106,7 @@ fn every_key_is_read() {
             advertise: vec!["192.0.2.1:3260".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()],
             iqn_prefix: "iqn.2020-02.org.example:rack".into(),
             portal_group_tag: 7,
+            unnamed_access_open: false,
             shards: 3,
         },
         limits: Limits {
