@@ -9,16 +9,20 @@ mod settings;
 use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::args::DaemonCommand;
 use crate::config::{self, Config};
+use crate::target::Server;
 
 /// Threads of the runtime that accepts connections and answers the control socket. The data path
 /// has threads of its own.
 const CONTROL_THREADS: usize = 2;
+/// How long the sessions may take to end after a signal.
+const STOP_WAIT: Duration = Duration::from_secs(30);
 
 /// Why the daemon ended: one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -77,6 +81,16 @@ fn runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::runtime)
+}
+
+/// Ends the target. A store that hangs does not keep the daemon for ever: what was not acknowledged
+/// by then may or may not be written.
+async fn stop(target: Server) -> Result<(), Failure> {
+    if target.stop(STOP_WAIT).await {
+        return Ok(());
+    }
+    let reason = "sessions have commands in a store that do not end; stopped without them";
+    Err(Failure::runtime(reason))
 }
 
 /// The signals that end the daemon. Made before anything is announced, so that none is missed.

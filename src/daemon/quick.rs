@@ -54,8 +54,7 @@ async fn serve(args: &QuickArgs, options: Options, spec: TargetSpec) -> Result<(
     }
     let signal = signals.wait().await;
     tracing::info!("{signal}: stopping");
-    server.stop().await;
-    Ok(())
+    super::stop(server).await
 }
 
 /// The volume, and what its WWID is made from: the same whenever the same thing is served.

@@ -1,7 +1,6 @@
 //! `stirrupd run`: the daemon.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::exports::Exports;
 use super::{Failure, Signals, runtime, settings};
@@ -17,10 +16,6 @@ use crate::control::socket::ControlSocket;
 use crate::control::{Control, Limits};
 use crate::target::Server;
 use crate::telemetry;
-
-/// How long the sessions may take to end after a signal. A store that hangs must not keep the
-/// daemon for ever: what was not acknowledged then may or may not be written.
-const STOP_WAIT: Duration = Duration::from_secs(30);
 
 /// Runs until a signal comes.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -95,10 +90,7 @@ async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
     };
     server::serve(socket, control, stop).await;
     catalog.stop().await;
-    if tokio::time::timeout(STOP_WAIT, target.stop()).await.is_err() {
-        let reason = "sessions have commands in a store that do not end; stopped without them";
-        return Err(Failure::runtime(reason));
-    }
+    super::stop(target).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -84,6 +84,11 @@ impl Work for LbaStatus {
         Transfer::In { bytes: self.allocation_length.into() }
     }
 
+    /// However much the initiator leaves room for.
+    fn memory_bytes(&self) -> u64 {
+        u64::from(self.allocation_length.min(8 + 16 * STATUS_DESCRIPTORS_MAX))
+    }
+
     fn start(self: Box<Self>, _: Buffer, ops: &mut Vec<Op>) -> Begun {
         let Range { offset, len } = self.range;
         let max = (self.allocation_length.saturating_sub(8) / 16).clamp(1, STATUS_DESCRIPTORS_MAX);

@@ -16,34 +16,49 @@ impl Budget {
 
     /// One connection's share.
     pub(super) fn share(self: &Rc<Self>) -> Rc<Share> {
-        Rc::new(Share { budget: Rc::clone(self), held: Cell::new(0) })
+        Rc::new(Share { budget: Rc::clone(self), held: Cell::new(0), leases: Cell::new(0) })
     }
 }
 
 /// What one connection may hold: never more than it leaves free to all others, so that initiators
 /// who do not fetch what they asked for cannot keep the shard's memory to themselves. (Dynamic
-/// thresholds; Choudhury and Hahne, 1998.) Its first lease may take all that is free.
+/// thresholds; Choudhury and Hahne, 1998.)
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Rc<Budget>,
     held: Cell<usize>,
+    leases: Cell<usize>,
+}
+
+/// Whether a connection may go beyond its fair part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// No.
+    Fair,
+    /// Up to all that is free: for the one command that a connection has, when nothing that it
+    /// waits for would ever come back.
+    All,
 }
 
 impl Share {
     /// Lends `bytes`, if there is as much.
-    pub(super) fn lend(self: &Rc<Self>, bytes: usize) -> Option<Lease> {
-        self.take(bytes).then(|| Lease { share: Rc::clone(self), bytes })
+    pub(super) fn lend(self: &Rc<Self>, bytes: usize, claim: Claim) -> Option<Lease> {
+        if !self.take(bytes, claim) {
+            return None;
+        }
+        self.leases.set(self.leases.get() + 1);
+        Some(Lease { share: Rc::clone(self), bytes })
     }
 
-    /// True while anything is lent: it will come back.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.held.get() > 0
+    /// Leases that are out.
+    pub(super) fn leases(&self) -> usize {
+        self.leases.get()
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    fn take(&self, bytes: usize, claim: Claim) -> bool {
         let (free, held) = (self.budget.free.get(), self.held.get());
         let Some(rest) = free.checked_sub(bytes) else { return false };
-        if held > 0 && held + bytes > rest {
+        if claim == Claim::Fair && held > 0 && held + bytes > rest {
             return false;
         }
         self.budget.free.set(rest);
@@ -61,9 +76,9 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Makes the lease as large as `bytes`, if there is as much.
-    pub(super) fn extend_to(&mut self, bytes: usize) -> bool {
+    pub(super) fn extend_to(&mut self, bytes: usize, claim: Claim) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes) else { return true };
-        if !self.share.take(more) {
+        if !self.share.take(more, claim) {
             return false;
         }
         self.bytes = bytes;
@@ -73,9 +88,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Share { budget, held } = &*self.share;
+        let Share { budget, held, leases } = &*self.share;
         budget.free.set(budget.free.get() + self.bytes);
         held.set(held.get() - self.bytes);
+        leases.set(leases.get() - 1);
     }
 }
 
@@ -85,32 +101,27 @@ mod tests {
 
     #[test]
     fn what_is_lent_comes_back() {
-        let share = Budget::new(100).share();
-        let mut first = share.lend(30).unwrap();
-        assert!(share.lend(71).is_none());
-        assert!(!first.extend_to(101));
-        assert!(first.extend_to(50) && first.extend_to(10));
-        assert!(share.lend(1).is_none());
-        drop(first);
-        assert!(share.lend(100).is_some());
+        let budget = Budget::new(100);
+        let (one, other) = (budget.share(), budget.share());
+        let mut lease = one.lend(60, Claim::Fair).unwrap();
+        assert!(other.lend(41, Claim::All).is_none());
+        assert_eq!((one.leases(), other.leases()), (1, 0));
+        assert!(!lease.extend_to(101, Claim::All));
+        assert!(lease.extend_to(100, Claim::All) && lease.extend_to(10, Claim::Fair));
+        assert!(other.lend(1, Claim::Fair).is_none());
+        drop(lease);
+        assert_eq!(one.leases(), 0);
+        assert!(other.lend(100, Claim::Fair).is_some(), "the first may take all that is free");
     }
 
     #[test]
-    fn a_hoarder_leaves_as_much_as_it_holds() {
-        let budget = Budget::new(120);
-        let hoards: Vec<_> = (0..3)
-            .map(|_| {
-                let share = budget.share();
-                std::iter::from_fn(|| share.lend(1)).collect::<Vec<_>>()
-            })
-            .collect();
-        assert_eq!(hoards.iter().map(Vec::len).collect::<Vec<_>>(), [60, 30, 15]);
-        let honest = budget.share();
-        let first = honest.lend(15).unwrap();
-        assert!(honest.lend(1).is_none(), "nothing is left");
-        drop(hoards);
-        assert!(honest.lend(40).is_some());
-        drop(first);
-        assert!(honest.lend(120).is_some());
+    fn no_share_is_larger_than_what_it_leaves_free() {
+        let budget = Budget::new(100);
+        let (greedy, modest) = (budget.share(), budget.share());
+        let leases: Vec<_> =
+            std::iter::from_fn(|| greedy.lend(10, Claim::Fair)).take(100).collect();
+        assert_eq!(leases.len(), 5);
+        assert!(greedy.lend(10, Claim::All).is_some(), "but it is not stuck");
+        assert!(modest.lend(20, Claim::Fair).is_some());
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct SessionKey {
     pub(super) target: Option<String>,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
+    /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
+    pub(super) discovery: u64,
 }
 
 /// What others may ask of the task that drives a session.
@@ -287,7 +289,7 @@ impl Registry {
             return Err(NoSession::TooMany);
         }
         let entry = Arc::new(SessionEntry {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            id: self.take_id(),
             tsih: self.take_tsih(),
             key: new.key,
             peer: new.peer,
@@ -299,6 +301,11 @@ impl Registry {
         });
         vacant.insert(Arc::clone(&entry));
         Ok(entry)
+    }
+
+    /// A number that was never given before.
+    pub(super) fn take_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A handle that is not 0; numbers come again only after all others.

@@ -92,10 +92,10 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             registry: Registry::new(options.sessions_max),
-            options,
-            half_open: Arc::default(),
+            half_open: Arc::new(HalfOpenCount::new(options.half_open_max)),
             portals: OnceLock::new(),
             stopping: watch::Sender::new(false),
+            options,
         });
         let shards = (0..shard_count)
             .map(|index| Shard::start(index, Arc::clone(&shared)))
@@ -132,18 +132,28 @@ impl Server {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Stops accepting, closes every session and waits until what they had in the stores is done.
-    pub async fn stop(self) {
+    /// Stops accepting, closes every session and waits until what they had in the stores is
+    /// done. False if that took longer than `patience` (a store hangs): then the shards go on
+    /// until the process ends.
+    #[must_use]
+    pub async fn stop(self, patience: Duration) -> bool {
         self.shared.stopping.send_replace(true);
         for acceptor in self.acceptors {
             acceptor.abort();
             let _aborted = acceptor.await;
         }
-        close_all(self.shared.registry.sessions(), "the target is shutting down").await;
+        let sessions = self.shared.registry.sessions();
+        let closed = close_all(sessions, "the target is shutting down");
+        if tokio::time::timeout(patience, closed).await.is_err() {
+            // To drop a shard is to wait for its connections.
+            std::mem::forget(self.shards);
+            return false;
+        }
         // Joining the threads blocks, for as long as half-open logins take to notice.
         if let Some(shards) = Arc::into_inner(self.shards) {
             let _joined = tokio::task::spawn_blocking(move || drop(shards)).await;
         }
+        true
     }
 }
 
@@ -159,6 +169,8 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shard>>) {
     loop {
+        // Beyond the limit nothing is accepted: who comes then waits, and is not turned away.
+        let Ok(place) = Arc::clone(&shared.half_open.places).acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -168,9 +180,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
                 continue;
             }
         };
-        let max = shared.options.half_open_max;
-        let Some(half_open) = HalfOpen::take(&shared.half_open, peer.ip(), max) else {
-            tracing::debug!(%peer, "too many connections are logging in: closed");
+        let Some(half_open) = HalfOpen::take(&shared.half_open, peer.ip(), place) else {
+            tracing::debug!(%peer, "too many connections of this address are logging in: closed");
             continue;
         };
         let stream = match stream.into_std().and_then(|stream| {
@@ -191,15 +202,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
 
 fn prepare(stream: &std::net::TcpStream, idle: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    // Data that nobody acknowledges ends a connection, with keepalive probes or without.
+    let patience = idle.unwrap_or(KEEPALIVE_INTERVAL) + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES;
+    socket.set_tcp_user_timeout(Some(patience))?;
     let Some(idle) = idle else { return Ok(()) };
     let keepalive = TcpKeepalive::new()
         .with_time(idle)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_RETRIES);
-    let socket = socket2::SockRef::from(stream);
-    socket.set_tcp_keepalive(&keepalive)?;
-    // Data that nobody acknowledges ends a connection after the same time.
-    socket.set_tcp_user_timeout(Some(idle + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES))
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// A target as the control plane shows it.
@@ -257,21 +269,21 @@ pub struct SessionStatus {
 }
 
 impl Handle {
-    /// Adds a target, or replaces the one of that name. If the LUNs changed, sessions that are
-    /// logged in are told to log in again by losing their connection.
+    /// Adds a target, or replaces the one of that name. Sessions that the new access rules do not
+    /// admit, and all of them if the LUNs or the CHAP secrets changed, lose their connection.
     pub fn publish(&self, spec: TargetSpec) {
         let registry = &self.shared.registry;
         let before = registry.target(&spec.name);
         let name = spec.name.clone();
         registry.publish(spec);
-        let after = registry.target(&name);
-        let replaced = match (before, after) {
-            (Some(before), Some(after)) => !Arc::ptr_eq(&before.backing, &after.backing),
-            _ => false,
-        };
-        if replaced {
-            for session in registry.sessions_of(&name) {
+        let (Some(before), Some(after)) = (before, registry.target(&name)) else { return };
+        let replaced = !Arc::ptr_eq(&before.backing, &after.backing)
+            || before.access.chap != after.access.chap;
+        for session in registry.sessions_of(&name) {
+            if replaced {
                 session.order(Order::Close("the target has changed"));
+            } else if !after.access.admits(&session.key.initiator, session.peer.ip()) {
+                session.order(Order::Close("the target's access rules admit it no more"));
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::LocalSet;
 
 use super::budget::Budget;
@@ -25,36 +25,50 @@ pub(super) struct Handoff {
     pub(super) half_open: HalfOpen,
 }
 
-/// The connections that are logging in, by address: none may have more than its part of them, so
+/// The connections that are logging in. No address may have more than a quarter of the places, so
 /// that one machine's silent connections do not shut the others out.
-#[derive(Debug, Default)]
-pub(super) struct HalfOpenCount(Mutex<HashMap<IpAddr, usize>>);
+#[derive(Debug)]
+pub(super) struct HalfOpenCount {
+    pub(super) places: Arc<Semaphore>,
+    address_max: usize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
 
-/// Counts a connection as half open until it is dropped.
+impl HalfOpenCount {
+    pub(super) fn new(max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { places, address_max: max.div_ceil(4), by_address: Mutex::default() }
+    }
+}
+
+/// A connection that is logging in; gives its place back when dropped.
 pub(super) struct HalfOpen {
     count: Arc<HalfOpenCount>,
     address: IpAddr,
+    _place: OwnedSemaphorePermit,
 }
 
 impl HalfOpen {
-    /// Permission for one more, unless there are `max` already, or a quarter of it from this
-    /// address.
-    pub(super) fn take(count: &Arc<HalfOpenCount>, address: IpAddr, max: usize) -> Option<Self> {
-        let mut counts = count.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = counts.values().sum();
-        let of_address = counts.entry(address).or_default();
-        if total >= max || *of_address >= max.div_ceil(4) {
+    /// Lets a connection have its place, unless its address has its part already.
+    pub(super) fn take(
+        count: &Arc<HalfOpenCount>,
+        address: IpAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Option<Self> {
+        let mut by_address = count.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = by_address.entry(address).or_default();
+        if *of_address >= count.address_max {
             return None;
         }
         *of_address += 1;
-        Some(Self { count: Arc::clone(count), address })
+        Some(Self { count: Arc::clone(count), address, _place: place })
     }
 }
 
 impl Drop for HalfOpen {
     fn drop(&mut self) {
-        let mut counts = self.count.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut held) = counts.entry(self.address) {
+        let mut by_address = self.count.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut held) = by_address.entry(self.address) {
             *held.get_mut() -= 1;
             if *held.get() == 0 {
                 held.remove();
@@ -148,18 +162,20 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_every_place() {
-        let count = Arc::default();
+        let count = Arc::new(HalfOpenCount::new(8));
+        let take = |address: IpAddr| {
+            let place = Arc::clone(&count.places).try_acquire_owned().ok()?;
+            HalfOpen::take(&count, address, place)
+        };
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut held: Vec<_> = std::iter::from_fn(|| HalfOpen::take(&count, one, 8)).collect();
+        let mut held: Vec<_> = std::iter::from_fn(|| take(one)).collect();
         assert_eq!(held.len(), 2);
-        assert!(HalfOpen::take(&count, other, 8).is_some());
+        assert!(take(other).is_some());
         held.pop();
-        assert!(HalfOpen::take(&count, one, 8).is_some());
+        assert!(take(one).is_some());
         drop(held);
-        assert!(count.0.lock().unwrap().is_empty(), "nothing is kept of who has gone");
-        let many: Vec<_> = (0..=255u8)
-            .map_while(|i| HalfOpen::take(&count, IpAddr::from([10, 0, 1, i]), 8))
-            .collect();
-        assert_eq!(many.len(), 8);
+        assert!(count.by_address.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+        let many = (0..=255u8).map_while(|i| take(IpAddr::from([10, 0, 1, i])));
+        assert_eq!(many.collect::<Vec<_>>().len(), 8);
     }
 }

@@ -61,7 +61,7 @@ pub struct Access {
 }
 
 /// CHAP credentials (RFC 7143 12.1.3).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Chap {
     /// The name that the initiator gives.
     pub user: String,

@@ -91,6 +91,12 @@ impl Place {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The items of a list.
+    fn list(&self, noun: &str) -> Value {
+        let mut list = self.json(&[noun, "list"]);
+        list.get_mut("items").expect("a list").take()
+    }
+
     /// A disk of 64 MiB for each node, provisioned by M2's words.
     fn provision(&self, nodes: &[&str]) {
         fs::File::create(self.path("image.raw")).unwrap().set_len(64 << 20).unwrap();
@@ -182,7 +188,7 @@ fn everything_is_there_again_after_kill_9() {
     let place = Place::new();
     let mut daemon = place.start();
     place.provision(&["node1", "node2"]);
-    let disks = |place: &Place| place.json(&["disk", "list"]);
+    let disks = |place: &Place| place.list("disk");
     let before = disks(&place);
     let iqn =
         before.pointer("/0/boot/iqn").and_then(Value::as_str).expect("a boot target").to_owned();
@@ -218,14 +224,14 @@ fn deprovisioning_ends_the_session_and_leaves_nothing() {
     let place = Place::new();
     let _daemon = place.start();
     place.provision(&["node1"]);
-    let disk = place.json(&["disk", "list"]);
+    let disk = place.list("disk");
     let iqn = disk.pointer("/0/boot/iqn").and_then(Value::as_str).unwrap();
     let mut node = log_in(&place, iqn);
-    assert_eq!(place.json(&["session", "list"]).as_array().map(Vec::len), Some(1));
+    assert_eq!(place.list("session").as_array().map(Vec::len), Some(1));
     assert!(place.stirrup(&["dpro", "default", "node1", "--yes"]).status.success());
     assert!(node.is_closed());
     assert_eq!(Initiator::log_in(place.portal, iqn, &Wishes::default()).err(), Some(0x0203));
-    assert_eq!(place.json(&["disk", "list"]), Value::Array(Vec::new()));
+    assert_eq!(place.list("disk"), Value::Array(Vec::new()));
     assert!(place.stirrup(&["rm", "default", "golden", "--yes"]).status.success());
     let left = fs::read_dir(place.path("store/layers")).unwrap().count();
     assert_eq!(left, 0, "no layer is left in the store");

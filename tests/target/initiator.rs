@@ -237,6 +237,20 @@ impl Initiator {
         }
     }
 
+    /// Sends the rest of a write's unsolicited data.
+    pub(crate) fn send_unsolicited(&mut self, command: &ScsiCommand, offset: u32, data: &[u8]) {
+        let pdu = DataOut {
+            is_final: true,
+            lun: 0,
+            itt: command.itt,
+            ttt: RESERVED_TAG,
+            exp_stat_sn: 0,
+            data_sn: 0,
+            buffer_offset: offset,
+        };
+        self.send(&pdu, data);
+    }
+
     /// Hears the unit attentions of a new session.
     pub(crate) fn get_ready(&mut self) {
         while self.run(&[0; 6], 0, &[]).status != 0 {}

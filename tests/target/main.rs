@@ -11,7 +11,9 @@ use std::sync::Arc;
 use initiator::{Gated, HANG, Initiator, Wishes, rw10};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::Volume;
-use stirrup::iscsi::pdu::{Opcode, Pdu, TaskManagementRequest, TaskManagementResponse};
+use stirrup::iscsi::pdu::{
+    Opcode, Pdu, ScsiCommand, TaskManagementRequest, TaskManagementResponse,
+};
 use stirrup::target::{Access, Chap, Handle, Initiators, Lun, Options, Server, TargetSpec};
 use tokio::runtime::Runtime;
 
@@ -79,7 +81,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.stop());
+            assert!(self.runtime.block_on(server.stop(HANG)));
         }
     }
 }
@@ -295,6 +297,57 @@ fn short_memory_delays_or_refuses_but_never_breaks() {
     let ended = peer.run(&rw10(0x28, 0, too_large), u32::try_from(too_large).unwrap(), &[]);
     assert_eq!(ended.status, 0x28, "TASK SET FULL");
     assert_eq!(peer.write_blocks(0, &pattern(4096, 1)).status, 0);
+}
+
+#[test]
+fn a_write_whose_data_finds_no_memory_is_refused_and_not_acknowledged() {
+    let options = Options { shards: 1, shard_buffer_bytes: MIB as usize, ..Options::default() };
+    let lab = Lab::with(options, "127.0.0.1:0");
+    let volume = Gated::new(64 * MIB);
+    lab.publish(A, Some(volume.clone()), Access::default());
+    let (mut greedy, mut writer) = (lab.ready(A, 1), lab.ready(A, 2));
+    assert_eq!(writer.write_blocks(0, &pattern(65_536, 1)).status, 0);
+    volume.hold();
+    let read = greedy.command(&rw10(0x28, 0, MIB as usize), MIB as u32, 0);
+    greedy.send(&read, &[]);
+    volume.wait_for(1);
+    let command = writer.command(&rw10(0x2a, 0, 65_536), 0, 65_536);
+    let command = ScsiCommand { is_final: false, ..command };
+    writer.send(&command, &pattern(4096, 2));
+    writer.send_unsolicited(&command, 4096, &pattern(61_440, 2));
+    assert_eq!(writer.finish(&command, &[]).status, 0x28, "TASK SET FULL");
+    volume.release();
+    assert_eq!(greedy.finish(&read, &[]).data.len(), MIB as usize);
+    assert!(writer.read_blocks(0, 65_536) == pattern(65_536, 1), "nothing of it was written");
+}
+
+#[test]
+fn a_discovery_session_takes_nobodys_place() {
+    let lab = Lab::new();
+    lab.open(A);
+    let mut victim = lab.ready(A, 1);
+    let keys = "TargetName=iqn.2026-11.test:a\0";
+    let discovery = Wishes { discovery: true, keys, ..Wishes::default() };
+    lab.log_in("", &discovery).unwrap();
+    lab.log_in("", &discovery).unwrap();
+    assert_eq!(victim.write_blocks(0, &pattern(512, 1)).status, 0);
+}
+
+#[test]
+fn who_is_not_admitted_any_more_loses_the_session() {
+    let lab = Lab::new();
+    let volume: Arc<dyn Volume> = Arc::new(MemoryVolume::new(MIB, false));
+    lab.publish(A, Some(Arc::clone(&volume)), Access::default());
+    let (mut stays, mut goes) = (lab.ready(A, 1), {
+        let initiator = "iqn.2026-11.test:other".to_owned();
+        let mut other = lab.log_in(A, &Wishes { initiator, ..Wishes::default() }).unwrap();
+        other.get_ready();
+        other
+    });
+    let initiators = Initiators::Listed(vec![Wishes::default().initiator]);
+    lab.publish(A, Some(volume), Access { initiators, ..Access::default() });
+    assert!(goes.is_closed());
+    assert_eq!(stays.write_blocks(0, &pattern(512, 1)).status, 0);
 }
 
 #[test]

@@ -86,8 +86,7 @@ impl<D: Clone> Session<D> {
             Current::None | Current::Ignored => {}
             Current::Command { task, bhs } if !digest_ok => {
                 // Not delivered, its CmdSN not consumed: the initiator may send it again.
-                self.remove(task);
-                self.events.push_back(Event::Dropped(task));
+                self.drop_task(task);
                 self.reject(RejectReason::DataDigest, &bhs);
             }
             Current::Command { task, .. } => self.arrived(task),

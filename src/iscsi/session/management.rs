@@ -6,9 +6,9 @@
 //! one (RFC 7143 4.2.3.3).
 
 use super::incoming::{Current, Held};
-use super::task::{Phase, TaskId};
+use super::task::{Phase, TaskId, unit_of};
 use super::{Event, Session};
-use crate::iscsi::pdu::{TaskManagementRequest, TaskManagementResponse};
+use crate::iscsi::pdu::{Pdu, RejectReason, TaskManagementRequest, TaskManagementResponse};
 
 /// Task management functions that have an effect here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,9 @@ pub mod tmf_response {
     pub const NOT_SUPPORTED: u8 = 5;
 }
 
+/// Requests whose answers may wait at once; more are rejected.
+const PENDING_MAX: usize = 16;
+
 /// A request whose answer waits.
 #[derive(Debug)]
 pub(super) struct PendingTmf {
@@ -65,6 +68,9 @@ pub(super) struct PendingTmf {
 
 impl<D: Clone> Session<D> {
     pub(super) fn manage(&mut self, request: &TaskManagementRequest) {
+        if self.management.len() >= PENDING_MAX {
+            return self.reject(RejectReason::ImmediateCommand, &request.encode());
+        }
         let Some(function) = TmfFunction::from_code(request.function) else {
             return self.management_response(request.itt, tmf_response::NOT_SUPPORTED);
         };
@@ -98,7 +104,8 @@ impl<D: Clone> Session<D> {
         let ids: Vec<TaskId> = self
             .tasks
             .iter()
-            .filter(|(_, task)| lun.is_none_or(|lun| task.command.lun == lun))
+            .filter(|(_, task)| task.phase != Phase::Dropped)
+            .filter(|(_, task)| lun.is_none_or(|lun| unit_of(task.command.lun) == unit_of(lun)))
             .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
             .collect();
         ids.into_iter().filter(|id| self.abort_one(*id)).collect()
@@ -113,6 +120,9 @@ impl<D: Clone> Session<D> {
     /// True if the task still runs.
     fn abort_one(&mut self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get_mut(id.0 as usize) else { return false };
+        if task.phase == Phase::Dropped {
+            return false;
+        }
         // One that is done and only waits for the end of the initiator's data does not run.
         if task.phase == Phase::Running && task.completion.is_none() {
             task.aborted = true;
@@ -127,16 +137,15 @@ impl<D: Clone> Session<D> {
                 *held = Held::Void;
             }
         }
-        self.remove(id);
-        self.events.push_back(Event::Dropped(id));
+        self.drop_task(id);
         false
     }
 
     fn abort_task(&mut self, request: &TaskManagementRequest) -> (Vec<TaskId>, Option<u8>) {
         let found = self.by_itt.get(&request.referenced_tag).copied();
-        if let Some(id) =
-            found.filter(|id| self.command(*id).is_some_and(|command| command.lun == request.lun))
-        {
+        if let Some(id) = found.filter(|id| {
+            self.command(*id).is_some_and(|command| unit_of(command.lun) == unit_of(request.lun))
+        }) {
             let waits_for = if self.abort_one(id) { vec![id] } else { Vec::new() };
             return (waits_for, Some(tmf_response::COMPLETE));
         }

@@ -42,7 +42,7 @@ pub use text::DiscoveryScope;
 
 use self::incoming::{Current, Held};
 use self::management::PendingTmf;
-use self::task::Task;
+use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
 use super::login::{self, Established, SessionParams, SessionType};
@@ -113,6 +113,8 @@ pub enum CloseReason {
     HeaderDigest,
     /// The initiator did not answer a ping.
     PingTimeout,
+    /// A discovery session in which nothing is asked for.
+    Idle,
 }
 
 impl fmt::Display for CloseReason {
@@ -122,6 +124,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::HeaderDigest => f.write_str("header digest error"),
             Self::PingTimeout => f.write_str("the initiator did not answer a ping"),
+            Self::Idle => f.write_str("an idle discovery session"),
         }
     }
 }
@@ -216,7 +219,18 @@ impl<D: Clone> Session<D> {
 
     /// The next thing for the driver to do.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        loop {
+            let event = self.events.pop_front()?;
+            match event {
+                Event::Dropped(id) => {
+                    self.tasks.try_remove(id.0 as usize);
+                }
+                // Overtaken by the end of the task.
+                Event::Command(id) | Event::Ready(id) if self.task(id).is_none() => continue,
+                _ => {}
+            }
+            return Some(event);
+        }
     }
 
     /// The next PDU to send.
@@ -233,7 +247,8 @@ impl<D: Clone> Session<D> {
     /// What a task asks for; `None` if it is not there (any more).
     #[must_use]
     pub fn command(&self, task: TaskId) -> Option<&Command> {
-        Some(&self.tasks.get(task.0 as usize)?.command)
+        let task = self.tasks.get(task.0 as usize)?;
+        (task.phase != Phase::Dropped).then_some(&task.command)
     }
 
     /// [`Event::Close`] has been given out: nothing more is taken in.
@@ -249,7 +264,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn task(&mut self, id: TaskId) -> Option<&mut Task<D>> {
-        self.tasks.get_mut(id.0 as usize)
+        self.tasks.get_mut(id.0 as usize).filter(|task| task.phase != Phase::Dropped)
     }
 
     /// Queues a PDU that carries no data.
@@ -289,17 +304,35 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    /// Takes the task out: its tag is free, its credit goes back to the window.
+    /// Takes out a task that the driver has completed.
     fn remove(&mut self, id: TaskId) -> Option<Task<D>> {
+        self.task(id)?;
         let task = self.tasks.try_remove(id.0 as usize)?;
+        self.settle(id, &task);
+        Some(task)
+    }
+
+    /// Takes out a task that the driver may know and has not completed: it is told, and until
+    /// then the number is not used again.
+    fn drop_task(&mut self, id: TaskId) -> Option<Task<D>> {
+        let slot = self.task(id)?;
+        let mut tombstone = Task::new(slot.command.clone());
+        tombstone.phase = Phase::Dropped;
+        let task = std::mem::replace(slot, tombstone);
+        self.settle(id, &task);
+        self.events.push_back(Event::Dropped(id));
+        Some(task)
+    }
+
+    /// A task has ended: its tag is free, its credit goes back to the window.
+    fn settle(&mut self, id: TaskId, task: &Task<D>) {
         if self.by_itt.get(&task.command.itt) == Some(&id) {
             self.by_itt.remove(&task.command.itt);
         }
         if task.command.immediate {
             self.immediate_commands -= 1;
-        } else if task.phase != task::Phase::Arriving {
+        } else if task.phase != Phase::Arriving {
             self.window.give_back();
         }
-        Some(task)
     }
 }

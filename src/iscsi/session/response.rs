@@ -1,6 +1,6 @@
 //! How a command ends: Data-In, SCSI Response, residuals (RFC 7143 11.4, 11.7).
 
-use super::task::{Fault, TaskId};
+use super::task::{Fault, Task, TaskId};
 use super::{OutPdu, Payload, Session};
 use crate::iscsi::pdu::frame::set_data_length;
 use crate::iscsi::pdu::{DataIn, Overflow, Pdu, RESERVED_TAG, ScsiResponse};
@@ -75,10 +75,16 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    /// Queues the answer to a command and removes its task.
+    /// Removes a task that the driver has completed and queues its answer.
     pub(super) fn respond(&mut self, id: TaskId, completion: Completion<D>) {
         // Removed first: the answer already carries the credit that it gives back.
-        let Some(task) = self.remove(id) else { return };
+        if let Some(task) = self.remove(id) {
+            self.answer(&task, completion);
+        }
+    }
+
+    /// Queues the answer to a command.
+    pub(super) fn answer(&mut self, task: &Task<D>, completion: Completion<D>) {
         let Completion { status, sense, transferred } = completion;
         let command = &task.command;
         let expected_in = if command.read { command.expected_length } else { 0 };
@@ -130,8 +136,9 @@ impl<D: Clone> Session<D> {
         len: u32,
         status: Option<(u8, Overflow)>,
     ) -> u32 {
-        let segment_max = self.params.initiator_max_recv_data_segment_length.max(512);
-        let burst_max = self.params.max_burst_length.max(512);
+        // Multiples of four: only the last PDU of a sequence may need padding (11.7.7).
+        let segment_max = self.params.initiator_max_recv_data_segment_length.max(512) & !3;
+        let burst_max = self.params.max_burst_length.max(512) & !3;
         let mut offset = 0;
         while offset < len {
             let burst_left = burst_max - offset % burst_max;

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::Completion;
 
 /// Handle of a task: valid from [`super::Event::Command`] until the driver completes it or
-/// [`super::Event::Dropped`] takes it away; then it may be used again for another task.
+/// [`super::Event::Dropped`] is handed out; then it may be used again for another task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TaskId(pub u32);
 
@@ -67,6 +67,9 @@ pub(super) enum Phase {
     Gathering,
     /// The driver executes it.
     Running,
+    /// It is gone, and [`super::Event::Dropped`] has not been handed out yet: until then its
+    /// number is not given to another task.
+    Dropped,
 }
 
 /// An R2T whose data is not all there.
@@ -101,6 +104,13 @@ pub(super) struct Task<D> {
     pub(super) aborted: bool,
     /// The end, while data is still on the way that has to be waited for.
     pub(super) completion: Option<Completion<D>>,
+}
+
+/// The logical unit that a LUN field addresses, whichever of the two single-level methods it uses
+/// (peripheral device or flat space addressing, SAM-5 4.7.5); any other field stands for itself.
+pub(super) fn unit_of(lun: u64) -> u64 {
+    let single_level = lun << 16 == 0 && lun >> 62 < 2;
+    if single_level { lun >> 48 & 0x3fff } else { lun }
 }
 
 impl<D> Task<D> {

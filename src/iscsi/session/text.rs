@@ -36,6 +36,10 @@ impl<D: Clone> Session<D> {
         if pdu.is_final && pdu.cont {
             return self.reject_text(RejectReason::ProtocolError, &header);
         }
+        if self.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
+            // The driver makes one list at a time.
+            return self.reject(RejectReason::ProtocolError, &header);
+        }
         let mut exchange = match self.text.take() {
             // A new request resets an exchange that was not finished (RFC 7143 6.4).
             _ if pdu.ttt == RESERVED_TAG => TextExchange {

@@ -46,7 +46,12 @@ impl<D: Clone> Session<D> {
             match task.r2ts.first_mut() {
                 Some(r2t) if r2t.ttt == pdu.ttt => {
                     let lun_ok = pdu.lun == task.command.lun;
-                    (r2t.offset + r2t.received, r2t.offset + r2t.len, &mut r2t.data_sn, lun_ok)
+                    (
+                        r2t.offset.saturating_add(r2t.received),
+                        r2t.offset + r2t.len,
+                        &mut r2t.data_sn,
+                        lun_ok,
+                    )
                 }
                 _ => return refuse(RejectReason::ProtocolError, None, bhs),
             }
@@ -113,7 +118,12 @@ impl<D: Clone> Session<D> {
             self.respond(id, completion);
         } else if task.phase == Phase::Gathering {
             match task.fault {
-                Some(fault) => self.respond(id, Completion::fault(fault)),
+                // The driver has not completed it: it is told.
+                Some(fault) => {
+                    if let Some(task) = self.drop_task(id) {
+                        self.answer(&task, Completion::fault(fault));
+                    }
+                }
                 None => {
                     task.phase = Phase::Running;
                     self.events.push_back(Event::Ready(id));

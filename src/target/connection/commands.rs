@@ -11,7 +11,7 @@ use crate::scsi::{
     Admission, Command, DataIn, Nexus, Outcome, Prepared, Status, Step, Task, TaskAttribute,
     Transfer,
 };
-use crate::target::budget::{Budget, Lease, Share};
+use crate::target::budget::{Budget, Claim, Lease, Share};
 use crate::target::registry::{Backing, Counters, Service};
 
 /// A session whose reads carry the driver's data.
@@ -45,8 +45,10 @@ struct Record {
     /// Data from the initiator.
     buffer: Option<Buffer>,
     lease: Option<Lease>,
-    /// There was no memory for its unsolicited data.
+    /// There was no memory for some of its data, which is lost.
     refused: bool,
+    /// It goes on without any more memory, and gives back what it has.
+    admitted: bool,
     transfer: Option<Transfer>,
     /// The most bytes of data that it holds at a time.
     memory: usize,
@@ -132,12 +134,18 @@ impl Commands {
     ) -> bool {
         let end = offset as usize + len;
         let Some(command) = session.command(id) else { return false };
-        let unsolicited = session.params().first_burst_length.min(command.expected_length);
-        if self.record(id).buffer.as_ref().is_some_and(|buffer| buffer.len() >= end) {
+        let expected = command.expected_length;
+        let record = self.record(id);
+        if record.buffer.as_ref().is_some_and(|buffer| buffer.len() >= end) {
             return true;
         }
-        let bytes = end.max(unsolicited as usize);
-        if !self.lend(id, bytes) {
+        // All at once, where it is known how much it will be.
+        let whole = match record.transfer {
+            Some(Transfer::Out { bytes }) => bytes.min(expected.into()),
+            _ => session.params().first_burst_length.min(expected).into(),
+        };
+        let bytes = usize::try_from(whole).unwrap_or(usize::MAX).max(end);
+        if !self.lend(id, bytes, Claim::Fair) {
             self.record(id).refused = true;
             return false;
         }
@@ -146,12 +154,12 @@ impl Commands {
     }
 
     /// Gives a task `bytes` of memory in all.
-    fn lend(&mut self, id: TaskId, bytes: usize) -> bool {
+    fn lend(&mut self, id: TaskId, bytes: usize, claim: Claim) -> bool {
         let bytes = Buffer::footprint(bytes);
         if let Some(lease) = &mut self.record(id).lease {
-            return lease.extend_to(bytes);
+            return lease.extend_to(bytes, claim);
         }
-        let lease = self.memory.lend(bytes);
+        let lease = self.memory.lend(bytes, claim);
         let lent = lease.is_some();
         self.record(id).lease = lease;
         lent
@@ -160,9 +168,6 @@ impl Commands {
     /// Decides on a new command.
     pub(super) fn admit(&mut self, id: TaskId, session: &mut DriverSession) {
         let Some(command) = session.command(id) else { return };
-        if self.record(id).refused {
-            return self.finish(id, Outcome::status(Status::TaskSetFull), session);
-        }
         let Some(attached) = self.attached.clone() else { return };
         let Some(service) = attached.service() else { return };
         let scsi_command = Command {
@@ -200,36 +205,50 @@ impl Commands {
                 Some(Transfer::Out { bytes }) => bytes,
                 _ => 0,
             };
-            if size > 0 && !self.lend(id, size) {
-                if !self.memory.is_in_use() {
-                    // Nothing of this connection will give memory back.
-                    self.waiting.pop_front();
-                    self.finish(id, Outcome::status(Status::TaskSetFull), session);
-                    continue;
-                }
+            let refused = record.refused;
+            if !refused && size > 0 && !self.lend(id, size, Claim::Fair) && self.will_come_back() {
                 return;
             }
             self.waiting.pop_front();
+            if refused || (size > 0 && !self.lend(id, size, Claim::All)) {
+                self.finish(id, Outcome::status(Status::TaskSetFull), session);
+                continue;
+            }
+            self.record(id).admitted = true;
             if session.admitted(id, out) {
                 self.start(id, session);
             }
         }
     }
 
+    /// True if memory that this connection holds comes back without any more being lent: that of
+    /// commands which go on, and of data on its way to the initiator.
+    fn will_come_back(&self) -> bool {
+        let records = self.records.iter().flatten();
+        let waiting = records.filter(|record| record.lease.is_some() && !record.admitted).count();
+        self.memory.leases() > waiting
+    }
+
     /// Executes a command whose data is there.
     pub(super) fn start(&mut self, id: TaskId, session: &mut DriverSession) {
         let Some(command) = session.command(id) else { return };
-        let expected = command.expected_length;
+        let expected = if command.write { command.expected_length } else { 0 };
         let record = self.record(id);
         let (Some(prepared), transfer) = (record.prepared.take(), record.transfer) else { return };
-        let data = match transfer {
-            Some(Transfer::Out { bytes }) => record.buffer.take().map(|mut buffer| {
-                let wanted = bytes.min(expected.into());
-                buffer.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-                buffer
-            }),
-            _ => None,
+        let wanted = match transfer {
+            Some(Transfer::Out { bytes }) => {
+                usize::try_from(bytes.min(expected.into())).unwrap_or(usize::MAX)
+            }
+            _ => 0,
         };
+        let data = record.buffer.take().filter(|_| wanted > 0).map(|mut buffer| {
+            buffer.truncate(wanted);
+            buffer
+        });
+        // What was discarded for want of memory must never be taken for written.
+        if record.refused || data.as_ref().map_or(0, Buffer::len) < wanted {
+            return self.finish(id, Outcome::status(Status::TaskSetFull), session);
+        }
         match prepared.start(data, &mut self.ops) {
             Step::Done(outcome) => self.finish(id, outcome, session),
             Step::Wait(task) => {
@@ -291,7 +310,8 @@ impl Commands {
 
     /// Ends a task.
     fn finish(&mut self, id: TaskId, outcome: Outcome, session: &mut DriverSession) {
-        let Some(record) = self.take_record(id) else { return };
+        // None if it was refused before there was anything to keep.
+        let record = self.take_record(id).unwrap_or_default();
         let Outcome { status, data_in, sense } = outcome;
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {

@@ -25,8 +25,12 @@ use crate::iscsi::session::{
     CloseReason, DiscoveryScope, Event, Session, TaskId, TmfFunction, tmf_response,
 };
 use crate::scsi::{Device, Nexus, NexusSpec};
+use crate::target::options::Options;
 use crate::target::registry::{Backing, Order, SessionEntry};
 use crate::target::shard::ShardState;
+
+/// How long a discovery session may be silent: there is nothing to stay for.
+const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Turns of one connection before the others on the shard have theirs.
 const TURNS_MAX: usize = 8;
@@ -76,7 +80,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         ends,
         local,
         aborts: Vec::new(),
-        ping: options.ping_interval.map(|every| PingTimer::new(every, options.ping_timeout)),
+        ping: PingTimer::of(options, names.session_type),
         close: None,
     };
     let session_id = entry.id;
@@ -128,6 +132,14 @@ struct PingTimer {
 }
 
 impl PingTimer {
+    fn of(options: &Options, session_type: SessionType) -> Option<Self> {
+        let interval = match session_type {
+            SessionType::Normal => options.ping_interval?,
+            SessionType::Discovery => DISCOVERY_IDLE_MAX,
+        };
+        Some(Self::new(interval, options.ping_timeout))
+    }
+
     fn new(interval: Duration, timeout: Duration) -> Self {
         let sleep = Box::pin(tokio::time::sleep(interval));
         Self { interval, timeout, heard: false, sleep }
@@ -155,7 +167,7 @@ impl Driver {
             match self.turn(cx) {
                 Err(error) => return Poll::Ready(error.to_string()),
                 Ok(progress) => {
-                    if let Some(reason) = self.close.filter(|_| self.transmitter.is_empty()) {
+                    if let Some(reason) = self.close.filter(|reason| self.may_close(*reason)) {
                         return Poll::Ready(reason.to_string());
                     }
                     if !progress {
@@ -166,6 +178,11 @@ impl Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// A logout is answered; for any other reason nobody may be there to read what is left.
+    fn may_close(&self, reason: CloseReason) -> bool {
+        reason != CloseReason::Logout || self.transmitter.is_empty()
     }
 
     /// One turn; true if anything has moved.

@@ -1,5 +1,6 @@
 //! The login phase: one PDU after the other, within a time limit.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ impl Drop for SessionEnds {
 struct Gate<'a> {
     shared: &'a Shared,
     peer: SocketAddr,
+    /// What the login was granted against.
+    granted: RefCell<Option<Arc<Target>>>,
 }
 
 impl Gate<'_> {
@@ -71,6 +74,17 @@ impl Gate<'_> {
         }
         Ok(target)
     }
+
+    /// The target, if it and its access rules are still those that the login has passed.
+    fn unchanged(&self, names: &Names) -> Result<Arc<Target>, Refusal> {
+        let target = self.target(names)?;
+        let granted = self.granted.borrow();
+        if granted.as_ref().is_some_and(|granted| Arc::ptr_eq(granted, &target)) {
+            return Ok(target);
+        }
+        let reason = "the target or its access rules changed during the login";
+        Err(Refusal::new(LoginStatus::ServiceUnavailable, reason))
+    }
 }
 
 impl Policy for Gate<'_> {
@@ -78,7 +92,12 @@ impl Policy for Gate<'_> {
         let options = &self.shared.options;
         let chap = match names.session_type {
             SessionType::Discovery => options.discovery_chap.clone(),
-            SessionType::Normal => self.target(names)?.access.chap.clone(),
+            SessionType::Normal => {
+                let target = self.target(names)?;
+                let chap = target.access.chap.clone();
+                self.granted.replace(Some(target));
+                chap
+            }
         };
         Ok(Grant {
             chap: chap.map(|chap| chap.credentials()),
@@ -117,7 +136,7 @@ async fn negotiate(
     let mut entropy = [0; ENTROPY_BYTES];
     getrandom::fill(&mut entropy).map_err(io::Error::other)?;
     let mut login = Login::new(shared.options.login.clone(), entropy);
-    let gate = Gate { shared, peer };
+    let gate = Gate { shared, peer, granted: RefCell::default() };
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
@@ -158,15 +177,17 @@ async fn settle(
         let reason = "connections cannot be added to a session, nor reinstated";
         return Err(Refusal::new(LoginStatus::SessionDoesNotExist, reason));
     }
-    let key = SessionKey {
-        target: names.target_name.as_deref().map(normalised),
-        initiator: normalised(&names.initiator_name),
-        isid: names.isid,
+    let registry = &gate.shared.registry;
+    let (target, discovery) = match names.session_type {
+        SessionType::Normal => (names.target_name.as_deref().map(normalised), 0),
+        SessionType::Discovery => (None, registry.take_id()),
     };
+    let initiator = normalised(&names.initiator_name);
+    let key = SessionKey { target, initiator, isid: names.isid, discovery };
     let deadline = tokio::time::Instant::now() + REINSTATEMENT_WAIT;
     let entry = loop {
         let new = NewSession { key: key.clone(), peer: gate.peer };
-        match gate.shared.registry.begin(new) {
+        match registry.begin(new) {
             Ok(entry) => break entry,
             Err(NoSession::TooMany) => {
                 return Err(Refusal::new(LoginStatus::OutOfResources, "too many sessions"));
@@ -184,7 +205,9 @@ async fn settle(
     // changes it finds this session in the registry and closes it.
     let backing = match names.session_type {
         SessionType::Discovery => Ok(None),
-        SessionType::Normal => gate.target(names).map(|target| Some(Arc::clone(&target.backing))),
+        SessionType::Normal => {
+            gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
+        }
     };
     match backing {
         Ok(backing) if !*gate.shared.stopping.borrow() => Ok((entry, backing)),

@@ -29,6 +29,8 @@ enum Sink {
     Task(TaskId, usize),
     Collect(Vec<u8>),
     Discard,
+    /// The task has ended meanwhile: what came so far is not there to compute a digest of.
+    Gone,
 }
 
 /// The data segment that is on the way.
@@ -198,14 +200,13 @@ impl Receiver {
         match &mut segment.sink {
             Sink::Task(task, offset) => match commands.buffer(*task) {
                 Some(buffer) => buffer.copy_from(*offset + segment.received, bytes),
-                // Aborted meanwhile.
-                None => segment.sink = Sink::Discard,
+                None => segment.sink = Sink::Gone,
             },
             Sink::Collect(collected) => collected.extend_from_slice(bytes),
             Sink::Discard if self.data_digest => {
                 segment.discarded_crc = crc32c::crc32c_append(segment.discarded_crc, bytes);
             }
-            Sink::Discard => {}
+            Sink::Discard | Sink::Gone => {}
         }
         segment.received += part;
         self.start += part;
@@ -221,7 +222,7 @@ impl Receiver {
         self.start += trailer_bytes;
         let collected = match segment.sink {
             Sink::Collect(collected) => collected,
-            Sink::Task(..) | Sink::Discard => Vec::new(),
+            Sink::Task(..) | Sink::Discard | Sink::Gone => Vec::new(),
         };
         session.data(collected, digest_ok);
         true
@@ -237,6 +238,7 @@ impl Segment {
                 crc32c(buffer.range(*offset, self.lengths.data).chain([padding]))
             }
             Sink::Collect(collected) => crc32c([collected.as_slice(), padding]),
+            Sink::Gone => return None,
             Sink::Discard => crc32c::crc32c_append(self.discarded_crc, padding).to_le_bytes(),
         })
     }

@@ -21,6 +21,8 @@ const SLICES_MAX: usize = 128;
 /// PDUs that may wait before nothing more is received: a peer that does not read its answers
 /// does not get more of them made.
 const QUEUED_PDUS_MAX: usize = 1024;
+/// Bytes of answers that nothing was lent for (pings, texts) that may wait likewise.
+const OWNED_BYTES_MAX: usize = 1 << 20;
 
 /// A PDU as it goes over the wire.
 struct Frame {
@@ -75,6 +77,10 @@ impl Frame {
         bytes.into_iter().chain(part.into_iter().flatten())
     }
 
+    fn owned_bytes(&self) -> usize {
+        if matches!(self.data, Payload::Bytes(_)) { self.data_len } else { 0 }
+    }
+
     fn len(&self) -> usize {
         self.head_len + self.data_len + self.tail_len
     }
@@ -92,15 +98,18 @@ pub(super) struct Transmitter {
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that are sent already.
     sent: usize,
+    owned_bytes: usize,
 }
 
 impl Transmitter {
     pub(super) fn new(header_digest: bool, data_digest: bool) -> Self {
-        Self { header_digest, data_digest, frames: VecDeque::new(), sent: 0 }
+        Self { header_digest, data_digest, frames: VecDeque::new(), sent: 0, owned_bytes: 0 }
     }
 
     pub(super) fn queue(&mut self, pdu: OutPdu<Rc<ReadData>>) {
-        self.frames.push_back(Frame::new(pdu, self.header_digest, self.data_digest));
+        let frame = Frame::new(pdu, self.header_digest, self.data_digest);
+        self.owned_bytes += frame.owned_bytes();
+        self.frames.push_back(frame);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,7 +117,7 @@ impl Transmitter {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.frames.len() >= QUEUED_PDUS_MAX
+        self.frames.len() >= QUEUED_PDUS_MAX || self.owned_bytes >= OWNED_BYTES_MAX
     }
 
     /// Sends as much as the socket takes. True if anything was sent.
@@ -158,6 +167,7 @@ impl Transmitter {
                 break;
             }
             self.sent -= first.len();
+            self.owned_bytes -= first.owned_bytes();
             self.frames.pop_front();
         }
     }

@@ -72,6 +72,28 @@ fn f14_unsolicited_data_that_is_not_allowed() {
     let beyond = last(data_out(&command, RESERVED_TAG, 0, 8192));
     assert_eq!(peer.send(&beyond, &[0; 512]), Dest::Discard, "beyond FirstBurstLength");
     assert_eq!(sense_of(&peer.sent()[0]), (0x0c, 0x0c));
+    assert_eq!(peer.events(), [Event::Dropped(id)], "the driver forgets its data");
+    assert!(peer.session.is_idle());
+}
+
+#[test]
+fn a_number_is_not_given_away_before_the_driver_has_heard_of_its_end() {
+    let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
+    let command = write(FIRST, 4096);
+    peer.send(&command, &[]);
+    let old = peer.offered();
+    peer.session.admitted(old, 4096);
+    peer.session.abort(None);
+    let Dest::Nothing = peer.send(&write(FIRST + 1, 4096), &[]) else { panic!() };
+    let events = peer.events();
+    let [Event::Dropped(dropped), Event::Command(new)] = events[..] else { panic!("{events:?}") };
+    assert_eq!(dropped, old);
+    assert_ne!(new, old);
+    // Offered, and aborted before the driver has looked: it is never offered.
+    peer.send(&write(FIRST + 2, 4096), &[]);
+    peer.session.abort(None);
+    let events = peer.events();
+    assert!(events.iter().all(|event| matches!(event, Event::Dropped(_))), "{events:?}");
     assert!(peer.session.is_idle());
 }
 
@@ -94,7 +116,7 @@ fn f12_data_outside_the_r2t_never_reaches_memory() {
         spoil(&mut pdu, &mut len);
         assert_eq!(peer.send(&pdu, &vec![0; len]), Dest::Discard);
         assert_eq!(sense_of(&peer.sent()[0]), (0x4b, 0));
-        assert_eq!(peer.events(), [], "never executed");
+        assert_eq!(peer.events(), [Event::Dropped(id)], "never executed");
     }
 }
 
