@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
 use super::rows::{self, Batch, Versioned};
@@ -68,6 +69,12 @@ impl Engine {
         found.unwrap_or(Serving { state: ExportState::Withdrawn, error: None, volume: None })
     }
 
+    /// How many disks should be served, and how many of them are. Reads no rows.
+    pub(in crate::catalog) fn served(&self) -> (usize, usize) {
+        let is_served = |entry: &RefMulti<'_, String, Serving>| entry.state == ExportState::Serving;
+        (self.serving.len(), self.serving.iter().filter(is_served).count())
+    }
+
     pub(super) fn disk_row(&self, project: &Name, name: &Name) -> Result<Versioned<Disk>, Error> {
         self.find_disk(project, name)?
             .ok_or_else(|| Error::not_found(Noun::Disk, project.as_str(), name.as_str()))
@@ -116,6 +123,7 @@ impl Engine {
             networks: spec.networks.clone(),
             chap: spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
             node: node.cloned(),
+            closed: false,
             created: Timestamp::now(),
         };
         let ((), revision) = self.apply_numbered(|uid, id, batch| {
@@ -195,9 +203,7 @@ impl Engine {
     /// Removes a disk that no node is bound to: sessions end, the clone is removed.
     pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
         let row = self.disk_row(project, name)?;
-        if let (Some(node), DiskState::Ready | DiskState::Broken) =
-            (&row.value.node, row.value.state)
-        {
+        if let Some(node) = row.value.node.as_ref().filter(|_| row.value.is_there()) {
             let message = format!(
                 "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the node"
             );
@@ -252,12 +258,36 @@ impl Engine {
         node: Option<&Node>,
         volume: Held,
     ) -> Result<(), Error> {
-        self.try_publish(disk, node, volume).inspect_err(|_| {
-            self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
-        })
+        self.try_publish(disk, node, volume).inspect_err(|_| self.serve_again(disk))
     }
 
-    /// The disks that could not be published since this was asked last.
+    /// Applies a batch that changes who may use a disk, to what `disk` and `node` say. When this
+    /// returns, no one else uses it: the target has the new rules, then its sessions end (who is
+    /// still admitted logs in again), then the rows are written. Whatever fails, the rules of the
+    /// row come back, and a repeated call does all of it again.
+    pub(super) fn change_access(
+        &self,
+        disk: &Disk,
+        node: Option<&Node>,
+        batch: &Batch,
+    ) -> Result<(), Error> {
+        if !disk.is_there() {
+            // It is being removed and must not be published again.
+            self.exporter.withdraw(&disk.target)?;
+            return batch.apply(self.state.as_ref()).map(drop);
+        }
+        let volume = self.serving(disk).volume;
+        self.try_publish(disk, node, volume)
+            .and_then(|()| Ok(self.exporter.disconnect(&disk.target)?))
+            .and_then(|()| batch.apply(self.state.as_ref()).map(drop))
+            .inspect_err(|_| self.serve_again(disk))
+    }
+
+    fn serve_again(&self, disk: &Disk) {
+        self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
+    }
+
+    /// The disks that may not be served as their rows say, since this was asked last.
     pub(in crate::catalog) fn take_unserved(&self) -> Vec<(Name, Name)> {
         std::mem::take(&mut *self.unserved.lock())
     }
@@ -286,6 +316,9 @@ impl Engine {
 
     /// Who may log in to a disk that `node` is bound to.
     pub(in crate::catalog) fn allowed(&self, disk: &Disk, node: Option<&Node>) -> Allowed {
+        if disk.closed {
+            return Allowed::Nobody;
+        }
         let bound = node.and_then(|node| node.initiator.clone());
         let mut names: Vec<String> = bound.into_iter().chain(disk.initiators.clone()).collect();
         names.dedup();
@@ -301,7 +334,7 @@ impl Engine {
     pub(in crate::catalog) fn publish_all(&self) -> Result<Vec<(Name, Name)>, Error> {
         let mut keys = Vec::new();
         for disk in self.disks(None)? {
-            if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+            if !disk.is_there() {
                 continue;
             }
             let node = self.node_of(&disk)?.map(|row| row.value);
@@ -317,14 +350,20 @@ impl Engine {
         let Some(Versioned { value: mut disk, revision }) = self.find_disk(project, name)? else {
             return Ok(());
         };
-        if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+        if !disk.is_there() {
             return Ok(());
         }
         let node = self.node_of(&disk)?.map(|row| row.value);
-        let held = self.serving(&disk).volume;
-        let opened = match held {
-            Some(volume) => Ok(volume),
-            None => self.open(&disk),
+        let opened = match self.serving(&disk).volume {
+            Some(volume) if !volume.has_failed() => Ok(volume),
+            failed => {
+                if failed.is_some() {
+                    // Ends its sessions; the last of them lets go of the volume.
+                    self.try_publish(&disk, node.as_ref(), None)?;
+                    drop(failed);
+                }
+                self.open(&disk)
+            }
         };
         let state = match &opened {
             Ok(_) => DiskState::Ready,
@@ -346,6 +385,30 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// The disks whose volumes have become useless since this was asked last; they are shown as
+    /// failed from now on, and are for [`Engine::serve`] to open anew. Asks no store.
+    pub(in crate::catalog) fn take_failed(&self) -> Vec<(Name, Name)> {
+        let mut failed = Vec::new();
+        for mut entry in self.serving.iter_mut() {
+            let useless = entry.volume.as_ref().is_some_and(|volume| volume.has_failed());
+            if entry.state != ExportState::Serving || !useless {
+                continue;
+            }
+            let names = entry.key().split_once('/').and_then(|(project, disk)| {
+                Some((Name::project(project).ok()?, Name::disk(disk).ok()?))
+            });
+            let Some(names) = names else { continue };
+            entry.state = ExportState::Failed;
+            entry.error = Some(
+                "another client has taken the image over, or a sync of it failed; it is being \
+                 opened anew"
+                    .to_owned(),
+            );
+            failed.push(names);
+        }
+        failed
     }
 
     fn open(&self, disk: &Disk) -> Result<Arc<dyn Volume>, Error> {

@@ -50,12 +50,14 @@ pub(super) struct Engine {
     ids: Mutex<Ids>,
     /// What is served now, by `project/name` of the disk.
     serving: DashMap<String, Serving>,
-    /// Disks that a call could not publish.
+    /// Disks that a call left published otherwise than their rows say, or not at all.
     unserved: Mutex<Vec<(Name, Name)>>,
-    /// Stores in which nothing was found that this catalog should know and does not.
-    checked: Mutex<BTreeSet<String>>,
+    /// The installation as it was when this process began.
+    loaded: Installation,
+    /// By store: whether it was looked at for images that this catalog should know and does not.
+    checked: BTreeMap<String, Mutex<bool>>,
     /// Keys of the images that an import of this process is filling.
-    filling: Mutex<BTreeSet<String>>,
+    filling: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What makes our names in a store ours.
@@ -90,23 +92,31 @@ impl Engine {
                 format!("the default store '{}' is not configured", options.default_store);
             return Err(Error::invalid("store-unknown", message));
         }
-        let ids = Mutex::new(Ids::load(state.as_ref())?);
+        let ids = Ids::load(state.as_ref())?;
+        let loaded = ids.installation.clone();
+        let checked = stores.keys().map(|name| (name.clone(), Mutex::new(false))).collect();
         Ok(Self {
             state,
             stores,
             exporter,
             options,
-            ids,
+            ids: Mutex::new(ids),
             serving: DashMap::new(),
             unserved: Mutex::default(),
-            checked: Mutex::default(),
-            filling: Mutex::default(),
+            loaded,
+            checked,
+            filling: Arc::default(),
         })
     }
 
     /// The stores by name.
     pub(super) fn stores(&self) -> &BTreeMap<String, Arc<dyn Store>> {
         &self.stores
+    }
+
+    /// The store of images that are imported without naming one.
+    pub(super) fn default_store(&self) -> &str {
+        &self.options.default_store
     }
 
     fn store(&self, name: &str) -> Result<&Arc<dyn Store>, Error> {
@@ -143,7 +153,8 @@ impl Engine {
     fn remove_backing(&self, store: &dyn Store, backing: &str) -> Result<(), Error> {
         let snapshots = match store.stat(backing) {
             Ok(stat) => stat.snapshots,
-            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(()),
+            // What is left of a removal that broke off can look like this.
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         for snapshot in snapshots {

@@ -2,6 +2,7 @@
 
 use super::faults::{engine, image_name, import, name, project};
 use super::world::World;
+use crate::backend::Store as _;
 use crate::catalog::{
     Allowed, ChapSpec, Disk, DiskSpec, Engine, Error, NodeSpec, Options, Secret, UnnamedAccess,
 };
@@ -31,7 +32,7 @@ fn the_same_call_gives_the_same_disk() {
     let (second, existed) = create(&engine, "d1", &spec()).unwrap();
     assert!(existed);
     assert_eq!(first, second);
-    assert_eq!(first.target, "iqn.2026-11.io.stirrup:default.d1");
+    assert_eq!(first.target, "iqn.2026-01.io.stirrup:default.d1");
 }
 
 #[test]
@@ -157,13 +158,73 @@ fn access_follows_the_binding() {
     engine.put_node(&project(), &name("n1"), &node).unwrap();
     let (disk, _) = create(&engine, "d1", &spec()).unwrap();
     let allowed = || world.exporter.targets.lock()[&disk.target].allowed.clone();
-    assert_eq!(allowed(), Allowed::Anyone);
+    // Who was let in when the sessions ended: had it been anyone else, they would be back.
+    let ended = || std::mem::take(&mut *world.exporter.disconnected.lock());
+    let sessions_ended = |allowed: &Allowed| vec![(disk.target.clone(), allowed.clone())];
+    assert_eq!((allowed(), ended()), (Allowed::Anyone, vec![]));
+    let n1 = Allowed::Initiators(vec![initiator.clone()]);
     engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
-    assert_eq!(allowed(), Allowed::Initiators(vec![initiator]));
-    assert!(world.exporter.disconnected.lock().is_empty());
+    assert_eq!((allowed(), ended()), (n1.clone(), sessions_ended(&n1)), "whoever was there goes");
+    engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
+    assert_eq!((allowed(), ended()), (n1, vec![]), "the same call again disturbs no one");
+
+    let renamed = Allowed::Initiators(vec!["iqn.2004-10.org.example:other".to_owned()]);
+    let other = Some("iqn.2004-10.org.example:other".to_owned());
+    let other = NodeSpec { initiator: other, macs: Vec::new() };
+    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    assert_eq!((allowed(), ended()), (renamed.clone(), sessions_ended(&renamed)));
+    let with_mac = NodeSpec { macs: vec!["52:54:00:00:00:01".to_owned()], ..other };
+    engine.put_node(&project(), &name("n1"), &with_mac).unwrap();
+    assert_eq!((allowed(), ended()), (renamed, vec![]), "a MAC address admits no one");
+
     engine.unbind(&project(), &name("n1")).unwrap();
-    assert_eq!(allowed(), Allowed::Anyone);
-    assert_eq!(*world.exporter.disconnected.lock(), [disk.target], "fenced");
+    let nobody = sessions_ended(&Allowed::Nobody);
+    assert_eq!((allowed(), ended()), (Allowed::Nobody, nobody), "n1 must not come back");
+    engine.put_node(&project(), &name("n2"), &NodeSpec::default()).unwrap();
+    engine.bind(&project(), &name("n2"), &name("d1")).unwrap();
+    assert_eq!((allowed(), ended()), (Allowed::Anyone, sessions_ended(&Allowed::Anyone)));
+}
+
+#[test]
+fn an_unbound_disk_stays_closed_over_a_restart() {
+    let (world, engine) = ready();
+    engine.provision(&project(), &name("n1"), &spec()).unwrap();
+    engine.unbind(&project(), &name("n1")).unwrap();
+    drop(engine);
+    world.crash();
+    let engine = super::faults::engine(&world);
+    super::faults::start(&engine);
+    let disk = engine.disk(&project(), &name("n1")).unwrap();
+    assert_eq!(world.exporter.targets.lock()[&disk.target].allowed, Allowed::Nobody);
+}
+
+#[test]
+fn a_disk_that_is_being_removed_is_not_published_again() {
+    let (world, engine) = ready();
+    engine.provision(&project(), &name("n1"), &spec()).unwrap();
+    // The store refuses to remove it: somebody made a clone of it.
+    let disk = engine.disk(&project(), &name("n1")).unwrap();
+    world.store.snapshot(&disk.backing, "kept").unwrap();
+    world.store.clone_image(&disk.backing, "kept", "child").unwrap();
+    let error = engine.deprovision(&project(), &name("n1")).unwrap_err();
+    assert_eq!(error.code(), "store-image-has-children");
+    let gone = || world.exporter.targets.lock().is_empty();
+    assert!(gone());
+
+    let same = NodeSpec::default();
+    engine.put_node(&project(), &name("n1"), &same).unwrap();
+    assert!(gone());
+    let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
+    let other = NodeSpec { macs: Vec::new(), initiator };
+    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    assert!(gone());
+    engine.bind(&project(), &name("n1"), &name("n1")).unwrap_err();
+    let (node, _) = engine.unbind(&project(), &name("n1")).unwrap();
+    assert!(gone() && node.disk.is_none());
+
+    world.store.images.lock().remove("child");
+    engine.remove_disk(&project(), &name("n1")).unwrap();
+    assert!(engine.disks(None).unwrap().is_empty());
 }
 
 #[test]

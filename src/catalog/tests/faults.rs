@@ -45,7 +45,9 @@ pub(super) fn start(engine: &Engine) -> Report {
     for image in engine.images(None).unwrap() {
         engine.check_image(&image, &mut report).unwrap();
     }
-    engine.remove_orphans(&mut report).unwrap();
+    for store in engine.stores().keys() {
+        engine.remove_orphans(store, &mut report).unwrap();
+    }
     for (project, name) in disks {
         // A disk that is broken says so; what that does is asserted by the callers.
         let _ = engine.serve(&project, &name);
@@ -64,7 +66,7 @@ pub(super) fn raw_file() -> tempfile::NamedTempFile {
 }
 
 pub(super) fn import_spec(path: impl Into<PathBuf>) -> ImportSpec {
-    ImportSpec { file: path.into(), format: None, store: None, fix_boot_chs: false }
+    ImportSpec { file: path.into(), format: None, store: None, fix_boot_chs: false, owner: None }
 }
 
 pub(super) fn import(engine: &Engine, image: &str) -> Result<(), Error> {
@@ -361,6 +363,61 @@ fn an_orphan_of_ours_is_removed_and_nothing_else() {
     let images = world.store.images.lock();
     assert!(!images.contains_key(&disk.backing));
     assert!(images.contains_key("somebodys") && images.contains_key("stirrup-00000000-disk1"));
+}
+
+#[test]
+fn a_catalog_put_back_removes_no_disk_of_any_store() {
+    use crate::catalog::state::{ABSENT, Change, State as _, Table, Write};
+    let world = World::new();
+    let second = World::new().store;
+    let stores = || {
+        let mut stores = world.stores();
+        stores.insert("second".to_owned(), second.clone());
+        stores
+    };
+    let engine = |world: &World| {
+        let (state, exporter) = (world.state(), world.exporter.clone());
+        Engine::new(state, stores(), exporter, Options::default()).unwrap()
+    };
+    let import_into = |engine: &Engine, store: &str, image: &str| {
+        let file = raw_file();
+        let spec = ImportSpec { store: Some(store.to_owned()), ..import_spec(file.path()) };
+        let import = engine.begin_import(&project(), &image_name(image), &spec).unwrap();
+        engine.run_import(import, &Progress::default()).unwrap()
+    };
+    let before = engine(&world);
+    import_into(&before, "local", "golden");
+    // The copy knows the first image only.
+    let copy = World { exporter: world.exporter.clone(), ..World::new() };
+    for table in [Table::Meta, Table::Images] {
+        for (key, row) in world.rows.list(table, "").unwrap() {
+            let write = Write::Put(row.value);
+            copy.rows.apply(&[Change { table, key, expected: ABSENT, write }]).unwrap();
+        }
+    }
+    let precious = import_into(&before, "second", "precious").backing;
+    drop(before);
+    world.crash();
+
+    // In the first store nothing is amiss, and numbers are given out there before the second
+    // store is looked at.
+    let engine = engine(&copy);
+    for image in ["a", "b", "c"] {
+        import_into(&engine, "local", image);
+    }
+    engine.remove_orphans("second", &mut Report::default()).unwrap();
+    assert!(second.images.lock().contains_key(&precious), "removed as an orphan");
+}
+
+#[test]
+fn a_removal_that_broke_off_in_the_store_is_carried_on() {
+    let world = World::new();
+    let engine = self::engine(&world);
+    with_disk(&engine);
+    let disk = engine.disk(&project(), &name("d1")).unwrap();
+    world.store.images.lock().get_mut(&disk.backing).unwrap().half_removed = true;
+    engine.remove_disk(&project(), &name("d1")).unwrap();
+    assert!(!world.store.images.lock().contains_key(&disk.backing));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{engine, image_name, import, name, project};
+use super::faults::{engine, image_name, import, import_spec, name, project, raw_file};
 use super::world::World;
-use crate::catalog::{Catalog, DiskSpec, DiskState, ExportState, NodeSpec, Options};
+use crate::catalog::{
+    Allowed, Catalog, DiskSpec, DiskState, ExportState, ImportSpec, NodeSpec, Options,
+};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -65,14 +67,83 @@ async fn a_target_that_could_not_be_published_is_tried_again() {
     world.exporter.ill.store(true, Ordering::SeqCst);
     let initiator = "iqn.2004-10.org.example:n1".to_owned();
     let node = NodeSpec { macs: Vec::new(), initiator: Some(initiator.clone()) };
-    let error = catalog.put_node(project(), name("n1"), node).await.err().unwrap();
+    let error = catalog.put_node(project(), name("n1"), node.clone()).await.err().unwrap();
     assert_eq!(error.code(), "export-failed");
     until(&catalog, ExportState::Failed).await;
     world.exporter.ill.store(false, Ordering::SeqCst);
     until(&catalog, ExportState::Serving).await;
-    let targets = world.exporter.targets.lock();
-    let allowed = &targets.values().next().unwrap().allowed;
-    assert_eq!(*allowed, crate::catalog::Allowed::Initiators(vec![initiator]));
+    let allowed = || world.exporter.targets.lock().values().next().unwrap().allowed.clone();
+    assert_eq!(allowed(), Allowed::Anyone, "as before the call that failed");
+    catalog.put_node(project(), name("n1"), node).await.unwrap();
+    assert_eq!(allowed(), Allowed::Initiators(vec![initiator]));
+}
+
+#[tokio::test]
+async fn a_volume_that_has_failed_is_opened_anew() {
+    let world = provisioned();
+    let catalog = catalog(&world);
+    catalog.start().unwrap();
+    until(&catalog, ExportState::Serving).await;
+    let failed = world.store.opened.lock().clone();
+    world.store.ill.store(true, Ordering::SeqCst);
+    failed.upgrade().unwrap().failed.store(true, Ordering::SeqCst);
+    until(&catalog, ExportState::Failed).await;
+    let view = catalog.disk(project(), name("n1")).await.unwrap();
+    assert!(view.serving.error.is_some());
+    // A session would hold the volume; none is left, so the store can give it out again.
+    let let_go = async {
+        while failed.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    drop(view);
+    tokio::time::timeout(HANG, let_go).await.unwrap();
+    assert!(world.exporter.targets.lock().values().all(|export| export.volume.is_none()));
+    world.store.ill.store(false, Ordering::SeqCst);
+    until(&catalog, ExportState::Serving).await;
+    let export = world.exporter.targets.lock().values().next().unwrap().clone();
+    assert!(!export.volume.unwrap().has_failed());
+    tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stuck_store_holds_up_no_other() {
+    let world = World::new();
+    let stuck = World::new().store;
+    let mut stores = world.stores();
+    stores.insert("stuck".to_owned(), stuck.clone());
+    let exporter = world.exporter.clone();
+    let catalog = Catalog::over(world.state(), stores, exporter, Options::default()).unwrap();
+    let file = raw_file();
+    for (image, store) in [("golden", "local"), ("other", "stuck")] {
+        let spec = ImportSpec { store: Some(store.to_owned()), ..import_spec(file.path()) };
+        let job = catalog.import(project(), image_name(image), spec).await.unwrap();
+        let ended = async {
+            while !catalog.job(job.id).unwrap().state.is_final() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, ended).await.unwrap();
+    }
+    stuck.stuck.store(true, Ordering::SeqCst);
+    let calls: Vec<_> = (0..40)
+        .map(|i| {
+            let (catalog, disk) = (catalog.clone(), name(&format!("s{i}")));
+            let spec = DiskSpec::new(image_name("other"));
+            tokio::spawn(async move { catalog.create_disk(project(), disk, spec).await })
+        })
+        .collect();
+    for _ in 0..3 {
+        let health = catalog.store_health(Duration::from_millis(10)).await;
+        assert!(health.iter().any(|store| store.name == "stuck" && store.result.is_none()));
+    }
+    assert_eq!(stuck.probes.load(Ordering::SeqCst), 1, "one probe waits, not three");
+    let call = catalog.create_disk(project(), name("d1"), spec());
+    tokio::time::timeout(HANG, call).await.unwrap().unwrap();
+    stuck.stuck.store(false, Ordering::SeqCst);
+    for call in calls {
+        tokio::time::timeout(HANG, call).await.unwrap().unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

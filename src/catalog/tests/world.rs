@@ -11,9 +11,9 @@ use crate::backend::memory::MemoryVolume;
 use crate::backend::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
 };
-use crate::block::Volume;
+use crate::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
-use crate::catalog::{Export, ExportError, Exporter, Stores};
+use crate::catalog::{Allowed, Export, ExportError, Exporter, Stores};
 
 /// What goes wrong at the chosen step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,9 @@ pub(crate) struct FakeImage {
     pub(crate) snapshots: Vec<String>,
     /// What was written, by offset.
     pub(crate) data: BTreeMap<u64, Vec<u8>>,
-    open: Option<Weak<MemoryVolume>>,
+    /// A removal broke off: what is left is not seen, but has its name.
+    pub(crate) half_removed: bool,
+    open: Option<Weak<FakeVolume>>,
 }
 
 /// A store that keeps its images in memory.
@@ -90,6 +92,39 @@ pub(crate) struct FakeStore {
     faults: Arc<Faults>,
     /// It says that it is not well.
     pub(crate) ill: AtomicBool,
+    /// It does not answer: clones and probes wait.
+    pub(crate) stuck: AtomicBool,
+    /// Probes so far.
+    pub(crate) probes: AtomicI64,
+    /// Its writers panic.
+    pub(crate) panics: AtomicBool,
+    /// The volume that was opened last.
+    pub(crate) opened: Mutex<Weak<FakeVolume>>,
+}
+
+/// A volume that can fail.
+pub(crate) struct FakeVolume {
+    inner: MemoryVolume,
+    pub(crate) failed: AtomicBool,
+}
+
+impl Volume for FakeVolume {
+    fn info(&self) -> VolumeInfo {
+        self.inner.info()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        self.inner.submit(requests, done, queue);
+    }
 }
 
 fn io_error() -> StoreError {
@@ -103,6 +138,12 @@ fn error(kind: StoreErrorKind) -> StoreError {
 type Images = BTreeMap<String, FakeImage>;
 
 impl FakeStore {
+    fn wait(&self) {
+        while self.stuck.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     fn step<T>(
         &self,
         effect: impl FnOnce(&mut Images) -> Result<T, StoreError>,
@@ -130,6 +171,8 @@ impl Store for FakeStore {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        self.wait();
         if self.ill.load(Ordering::SeqCst) { Err(io_error()) } else { Ok(()) }
     }
 
@@ -140,6 +183,7 @@ impl Store for FakeStore {
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
         self.step(|images| find(images, image).map(|_| ()))?;
+        assert!(!self.panics.load(Ordering::SeqCst), "this test wants a panic");
         let (image, faults) = (image.to_owned(), Arc::clone(&self.faults));
         let images = Arc::clone(&self.images);
         Ok(Box::new(FakeWriter { image, data: BTreeMap::new(), faults, images }))
@@ -170,6 +214,7 @@ impl Store for FakeStore {
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
+        self.wait();
         self.step(|images| {
             let source = find(images, parent)?;
             if !source.snapshots.iter().any(|name| name == snapshot) {
@@ -202,6 +247,9 @@ impl Store for FakeStore {
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         self.step(|images| {
             let image = find(images, image)?;
+            if image.half_removed {
+                return Err(error(StoreErrorKind::NotFound));
+            }
             Ok(ImageStat {
                 id: format!("id{}", image.id),
                 size_bytes: image.size_bytes,
@@ -227,8 +275,10 @@ impl Store for FakeStore {
                 return Err(error(StoreErrorKind::InUse));
             }
             let read_only = mode == OpenMode::ReadOnly;
-            let volume = Arc::new(MemoryVolume::new(image.size_bytes, read_only));
+            let inner = MemoryVolume::new(image.size_bytes, read_only);
+            let volume = Arc::new(FakeVolume { inner, failed: AtomicBool::new(false) });
             image.open = Some(Arc::downgrade(&volume));
+            *self.opened.lock() = Arc::downgrade(&volume);
             Ok(volume as Arc<dyn Volume>)
         })
     }
@@ -343,8 +393,8 @@ impl State for FaultyState {
 #[derive(Default)]
 pub(crate) struct FakeExporter {
     pub(crate) targets: Mutex<BTreeMap<String, Export>>,
-    /// Names of targets whose sessions were ended.
-    pub(crate) disconnected: Mutex<Vec<String>>,
+    /// Who was admitted to a target when its sessions were ended.
+    pub(crate) disconnected: Mutex<Vec<(String, Allowed)>>,
     /// It refuses to publish.
     pub(crate) ill: AtomicBool,
     faults: Arc<Faults>,
@@ -373,7 +423,11 @@ impl Exporter for FakeExporter {
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
-        self.step(|| self.disconnected.lock().push(target.to_owned()))
+        self.step(|| {
+            let export = self.targets.lock().get(target).cloned();
+            let allowed = export.map_or(Allowed::Nobody, |export| export.allowed);
+            self.disconnected.lock().push((target.to_owned(), allowed));
+        })
     }
 }
 
