@@ -85,6 +85,11 @@ impl<E: Engine> Core<E> {
         &self.engine
     }
 
+    /// A sync has failed: nothing is written through this any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
     /// Waits until no request is at work and keeps others out as long as the guard lives.
     pub(super) fn quiesce(&self) -> RangeGuard<'_> {
         self.ranges.exclusive(0..u64::MAX)
@@ -92,8 +97,8 @@ impl<E: Engine> Core<E> {
 
     /// Writes, on this thread; not stable yet.
     pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        self.check_failed()?;
         let _alone = self.ranges.exclusive(blocks(offset, buf.len() as u64));
+        self.check_failed()?;
         self.engine.write(offset, buf)
     }
 
@@ -135,13 +140,13 @@ impl<E: Engine> Core<E> {
             Op::Flush => self.check_failed()?,
             Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
-                self.check_failed()?;
                 let _alone = self.ranges.exclusive(blocks(offset, len));
+                self.check_failed()?;
                 self.engine.zero(offset, len)?;
             }
             Op::CompareAndWrite { offset, compare, write } => {
-                self.check_failed()?;
                 let _alone = self.ranges.exclusive(blocks(offset, compare.len() as u64));
+                self.check_failed()?;
                 let mut stored = Buffer::unfilled(compare.len());
                 self.engine.read(offset, &mut stored)?;
                 if let Some(at) = first_difference(&stored, &compare) {
@@ -293,6 +298,10 @@ impl<E: Engine> Volume for Pooled<E> {
     fn info(&self) -> VolumeInfo {
         let info = self.core.engine.info();
         VolumeInfo { read_only: self.read_only, ..info }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.core.has_failed()
     }
 
     fn submit(

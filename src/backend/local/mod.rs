@@ -174,7 +174,13 @@ impl LocalStore {
         image: &Image,
     ) -> Result<Arc<Core<Layered>>, StoreError> {
         if let Some(core) = open.image(&image.id) {
-            return Ok(core);
+            let is_written = core.engine().writer.load(Ordering::Acquire);
+            if is_written || !core.has_failed() {
+                return Ok(core);
+            }
+            // Readers and queued requests may keep what has failed alive. Once nothing of it is at
+            // work it changes no file any more.
+            drop(core.quiesce());
         }
         let chain = self.chain(open, &image.head, true)?;
         let core =

@@ -200,6 +200,10 @@ impl Volume for LayeredVolume {
         self.volume.info()
     }
 
+    fn has_failed(&self) -> bool {
+        self.volume.has_failed()
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,

@@ -83,6 +83,10 @@ impl Volume for RbdVolume {
         self.info
     }
 
+    fn has_failed(&self) -> bool {
+        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,

@@ -213,6 +213,8 @@ fn after_a_failed_sync_nothing_is_written_until_the_image_is_opened_again() {
     disk.write(512, &[9; 512]);
     let live = head_file(dir.path(), &store, "clone", "live");
     assert!(live.exists());
+    let reader = store.open("clone", None, OpenMode::ReadOnly).unwrap();
+    assert!(!reader.has_failed());
     let broken = Power::watch(dir.path(), 0, std::io::ErrorKind::Other);
     assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
     broken.restore();
@@ -220,10 +222,17 @@ fn after_a_failed_sync_nothing_is_written_until_the_image_is_opened_again() {
     assert_eq!(disk.run(write).unwrap_err().kind(), ErrorKind::Medium);
     assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
     assert!(!live.exists(), "the page cache is no witness any more");
-    drop((disk, store));
-    let disk = writable(&open(dir.path(), true), "clone");
+    assert!(reader.has_failed());
+    let again = store.open("clone", None, OpenMode::ReadWrite);
+    assert_eq!(again.err().unwrap().kind(), StoreErrorKind::InUse);
+    drop(disk);
+    // The reader keeps what has failed: nothing of that is opened again.
+    let volume = store.open("clone", None, OpenMode::ReadWrite).unwrap();
+    assert!(!volume.has_failed() && reader.has_failed());
+    let disk = Disk::new(volume);
     assert!(disk.read(0, SIZE as usize) == wanted);
     disk.write(0, &[1; 512]);
+    disk.run(Op::Flush).unwrap();
 }
 
 #[test]
