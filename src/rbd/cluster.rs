@@ -14,7 +14,9 @@ use super::ffi::{Api, RadosHandle, api};
 use super::{Error, closer};
 
 /// Options that this program depends on, whatever ceph.conf says.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
+    // What is removed goes, and its space with it.
+    ("rbd_move_to_trash_on_remove", "false"),
     // A write is acknowledged when the OSDs have it, not when a cache of this process has.
     ("rbd_cache", "false"),
     // The data path waits for the cluster as long as it takes. A timed-out write is one of

@@ -197,7 +197,8 @@ impl Pool {
             .map(drop)
     }
 
-    /// Removes an image.
+    /// Removes an image. librbd moves it to the trash first; the same call finishes a removal that
+    /// was cut short there.
     ///
     /// # Errors
     /// ENOTEMPTY if it has snapshots, EBUSY if someone has it open.

@@ -162,7 +162,12 @@ impl Store for RbdStore {
         check_name(image)?;
         let pool = self.pool()?;
         pool.wait_closed(image);
-        owner::evict_if_dead(&pool, image)?;
+        match owner::evict_if_dead(&pool, image) {
+            // Not there, or only in the trash: what a removal that was cut short has left is
+            // finished by another.
+            Err(error) if error.errno() == Errno::NOENT => {}
+            result => result?,
+        }
         Ok(pool.remove(image)?)
     }
 

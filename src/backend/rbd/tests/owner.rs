@@ -168,6 +168,47 @@ fn what_a_killed_owner_left_can_be_snapshot_and_removed() {
 }
 
 #[test]
+fn a_removal_that_was_cut_short_is_finished() {
+    let Some(conf) = cluster("a_removal_that_was_cut_short_is_finished") else { return };
+    let store = open_store(conf);
+    let name = unique("half");
+    let objects = 256;
+    store.create(&name, objects * (4 << 20)).unwrap();
+    let disk = open(&store, &name);
+    (0..objects).for_each(|object| disk.write(object * (4 << 20), &[1; 512]));
+    let id = store.stat(&name).unwrap().id;
+    drop(disk);
+    store.pool().unwrap().wait_closed(&name);
+
+    let mut remover = Command::new("rbd")
+        .arg("-c")
+        .arg(conf)
+        .args(["--rbd-concurrent-management-ops", "1", "rm", &format!("rbd/{name}")])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while store.stat(&name).is_ok() {
+        assert!(remover.try_wait().unwrap().is_none(), "it ended before it began");
+    }
+    remover.kill().unwrap();
+    remover.wait().unwrap();
+    let header = format!("rbd_header.{}", id.rsplit('/').next().unwrap());
+    let is_there = || run(conf, &["rados", "-p", "rbd", "ls"]).lines().any(|line| line == header);
+    assert!(is_there(), "killed too late");
+    assert!(store.list().unwrap().contains(&name), "whoever cleans up finds it");
+    // Its watch would stay as long as the cluster believes that it may be alive.
+    let watchers = run(conf, &["rados", "-p", "rbd", "listwatchers", &header]);
+    for watcher in watchers.lines() {
+        let address = watcher.split([' ', '=']).nth(1).unwrap();
+        run(conf, &["ceph", "osd", "blocklist", "add", address]);
+    }
+
+    store.remove(&name).unwrap();
+    assert!(!is_there());
+    assert_eq!(kind_of(store.remove(&name)), StoreErrorKind::NotFound);
+}
+
+#[test]
 fn an_image_without_the_lock_feature_is_refused() {
     let Some(conf) = cluster("an_image_without_the_lock_feature_is_refused") else { return };
     let store = open_store(conf);
