@@ -162,6 +162,7 @@ impl LocalStore {
             write_cache,
             chain: ArcSwap::from_pointee(chain),
             writer: AtomicBool::new(false),
+            _locked: Arc::clone(&self.dir),
         };
         Core::new(layered, Arc::clone(&self.pool))
     }
@@ -193,7 +194,7 @@ impl LocalStore {
         check_name(name)?;
         let mut open = self.open.lock();
         let image = self.meta.image(name)?;
-        LayeredVolume::writable(self.open_image(&mut open, name, &image)?, &self.dir)
+        LayeredVolume::writable(self.open_image(&mut open, name, &image)?)
     }
 
     /// Refuses to put another layer on `top` when there are too many.
@@ -446,7 +447,7 @@ impl Store for LocalStore {
             let mut open = self.open.lock();
             let record = self.meta.image(image)?;
             let core = self.open_image(&mut open, image, &record)?;
-            return Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)));
+            return Ok(Arc::new(LayeredVolume::read_only(core)));
         };
         check_name(image)?;
         check_name(snapshot)?;
@@ -461,6 +462,6 @@ impl Store for LocalStore {
         let chain = self.chain(&mut open, &found.layer, false)?;
         let name = format!("snapshot {snapshot} of image {image}");
         let core = self.core(name, record.size_bytes, false, chain);
-        Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)))
+        Ok(Arc::new(LayeredVolume::read_only(core)))
     }
 }

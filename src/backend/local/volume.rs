@@ -30,6 +30,8 @@ pub(super) struct Layered {
     pub(super) chain: ArcSwap<Chain>,
     /// Somebody has it open for writing.
     pub(super) writer: AtomicBool,
+    /// The store stays locked as long as anything, a queued sync too, may still write.
+    pub(super) _locked: Arc<StoreDir>,
 }
 
 impl Layered {
@@ -170,28 +172,24 @@ impl Engine for Layered {
     }
 }
 
-/// An open image or snapshot. Keeps the store locked.
+/// An open image or snapshot.
 pub(super) struct LayeredVolume {
     volume: Pooled<Layered>,
-    _locked: Arc<StoreDir>,
 }
 
 impl LayeredVolume {
     /// Opens for reading.
-    pub(super) fn read_only(core: Arc<Core<Layered>>, dir: &Arc<StoreDir>) -> Self {
-        Self { volume: Pooled::new(core, true), _locked: Arc::clone(dir) }
+    pub(super) fn read_only(core: Arc<Core<Layered>>) -> Self {
+        Self { volume: Pooled::new(core, true) }
     }
 
     /// Opens for writing, as the only one.
-    pub(super) fn writable(
-        core: Arc<Core<Layered>>,
-        dir: &Arc<StoreDir>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn writable(core: Arc<Core<Layered>>) -> Result<Self, StoreError> {
         if core.engine().writer.swap(true, Ordering::AcqRel) {
             let message = format!("{} is open for writing already", core.engine().name);
             return Err(StoreError::new(StoreErrorKind::InUse, message));
         }
-        Ok(Self { volume: Pooled::new(core, false), _locked: Arc::clone(dir) })
+        Ok(Self { volume: Pooled::new(core, false) })
     }
 }
 
