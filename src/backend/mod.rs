@@ -6,6 +6,7 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod file;

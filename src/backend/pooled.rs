@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::check;
 use super::pool::{Finished, Job, Pool, Task, Work};
 use super::range_lock::{RangeGuard, RangeLock};
 use crate::block::{
@@ -242,10 +243,10 @@ impl<E: Engine> Pooled<E> {
 
     /// Answers what needs no waiting; the rest comes back as a job.
     fn start(&self, request: Request, queue: &Arc<CompletionQueue>) -> Result<Completion, Job> {
-        let Request { tag, op } = request;
-        let refused = |error| Ok(Completion { tag, result: Err(error) });
-        if let Err(error) = check(&op, self.core.engine.info().size_bytes, self.read_only) {
-            return refused(error);
+        let Request { tag, mut op } = request;
+        let size_bytes = self.core.engine.info().size_bytes;
+        if let Some(result) = check::answer(&mut op, size_bytes, self.read_only) {
+            return Ok(Completion { tag, result });
         }
         let op = match op {
             Op::Read { offset, mut buf } => {
@@ -265,32 +266,6 @@ impl<E: Engine> Pooled<E> {
         };
         let task = Task::Run(Request { tag, op }, Arc::clone(queue));
         Err(Job { work: Arc::clone(&self.core) as Arc<dyn Work>, task })
-    }
-}
-
-fn check(op: &Op, size_bytes: u64, read_only: bool) -> Result<(), Error> {
-    let (offset, len, changes) = match op {
-        Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
-        Op::Extents { offset, len, .. } => (*offset, *len, false),
-        Op::Flush => (0, 0, false),
-        Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
-        Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
-        Op::CompareAndWrite { offset, compare, write } => {
-            if compare.len() != write.len() {
-                return Err(Error::new(
-                    ErrorKind::OutOfRange,
-                    "compare and write differ in length",
-                ));
-            }
-            (*offset, compare.len() as u64, true)
-        }
-    };
-    if changes && read_only {
-        return Err(ErrorKind::ReadOnly.into());
-    }
-    match offset.checked_add(len) {
-        Some(end) if end <= size_bytes => Ok(()),
-        _ => Err(ErrorKind::OutOfRange.into()),
     }
 }
 

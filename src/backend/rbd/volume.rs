@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
 use crate::block::{
     Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume, VolumeInfo,
@@ -36,43 +37,24 @@ impl RbdVolume {
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
     /// one aborts the process, one beyond the end is cut) or need not see.
     fn answer(&self, op: &mut Op) -> Option<Result<Done, Error>> {
+        const SECTOR: usize = Image::COMPARE_AND_WRITE_BYTES;
         if self.image.is_fenced() {
             let message = format!("{} has another owner now", self.image.label());
             return Some(Err(Error::new(ErrorKind::Fenced, message)));
         }
-        let (offset, len, writes) = match op {
-            Op::Flush => return None,
-            Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
-            Op::Extents { offset, len, .. } => (*offset, *len, false),
-            Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
-            Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
-                (*offset, *len, true)
-            }
-            Op::CompareAndWrite { offset, compare, write } => {
-                const SECTOR: usize = Image::COMPARE_AND_WRITE_BYTES;
-                let sector = *offset % SECTOR as u64 == 0 && [0, SECTOR].contains(&compare.len());
-                if !sector || compare.len() != write.len() {
-                    return Some(Err(ErrorKind::Unsupported.into()));
-                }
-                (*offset, compare.len() as u64, true)
-            }
-        };
-        if writes && self.info.read_only {
-            return Some(Err(ErrorKind::ReadOnly.into()));
-        }
-        if offset.checked_add(len).is_none_or(|end| end > self.info.size_bytes) {
-            return Some(Err(ErrorKind::OutOfRange.into()));
+        if let Some(answer) = check::answer(op, self.info.size_bytes, self.info.read_only) {
+            return Some(answer);
         }
         match op {
+            Op::CompareAndWrite { offset, compare, .. }
+                if *offset % SECTOR as u64 != 0 || compare.len() != SECTOR =>
+            {
+                Some(Err(ErrorKind::Unsupported.into()))
+            }
             // What is in the image is known only by asking every object; all of it may be.
-            Op::Extents { .. } => {
+            &mut Op::Extents { offset, len, .. } => {
                 Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
             }
-            Op::Read { buf, .. } if len == 0 => {
-                let empty = crate::block::Buffer::unfilled(0);
-                Some(Ok(Done::Data(std::mem::replace(buf, empty))))
-            }
-            _ if len == 0 => Some(Ok(Done::Unit)),
             _ => None,
         }
     }
