@@ -33,7 +33,10 @@ const LIST_MAX: usize = 1 << 22;
 pub struct Pool {
     cluster: Arc<Cluster>,
     io: *mut IoHandle,
+    /// The default namespace, where the pool's own settings are.
+    root: *mut IoHandle,
     id: i64,
+    name: String,
     /// `POOL` or `POOL/NAMESPACE`, for messages.
     label: String,
     /// Images that were dropped and are not closed yet, with how many handles each.
@@ -53,20 +56,15 @@ impl Pool {
     /// # Errors
     /// ENOENT, with what to do, when the pool or the namespace does not exist.
     pub fn open(cluster: &Arc<Cluster>, pool: &str, namespace: &str) -> Result<Arc<Self>, Error> {
-        let api = cluster.api();
-        let name = cstring(pool)?;
-        let mut io = std::ptr::null_mut();
-        // SAFETY: the cluster is connected; `name` outlives the call, which fills in `io`.
-        let code =
-            unsafe { (api.rados_ioctx_create)(cluster.handle(), name.as_ptr(), &raw mut io) };
-        check(code, || format!("pool {pool} (ceph osd pool create {pool}; rbd pool init {pool})"))
-            .map_err(|error| cluster.note(error))?;
-        // SAFETY: `io` was just made.
-        let id = unsafe { (api.rados_ioctx_get_id)(io) };
+        let root = create_io(cluster, pool)?;
+        // Destroyed when it is dropped; so is `io`, once it is one of its own.
         let mut this = Self {
             cluster: Arc::clone(cluster),
-            io,
-            id,
+            io: root,
+            root,
+            // SAFETY: `root` was just made.
+            id: unsafe { (cluster.api().rados_ioctx_get_id)(root) },
+            name: pool.to_owned(),
             label: pool.to_owned(),
             closing: Mutex::default(),
             closed: Condvar::new(),
@@ -82,7 +80,7 @@ impl Pool {
         let mut exists = false;
         // SAFETY: the string outlives the call, which fills in `exists`.
         let code =
-            unsafe { (self.api().rbd_namespace_exists)(self.io, name.as_ptr(), &raw mut exists) };
+            unsafe { (self.api().rbd_namespace_exists)(self.root, name.as_ptr(), &raw mut exists) };
         self.check(code, || format!("namespace {namespace} of pool {}", self.label))?;
         if !exists {
             let full = format!("{}/{namespace}", self.label);
@@ -91,10 +89,17 @@ impl Pool {
                 format!("namespace {full} (rbd namespace create {full})"),
             ));
         }
+        self.io = create_io(&self.cluster, &self.name)?;
         // SAFETY: nobody else has this I/O context yet.
         unsafe { (self.api().rados_ioctx_set_namespace)(self.io, name.as_ptr()) };
         self.label = format!("{}/{namespace}", self.label);
         Ok(())
+    }
+
+    /// The pool's name, without the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The cluster it belongs to.
@@ -237,13 +242,13 @@ impl Pool {
         // SAFETY: the call writes at most `len` bytes.
         let code = unsafe {
             (self.api().rbd_pool_metadata_get)(
-                self.io,
+                self.root,
                 name.as_ptr(),
                 value.as_mut_ptr().cast(),
                 &raw mut len,
             )
         };
-        self.optional(code, || format!("metadata {key} of pool {}", self.label))
+        self.optional(code, || format!("metadata {key} of pool {}", self.name))
             .map(|found| found.map(|()| until_nul(&value)))
     }
 
@@ -315,9 +320,25 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: every image opened through it is closed: each held a reference to `self`.
-        unsafe { (self.api().rados_ioctx_destroy)(self.io) };
+        // SAFETY: every image opened through them is closed: each held a reference to `self`.
+        unsafe {
+            if self.io != self.root {
+                (self.api().rados_ioctx_destroy)(self.io);
+            }
+            (self.api().rados_ioctx_destroy)(self.root);
+        }
     }
+}
+
+fn create_io(cluster: &Cluster, pool: &str) -> Result<*mut IoHandle, Error> {
+    let name = cstring(pool)?;
+    let mut io = std::ptr::null_mut();
+    // SAFETY: the cluster is connected; `name` outlives the call, which fills in `io`.
+    let code =
+        unsafe { (cluster.api().rados_ioctx_create)(cluster.handle(), name.as_ptr(), &raw mut io) };
+    check(code, || format!("pool {pool} (ceph osd pool create {pool}; rbd pool init {pool})"))
+        .map_err(|error| cluster.note(error))?;
+    Ok(io)
 }
 
 /// Image options, given back when dropped.

@@ -243,7 +243,7 @@ fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
     owner::claim(&image)?;
-    volume::check_write_through(&image)?;
+    volume::check_options(&image)?;
     Ok(image)
 }
 

@@ -241,15 +241,36 @@ fn a_user_with_the_rbd_profile_is_enough() {
 }
 
 #[test]
-fn a_cache_switched_on_for_an_image_is_refused() {
-    let Some(conf) = cluster("a_cache_switched_on_for_an_image_is_refused") else { return };
-    let store = open_store(conf);
-    let name = image(&store, "cache");
-    run(conf, &["rbd", "config", "image", "set", &format!("rbd/{name}"), "rbd_cache", "true"]);
+fn an_image_or_pool_configured_against_the_rules_is_refused() {
+    let Some(conf) = cluster("an_image_or_pool_configured_against_the_rules") else { return };
+    let pool = unique("config");
+    run(conf, &["ceph", "osd", "pool", "create", &pool, "1"]);
+    run(conf, &["rbd", "pool", "init", &pool]);
+    run(conf, &["rbd", "namespace", "create", &format!("{pool}/blue")]);
+    let namespace = "blue".into();
+    let store = RbdStore::open(Options { pool: pool.clone(), namespace, ..options(conf) }).unwrap();
+    let name = image(&store, "config");
+    let spec = format!("{pool}/blue/{name}");
+    for (option, value) in [
+        ("rbd_cache", "true"),
+        ("rbd_persistent_cache_mode", "ssd"),
+        ("rbd_blocklist_on_break_lock", "false"),
+    ] {
+        // As `rbd config image set` would, also for options it does not know.
+        run(conf, &["rbd", "image-meta", "set", &spec, &format!("conf_{option}"), value]);
+        let error = store.open(&name, None, OpenMode::ReadWrite).err().unwrap();
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
+        let remedy = format!("rbd config image remove {spec} {option}");
+        assert!(error.to_string().contains(&remedy), "{error}");
+        run(conf, &["rbd", "image-meta", "remove", &spec, &format!("conf_{option}")]);
+        store.pool().unwrap().wait_closed(&name);
+    }
+    run(conf, &["rbd", "config", "pool", "set", &pool, "rbd_cache", "true"]);
     let error = store.open(&name, None, OpenMode::ReadWrite).err().unwrap();
-    assert_eq!(error.kind(), StoreErrorKind::Invalid);
-    assert!(error.to_string().contains("rbd config image remove rbd/"), "{error}");
-    run(conf, &["rbd", "config", "image", "remove", &format!("rbd/{name}"), "rbd_cache"]);
+    let remedy = format!("rbd config pool remove {pool} rbd_cache");
+    assert!(error.to_string().contains(&remedy), "{error}");
+    // The image's own goes before the pool's.
+    run(conf, &["rbd", "config", "image", "set", &spec, "rbd_cache", "false"]);
     drop(open(&store, &name));
     store.remove(&name).unwrap();
 }
