@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -51,11 +51,17 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Opens a pool, or one namespace of it (`""`: the default namespace).
+    /// Opens a pool, or one namespace of it (`""`: the default namespace). Gives up after
+    /// `timeout`.
     ///
     /// # Errors
-    /// ENOENT, with what to do, when the pool or the namespace does not exist.
-    pub fn open(cluster: &Arc<Cluster>, pool: &str, namespace: &str) -> Result<Arc<Self>, Error> {
+    /// ENOENT, with what to do, when the pool or the namespace does not exist; ETIMEDOUT.
+    pub fn open(
+        cluster: &Arc<Cluster>,
+        pool: &str,
+        namespace: &str,
+        timeout: Duration,
+    ) -> Result<Arc<Self>, Error> {
         let root = create_io(cluster, pool)?;
         // Destroyed when it is dropped; so is `io`, once it is one of its own.
         let mut this = Self {
@@ -70,13 +76,18 @@ impl Pool {
             closed: Condvar::new(),
         };
         if !namespace.is_empty() {
-            this.enter(namespace)?;
+            this.enter(namespace, timeout)?;
         }
         Ok(Arc::new(this))
     }
 
-    fn enter(&mut self, namespace: &str) -> Result<(), Error> {
+    fn enter(&mut self, namespace: &str, timeout: Duration) -> Result<(), Error> {
         let name = cstring(namespace)?;
+        // The call below waits for the same object without a limit, and says what else is wrong.
+        match self.read_object(c"rbd_namespace", timeout) {
+            Err(error) if error.errno() == Errno::TIMEDOUT => return Err(error),
+            _ => {}
+        }
         let mut exists = false;
         // SAFETY: the string outlives the call, which fills in `exists`.
         let code =
@@ -125,6 +136,15 @@ impl Pool {
     /// # Errors
     /// ETIMEDOUT if it does not; what it said if it refuses.
     pub fn probe(&self, timeout: Duration) -> Result<(), Error> {
+        match self.read_object(c"rbd_directory", timeout) {
+            // A pool without images has no directory.
+            Err(error) if error.errno() == Errno::NOENT => Ok(()),
+            result => result,
+        }
+    }
+
+    /// One small read of an object.
+    fn read_object(&self, object: &CStr, timeout: Duration) -> Result<(), Error> {
         let api = self.api();
         let state = Arc::new(Probe::default());
         let mut completion = std::ptr::null_mut();
@@ -138,7 +158,7 @@ impl Pool {
         let code = unsafe {
             (api.rados_aio_stat)(
                 self.io,
-                c"rbd_directory".as_ptr(),
+                object.as_ptr(),
                 completion,
                 state.size.as_ptr(),
                 state.mtime.as_ptr(),
@@ -158,11 +178,7 @@ impl Pool {
         };
         // SAFETY: our reference, given back once; librados keeps its own while it needs it.
         unsafe { (api.rados_aio_release)(completion) };
-        match result {
-            // A pool without images has no directory.
-            Err(error) if error.errno() == Errno::NOENT => Ok(()),
-            result => result.map(drop),
-        }
+        result.map(drop)
     }
 
     /// Makes an image of `size_bytes` zeros.
