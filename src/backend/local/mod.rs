@@ -23,10 +23,12 @@ use parking_lot::Mutex;
 use self::files::{LayerId, StoreDir};
 use self::layer::{Chain, Layer, Opening};
 use self::meta::{Image, Meta, Snapshot};
-use self::volume::{Layered, LayeredVolume, store_error};
+use self::volume::{Layered, LayeredVolume};
 use super::pool::Pool;
 use super::pooled::Core;
-use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use super::{
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+};
 use crate::block::Volume;
 
 /// Most layers of an image: a read looks at all of them at worst.
@@ -37,7 +39,6 @@ pub const IMAGE_BYTES_MAX: u64 = 16 << 40;
 const SECTOR_BYTES: u64 = 512;
 /// Most snapshots of an image.
 const SNAPSHOTS_MAX: usize = LAYERS_MAX;
-const NAME_BYTES_MAX: usize = 128;
 
 /// How a [`LocalStore`] works.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -224,20 +225,6 @@ impl Drop for LocalStore {
     }
 }
 
-/// Names are 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with a dot or a dash.
-fn check_name(name: &str) -> Result<(), StoreError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let starts_well = !name.starts_with(['.', '-']);
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) && starts_well {
-        return Ok(());
-    }
-    let message = format!(
-        "{name:?} is no name for an image or snapshot: 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 . _ - \
-         are, not starting with a dot or a dash"
-    );
-    Err(StoreError::new(StoreErrorKind::Invalid, message))
-}
-
 fn check_size(size_bytes: u64) -> Result<(), StoreError> {
     let fits = (1..=IMAGE_BYTES_MAX).contains(&size_bytes);
     if fits && size_bytes.is_multiple_of(SECTOR_BYTES) {
@@ -310,7 +297,7 @@ impl Store for LocalStore {
         self.check_depth(&record.head)?;
         let core = self.open_image(&mut open, image, &record)?;
         let _nobody_writes = core.quiesce();
-        core.sync().map_err(store_error)?;
+        core.sync()?;
 
         self.with_new_layer(record.size_bytes, true, |head| {
             let opening = Opening {

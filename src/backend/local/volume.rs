@@ -12,7 +12,7 @@ use crate::backend::fileio::{self, WriteVec};
 use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Error, Extent, Request, Volume, VolumeInfo,
 };
 
 /// Most pieces of files that one question for extents looks at; the answer ends there.
@@ -225,23 +225,12 @@ impl ImageWriter for LayeredVolume {
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         }
         for (piece, at) in bytes.chunks(IMPORT_BYTES).zip((offset..).step_by(IMPORT_BYTES)) {
-            core.write(at, &Buffer::from_slice(piece)).map_err(store_error)?;
+            core.write(at, &Buffer::from_slice(piece))?;
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        self.volume.core().sync().map_err(store_error)
+        Ok(self.volume.core().sync()?)
     }
-}
-
-/// A volume's failure as one of the store.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn store_error(error: Error) -> StoreError {
-    let kind = match error.kind() {
-        ErrorKind::NoSpace => StoreErrorKind::NoSpace,
-        ErrorKind::OutOfRange => StoreErrorKind::Invalid,
-        _ => StoreErrorKind::Io,
-    };
-    StoreError::new(kind, error.to_string())
 }

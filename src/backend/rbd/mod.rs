@@ -22,7 +22,9 @@ use rustix::io::Errno;
 
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
-use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use super::{
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+};
 use crate::block::Volume;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
@@ -305,19 +307,6 @@ fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {
     }
     let message =
         format!("{spec:?} is no image of Ceph: expected POOL/IMAGE or POOL/NAMESPACE/IMAGE");
-    Err(StoreError::new(StoreErrorKind::Invalid, message))
-}
-
-/// See [`Store`] for the rule.
-fn check_name(name: &str) -> Result<(), StoreError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if (1..=128).contains(&name.len()) && name.chars().all(legal) && !name.starts_with(['.', '-']) {
-        return Ok(());
-    }
-    let message = format!(
-        "{name:?} is no name for an image or snapshot: 1 to 128 of A-Z a-z 0-9 . _ -, \
-         not beginning with a dot or dash"
-    );
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
