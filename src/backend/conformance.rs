@@ -42,6 +42,7 @@ const CASES: &[(&str, Case)] = &[
     ("compare-and-writes that race make no lost update", compare_and_write_races),
     ("a read-only volume refuses writes", read_only_refuses),
     ("a request beyond the end is refused", beyond_the_end),
+    ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
 ];
@@ -539,6 +540,30 @@ fn read_only_refuses(store: &dyn Store, name: &str) {
     let snapshot = store.open(name, Some("golden"), OpenMode::ReadWrite);
     assert_eq!(kind_of(snapshot), Some(StoreErrorKind::Invalid), "a snapshot has no writer");
     remove_golden(store, name);
+}
+
+fn empty_requests(store: &dyn Store, name: &str) {
+    store.create(name, SIZE).unwrap();
+    store.snapshot(name, "s").unwrap();
+    let clone = format!("{name}.clone");
+    store.clone_image(name, "s", &clone).unwrap();
+    let disk = open(store, &clone);
+    for offset in [0, 512, SIZE] {
+        assert!(disk.read(offset, 0).is_empty());
+        let empty = || Buffer::unfilled(0);
+        for op in [
+            Op::Write { offset, buf: empty(), fua: true },
+            Op::Discard { offset, len: 0 },
+            Op::WriteZeroes { offset, len: 0, fua: false },
+            Op::CompareAndWrite { offset, compare: empty(), write: empty() },
+        ] {
+            assert!(matches!(disk.run(op), Ok(Done::Unit)));
+        }
+    }
+    drop(disk);
+    store.remove(&clone).unwrap();
+    store.remove_snapshot(name, "s").unwrap();
+    store.remove(name).unwrap();
 }
 
 fn beyond_the_end(store: &dyn Store, name: &str) {

@@ -179,6 +179,10 @@ impl Volume for FileVolume {
         self.volume.info()
     }
 
+    fn has_failed(&self) -> bool {
+        self.volume.has_failed()
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,
@@ -193,6 +197,7 @@ impl Volume for FileVolume {
 mod tests {
     use super::*;
     use crate::backend::conformance::{Disk, pattern};
+    use crate::backend::power_loss::Power;
     use crate::block::{Done, ErrorKind, Op};
 
     const SIZE: u64 = 4 << 20;
@@ -303,6 +308,23 @@ mod tests {
         let disk = Disk::new(Arc::new(reader));
         let write = Op::Write { offset: 0, buf: Buffer::zeroed(512), fua: false };
         assert_eq!(disk.run(write).unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+
+    #[test]
+    fn a_failed_sync_is_final() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        File::create(&path).unwrap().set_len(SIZE).unwrap();
+        let volume = Arc::new(FileVolume::open(&path, WRITABLE, &pool()).unwrap());
+        let disk = Disk::new(Arc::clone(&volume) as _);
+        let write = || Op::Write { offset: 0, buf: Buffer::zeroed(512), fua: false };
+        // The write is done; its sync is not.
+        let broken = Power::watch(dir.path(), 1, io::ErrorKind::Other);
+        assert!(!volume.has_failed());
+        disk.run(write()).unwrap_err();
+        broken.restore();
+        assert!(volume.has_failed());
+        disk.run(write()).unwrap_err();
     }
 
     #[test]

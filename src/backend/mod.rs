@@ -6,6 +6,7 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod file;
@@ -23,7 +24,7 @@ pub mod rbd;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::Volume;
+use crate::block::{self, Volume};
 
 /// Which kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -202,3 +203,36 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// A volume's failure as one of the store that it was filled through.
+impl From<block::Error> for StoreError {
+    fn from(error: block::Error) -> Self {
+        let kind = match error.kind() {
+            block::ErrorKind::NoSpace => StoreErrorKind::NoSpace,
+            block::ErrorKind::OutOfRange => StoreErrorKind::Invalid,
+            block::ErrorKind::Fenced => StoreErrorKind::InUse,
+            block::ErrorKind::TimedOut | block::ErrorKind::Unavailable => {
+                StoreErrorKind::Unavailable
+            }
+            block::ErrorKind::Gone => StoreErrorKind::NotFound,
+            _ => StoreErrorKind::Io,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+const NAME_BYTES_MAX: usize = 128;
+
+/// The rule for names: see [`Store`].
+fn check_name(name: &str) -> Result<(), StoreError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let starts_well = !name.starts_with(['.', '-']);
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) && starts_well {
+        return Ok(());
+    }
+    let message = format!(
+        "{name:?} is no name for an image or snapshot: 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 . _ - \
+         are, not starting with a dot or a dash"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}

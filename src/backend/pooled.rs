@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::check;
 use super::pool::{Finished, Job, Pool, Task, Work};
 use super::range_lock::{RangeGuard, RangeLock};
 use crate::block::{
@@ -85,6 +86,11 @@ impl<E: Engine> Core<E> {
         &self.engine
     }
 
+    /// A sync has failed: nothing is written through this any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
     /// Waits until no request is at work and keeps others out as long as the guard lives.
     pub(super) fn quiesce(&self) -> RangeGuard<'_> {
         self.ranges.exclusive(0..u64::MAX)
@@ -92,8 +98,8 @@ impl<E: Engine> Core<E> {
 
     /// Writes, on this thread; not stable yet.
     pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        self.check_failed()?;
         let _alone = self.ranges.exclusive(blocks(offset, buf.len() as u64));
+        self.check_failed()?;
         self.engine.write(offset, buf)
     }
 
@@ -135,13 +141,13 @@ impl<E: Engine> Core<E> {
             Op::Flush => self.check_failed()?,
             Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
-                self.check_failed()?;
                 let _alone = self.ranges.exclusive(blocks(offset, len));
+                self.check_failed()?;
                 self.engine.zero(offset, len)?;
             }
             Op::CompareAndWrite { offset, compare, write } => {
-                self.check_failed()?;
                 let _alone = self.ranges.exclusive(blocks(offset, compare.len() as u64));
+                self.check_failed()?;
                 let mut stored = Buffer::unfilled(compare.len());
                 self.engine.read(offset, &mut stored)?;
                 if let Some(at) = first_difference(&stored, &compare) {
@@ -237,10 +243,10 @@ impl<E: Engine> Pooled<E> {
 
     /// Answers what needs no waiting; the rest comes back as a job.
     fn start(&self, request: Request, queue: &Arc<CompletionQueue>) -> Result<Completion, Job> {
-        let Request { tag, op } = request;
-        let refused = |error| Ok(Completion { tag, result: Err(error) });
-        if let Err(error) = check(&op, self.core.engine.info().size_bytes, self.read_only) {
-            return refused(error);
+        let Request { tag, mut op } = request;
+        let size_bytes = self.core.engine.info().size_bytes;
+        if let Some(result) = check::answer(&mut op, size_bytes, self.read_only) {
+            return Ok(Completion { tag, result });
         }
         let op = match op {
             Op::Read { offset, mut buf } => {
@@ -263,36 +269,14 @@ impl<E: Engine> Pooled<E> {
     }
 }
 
-fn check(op: &Op, size_bytes: u64, read_only: bool) -> Result<(), Error> {
-    let (offset, len, changes) = match op {
-        Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
-        Op::Extents { offset, len, .. } => (*offset, *len, false),
-        Op::Flush => (0, 0, false),
-        Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
-        Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
-        Op::CompareAndWrite { offset, compare, write } => {
-            if compare.len() != write.len() {
-                return Err(Error::new(
-                    ErrorKind::OutOfRange,
-                    "compare and write differ in length",
-                ));
-            }
-            (*offset, compare.len() as u64, true)
-        }
-    };
-    if changes && read_only {
-        return Err(ErrorKind::ReadOnly.into());
-    }
-    match offset.checked_add(len) {
-        Some(end) if end <= size_bytes => Ok(()),
-        _ => Err(ErrorKind::OutOfRange.into()),
-    }
-}
-
 impl<E: Engine> Volume for Pooled<E> {
     fn info(&self) -> VolumeInfo {
         let info = self.core.engine.info();
         VolumeInfo { read_only: self.read_only, ..info }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.core.has_failed()
     }
 
     fn submit(

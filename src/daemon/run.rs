@@ -52,7 +52,7 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
             user: rbd.ceph_user.clone(),
             ..rbd::Options::new(rbd.pool.clone())
         };
-        let store = RbdStore::open(options)
+        let store = RbdStore::open_patiently(options)
             .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
         stores.insert(name(DefaultStore::Rbd), Arc::new(store));
     }

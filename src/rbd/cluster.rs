@@ -13,16 +13,29 @@ use super::error::check;
 use super::ffi::{Api, RadosHandle, api};
 use super::{Error, closer};
 
-/// Options that this program depends on, whatever ceph.conf says.
-const SETTINGS: [(&str, &str); 4] = [
-    // A write is acknowledged when the OSDs have it, not when a cache of this process has.
-    ("rbd_cache", "false"),
+/// Options of librados that this program depends on, whatever ceph.conf says.
+const RADOS_OPTIONS: [(&str, &str); 3] = [
     // The data path waits for the cluster as long as it takes. A timed-out write is one of
     // unknown outcome; initiators have time-outs of their own, and retry safely.
     ("rados_osd_op_timeout", "0"),
     // Failures come back as errors, which are logged where they are handled.
     ("log_to_stderr", "false"),
     ("err_to_stderr", "false"),
+];
+
+/// Options of librbd that this program depends on, whatever ceph.conf says. The configuration of
+/// an image or a pool (metadata `conf_` and the name) goes before these: it has to be looked at
+/// when an image is opened.
+pub const RBD_OPTIONS: [(&str, &str); 5] = [
+    // A write is acknowledged when the OSDs have it, not when a cache of this machine has: in
+    // memory, or persistent (which a plugin of librbd's does).
+    ("rbd_cache", "false"),
+    ("rbd_persistent_cache_mode", "disabled"),
+    ("rbd_plugins", ""),
+    // Whoever loses the lock can write no more.
+    ("rbd_blocklist_on_break_lock", "true"),
+    // What is removed goes, and its space with it.
+    ("rbd_move_to_trash_on_remove", "false"),
 ];
 
 /// A connected client of a Ceph cluster (`rados_t`): some ten threads of librados, shared by all
@@ -59,8 +72,8 @@ impl Cluster {
         let mut cluster =
             Self { api, handle, fsid: String::new(), blocklisted: AtomicBool::new(false) };
         cluster.read_conf(conf)?;
-        for (option, value) in SETTINGS {
-            cluster.set(option, value)?;
+        for (option, value) in RADOS_OPTIONS.into_iter().chain(RBD_OPTIONS) {
+            cluster.set_if_known(option, value)?;
         }
         cluster.set("client_mount_timeout", &timeout.as_secs().max(1).to_string())?;
         // SAFETY: `handle` is a handle that was not yet connected.
@@ -87,6 +100,14 @@ impl Cluster {
         // SAFETY: both strings outlive the call.
         let code = unsafe { (self.api.rados_conf_set)(self.handle, name.as_ptr(), text.as_ptr()) };
         check(code, || format!("setting {option} = {value}")).map(drop)
+    }
+
+    /// A library that does not know an option has nothing that it would have to be kept from.
+    fn set_if_known(&self, option: &str, value: &str) -> Result<(), Error> {
+        match self.set(option, value) {
+            Err(error) if error.errno() == Errno::NOENT => Ok(()),
+            result => result,
+        }
     }
 
     fn read_fsid(&self) -> Result<String, Error> {
@@ -153,4 +174,26 @@ pub(super) fn cstring(text: &str) -> Result<CString, Error> {
 pub(super) fn until_nul(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_that_the_library_does_not_know_is_no_failure() {
+        let Ok(api) = api() else { return };
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the name outlives the call, which fills in `handle`.
+        assert_eq!(unsafe { (api.rados_create)(&raw mut handle, c"admin".as_ptr()) }, 0);
+        let (fsid, blocklisted) = (String::new(), AtomicBool::new(false));
+        let cluster = Cluster { api, handle, fsid, blocklisted };
+        assert!(cluster.set("rbd_option_of_the_future", "true").is_err());
+        cluster.set_if_known("rbd_option_of_the_future", "true").unwrap();
+        assert!(cluster.set_if_known("rbd_cache", "perhaps").is_err());
+        // These are known to the oldest version supported.
+        for (option, value) in RADOS_OPTIONS.into_iter().chain(RBD_OPTIONS) {
+            cluster.set(option, value).unwrap();
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod image;
 mod pool;
 
 pub use closer::wait_closed;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, RBD_OPTIONS};
 pub use error::Error;
 pub use image::{Access, Image, Stat};
 pub use pool::Pool;

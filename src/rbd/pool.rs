@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -33,7 +33,10 @@ const LIST_MAX: usize = 1 << 22;
 pub struct Pool {
     cluster: Arc<Cluster>,
     io: *mut IoHandle,
+    /// The default namespace, where the pool's own settings are.
+    root: *mut IoHandle,
     id: i64,
+    name: String,
     /// `POOL` or `POOL/NAMESPACE`, for messages.
     label: String,
     /// Images that were dropped and are not closed yet, with how many handles each.
@@ -48,41 +51,47 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Pool {
-    /// Opens a pool, or one namespace of it (`""`: the default namespace).
+    /// Opens a pool, or one namespace of it (`""`: the default namespace). Gives up after
+    /// `timeout`.
     ///
     /// # Errors
-    /// ENOENT, with what to do, when the pool or the namespace does not exist.
-    pub fn open(cluster: &Arc<Cluster>, pool: &str, namespace: &str) -> Result<Arc<Self>, Error> {
-        let api = cluster.api();
-        let name = cstring(pool)?;
-        let mut io = std::ptr::null_mut();
-        // SAFETY: the cluster is connected; `name` outlives the call, which fills in `io`.
-        let code =
-            unsafe { (api.rados_ioctx_create)(cluster.handle(), name.as_ptr(), &raw mut io) };
-        check(code, || format!("pool {pool} (ceph osd pool create {pool}; rbd pool init {pool})"))
-            .map_err(|error| cluster.note(error))?;
-        // SAFETY: `io` was just made.
-        let id = unsafe { (api.rados_ioctx_get_id)(io) };
+    /// ENOENT, with what to do, when the pool or the namespace does not exist; ETIMEDOUT.
+    pub fn open(
+        cluster: &Arc<Cluster>,
+        pool: &str,
+        namespace: &str,
+        timeout: Duration,
+    ) -> Result<Arc<Self>, Error> {
+        let root = create_io(cluster, pool)?;
+        // Destroyed when it is dropped; so is `io`, once it is one of its own.
         let mut this = Self {
             cluster: Arc::clone(cluster),
-            io,
-            id,
+            io: root,
+            root,
+            // SAFETY: `root` was just made.
+            id: unsafe { (cluster.api().rados_ioctx_get_id)(root) },
+            name: pool.to_owned(),
             label: pool.to_owned(),
             closing: Mutex::default(),
             closed: Condvar::new(),
         };
         if !namespace.is_empty() {
-            this.enter(namespace)?;
+            this.enter(namespace, timeout)?;
         }
         Ok(Arc::new(this))
     }
 
-    fn enter(&mut self, namespace: &str) -> Result<(), Error> {
+    fn enter(&mut self, namespace: &str, timeout: Duration) -> Result<(), Error> {
         let name = cstring(namespace)?;
+        // The call below waits for the same object without a limit, and says what else is wrong.
+        match self.read_object(c"rbd_namespace", timeout) {
+            Err(error) if error.errno() == Errno::TIMEDOUT => return Err(error),
+            _ => {}
+        }
         let mut exists = false;
         // SAFETY: the string outlives the call, which fills in `exists`.
         let code =
-            unsafe { (self.api().rbd_namespace_exists)(self.io, name.as_ptr(), &raw mut exists) };
+            unsafe { (self.api().rbd_namespace_exists)(self.root, name.as_ptr(), &raw mut exists) };
         self.check(code, || format!("namespace {namespace} of pool {}", self.label))?;
         if !exists {
             let full = format!("{}/{namespace}", self.label);
@@ -91,10 +100,17 @@ impl Pool {
                 format!("namespace {full} (rbd namespace create {full})"),
             ));
         }
+        self.io = create_io(&self.cluster, &self.name)?;
         // SAFETY: nobody else has this I/O context yet.
         unsafe { (self.api().rados_ioctx_set_namespace)(self.io, name.as_ptr()) };
         self.label = format!("{}/{namespace}", self.label);
         Ok(())
+    }
+
+    /// The pool's name, without the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The cluster it belongs to.
@@ -120,6 +136,15 @@ impl Pool {
     /// # Errors
     /// ETIMEDOUT if it does not; what it said if it refuses.
     pub fn probe(&self, timeout: Duration) -> Result<(), Error> {
+        match self.read_object(c"rbd_directory", timeout) {
+            // A pool without images has no directory.
+            Err(error) if error.errno() == Errno::NOENT => Ok(()),
+            result => result,
+        }
+    }
+
+    /// One small read of an object.
+    fn read_object(&self, object: &CStr, timeout: Duration) -> Result<(), Error> {
         let api = self.api();
         let state = Arc::new(Probe::default());
         let mut completion = std::ptr::null_mut();
@@ -133,7 +158,7 @@ impl Pool {
         let code = unsafe {
             (api.rados_aio_stat)(
                 self.io,
-                c"rbd_directory".as_ptr(),
+                object.as_ptr(),
                 completion,
                 state.size.as_ptr(),
                 state.mtime.as_ptr(),
@@ -153,11 +178,7 @@ impl Pool {
         };
         // SAFETY: our reference, given back once; librados keeps its own while it needs it.
         unsafe { (api.rados_aio_release)(completion) };
-        match result {
-            // A pool without images has no directory.
-            Err(error) if error.errno() == Errno::NOENT => Ok(()),
-            result => result.map(drop),
-        }
+        result.map(drop)
     }
 
     /// Makes an image of `size_bytes` zeros.
@@ -197,7 +218,8 @@ impl Pool {
             .map(drop)
     }
 
-    /// Removes an image.
+    /// Removes an image. librbd moves it to the trash first; the same call finishes a removal that
+    /// was cut short there.
     ///
     /// # Errors
     /// ENOTEMPTY if it has snapshots, EBUSY if someone has it open.
@@ -236,13 +258,13 @@ impl Pool {
         // SAFETY: the call writes at most `len` bytes.
         let code = unsafe {
             (self.api().rbd_pool_metadata_get)(
-                self.io,
+                self.root,
                 name.as_ptr(),
                 value.as_mut_ptr().cast(),
                 &raw mut len,
             )
         };
-        self.optional(code, || format!("metadata {key} of pool {}", self.label))
+        self.optional(code, || format!("metadata {key} of pool {}", self.name))
             .map(|found| found.map(|()| until_nul(&value)))
     }
 
@@ -314,9 +336,25 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: every image opened through it is closed: each held a reference to `self`.
-        unsafe { (self.api().rados_ioctx_destroy)(self.io) };
+        // SAFETY: every image opened through them is closed: each held a reference to `self`.
+        unsafe {
+            if self.io != self.root {
+                (self.api().rados_ioctx_destroy)(self.io);
+            }
+            (self.api().rados_ioctx_destroy)(self.root);
+        }
     }
+}
+
+fn create_io(cluster: &Cluster, pool: &str) -> Result<*mut IoHandle, Error> {
+    let name = cstring(pool)?;
+    let mut io = std::ptr::null_mut();
+    // SAFETY: the cluster is connected; `name` outlives the call, which fills in `io`.
+    let code =
+        unsafe { (cluster.api().rados_ioctx_create)(cluster.handle(), name.as_ptr(), &raw mut io) };
+    check(code, || format!("pool {pool} (ceph osd pool create {pool}; rbd pool init {pool})"))
+        .map_err(|error| cluster.note(error))?;
+    Ok(io)
 }
 
 /// Image options, given back when dropped.

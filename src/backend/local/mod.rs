@@ -23,10 +23,12 @@ use parking_lot::Mutex;
 use self::files::{LayerId, StoreDir};
 use self::layer::{Chain, Layer, Opening};
 use self::meta::{Image, Meta, Snapshot};
-use self::volume::{Layered, LayeredVolume, store_error};
+use self::volume::{Layered, LayeredVolume};
 use super::pool::Pool;
 use super::pooled::Core;
-use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use super::{
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+};
 use crate::block::Volume;
 
 /// Most layers of an image: a read looks at all of them at worst.
@@ -37,7 +39,6 @@ pub const IMAGE_BYTES_MAX: u64 = 16 << 40;
 const SECTOR_BYTES: u64 = 512;
 /// Most snapshots of an image.
 const SNAPSHOTS_MAX: usize = LAYERS_MAX;
-const NAME_BYTES_MAX: usize = 128;
 
 /// How a [`LocalStore`] works.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,6 +163,7 @@ impl LocalStore {
             write_cache,
             chain: ArcSwap::from_pointee(chain),
             writer: AtomicBool::new(false),
+            _locked: Arc::clone(&self.dir),
         };
         Core::new(layered, Arc::clone(&self.pool))
     }
@@ -174,7 +176,13 @@ impl LocalStore {
         image: &Image,
     ) -> Result<Arc<Core<Layered>>, StoreError> {
         if let Some(core) = open.image(&image.id) {
-            return Ok(core);
+            let is_written = core.engine().writer.load(Ordering::Acquire);
+            if is_written || !core.has_failed() {
+                return Ok(core);
+            }
+            // Readers and queued requests may keep what has failed alive. Once nothing of it is at
+            // work it changes no file any more.
+            drop(core.quiesce());
         }
         let chain = self.chain(open, &image.head, true)?;
         let core =
@@ -187,7 +195,7 @@ impl LocalStore {
         check_name(name)?;
         let mut open = self.open.lock();
         let image = self.meta.image(name)?;
-        LayeredVolume::writable(self.open_image(&mut open, name, &image)?, &self.dir)
+        LayeredVolume::writable(self.open_image(&mut open, name, &image)?)
     }
 
     /// Refuses to put another layer on `top` when there are too many.
@@ -215,20 +223,6 @@ impl Drop for LocalStore {
             let _logged = core.sync();
         }
     }
-}
-
-/// Names are 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with a dot or a dash.
-fn check_name(name: &str) -> Result<(), StoreError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let starts_well = !name.starts_with(['.', '-']);
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) && starts_well {
-        return Ok(());
-    }
-    let message = format!(
-        "{name:?} is no name for an image or snapshot: 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 . _ - \
-         are, not starting with a dot or a dash"
-    );
-    Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
 fn check_size(size_bytes: u64) -> Result<(), StoreError> {
@@ -303,7 +297,7 @@ impl Store for LocalStore {
         self.check_depth(&record.head)?;
         let core = self.open_image(&mut open, image, &record)?;
         let _nobody_writes = core.quiesce();
-        core.sync().map_err(store_error)?;
+        core.sync()?;
 
         self.with_new_layer(record.size_bytes, true, |head| {
             let opening = Opening {
@@ -440,7 +434,7 @@ impl Store for LocalStore {
             let mut open = self.open.lock();
             let record = self.meta.image(image)?;
             let core = self.open_image(&mut open, image, &record)?;
-            return Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)));
+            return Ok(Arc::new(LayeredVolume::read_only(core)));
         };
         check_name(image)?;
         check_name(snapshot)?;
@@ -455,6 +449,6 @@ impl Store for LocalStore {
         let chain = self.chain(&mut open, &found.layer, false)?;
         let name = format!("snapshot {snapshot} of image {image}");
         let core = self.core(name, record.size_bytes, false, chain);
-        Ok(Arc::new(LayeredVolume::read_only(core, &self.dir)))
+        Ok(Arc::new(LayeredVolume::read_only(core)))
     }
 }

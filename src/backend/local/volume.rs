@@ -12,7 +12,7 @@ use crate::backend::fileio::{self, WriteVec};
 use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Error, Extent, Request, Volume, VolumeInfo,
 };
 
 /// Most pieces of files that one question for extents looks at; the answer ends there.
@@ -30,6 +30,8 @@ pub(super) struct Layered {
     pub(super) chain: ArcSwap<Chain>,
     /// Somebody has it open for writing.
     pub(super) writer: AtomicBool,
+    /// The store stays locked as long as anything, a queued sync too, may still write.
+    pub(super) _locked: Arc<StoreDir>,
 }
 
 impl Layered {
@@ -170,34 +172,34 @@ impl Engine for Layered {
     }
 }
 
-/// An open image or snapshot. Keeps the store locked.
+/// An open image or snapshot.
 pub(super) struct LayeredVolume {
     volume: Pooled<Layered>,
-    _locked: Arc<StoreDir>,
 }
 
 impl LayeredVolume {
     /// Opens for reading.
-    pub(super) fn read_only(core: Arc<Core<Layered>>, dir: &Arc<StoreDir>) -> Self {
-        Self { volume: Pooled::new(core, true), _locked: Arc::clone(dir) }
+    pub(super) fn read_only(core: Arc<Core<Layered>>) -> Self {
+        Self { volume: Pooled::new(core, true) }
     }
 
     /// Opens for writing, as the only one.
-    pub(super) fn writable(
-        core: Arc<Core<Layered>>,
-        dir: &Arc<StoreDir>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn writable(core: Arc<Core<Layered>>) -> Result<Self, StoreError> {
         if core.engine().writer.swap(true, Ordering::AcqRel) {
             let message = format!("{} is open for writing already", core.engine().name);
             return Err(StoreError::new(StoreErrorKind::InUse, message));
         }
-        Ok(Self { volume: Pooled::new(core, false), _locked: Arc::clone(dir) })
+        Ok(Self { volume: Pooled::new(core, false) })
     }
 }
 
 impl Volume for LayeredVolume {
     fn info(&self) -> VolumeInfo {
         self.volume.info()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.volume.has_failed()
     }
 
     fn submit(
@@ -223,23 +225,12 @@ impl ImageWriter for LayeredVolume {
             return Err(StoreError::new(StoreErrorKind::Invalid, message));
         }
         for (piece, at) in bytes.chunks(IMPORT_BYTES).zip((offset..).step_by(IMPORT_BYTES)) {
-            core.write(at, &Buffer::from_slice(piece)).map_err(store_error)?;
+            core.write(at, &Buffer::from_slice(piece))?;
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        self.volume.core().sync().map_err(store_error)
+        Ok(self.volume.core().sync()?)
     }
-}
-
-/// A volume's failure as one of the store.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn store_error(error: Error) -> StoreError {
-    let kind = match error.kind() {
-        ErrorKind::NoSpace => StoreErrorKind::NoSpace,
-        ErrorKind::OutOfRange => StoreErrorKind::Invalid,
-        _ => StoreErrorKind::Io,
-    };
-    StoreError::new(kind, error.to_string())
 }

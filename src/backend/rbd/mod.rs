@@ -15,14 +15,16 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
-use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
+use super::{
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+};
 use crate::block::Volume;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
@@ -60,19 +62,40 @@ impl Options {
         }
     }
 
-    fn connect(&self) -> Result<Arc<Pool>, StoreError> {
-        let unavailable =
-            |error: rbd::Error| StoreError::new(StoreErrorKind::Unavailable, error.to_string());
-        let cluster = Cluster::connect(self.conf.as_deref(), &self.user, self.timeout)
-            .map_err(unavailable)?;
-        Pool::open(&cluster, &self.pool, &self.namespace).map_err(unavailable)
+    fn connect(&self) -> Result<Arc<Pool>, rbd::Error> {
+        let begun = Instant::now();
+        let cluster = Cluster::connect(self.conf.as_deref(), &self.user, self.timeout)?;
+        let left = self.timeout.saturating_sub(begun.elapsed());
+        Pool::open(&cluster, &self.pool, &self.namespace, left)
     }
+}
+
+/// Whatever it was, there is no store.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unavailable(error: rbd::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, error.to_string())
 }
 
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
-    pool: Mutex<Arc<Pool>>,
+    link: Mutex<Link>,
+}
+
+/// The connection to the cluster.
+struct Link {
+    pool: Option<Arc<Pool>>,
+    /// Somebody is about to replace `pool`.
+    connecting: bool,
+}
+
+/// The end of an attempt to connect, however it ends.
+struct Connecting<'a>(&'a Mutex<Link>);
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().connecting = false;
+    }
 }
 
 impl RbdStore {
@@ -82,18 +105,47 @@ impl RbdStore {
     /// [`StoreErrorKind::Unavailable`], with what to do, when Ceph's libraries are missing, no
     /// monitor answers within the limit, or the pool or namespace is not there.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let pool = options.connect()?;
-        Ok(Self { options, pool: Mutex::new(pool) })
+        let pool = options.connect().map_err(unavailable)?;
+        Ok(Self::new(options, Some(pool)))
+    }
+
+    /// As [`Self::open`], but a cluster that does not answer within the limit (it may be starting,
+    /// too) is no failure: a warning says so, and each use of the store tries again.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for the time-out.
+    pub fn open_patiently(options: Options) -> Result<Self, StoreError> {
+        let pool = match options.connect() {
+            Err(error) if error.errno() == Errno::TIMEDOUT => {
+                tracing::warn!(%error, "store rbd: Ceph does not answer; going on without it");
+                None
+            }
+            result => Some(result.map_err(unavailable)?),
+        };
+        Ok(Self::new(options, pool))
+    }
+
+    fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
+        Self { options, link: Mutex::new(Link { pool, connecting: false }) }
     }
 
     /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
-    /// is opened from now on works again.
+    /// is opened from now on works again. One caller connects; the others do not wait for it.
     fn pool(&self) -> Result<Arc<Pool>, StoreError> {
-        let mut pool = self.pool.lock();
-        if pool.cluster().is_blocklisted() {
-            *pool = self.options.connect()?;
+        let mut link = self.link.lock();
+        if let Some(pool) = link.pool.as_ref().filter(|pool| !pool.cluster().is_blocklisted()) {
+            return Ok(Arc::clone(pool));
         }
-        Ok(Arc::clone(&pool))
+        if std::mem::replace(&mut link.connecting, true) {
+            let message =
+                format!("pool {}: connecting to the cluster, try again", self.options.pool);
+            return Err(StoreError::new(StoreErrorKind::Unavailable, message));
+        }
+        drop(link);
+        let _until_then = Connecting(&self.link);
+        let pool = self.options.connect().map_err(unavailable)?;
+        let _old = self.link.lock().pool.replace(Arc::clone(&pool));
+        Ok(pool)
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
@@ -107,9 +159,7 @@ impl Store for RbdStore {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
-        self.pool()?
-            .probe(self.options.timeout)
-            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error.to_string()))
+        self.pool()?.probe(self.options.timeout).map_err(unavailable)
     }
 
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
@@ -162,7 +212,12 @@ impl Store for RbdStore {
         check_name(image)?;
         let pool = self.pool()?;
         pool.wait_closed(image);
-        owner::evict_if_dead(&pool, image)?;
+        match owner::evict_if_dead(&pool, image) {
+            // Not there, or only in the trash: what a removal that was cut short has left is
+            // finished by another.
+            Err(error) if error.errno() == Errno::NOENT => {}
+            result => result?,
+        }
         Ok(pool.remove(image)?)
     }
 
@@ -225,7 +280,7 @@ pub fn open_image(
         user: user.into(),
         ..Options::new(pool)
     };
-    let pool = options.connect()?;
+    let pool = options.connect().map_err(unavailable)?;
     let image = if read_only {
         Image::open(&pool, image, None, Access::ReadOnly)?
     } else {
@@ -238,7 +293,7 @@ fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
     owner::claim(&image)?;
-    volume::check_write_through(&image)?;
+    volume::check_options(&image)?;
     Ok(image)
 }
 
@@ -252,19 +307,6 @@ fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {
     }
     let message =
         format!("{spec:?} is no image of Ceph: expected POOL/IMAGE or POOL/NAMESPACE/IMAGE");
-    Err(StoreError::new(StoreErrorKind::Invalid, message))
-}
-
-/// See [`Store`] for the rule.
-fn check_name(name: &str) -> Result<(), StoreError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if (1..=128).contains(&name.len()) && name.chars().all(legal) && !name.starts_with(['.', '-']) {
-        return Ok(());
-    }
-    let message = format!(
-        "{name:?} is no name for an image or snapshot: 1 to 128 of A-Z a-z 0-9 . _ -, \
-         not beginning with a dot or dash"
-    );
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 

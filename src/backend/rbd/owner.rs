@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::super::{StoreError, StoreErrorKind};
 use crate::rbd::{self, Access, Image, Pool};
@@ -46,7 +47,7 @@ impl Process {
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().into(),
             namespace: std::fs::read_link("/proc/self/ns/pid").ok()?.to_string_lossy().into(),
             pid,
-            started: start_of(pid)?,
+            started: stat_of(pid)?.started,
         })
     }
 
@@ -54,19 +55,47 @@ impl Process {
     fn is_gone(&self, here: &Self) -> bool {
         self.boot == here.boot
             && self.namespace == here.namespace
-            && start_of(self.pid) != Some(self.started)
+            && self.has_ended(stat_of(self.pid))
+    }
+
+    /// Going by the process that has this number now, and what is to be seen of it: that this may
+    /// not be read, or not at the moment, says nothing.
+    fn has_ended(&self, now: Option<Stat>) -> bool {
+        match now {
+            Some(now) => now.ended || now.started != self.started,
+            None => is_free(self.pid),
+        }
     }
 }
 
-/// When the process was started; `None` if there is none, or only its remains.
-fn start_of(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything. State is field 3, start time field 22.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let alive = !matches!(fields.next()?, "Z" | "X");
-    let started = fields.nth(18)?.parse().ok()?;
-    alive.then_some(started)
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    started: u64,
+    /// Only its remains are there: no thread of it runs any more.
+    ended: bool,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The name, in parentheses, may hold anything. State is field 3, the number of threads
+        // field 20, start time field 22.
+        let (_, fields) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let (state, threads) = (fields.first()?, fields.get(17)?.parse::<u32>().ok()?);
+        let ended = matches!((*state, threads), ("Z", 0 | 1) | ("X", _));
+        Some(Self { started: fields.get(19)?.parse().ok()?, ended })
+    }
+}
+
+fn stat_of(pid: u32) -> Option<Stat> {
+    Stat::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Whether no process has this number.
+fn is_free(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// The note: which process is behind the client at `address`.
@@ -203,10 +232,31 @@ mod tests {
         let mut command = std::process::Command::new("cat");
         let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = child.id();
-        let process = Process { pid, started: start_of(pid).unwrap(), ..here.clone() };
+        let process = Process { pid, started: stat_of(pid).unwrap().started, ..here.clone() };
         assert!(!process.is_gone(&here));
+        assert!(!process.has_ended(None), "it is only not to be seen");
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(process.is_gone(&here));
+        assert!(process.has_ended(None));
+        for pid in [0, u32::MAX] {
+            assert!(!Process { pid, ..here.clone() }.has_ended(None), "{pid} is no process's");
+        }
+    }
+
+    #[test]
+    fn remains_have_ended_once_no_thread_runs() {
+        let stat = |state: &str, threads: u32| {
+            let text = format!(
+                "7 (a) Z (b) {state} 1 7 7 0 -1 4194560 96 0 0 0 0 0 0 0 20 0 {threads} 0 4711 0 0"
+            );
+            Stat::parse(&text)
+        };
+        for (state, threads, ended) in
+            [("S", 1, false), ("Z", 1, true), ("Z", 0, true), ("Z", 2, false), ("X", 0, true)]
+        {
+            assert_eq!(stat(state, threads), Some(Stat { started: 4711, ended }), "{state}");
+        }
+        assert_eq!(Stat::parse("7 (a) S 1"), None);
     }
 }

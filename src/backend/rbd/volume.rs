@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
 use crate::block::{
     Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume, VolumeInfo,
 };
-use crate::rbd::{Access, Image};
+use crate::rbd::{Access, Image, RBD_OPTIONS};
 
 /// What BlueStore writes without reading, with its usual allocation unit.
 const PHYSICAL_BLOCK_BYTES: u32 = 4096;
@@ -36,43 +37,24 @@ impl RbdVolume {
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
     /// one aborts the process, one beyond the end is cut) or need not see.
     fn answer(&self, op: &mut Op) -> Option<Result<Done, Error>> {
+        const SECTOR: usize = Image::COMPARE_AND_WRITE_BYTES;
         if self.image.is_fenced() {
             let message = format!("{} has another owner now", self.image.label());
             return Some(Err(Error::new(ErrorKind::Fenced, message)));
         }
-        let (offset, len, writes) = match op {
-            Op::Flush => return None,
-            Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
-            Op::Extents { offset, len, .. } => (*offset, *len, false),
-            Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
-            Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
-                (*offset, *len, true)
-            }
-            Op::CompareAndWrite { offset, compare, write } => {
-                const SECTOR: usize = Image::COMPARE_AND_WRITE_BYTES;
-                let sector = *offset % SECTOR as u64 == 0 && [0, SECTOR].contains(&compare.len());
-                if !sector || compare.len() != write.len() {
-                    return Some(Err(ErrorKind::Unsupported.into()));
-                }
-                (*offset, compare.len() as u64, true)
-            }
-        };
-        if writes && self.info.read_only {
-            return Some(Err(ErrorKind::ReadOnly.into()));
-        }
-        if offset.checked_add(len).is_none_or(|end| end > self.info.size_bytes) {
-            return Some(Err(ErrorKind::OutOfRange.into()));
+        if let Some(answer) = check::answer(op, self.info.size_bytes, self.info.read_only) {
+            return Some(answer);
         }
         match op {
+            Op::CompareAndWrite { offset, compare, .. }
+                if *offset % SECTOR as u64 != 0 || compare.len() != SECTOR =>
+            {
+                Some(Err(ErrorKind::Unsupported.into()))
+            }
             // What is in the image is known only by asking every object; all of it may be.
-            Op::Extents { .. } => {
+            &mut Op::Extents { offset, len, .. } => {
                 Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
             }
-            Op::Read { buf, .. } if len == 0 => {
-                let empty = crate::block::Buffer::unfilled(0);
-                Some(Ok(Done::Data(std::mem::replace(buf, empty))))
-            }
-            _ if len == 0 => Some(Ok(Done::Unit)),
             _ => None,
         }
     }
@@ -81,6 +63,10 @@ impl RbdVolume {
 impl Volume for RbdVolume {
     fn info(&self) -> VolumeInfo {
         self.info
+    }
+
+    fn has_failed(&self) -> bool {
+        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
     }
 
     fn submit(
@@ -98,20 +84,49 @@ impl Volume for RbdVolume {
     }
 }
 
-/// Refuses an image or pool whose own settings switch librbd's cache on again: what it
-/// acknowledged would be lost in a crash.
-pub(super) fn check_write_through(image: &Image) -> Result<(), StoreError> {
-    const KEY: &str = "conf_rbd_cache";
-    let on = |value: Option<String>| {
-        value.is_some_and(|value| !matches!(value.to_lowercase().as_str(), "false" | "0" | "no"))
-    };
-    let (name, what) = match image.metadata(KEY)? {
-        Some(value) if on(Some(value.clone())) => (image.label(), "image"),
-        None if on(image.pool().metadata(KEY)?) => (image.pool().label().to_owned(), "pool"),
-        _ => return Ok(()),
-    };
-    let message = format!(
-        "{name} has a write-back cache switched on: rbd config {what} remove {name} rbd_cache"
-    );
-    Err(StoreError::new(StoreErrorKind::Invalid, message))
+/// Refuses an image that librbd handles otherwise than [`RBD_OPTIONS`] say, because of the image's
+/// own configuration or its pool's: with a cache, what it acknowledged would be lost in a crash.
+pub(super) fn check_options(image: &Image) -> Result<(), StoreError> {
+    for (option, wanted) in RBD_OPTIONS {
+        let key = format!("conf_{option}");
+        let (found, what, name) = match image.metadata(&key)? {
+            Some(value) => (value, "image", image.label()),
+            None => match image.pool().metadata(&key)? {
+                Some(value) => (value, "pool", image.pool().name().to_owned()),
+                None => continue,
+            },
+        };
+        if !means(&found, wanted) {
+            let message = format!(
+                "{name} is configured with {option} = {found:?}, which must be {wanted:?}: \
+                 rbd config {what} remove {name} {option}"
+            );
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the value of an option is `wanted`, in one of Ceph's ways to write it.
+fn means(value: &str, wanted: &str) -> bool {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "yes" => wanted == "true",
+        "0" | "no" => wanted == "false",
+        value => value == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_mean_the_same_however_they_are_written() {
+        let same = [("false", "false"), ("No", "false"), ("0", "false"), ("TRUE", "true")];
+        assert!(same.iter().all(|(value, wanted)| means(value, wanted)));
+        assert!(means("1", "true") && means("yes", "true") && means("", ""));
+        for (value, wanted) in [("true", "false"), ("ssd", "disabled"), ("x", ""), ("", "false")] {
+            assert!(!means(value, wanted), "{value:?}");
+        }
+    }
 }

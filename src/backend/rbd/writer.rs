@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use super::super::{ImageWriter, StoreError, StoreErrorKind};
-use crate::block::{self, Buffer, CompletionQueue, ErrorKind, Op, Request};
+use crate::block::{self, Buffer, CompletionQueue, Op, Request};
 use crate::rbd::Image;
 
 /// Bytes of one write, and how many may be under way.
@@ -52,7 +52,7 @@ impl RbdWriter {
                 }
             }
         }
-        self.failed.take().map_or(Ok(()), |error| Err(store_error(&error)))
+        self.failed.take().map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
@@ -76,15 +76,4 @@ impl ImageWriter for RbdWriter {
         self.submit(Op::Flush);
         self.wait(0)
     }
-}
-
-fn store_error(error: &block::Error) -> StoreError {
-    let kind = match error.kind() {
-        ErrorKind::NoSpace => StoreErrorKind::NoSpace,
-        ErrorKind::Fenced => StoreErrorKind::InUse,
-        ErrorKind::TimedOut | ErrorKind::Unavailable => StoreErrorKind::Unavailable,
-        ErrorKind::Gone => StoreErrorKind::NotFound,
-        _ => StoreErrorKind::Io,
-    };
-    StoreError::new(kind, error.to_string())
 }

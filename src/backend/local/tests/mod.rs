@@ -4,16 +4,28 @@ mod crash;
 mod model;
 
 use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
+use crate::backend::pool::{Finished, Job, Task, Work};
 use crate::backend::power_loss::Power;
 use crate::block::{Buffer, ErrorKind, Op};
 
 const SIZE: u64 = 1 << 20;
 
+/// Opens it once what was closed a moment ago has had its last sync.
 fn open(dir: &Path, write_cache: bool) -> LocalStore {
-    LocalStore::open(dir, Options { write_cache }, &Pool::start(4).unwrap()).unwrap()
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match LocalStore::open(dir, Options { write_cache }, &Pool::start(4).unwrap()) {
+            Err(error) if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            other => return other.unwrap(),
+        }
+    }
 }
 
 fn refusal(dir: &Path) -> StoreError {
@@ -92,6 +104,31 @@ fn one_daemon_at_a_time() {
     assert_eq!(refusal(dir.path()).kind(), StoreErrorKind::InUse, "a volume is open still");
     drop(volume);
     open(dir.path(), false);
+}
+
+#[test]
+fn the_store_is_locked_until_the_last_sync() {
+    struct Hold(Barrier, Barrier);
+    impl Work for Hold {
+        fn run(self: Arc<Self>, _: Task, _: &mut Finished) {
+            self.0.wait();
+            self.1.wait();
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let pool = Pool::start(1).unwrap();
+    let store = LocalStore::open(dir.path(), Options { write_cache: true }, &pool).unwrap();
+    with_clone(&store, SIZE);
+    let disk = writable(&store, "clone");
+    disk.write(512, &[9; 512]);
+    let hold = Arc::new(Hold(Barrier::new(2), Barrier::new(2)));
+    pool.submit([Job { work: Arc::clone(&hold) as _, task: Task::Commit }]);
+    hold.0.wait();
+    // The pool's only thread is busy: what closing the disk has left to do waits.
+    drop((disk, store));
+    assert_eq!(refusal(dir.path()).kind(), StoreErrorKind::InUse);
+    hold.1.wait();
+    drop(pool);
 }
 
 #[test]
@@ -213,6 +250,8 @@ fn after_a_failed_sync_nothing_is_written_until_the_image_is_opened_again() {
     disk.write(512, &[9; 512]);
     let live = head_file(dir.path(), &store, "clone", "live");
     assert!(live.exists());
+    let reader = store.open("clone", None, OpenMode::ReadOnly).unwrap();
+    assert!(!reader.has_failed());
     let broken = Power::watch(dir.path(), 0, std::io::ErrorKind::Other);
     assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
     broken.restore();
@@ -220,10 +259,17 @@ fn after_a_failed_sync_nothing_is_written_until_the_image_is_opened_again() {
     assert_eq!(disk.run(write).unwrap_err().kind(), ErrorKind::Medium);
     assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Medium);
     assert!(!live.exists(), "the page cache is no witness any more");
-    drop((disk, store));
-    let disk = writable(&open(dir.path(), true), "clone");
+    assert!(reader.has_failed());
+    let again = store.open("clone", None, OpenMode::ReadWrite);
+    assert_eq!(again.err().unwrap().kind(), StoreErrorKind::InUse);
+    drop(disk);
+    // The reader keeps what has failed: nothing of that is opened again.
+    let volume = store.open("clone", None, OpenMode::ReadWrite).unwrap();
+    assert!(!volume.has_failed() && reader.has_failed());
+    let disk = Disk::new(volume);
     assert!(disk.read(0, SIZE as usize) == wanted);
     disk.write(0, &[1; 512]);
+    disk.run(Op::Flush).unwrap();
 }
 
 #[test]

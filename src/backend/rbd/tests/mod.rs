@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
-use crate::block::{Buffer, CompletionQueue, Done, ErrorKind, Op, Request};
+use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request};
 
 const SIZE: u64 = 64 << 20;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab/ceph");
@@ -99,37 +99,16 @@ fn it_does_what_every_store_does() {
 }
 
 #[test]
-fn an_empty_request_is_answered_without_librbd() {
-    let Some(conf) = cluster("an_empty_request_is_answered_without_librbd") else { return };
-    let store = open_store(conf);
-    let name = image(&store, "empty");
-    let disk = open(&store, &name);
-    let empty = || Buffer::unfilled(0);
-    assert!(disk.read(0, 0).is_empty());
-    assert!(disk.read(SIZE, 0).is_empty());
-    for op in [
-        Op::Write { offset: 0, buf: empty(), fua: true },
-        Op::Discard { offset: SIZE, len: 0 },
-        Op::WriteZeroes { offset: 512, len: 0, fua: false },
-        Op::CompareAndWrite { offset: 0, compare: empty(), write: empty() },
-    ] {
-        assert!(matches!(disk.run(op), Ok(Done::Unit)));
-    }
-    drop(disk);
-    store.remove(&name).unwrap();
-}
-
-#[test]
 fn compare_and_write_takes_one_sector() {
     let Some(conf) = cluster("compare_and_write_takes_one_sector") else { return };
     let store = open_store(conf);
     let name = image(&store, "caw");
     let disk = open(&store, &name);
     let buf = |len| Buffer::from_slice(&vec![7; len]);
-    for (compare, write) in [(1024, 1024), (512, 1024), (4096, 4096), (256, 256)] {
-        let op = Op::CompareAndWrite { offset: 0, compare: buf(compare), write: buf(write) };
+    for (offset, len) in [(0, 1024), (0, 4096), (0, 256), (256, 512)] {
+        let op = Op::CompareAndWrite { offset, compare: buf(len), write: buf(len) };
         let error = disk.run(op).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{compare} {write}");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{len} at {offset}");
     }
     // A hole holds zeros; the last sector of an object is not of the next.
     let at = (4 << 20) - 512;
@@ -262,15 +241,36 @@ fn a_user_with_the_rbd_profile_is_enough() {
 }
 
 #[test]
-fn a_cache_switched_on_for_an_image_is_refused() {
-    let Some(conf) = cluster("a_cache_switched_on_for_an_image_is_refused") else { return };
-    let store = open_store(conf);
-    let name = image(&store, "cache");
-    run(conf, &["rbd", "config", "image", "set", &format!("rbd/{name}"), "rbd_cache", "true"]);
+fn an_image_or_pool_configured_against_the_rules_is_refused() {
+    let Some(conf) = cluster("an_image_or_pool_configured_against_the_rules") else { return };
+    let pool = unique("config");
+    run(conf, &["ceph", "osd", "pool", "create", &pool, "1"]);
+    run(conf, &["rbd", "pool", "init", &pool]);
+    run(conf, &["rbd", "namespace", "create", &format!("{pool}/blue")]);
+    let namespace = "blue".into();
+    let store = RbdStore::open(Options { pool: pool.clone(), namespace, ..options(conf) }).unwrap();
+    let name = image(&store, "config");
+    let spec = format!("{pool}/blue/{name}");
+    for (option, value) in [
+        ("rbd_cache", "true"),
+        ("rbd_persistent_cache_mode", "ssd"),
+        ("rbd_blocklist_on_break_lock", "false"),
+    ] {
+        // As `rbd config image set` would, also for options it does not know.
+        run(conf, &["rbd", "image-meta", "set", &spec, &format!("conf_{option}"), value]);
+        let error = store.open(&name, None, OpenMode::ReadWrite).err().unwrap();
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
+        let remedy = format!("rbd config image remove {spec} {option}");
+        assert!(error.to_string().contains(&remedy), "{error}");
+        run(conf, &["rbd", "image-meta", "remove", &spec, &format!("conf_{option}")]);
+        store.pool().unwrap().wait_closed(&name);
+    }
+    run(conf, &["rbd", "config", "pool", "set", &pool, "rbd_cache", "true"]);
     let error = store.open(&name, None, OpenMode::ReadWrite).err().unwrap();
-    assert_eq!(error.kind(), StoreErrorKind::Invalid);
-    assert!(error.to_string().contains("rbd config image remove rbd/"), "{error}");
-    run(conf, &["rbd", "config", "image", "remove", &format!("rbd/{name}"), "rbd_cache"]);
+    let remedy = format!("rbd config pool remove {pool} rbd_cache");
+    assert!(error.to_string().contains(&remedy), "{error}");
+    // The image's own goes before the pool's.
+    run(conf, &["rbd", "config", "image", "set", &spec, "rbd_cache", "false"]);
     drop(open(&store, &name));
     store.remove(&name).unwrap();
 }

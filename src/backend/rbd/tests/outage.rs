@@ -19,10 +19,27 @@ fn connecting_gives_up() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.to_string().contains("connecting to the Ceph cluster"), "{error}");
 
+    let timeout = Duration::from_secs(5);
+    let store = RbdStore::open_patiently(Options { timeout, ..options(&conf) }).unwrap();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| store.probe());
+        while !store.link.lock().connecting {
+            assert!(!first.is_finished());
+        }
+        let error = store.probe().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("try again"), "it does not wait: {error}");
+        let error = first.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains("connecting to the Ceph cluster"), "{error}");
+    });
+    assert!(!store.link.lock().connecting);
+
     let missing = dir.path().join("none.conf");
-    let error = RbdStore::open(options(&missing)).err().unwrap();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    assert!(error.to_string().contains("none.conf"), "{error}");
+    for open in [RbdStore::open, RbdStore::open_patiently] {
+        let error = open(options(&missing)).err().unwrap();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("none.conf"), "{error}");
+    }
 }
 
 #[test]
@@ -43,6 +60,10 @@ fn a_write_waits_for_the_cluster_and_a_probe_does_not() {
     lab(&["kill", dir, "osd.0"]);
     let error = store.probe().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let connecting =
+        Options { namespace: "blue".into(), timeout: Duration::from_secs(2), ..options(&conf) };
+    let late = RbdStore::open_patiently(connecting).unwrap();
+    assert!(late.link.lock().pool.is_none());
     std::thread::scope(|scope| {
         let write = scope.spawn(|| disk.write(512, &[2; 512]));
         // Longer than the limit of what is not on the data path.
@@ -53,6 +74,8 @@ fn a_write_waits_for_the_cluster_and_a_probe_does_not() {
     });
     assert_eq!(disk.read(0, 1024), [[1; 512], [2; 512]].concat());
     store.probe().unwrap();
-    drop((disk, store));
+    run(&conf, &["rbd", "namespace", "create", "rbd/blue"]);
+    late.probe().unwrap();
+    drop((disk, store, late));
     lab(&["destroy", dir]);
 }

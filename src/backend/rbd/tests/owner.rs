@@ -59,8 +59,9 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
     let (ours, theirs) = (open_store(conf), open_store(conf));
     let (name, other) = (image(&ours, "fenced"), image(&ours, "fenced-too"));
     let disk = open(&ours, &name);
-    let neighbour = open(&ours, &other);
+    let neighbour = ours.open(&other, None, OpenMode::ReadWrite).unwrap();
     disk.write(0, &[1; 512]);
+    assert!(!neighbour.has_failed());
 
     let pool = theirs.pool().unwrap();
     let thief = Image::open(&pool, &name, None, Access::ReadWrite).unwrap();
@@ -77,10 +78,11 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
     let read = disk.run(Op::Read { offset: 0, buf: Buffer::unfilled(512) });
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Fenced, "nothing stale is read");
     assert_eq!(disk.run(Op::Flush).unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(write(&neighbour), ErrorKind::Fenced, "the blocklist is the client's");
+    assert!(neighbour.has_failed(), "the blocklist is the client's");
+    assert_eq!(write(&Disk::new(neighbour)), ErrorKind::Fenced);
 
     // The store goes on with a new client.
-    drop((disk, neighbour));
+    drop(disk);
     let thief = Disk::new(Arc::new(RbdVolume::new(thief)));
     assert_eq!(thief.read(0, 512), [1; 512], "what was fenced wrote nothing");
     assert_eq!(kind_of(ours.open(&name, None, OpenMode::ReadWrite)), StoreErrorKind::InUse);
@@ -163,6 +165,47 @@ fn what_a_killed_owner_left_can_be_snapshot_and_removed() {
     store.snapshot(&other, "s").unwrap();
     store.remove_snapshot(&other, "s").unwrap();
     store.remove(&other).unwrap();
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_finished() {
+    let Some(conf) = cluster("a_removal_that_was_cut_short_is_finished") else { return };
+    let store = open_store(conf);
+    let name = unique("half");
+    let objects = 256;
+    store.create(&name, objects * (4 << 20)).unwrap();
+    let disk = open(&store, &name);
+    (0..objects).for_each(|object| disk.write(object * (4 << 20), &[1; 512]));
+    let id = store.stat(&name).unwrap().id;
+    drop(disk);
+    store.pool().unwrap().wait_closed(&name);
+
+    let mut remover = Command::new("rbd")
+        .arg("-c")
+        .arg(conf)
+        .args(["--rbd-concurrent-management-ops", "1", "rm", &format!("rbd/{name}")])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while store.stat(&name).is_ok() {
+        assert!(remover.try_wait().unwrap().is_none(), "it ended before it began");
+    }
+    remover.kill().unwrap();
+    remover.wait().unwrap();
+    let header = format!("rbd_header.{}", id.rsplit('/').next().unwrap());
+    let is_there = || run(conf, &["rados", "-p", "rbd", "ls"]).lines().any(|line| line == header);
+    assert!(is_there(), "killed too late");
+    assert!(store.list().unwrap().contains(&name), "whoever cleans up finds it");
+    // Its watch would stay as long as the cluster believes that it may be alive.
+    let watchers = run(conf, &["rados", "-p", "rbd", "listwatchers", &header]);
+    for watcher in watchers.lines() {
+        let address = watcher.split([' ', '=']).nth(1).unwrap();
+        run(conf, &["ceph", "osd", "blocklist", "add", address]);
+    }
+
+    store.remove(&name).unwrap();
+    assert!(!is_there());
+    assert_eq!(kind_of(store.remove(&name)), StoreErrorKind::NotFound);
 }
 
 #[test]
