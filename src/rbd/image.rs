@@ -50,6 +50,8 @@ pub struct Image {
     access: Access,
     info: Info,
     fenced: AtomicBool,
+    /// The pool knows that it is being closed.
+    closing: AtomicBool,
 }
 
 /// What was true of the image when it was opened.
@@ -98,6 +100,7 @@ impl Image {
             access,
             info: Info { size_bytes: 0, object_bytes: 0, features: 0 },
             fenced: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         };
         this.info = this.read_info()?;
         Ok(Arc::new(this))
@@ -450,6 +453,16 @@ impl Image {
     }
 }
 
+impl Image {
+    /// Nothing more will be asked of this handle: whoever opens the image next waits until what is
+    /// under way has ended and the handle is closed. To be called once.
+    pub fn retire(&self) {
+        if !self.closing.swap(true, Ordering::Relaxed) {
+            self.pool.set_closing(&self.name);
+        }
+    }
+}
+
 impl Drop for Image {
     fn drop(&mut self) {
         /// Carries the pointer to the other thread.
@@ -459,7 +472,9 @@ impl Drop for Image {
 
         let (pool, owned) = (Arc::clone(&self.pool), Owned(self.handle));
         let name = std::mem::take(&mut self.name);
-        pool.set_closing(&name);
+        if !self.closing.load(Ordering::Relaxed) {
+            pool.set_closing(&name);
+        }
         closer::run(move || {
             let owned = owned;
             // SAFETY: the last reference is gone, and with it every operation. The result says

@@ -20,6 +20,13 @@ pub(super) struct RbdVolume {
     info: VolumeInfo,
 }
 
+impl Drop for RbdVolume {
+    /// Requests that are under way hold the image on.
+    fn drop(&mut self) {
+        self.image.retire();
+    }
+}
+
 impl RbdVolume {
     pub(super) fn new(image: Arc<Image>) -> Self {
         let info = VolumeInfo {
