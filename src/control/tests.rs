@@ -289,7 +289,7 @@ async fn the_life_of_a_disk() {
     assert_eq!(disk["existed"], false);
     assert_eq!((&disk["state"], &disk["export"]), (&json!("ready"), &json!("serving")));
     let boot = &disk["boot"];
-    let iqn = "iqn.2026-11.io.stirrup:default.d1";
+    let iqn = "iqn.2026-01.io.stirrup:default.d1";
     assert_eq!(boot["uri"], format!("iscsi:10.0.0.1:tcp:3260:1:{iqn}"));
     assert_eq!(boot["uris"][1], format!("iscsi:[fd00::1]:tcp:3260:1:{iqn}"));
     assert_eq!(boot["portals"][0], json!({"address": "10.0.0.1", "port": 3260, "tpgt": 1}));
@@ -361,7 +361,7 @@ async fn the_life_of_a_node() {
         "set initiator-iqn iqn.2004-10.org.example:n1",
         "set username d1",
         "set password very-secret-it-is",
-        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-11.io.stirrup:default.d1",
+        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
