@@ -39,8 +39,8 @@ pub enum Allowed {
 
 /// What serves targets. Calls may block, for a bounded time.
 pub trait Exporter: Send + Sync + 'static {
-    /// Serves a target, in place of one of the same name: its sessions go on, the access rules
-    /// are those of the next logins.
+    /// Serves a target, in place of one of the same name. Sessions that the new rules admit go on
+    /// as long as the volume is the same one.
     ///
     /// # Errors
     /// When it cannot be served; then nothing has changed.

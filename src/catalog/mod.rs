@@ -14,8 +14,9 @@
 //!
 //! # Who may use a disk
 //!
-//! The initiator names given with the disk, and that of the node it is bound to. If there is
-//! neither (the flow of M2, where a machine boots before anyone knows its initiator name),
+//! A disk that was unbound from a node is closed to everyone until it is bound again: the machine
+//! that had it would log in again by itself. Any other disk admits the initiator names given with
+//! it, and that of the node it is bound to. If there is neither (the flow of M2, where a machine boots before anyone knows its initiator name),
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 

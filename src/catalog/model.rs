@@ -132,6 +132,10 @@ pub struct Disk {
     pub chap: Option<Chap>,
     /// The node it is bound to; while it is being created, the node it will be bound to.
     pub node: Option<Name>,
+    /// It was unbound from a node and has not been bound since: no one may log in. The machine
+    /// that had it would come back by itself, and go on writing beside the next one.
+    #[serde(default)]
+    pub closed: bool,
     /// When it was made.
     pub created: Timestamp,
 }

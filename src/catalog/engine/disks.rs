@@ -116,6 +116,7 @@ impl Engine {
             networks: spec.networks.clone(),
             chap: spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
             node: node.cloned(),
+            closed: false,
             created: Timestamp::now(),
         };
         let ((), revision) = self.apply_numbered(|uid, id, batch| {
@@ -252,12 +253,31 @@ impl Engine {
         node: Option<&Node>,
         volume: Held,
     ) -> Result<(), Error> {
-        self.try_publish(disk, node, volume).inspect_err(|_| {
-            self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
-        })
+        self.try_publish(disk, node, volume).inspect_err(|_| self.serve_again(disk))
     }
 
-    /// The disks that could not be published since this was asked last.
+    /// Applies a batch that changes who may use a disk, to what `disk` and `node` say. When this
+    /// returns, no one else uses it: the target has the new rules, then its sessions end (who is
+    /// still admitted logs in again), then the rows are written. Whatever fails, the rules of the
+    /// row come back, and a repeated call does all of it again.
+    pub(super) fn change_access(
+        &self,
+        disk: &Disk,
+        node: Option<&Node>,
+        batch: &Batch,
+    ) -> Result<(), Error> {
+        let volume = self.serving(disk).volume;
+        self.try_publish(disk, node, volume)
+            .and_then(|()| Ok(self.exporter.disconnect(&disk.target)?))
+            .and_then(|()| batch.apply(self.state.as_ref()).map(drop))
+            .inspect_err(|_| self.serve_again(disk))
+    }
+
+    fn serve_again(&self, disk: &Disk) {
+        self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
+    }
+
+    /// The disks that may not be served as their rows say, since this was asked last.
     pub(in crate::catalog) fn take_unserved(&self) -> Vec<(Name, Name)> {
         std::mem::take(&mut *self.unserved.lock())
     }
@@ -286,6 +306,9 @@ impl Engine {
 
     /// Who may log in to a disk that `node` is bound to.
     pub(in crate::catalog) fn allowed(&self, disk: &Disk, node: Option<&Node>) -> Allowed {
+        if disk.closed {
+            return Allowed::Nobody;
+        }
         let bound = node.and_then(|node| node.initiator.clone());
         let mut names: Vec<String> = bound.into_iter().chain(disk.initiators.clone()).collect();
         names.dedup();

@@ -50,7 +50,7 @@ pub(super) struct Engine {
     ids: Mutex<Ids>,
     /// What is served now, by `project/name` of the disk.
     serving: DashMap<String, Serving>,
-    /// Disks that a call could not publish.
+    /// Disks that a call left published otherwise than their rows say, or not at all.
     unserved: Mutex<Vec<(Name, Name)>>,
     /// Stores in which nothing was found that this catalog should know and does not.
     checked: Mutex<BTreeSet<String>>,

@@ -88,11 +88,14 @@ impl Engine {
             }
             batch.put(Table::Macs, mac, ABSENT, &key)?;
         }
+        let renamed = node.initiator != spec.initiator;
         node.macs = spec.macs;
         node.initiator = spec.initiator;
         batch.put(Table::Nodes, &key, revision, &node)?;
-        batch.apply(self.state.as_ref())?;
-        self.apply_rules(&node)?;
+        match self.disk_of(&node)? {
+            Some(disk) if renamed => self.change_access(&disk, Some(&node), &batch)?,
+            _ => drop(batch.apply(self.state.as_ref())?),
+        }
         Ok((node, false))
     }
 
@@ -143,19 +146,22 @@ impl Engine {
         let mut disk = disk.value;
         check_bindable(&node, &disk)?;
         let existed = node.disk.is_some();
-        if !existed {
-            node.disk = Some(disk.name.clone());
-            disk.node = Some(node.name.clone());
-            let mut batch = Batch::default();
-            batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
-            batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
-            batch.apply(self.state.as_ref())?;
+        if existed {
+            self.apply_rules(&node)?;
+            return Ok((node, true));
         }
-        self.apply_rules(&node)?;
-        Ok((node, existed))
+        node.disk = Some(disk.name.clone());
+        disk.node = Some(node.name.clone());
+        disk.closed = false;
+        let mut batch = Batch::default();
+        batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
+        batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
+        self.change_access(&disk, Some(&node), &batch)?;
+        Ok((node, false))
     }
 
-    /// Takes the disk off a node; sessions with the disk end. The second answer: there was none.
+    /// Takes the disk off a node; sessions with the disk end, and there are no more until it is
+    /// bound again. The second answer: there was none.
     pub(in crate::catalog) fn unbind(
         &self,
         project: &Name,
@@ -166,14 +172,11 @@ impl Engine {
         let Versioned { value: mut disk, revision: disk_revision } =
             self.disk_row(project, &disk)?;
         disk.node = None;
-        // The rows last: whatever fails before, a repeated call does again.
-        let volume = self.serving(&disk).volume;
-        self.publish(&disk, None, volume)?;
-        self.exporter.disconnect(&disk.target)?;
+        disk.closed = true;
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(project, name), revision, &node)?;
         batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
-        batch.apply(self.state.as_ref())?;
+        self.change_access(&disk, None, &batch)?;
         Ok((node, false))
     }
 

@@ -31,7 +31,7 @@ fn the_same_call_gives_the_same_disk() {
     let (second, existed) = create(&engine, "d1", &spec()).unwrap();
     assert!(existed);
     assert_eq!(first, second);
-    assert_eq!(first.target, "iqn.2026-11.io.stirrup:default.d1");
+    assert_eq!(first.target, "iqn.2026-01.io.stirrup:default.d1");
 }
 
 #[test]
@@ -157,13 +157,44 @@ fn access_follows_the_binding() {
     engine.put_node(&project(), &name("n1"), &node).unwrap();
     let (disk, _) = create(&engine, "d1", &spec()).unwrap();
     let allowed = || world.exporter.targets.lock()[&disk.target].allowed.clone();
-    assert_eq!(allowed(), Allowed::Anyone);
+    // Who was let in when the sessions ended: had it been anyone else, they would be back.
+    let ended = || std::mem::take(&mut *world.exporter.disconnected.lock());
+    let sessions_ended = |allowed: &Allowed| vec![(disk.target.clone(), allowed.clone())];
+    assert_eq!((allowed(), ended()), (Allowed::Anyone, vec![]));
+    let n1 = Allowed::Initiators(vec![initiator.clone()]);
     engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
-    assert_eq!(allowed(), Allowed::Initiators(vec![initiator]));
-    assert!(world.exporter.disconnected.lock().is_empty());
+    assert_eq!((allowed(), ended()), (n1.clone(), sessions_ended(&n1)), "whoever was there goes");
+    engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
+    assert_eq!((allowed(), ended()), (n1, vec![]), "the same call again disturbs no one");
+
+    let renamed = Allowed::Initiators(vec!["iqn.2004-10.org.example:other".to_owned()]);
+    let other = Some("iqn.2004-10.org.example:other".to_owned());
+    let other = NodeSpec { initiator: other, macs: Vec::new() };
+    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    assert_eq!((allowed(), ended()), (renamed.clone(), sessions_ended(&renamed)));
+    let with_mac = NodeSpec { macs: vec!["52:54:00:00:00:01".to_owned()], ..other };
+    engine.put_node(&project(), &name("n1"), &with_mac).unwrap();
+    assert_eq!((allowed(), ended()), (renamed, vec![]), "a MAC address admits no one");
+
     engine.unbind(&project(), &name("n1")).unwrap();
-    assert_eq!(allowed(), Allowed::Anyone);
-    assert_eq!(*world.exporter.disconnected.lock(), [disk.target], "fenced");
+    let nobody = sessions_ended(&Allowed::Nobody);
+    assert_eq!((allowed(), ended()), (Allowed::Nobody, nobody), "n1 must not come back");
+    engine.put_node(&project(), &name("n2"), &NodeSpec::default()).unwrap();
+    engine.bind(&project(), &name("n2"), &name("d1")).unwrap();
+    assert_eq!((allowed(), ended()), (Allowed::Anyone, sessions_ended(&Allowed::Anyone)));
+}
+
+#[test]
+fn an_unbound_disk_stays_closed_over_a_restart() {
+    let (world, engine) = ready();
+    engine.provision(&project(), &name("n1"), &spec()).unwrap();
+    engine.unbind(&project(), &name("n1")).unwrap();
+    drop(engine);
+    world.crash();
+    let engine = super::faults::engine(&world);
+    super::faults::start(&engine);
+    let disk = engine.disk(&project(), &name("n1")).unwrap();
+    assert_eq!(world.exporter.targets.lock()[&disk.target].allowed, Allowed::Nobody);
 }
 
 #[test]

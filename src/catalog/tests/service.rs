@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faults::{engine, image_name, import, name, project};
 use super::world::World;
-use crate::catalog::{Catalog, DiskSpec, DiskState, ExportState, NodeSpec, Options};
+use crate::catalog::{Allowed, Catalog, DiskSpec, DiskState, ExportState, NodeSpec, Options};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -65,14 +65,15 @@ async fn a_target_that_could_not_be_published_is_tried_again() {
     world.exporter.ill.store(true, Ordering::SeqCst);
     let initiator = "iqn.2004-10.org.example:n1".to_owned();
     let node = NodeSpec { macs: Vec::new(), initiator: Some(initiator.clone()) };
-    let error = catalog.put_node(project(), name("n1"), node).await.err().unwrap();
+    let error = catalog.put_node(project(), name("n1"), node.clone()).await.err().unwrap();
     assert_eq!(error.code(), "export-failed");
     until(&catalog, ExportState::Failed).await;
     world.exporter.ill.store(false, Ordering::SeqCst);
     until(&catalog, ExportState::Serving).await;
-    let targets = world.exporter.targets.lock();
-    let allowed = &targets.values().next().unwrap().allowed;
-    assert_eq!(*allowed, crate::catalog::Allowed::Initiators(vec![initiator]));
+    let allowed = || world.exporter.targets.lock().values().next().unwrap().allowed.clone();
+    assert_eq!(allowed(), Allowed::Anyone, "as before the call that failed");
+    catalog.put_node(project(), name("n1"), node).await.unwrap();
+    assert_eq!(allowed(), Allowed::Initiators(vec![initiator]));
 }
 
 #[tokio::test]

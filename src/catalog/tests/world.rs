@@ -13,7 +13,7 @@ use crate::backend::{
 };
 use crate::block::Volume;
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
-use crate::catalog::{Export, ExportError, Exporter, Stores};
+use crate::catalog::{Allowed, Export, ExportError, Exporter, Stores};
 
 /// What goes wrong at the chosen step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,8 +343,8 @@ impl State for FaultyState {
 #[derive(Default)]
 pub(crate) struct FakeExporter {
     pub(crate) targets: Mutex<BTreeMap<String, Export>>,
-    /// Names of targets whose sessions were ended.
-    pub(crate) disconnected: Mutex<Vec<String>>,
+    /// Who was admitted to a target when its sessions were ended.
+    pub(crate) disconnected: Mutex<Vec<(String, Allowed)>>,
     /// It refuses to publish.
     pub(crate) ill: AtomicBool,
     faults: Arc<Faults>,
@@ -373,7 +373,11 @@ impl Exporter for FakeExporter {
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
-        self.step(|| self.disconnected.lock().push(target.to_owned()))
+        self.step(|| {
+            let export = self.targets.lock().get(target).cloned();
+            let allowed = export.map_or(Allowed::Nobody, |export| export.allowed);
+            self.disconnected.lock().push((target.to_owned(), allowed));
+        })
     }
 }
 
