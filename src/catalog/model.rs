@@ -140,6 +140,13 @@ pub struct Disk {
     pub created: Timestamp,
 }
 
+impl Disk {
+    /// It has a target: it is neither being made nor being removed.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.state, DiskState::Ready | DiskState::Broken)
+    }
+}
+
 /// A bare-metal machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {

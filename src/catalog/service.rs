@@ -375,8 +375,8 @@ impl Catalog {
     /// Takes the disk off a node and removes it. The last answer: there was none.
     ///
     /// # Errors
-    /// `node-not-found`; what the store says (the disk is unbound then, and goes on being
-    /// removed when it is removed again, or at the next start).
+    /// `node-not-found`; what the store says. The disk is not served any more then, and stays the
+    /// node's until a repeated call, or the next start, has removed it; or the node is unbound.
     pub async fn deprovision(
         &self,
         project: Name,

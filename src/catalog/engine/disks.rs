@@ -196,9 +196,7 @@ impl Engine {
     /// Removes a disk that no node is bound to: sessions end, the clone is removed.
     pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
         let row = self.disk_row(project, name)?;
-        if let (Some(node), DiskState::Ready | DiskState::Broken) =
-            (&row.value.node, row.value.state)
-        {
+        if let Some(node) = row.value.node.as_ref().filter(|_| row.value.is_there()) {
             let message = format!(
                 "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the node"
             );
@@ -266,6 +264,11 @@ impl Engine {
         node: Option<&Node>,
         batch: &Batch,
     ) -> Result<(), Error> {
+        if !disk.is_there() {
+            // It is being removed and must not be published again.
+            self.exporter.withdraw(&disk.target)?;
+            return batch.apply(self.state.as_ref()).map(drop);
+        }
         let volume = self.serving(disk).volume;
         self.try_publish(disk, node, volume)
             .and_then(|()| Ok(self.exporter.disconnect(&disk.target)?))
@@ -324,7 +327,7 @@ impl Engine {
     pub(in crate::catalog) fn publish_all(&self) -> Result<Vec<(Name, Name)>, Error> {
         let mut keys = Vec::new();
         for disk in self.disks(None)? {
-            if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+            if !disk.is_there() {
                 continue;
             }
             let node = self.node_of(&disk)?.map(|row| row.value);
@@ -340,7 +343,7 @@ impl Engine {
         let Some(Versioned { value: mut disk, revision }) = self.find_disk(project, name)? else {
             return Ok(());
         };
-        if !matches!(disk.state, DiskState::Ready | DiskState::Broken) {
+        if !disk.is_there() {
             return Ok(());
         }
         let node = self.node_of(&disk)?.map(|row| row.value);

@@ -99,9 +99,10 @@ impl Engine {
         Ok((node, false))
     }
 
-    /// Publishes the node's disk, if it has one, with the rules that follow from the node.
+    /// Publishes the node's disk, if it has one that is there, with the rules that follow from
+    /// the node.
     fn apply_rules(&self, node: &Node) -> Result<(), Error> {
-        let Some(disk) = self.disk_of(node)? else { return Ok(()) };
+        let Some(disk) = self.disk_of(node)?.filter(Disk::is_there) else { return Ok(()) };
         let volume = self.serving(&disk).volume;
         self.publish(&disk, Some(node), volume)
     }

@@ -2,6 +2,7 @@
 
 use super::faults::{engine, image_name, import, name, project};
 use super::world::World;
+use crate::backend::Store as _;
 use crate::catalog::{
     Allowed, ChapSpec, Disk, DiskSpec, Engine, Error, NodeSpec, Options, Secret, UnnamedAccess,
 };
@@ -195,6 +196,35 @@ fn an_unbound_disk_stays_closed_over_a_restart() {
     super::faults::start(&engine);
     let disk = engine.disk(&project(), &name("n1")).unwrap();
     assert_eq!(world.exporter.targets.lock()[&disk.target].allowed, Allowed::Nobody);
+}
+
+#[test]
+fn a_disk_that_is_being_removed_is_not_published_again() {
+    let (world, engine) = ready();
+    engine.provision(&project(), &name("n1"), &spec()).unwrap();
+    // The store refuses to remove it: somebody made a clone of it.
+    let disk = engine.disk(&project(), &name("n1")).unwrap();
+    world.store.snapshot(&disk.backing, "kept").unwrap();
+    world.store.clone_image(&disk.backing, "kept", "child").unwrap();
+    let error = engine.deprovision(&project(), &name("n1")).unwrap_err();
+    assert_eq!(error.code(), "store-image-has-children");
+    let gone = || world.exporter.targets.lock().is_empty();
+    assert!(gone());
+
+    let same = NodeSpec::default();
+    engine.put_node(&project(), &name("n1"), &same).unwrap();
+    assert!(gone());
+    let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
+    let other = NodeSpec { macs: Vec::new(), initiator };
+    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    assert!(gone());
+    engine.bind(&project(), &name("n1"), &name("n1")).unwrap_err();
+    let (node, _) = engine.unbind(&project(), &name("n1")).unwrap();
+    assert!(gone() && node.disk.is_none());
+
+    world.store.images.lock().remove("child");
+    engine.remove_disk(&project(), &name("n1")).unwrap();
+    assert!(engine.disks(None).unwrap().is_empty());
 }
 
 #[test]
