@@ -347,10 +347,16 @@ impl Engine {
             return Ok(());
         }
         let node = self.node_of(&disk)?.map(|row| row.value);
-        let held = self.serving(&disk).volume;
-        let opened = match held {
-            Some(volume) => Ok(volume),
-            None => self.open(&disk),
+        let opened = match self.serving(&disk).volume {
+            Some(volume) if !volume.has_failed() => Ok(volume),
+            failed => {
+                if failed.is_some() {
+                    // Ends its sessions; the last of them lets go of the volume.
+                    self.try_publish(&disk, node.as_ref(), None)?;
+                    drop(failed);
+                }
+                self.open(&disk)
+            }
         };
         let state = match &opened {
             Ok(_) => DiskState::Ready,
@@ -372,6 +378,30 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// The disks whose volumes have become useless since this was asked last; they are shown as
+    /// failed from now on, and are for [`Engine::serve`] to open anew. Asks no store.
+    pub(in crate::catalog) fn take_failed(&self) -> Vec<(Name, Name)> {
+        let mut failed = Vec::new();
+        for mut entry in self.serving.iter_mut() {
+            let useless = entry.volume.as_ref().is_some_and(|volume| volume.has_failed());
+            if entry.state != ExportState::Serving || !useless {
+                continue;
+            }
+            let names = entry.key().split_once('/').and_then(|(project, disk)| {
+                Some((Name::project(project).ok()?, Name::disk(disk).ok()?))
+            });
+            let Some(names) = names else { continue };
+            entry.state = ExportState::Failed;
+            entry.error = Some(
+                "another client has taken the image over, or a sync of it failed; it is being \
+                 opened anew"
+                    .to_owned(),
+            );
+            failed.push(names);
+        }
+        failed
     }
 
     fn open(&self, disk: &Disk) -> Result<Arc<dyn Volume>, Error> {

@@ -10,6 +10,8 @@ use crate::catalog::name::Name;
 
 /// How long a stop waits for calls that are in a store.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How soon it is noticed that a volume has failed.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_LAST: Duration = Duration::from_secs(30);
 
@@ -40,7 +42,23 @@ impl Catalog {
             })
             .await;
         });
+        tokio::spawn(self.clone().watch_volumes());
         Ok(())
+    }
+
+    /// Has disks opened anew whose volumes have become useless.
+    async fn watch_volumes(self) {
+        let mut stopping = self.0.stopping.subscribe();
+        while !*stopping.borrow_and_update() {
+            for (project, name) in self.0.engine.take_failed() {
+                tracing::error!(disk = %format_args!("{project}/{name}"), "its volume has failed");
+                self.serve_later(project, name);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(WATCH_INTERVAL) => {}
+                _ = stopping.changed() => {}
+            }
+        }
     }
 
     /// Ends what runs in the background, cancels the jobs, and waits (a bounded time: a store may

@@ -77,6 +77,34 @@ async fn a_target_that_could_not_be_published_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_volume_that_has_failed_is_opened_anew() {
+    let world = provisioned();
+    let catalog = catalog(&world);
+    catalog.start().unwrap();
+    until(&catalog, ExportState::Serving).await;
+    let failed = world.store.opened.lock().clone();
+    world.store.ill.store(true, Ordering::SeqCst);
+    failed.upgrade().unwrap().failed.store(true, Ordering::SeqCst);
+    until(&catalog, ExportState::Failed).await;
+    let view = catalog.disk(project(), name("n1")).await.unwrap();
+    assert!(view.serving.error.is_some());
+    // A session would hold the volume; none is left, so the store can give it out again.
+    let let_go = async {
+        while failed.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    drop(view);
+    tokio::time::timeout(HANG, let_go).await.unwrap();
+    assert!(world.exporter.targets.lock().values().all(|export| export.volume.is_none()));
+    world.store.ill.store(false, Ordering::SeqCst);
+    until(&catalog, ExportState::Serving).await;
+    let export = world.exporter.targets.lock().values().next().unwrap().clone();
+    assert!(!export.volume.unwrap().has_failed());
+    tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_call_is_carried_through_without_its_caller() {
     let world = World::new();
     import(&engine(&world), "golden").unwrap();

@@ -11,7 +11,7 @@ use crate::backend::memory::MemoryVolume;
 use crate::backend::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
 };
-use crate::block::Volume;
+use crate::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
 use crate::catalog::{Allowed, Export, ExportError, Exporter, Stores};
 
@@ -79,7 +79,7 @@ pub(crate) struct FakeImage {
     pub(crate) snapshots: Vec<String>,
     /// What was written, by offset.
     pub(crate) data: BTreeMap<u64, Vec<u8>>,
-    open: Option<Weak<MemoryVolume>>,
+    open: Option<Weak<FakeVolume>>,
 }
 
 /// A store that keeps its images in memory.
@@ -90,6 +90,33 @@ pub(crate) struct FakeStore {
     faults: Arc<Faults>,
     /// It says that it is not well.
     pub(crate) ill: AtomicBool,
+    /// The volume that was opened last.
+    pub(crate) opened: Mutex<Weak<FakeVolume>>,
+}
+
+/// A volume that can fail.
+pub(crate) struct FakeVolume {
+    inner: MemoryVolume,
+    pub(crate) failed: AtomicBool,
+}
+
+impl Volume for FakeVolume {
+    fn info(&self) -> VolumeInfo {
+        self.inner.info()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        self.inner.submit(requests, done, queue);
+    }
 }
 
 fn io_error() -> StoreError {
@@ -227,8 +254,10 @@ impl Store for FakeStore {
                 return Err(error(StoreErrorKind::InUse));
             }
             let read_only = mode == OpenMode::ReadOnly;
-            let volume = Arc::new(MemoryVolume::new(image.size_bytes, read_only));
+            let inner = MemoryVolume::new(image.size_bytes, read_only);
+            let volume = Arc::new(FakeVolume { inner, failed: AtomicBool::new(false) });
             image.open = Some(Arc::downgrade(&volume));
+            *self.opened.lock() = Arc::downgrade(&volume);
             Ok(volume as Arc<dyn Volume>)
         })
     }
