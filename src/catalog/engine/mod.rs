@@ -52,8 +52,10 @@ pub(super) struct Engine {
     serving: DashMap<String, Serving>,
     /// Disks that a call left published otherwise than their rows say, or not at all.
     unserved: Mutex<Vec<(Name, Name)>>,
-    /// Stores in which nothing was found that this catalog should know and does not.
-    checked: Mutex<BTreeSet<String>>,
+    /// The installation as it was when this process began.
+    loaded: Installation,
+    /// By store: whether it was looked at for images that this catalog should know and does not.
+    checked: BTreeMap<String, Mutex<bool>>,
     /// Keys of the images that an import of this process is filling.
     filling: Mutex<BTreeSet<String>>,
 }
@@ -90,16 +92,19 @@ impl Engine {
                 format!("the default store '{}' is not configured", options.default_store);
             return Err(Error::invalid("store-unknown", message));
         }
-        let ids = Mutex::new(Ids::load(state.as_ref())?);
+        let ids = Ids::load(state.as_ref())?;
+        let loaded = ids.installation.clone();
+        let checked = stores.keys().map(|name| (name.clone(), Mutex::new(false))).collect();
         Ok(Self {
             state,
             stores,
             exporter,
             options,
-            ids,
+            ids: Mutex::new(ids),
             serving: DashMap::new(),
             unserved: Mutex::default(),
-            checked: Mutex::default(),
+            loaded,
+            checked,
             filling: Mutex::default(),
         })
     }

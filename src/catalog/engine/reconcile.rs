@@ -118,16 +118,19 @@ impl Engine {
     /// somebody's disk. From then on another mark is used, so that what is there is neither taken
     /// for an orphan nor shared.
     pub(super) fn check_store(&self, name: &str) -> Result<(), Error> {
-        if self.checked.lock().contains(name) {
+        let store = self.store(name)?;
+        let Some(checked) = self.checked.get(name) else { return Ok(()) };
+        // Held meanwhile: no image of this process's making is in the store yet, so whatever is
+        // beyond the numbers that were given out before it is another's.
+        let mut checked = checked.lock();
+        if *checked {
             return Ok(());
         }
-        let mut ids = self.ids.lock();
-        ids.refresh(self.state.as_ref())?;
-        let Installation { uid, next_id } = ids.installation.clone();
-        let prefix = backing_prefix(&uid);
-        let images = self.store(name)?.list()?;
+        let Installation { uid, next_id } = &self.loaded;
+        let prefix = backing_prefix(uid);
+        let images = store.list()?;
         let newer = images.iter().filter(|image| image.starts_with(&prefix));
-        let newer = newer.filter(|image| number(image).is_none_or(|id| id >= next_id)).count();
+        let newer = newer.filter(|image| number(image).is_none_or(|id| id >= *next_id)).count();
         if newer > 0 {
             tracing::error!(
                 store = name,
@@ -135,10 +138,20 @@ impl Engine {
                 "the store has images newer than this catalog: is it an old copy? They are left \
                  alone, and this catalog goes on under a new mark"
             );
-            let installation = Installation { uid: new_uid()?, next_id };
+            self.leave_mark(uid)?;
+        }
+        *checked = true;
+        Ok(())
+    }
+
+    /// Goes on under a new mark, unless that was done already.
+    fn leave_mark(&self, old: &str) -> Result<(), Error> {
+        let mut ids = self.ids.lock();
+        ids.refresh(self.state.as_ref())?;
+        if ids.installation.uid == old {
+            let installation = Installation { uid: new_uid()?, ..ids.installation.clone() };
             ids.replace(self.state.as_ref(), Batch::default(), installation)?;
         }
-        self.checked.lock().insert(name.to_owned());
         Ok(())
     }
 }

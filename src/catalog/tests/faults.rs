@@ -364,6 +364,50 @@ fn an_orphan_of_ours_is_removed_and_nothing_else() {
 }
 
 #[test]
+fn a_catalog_put_back_removes_no_disk_of_any_store() {
+    use crate::catalog::state::{ABSENT, Change, State as _, Table, Write};
+    let world = World::new();
+    let second = World::new().store;
+    let stores = || {
+        let mut stores = world.stores();
+        stores.insert("second".to_owned(), second.clone());
+        stores
+    };
+    let engine = |world: &World| {
+        let (state, exporter) = (world.state(), world.exporter.clone());
+        Engine::new(state, stores(), exporter, Options::default()).unwrap()
+    };
+    let import_into = |engine: &Engine, store: &str, image: &str| {
+        let file = raw_file();
+        let spec = ImportSpec { store: Some(store.to_owned()), ..import_spec(file.path()) };
+        let import = engine.begin_import(&project(), &image_name(image), &spec).unwrap();
+        engine.run_import(import, &Progress::default()).unwrap()
+    };
+    let before = engine(&world);
+    import_into(&before, "local", "golden");
+    // The copy knows the first image only.
+    let copy = World { exporter: world.exporter.clone(), ..World::new() };
+    for table in [Table::Meta, Table::Images] {
+        for (key, row) in world.rows.list(table, "").unwrap() {
+            let write = Write::Put(row.value);
+            copy.rows.apply(&[Change { table, key, expected: ABSENT, write }]).unwrap();
+        }
+    }
+    let precious = import_into(&before, "second", "precious").backing;
+    drop(before);
+    world.crash();
+
+    // In the first store nothing is amiss, and numbers are given out there before the second
+    // store is looked at.
+    let engine = engine(&copy);
+    for image in ["a", "b", "c"] {
+        import_into(&engine, "local", image);
+    }
+    engine.remove_orphans(&mut Report::default()).unwrap();
+    assert!(second.images.lock().contains_key(&precious), "removed as an orphan");
+}
+
+#[test]
 fn what_the_store_lost_is_marked_and_heals() {
     let world = World::new();
     let engine = self::engine(&world);
