@@ -1,11 +1,16 @@
 //! Images: import and removal.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, FOREIGN, GOLDEN, backing_prefix, busy, foreign, key};
 use crate::backend::StoreErrorKind;
-use crate::catalog::error::{Error, Noun};
+use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
 use crate::catalog::model::{Image, ImageState};
 use crate::catalog::name::{ImageName, Name};
@@ -18,6 +23,19 @@ pub(in crate::catalog) struct Import {
     revision: u64,
     source: Source,
     fix_boot_chs: bool,
+    filling: Filling,
+}
+
+/// The image's key is among those that are being filled, until dropped.
+struct Filling {
+    keys: Arc<Mutex<BTreeSet<String>>>,
+    key: String,
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.keys.lock().remove(&self.key);
+    }
 }
 
 impl Import {
@@ -111,8 +129,9 @@ impl Engine {
             image.backing = format!("{}img{id}", backing_prefix(uid));
             batch.put(Table::Images, &key, ABSENT, &image)
         })?;
-        self.filling.lock().insert(key);
-        Ok(Import { image, revision, source, fix_boot_chs: spec.fix_boot_chs })
+        self.filling.lock().insert(key.clone());
+        let filling = Filling { keys: Arc::clone(&self.filling), key };
+        Ok(Import { image, revision, source, fix_boot_chs: spec.fix_boot_chs, filling })
     }
 
     /// Fills the image and freezes it; takes everything back if that fails.
@@ -121,18 +140,21 @@ impl Engine {
         import: Import,
         progress: &Progress,
     ) -> Result<Image, Error> {
-        let Import { mut image, revision, source, fix_boot_chs } = import;
-        let key = key(&image.project, &image.name);
-        let result = self.fill(&mut image, revision, &source, fix_boot_chs, progress);
+        let Import { mut image, revision, source, fix_boot_chs, filling } = import;
+        // The file is hostile and is read by code of others. What a panic may leave half done is
+        // the image, and that is erased.
+        let filled = catch_unwind(AssertUnwindSafe(|| {
+            self.fill(&mut image, revision, &source, fix_boot_chs, progress)
+        }));
+        let result = filled.unwrap_or_else(|_| Err(panicked(&image)));
         let undone = match &result {
             Ok(()) => Ok(()),
             Err(error) if error.code() == FOREIGN => self.forget_image(&image),
             Err(_) => self.erase_image(&image),
         };
         if let Err(error) = undone {
-            tracing::warn!(image = key, %error, "a failed import is taken back later");
+            tracing::warn!(image = filling.key, %error, "a failed import is taken back later");
         }
-        self.filling.lock().remove(&key);
         result.map(|()| image)
     }
 
@@ -229,6 +251,15 @@ impl Engine {
         batch.apply(self.state.as_ref())?;
         Ok(())
     }
+}
+
+fn panicked(image: &Image) -> Error {
+    let message = format!(
+        "the import of '{}' broke off by a fault in stirrupd; please report it, with the log and, \
+         if possible, the file",
+        image.source
+    );
+    Error::new(ErrorKind::Internal, "internal", message)
 }
 
 /// The first few of a list, for a message.

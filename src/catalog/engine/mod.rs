@@ -57,7 +57,7 @@ pub(super) struct Engine {
     /// By store: whether it was looked at for images that this catalog should know and does not.
     checked: BTreeMap<String, Mutex<bool>>,
     /// Keys of the images that an import of this process is filling.
-    filling: Mutex<BTreeSet<String>>,
+    filling: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What makes our names in a store ours.
@@ -105,7 +105,7 @@ impl Engine {
             unserved: Mutex::default(),
             loaded,
             checked,
-            filling: Mutex::default(),
+            filling: Arc::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::faults::{engine, image_name, import_spec, project};
 use super::world::World;
@@ -40,6 +41,22 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect()
+}
+
+#[test]
+fn a_panic_leaves_neither_an_image_nor_its_name() {
+    let world = World::new();
+    let engine = engine(&world);
+    let file = file(&pattern(4096));
+    let (spec, name) = (import_spec(file.path()), image_name("i"));
+    let import = engine.begin_import(&project(), &name, &spec).unwrap();
+    world.store.panics.store(true, Ordering::SeqCst);
+    let error = engine.run_import(import, &Progress::default()).unwrap_err();
+    assert_eq!(error.code(), "internal");
+    assert!(world.store.images.lock().is_empty() && engine.images(None).unwrap().is_empty());
+    world.store.panics.store(false, Ordering::SeqCst);
+    let import = engine.begin_import(&project(), &name, &spec).unwrap();
+    engine.run_import(import, &Progress::default()).unwrap();
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub(crate) struct FakeStore {
     faults: Arc<Faults>,
     /// It says that it is not well.
     pub(crate) ill: AtomicBool,
+    /// Its writers panic.
+    pub(crate) panics: AtomicBool,
     /// The volume that was opened last.
     pub(crate) opened: Mutex<Weak<FakeVolume>>,
 }
@@ -167,6 +169,7 @@ impl Store for FakeStore {
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
         self.step(|images| find(images, image).map(|_| ()))?;
+        assert!(!self.panics.load(Ordering::SeqCst), "this test wants a panic");
         let (image, faults) = (image.to_owned(), Arc::clone(&self.faults));
         let images = Arc::clone(&self.images);
         Ok(Box::new(FakeWriter { image, data: BTreeMap::new(), faults, images }))
