@@ -148,7 +148,8 @@ impl Engine {
     fn remove_backing(&self, store: &dyn Store, backing: &str) -> Result<(), Error> {
         let snapshots = match store.stat(backing) {
             Ok(stat) => stat.snapshots,
-            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(()),
+            // What is left of a removal that broke off can look like this.
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         for snapshot in snapshots {

@@ -408,6 +408,17 @@ fn a_catalog_put_back_removes_no_disk_of_any_store() {
 }
 
 #[test]
+fn a_removal_that_broke_off_in_the_store_is_carried_on() {
+    let world = World::new();
+    let engine = self::engine(&world);
+    with_disk(&engine);
+    let disk = engine.disk(&project(), &name("d1")).unwrap();
+    world.store.images.lock().get_mut(&disk.backing).unwrap().half_removed = true;
+    engine.remove_disk(&project(), &name("d1")).unwrap();
+    assert!(!world.store.images.lock().contains_key(&disk.backing));
+}
+
+#[test]
 fn what_the_store_lost_is_marked_and_heals() {
     let world = World::new();
     let engine = self::engine(&world);

@@ -79,6 +79,8 @@ pub(crate) struct FakeImage {
     pub(crate) snapshots: Vec<String>,
     /// What was written, by offset.
     pub(crate) data: BTreeMap<u64, Vec<u8>>,
+    /// A removal broke off: what is left is not seen, but has its name.
+    pub(crate) half_removed: bool,
     open: Option<Weak<FakeVolume>>,
 }
 
@@ -232,6 +234,9 @@ impl Store for FakeStore {
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         self.step(|images| {
             let image = find(images, image)?;
+            if image.half_removed {
+                return Err(error(StoreErrorKind::NotFound));
+            }
             Ok(ImageStat {
                 id: format!("id{}", image.id),
                 size_bytes: image.size_bytes,
