@@ -1,10 +1,14 @@
 //! The embedded state: one redb file, for one daemon.
 
-use std::fs::{self, OpenOptions};
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use parking_lot::{RwLock, RwLockWriteGuard};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 use super::{ABSENT, Change, Row, State, StateError, Table, Write};
 
@@ -32,7 +36,18 @@ fn definition(table: Table) -> Definition {
 
 /// The catalog in a file. A second daemon on the same file is refused.
 pub struct RedbState {
+    /// `None`: it has to be opened anew. After an error of the file, redb refuses everything.
+    database: RwLock<Option<Held>>,
+    open: Open,
+}
+
+/// Opens the database, more than once if need be.
+type Open = Box<dyn Fn() -> Result<Held, StateError> + Send + Sync>;
+
+struct Held {
     database: Database,
+    /// Its file once more, for reserving space.
+    file: Option<File>,
 }
 
 impl RedbState {
@@ -43,126 +58,284 @@ impl RedbState {
     /// One line that names the file: it is in use, not readable, damaged or too new.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(FILE);
-        let context = |error: &dyn std::fmt::Display| {
-            StateError::Failed(format!("{}: {error}", path.display()))
-        };
-        fs::create_dir_all(directory).map_err(|error| context(&error))?;
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| context(&error))?;
-        let database = Database::builder().create(&path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => {
-                context(&"in use: another stirrupd runs on this state directory")
-            }
-            error => context(&error),
-        })?;
-        Self::prepare(database)
+        fs::create_dir_all(directory)
+            .map_err(|error| StateError::Failed(format!("{}: {error}", path.display())))?;
+        Self::over(Box::new(move || open_file(&path)))
     }
 
-    fn prepare(database: Database) -> Result<Self, StateError> {
-        let transaction = database.begin_write().map_err(failed)?;
-        {
-            let mut counters = transaction.open_table(COUNTERS).map_err(failed)?;
-            let format = counters.get(FORMAT_KEY).map_err(failed)?.map(|value| value.value());
-            match format {
-                None => {
-                    counters.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
-                }
-                Some(FORMAT) => {}
-                Some(other) => {
-                    return Err(StateError::Failed(format!(
-                        "written in format {other} by another version of stirrupd; this one knows \
-                         format {FORMAT}"
-                    )));
-                }
+    fn over(open: Open) -> Result<Self, StateError> {
+        let held = open()?;
+        prepare(&held.database)?;
+        Ok(Self { database: RwLock::new(Some(held)), open })
+    }
+
+    /// Does something with the database, which is opened anew first if it was given up.
+    fn with<T>(&self, work: impl FnOnce(&Held) -> Result<T, Failure>) -> Result<T, StateError> {
+        let mut held = self.database.read();
+        if held.is_none() {
+            drop(held);
+            let mut empty = self.database.write();
+            if empty.is_none() {
+                *empty = Some((self.open)()?);
             }
+            held = RwLockWriteGuard::downgrade(empty);
         }
-        transaction.commit().map_err(failed)?;
-        Ok(Self { database })
+        let Some(open) = held.as_ref() else { return Err(failed("not open")) };
+        let result = work(open);
+        drop(held);
+        result.map_err(|failure| match failure {
+            Failure::State(error) => error,
+            Failure::Database(error) => {
+                if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+                    *self.database.write() = None;
+                }
+                failed(error)
+            }
+        })
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> StateError {
+/// Why work on the database failed.
+enum Failure {
+    State(StateError),
+    Database(redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Opens, or makes, the file.
+fn open_file(path: &Path) -> Result<Held, StateError> {
+    let context = |error: &dyn Display| StateError::Failed(format!("{}: {error}", path.display()));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| context(&error))?;
+    let database = Database::builder().create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            context(&"in use: another stirrupd runs on this state directory")
+        }
+        error => context(&error),
+    })?;
+    let held = Held { database, file: Some(file) };
+    held.reserve();
+    Ok(held)
+}
+
+impl Held {
+    /// Has the file without holes: what is in it can be changed, and objects removed, when the
+    /// file system is full.
+    fn reserve(&self) {
+        let Some(file) = &self.file else { return };
+        let reserved = file.metadata().and_then(|metadata| {
+            match fallocate(file, FallocateFlags::empty(), 0, metadata.len()) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+                other => other.map_err(Into::into),
+            }
+        });
+        if let Err(error) = reserved {
+            tracing::warn!(%error, "cannot reserve space for the catalog");
+        }
+    }
+}
+
+/// Checks the format, or writes it into a new file. Nothing is written into one that has it: it
+/// must be possible to start when the file system is full.
+fn prepare(database: &Database) -> Result<(), StateError> {
+    let reading = database.begin_read().map_err(failed)?;
+    let format = match reading.open_table(COUNTERS) {
+        Err(TableError::TableDoesNotExist(_)) => None,
+        other => other.map_err(failed)?.get(FORMAT_KEY).map_err(failed)?.map(|it| it.value()),
+    };
+    match format {
+        Some(FORMAT) => Ok(()),
+        Some(other) => Err(StateError::Failed(format!(
+            "written in format {other} by another version of stirrupd; this one knows format \
+             {FORMAT}"
+        ))),
+        None => {
+            let writing = database.begin_write().map_err(failed)?;
+            let mut counters = writing.open_table(COUNTERS).map_err(failed)?;
+            counters.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
+            drop(counters);
+            writing.commit().map_err(failed)
+        }
+    }
+}
+
+fn failed(error: impl Display) -> StateError {
     StateError::Failed(error.to_string())
 }
 
 impl State for RedbState {
     fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StateError> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let rows = match transaction.open_table(definition(table)) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            other => other.map_err(failed)?,
-        };
-        let row = rows.get(key).map_err(failed)?;
-        Ok(row.map(|guard| {
-            let (revision, value) = guard.value();
-            Row { revision, value: value.to_vec() }
-        }))
+        self.with(|held| {
+            let transaction = held.database.begin_read()?;
+            let rows = match transaction.open_table(definition(table)) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                other => other?,
+            };
+            let row = rows.get(key)?;
+            Ok(row.map(|guard| {
+                let (revision, value) = guard.value();
+                Row { revision, value: value.to_vec() }
+            }))
+        })
     }
 
     fn list(&self, table: Table, prefix: &str) -> Result<Vec<(String, Row)>, StateError> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let rows = match transaction.open_table(definition(table)) {
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
-        let mut found = Vec::new();
-        for entry in rows.range(prefix..).map_err(failed)? {
-            let (key, guard) = entry.map_err(failed)?;
-            if !key.value().starts_with(prefix) {
-                break;
+        self.with(|held| {
+            let transaction = held.database.begin_read()?;
+            let rows = match transaction.open_table(definition(table)) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                other => other?,
+            };
+            let mut found = Vec::new();
+            for entry in rows.range(prefix..)? {
+                let (key, guard) = entry?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                let (revision, value) = guard.value();
+                found.push((key.value().to_owned(), Row { revision, value: value.to_vec() }));
             }
-            let (revision, value) = guard.value();
-            found.push((key.value().to_owned(), Row { revision, value: value.to_vec() }));
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
-        // Dropping a transaction without a commit takes everything back.
-        let transaction = self.database.begin_write().map_err(failed)?;
-        let revision = {
-            let mut counters = transaction.open_table(COUNTERS).map_err(failed)?;
-            let last = counters.get(REVISION_KEY).map_err(failed)?.map_or(ABSENT, |v| v.value());
-            counters.insert(REVISION_KEY, last + 1).map_err(failed)?;
-            last + 1
-        };
-        for change in changes {
-            let mut rows = transaction.open_table(definition(change.table)).map_err(failed)?;
-            let key = change.key.as_str();
-            let found = rows.get(key).map_err(failed)?.map_or(ABSENT, |guard| guard.value().0);
-            if found != change.expected {
-                return Err(StateError::Conflict);
-            }
-            match &change.write {
-                Write::Keep => {}
-                Write::Put(value) => {
-                    rows.insert(key, (revision, value.as_slice())).map_err(failed)?;
+        self.with(|held| {
+            // Dropping a transaction without a commit takes everything back.
+            let transaction = held.database.begin_write()?;
+            let revision = {
+                let mut counters = transaction.open_table(COUNTERS)?;
+                let last = counters.get(REVISION_KEY)?.map_or(ABSENT, |v| v.value());
+                counters.insert(REVISION_KEY, last + 1)?;
+                last + 1
+            };
+            for change in changes {
+                let mut rows = transaction.open_table(definition(change.table))?;
+                let key = change.key.as_str();
+                let found = rows.get(key)?.map_or(ABSENT, |guard| guard.value().0);
+                if found != change.expected {
+                    return Err(Failure::State(StateError::Conflict));
                 }
-                Write::Delete => {
-                    rows.remove(key).map_err(failed)?;
+                match &change.write {
+                    Write::Keep => {}
+                    Write::Put(value) => {
+                        rows.insert(key, (revision, value.as_slice()))?;
+                    }
+                    Write::Delete => {
+                        rows.remove(key)?;
+                    }
                 }
             }
-        }
-        transaction.commit().map_err(failed)?;
-        Ok(revision)
+            transaction.commit()?;
+            held.reserve();
+            Ok(revision)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::io;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use parking_lot::Mutex;
 
     use super::*;
 
     fn in_memory() -> RedbState {
-        let backend = redb::backends::InMemoryBackend::new();
-        RedbState::prepare(Database::builder().create_with_backend(backend).unwrap()).unwrap()
+        over(&Disk::default()).unwrap()
+    }
+
+    fn over(disk: &Disk) -> Result<RedbState, StateError> {
+        let disk = disk.clone();
+        RedbState::over(Box::new(move || {
+            let opened = Database::builder().create_with_backend(disk.clone());
+            disk.full.store(disk.full_once_open.load(Ordering::SeqCst), Ordering::SeqCst);
+            opened.map(|database| Held { database, file: None }).map_err(failed)
+        }))
+    }
+
+    /// A disk that lasts longer than the database, and may be full.
+    #[derive(Debug, Clone, Default)]
+    struct Disk {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        full: Arc<AtomicBool>,
+        full_once_open: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn check(&self) -> io::Result<()> {
+            if self.full.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(())
+        }
+    }
+
+    impl redb::StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.lock().len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let at = usize::try_from(offset).unwrap();
+            out.copy_from_slice(&self.bytes.lock()[at..at + out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.check()?;
+            self.bytes.lock().resize(usize::try_from(len).unwrap(), 0);
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.check()?;
+            let at = usize::try_from(offset).unwrap();
+            self.bytes.lock()[at..at + data.len()].copy_from_slice(data);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_works_again_as_soon_as_the_disk_is_not_full_any_more() {
+        let disk = Disk::default();
+        let state = over(&disk).unwrap();
+        let revision = state.apply(&[put("p/a", ABSENT, "1")]).unwrap();
+        disk.full.store(true, Ordering::SeqCst);
+        state.apply(&[put("p/b", ABSENT, "2")]).unwrap_err();
+        disk.full.store(false, Ordering::SeqCst);
+        assert_eq!(state.get(Table::Disks, "p/a").unwrap().unwrap().revision, revision);
+        assert_eq!(state.get(Table::Disks, "p/b").unwrap(), None);
+        state.apply(&[put("p/b", ABSENT, "2")]).unwrap();
+    }
+
+    #[test]
+    fn a_start_writes_nothing() {
+        let disk = Disk::default();
+        let state = over(&disk).unwrap();
+        state.apply(&[put("p/a", ABSENT, "1")]).unwrap();
+        drop(state);
+        disk.full_once_open.store(true, Ordering::SeqCst);
+        let state = over(&disk).unwrap();
+        assert_eq!(state.get(Table::Disks, "p/a").unwrap().unwrap().value, b"1");
     }
 
     fn put(key: &str, expected: u64, value: &str) -> Change {
@@ -214,8 +387,9 @@ mod tests {
         let second = RedbState::open(directory.path()).err().unwrap();
         assert!(second.to_string().contains("another stirrupd"), "{second}");
         drop(state);
-        let path = directory.path().join(FILE);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let metadata = fs::metadata(directory.path().join(FILE)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert!(metadata.blocks() * 512 >= metadata.len(), "no holes");
         let state = RedbState::open(directory.path()).unwrap();
         assert_eq!(state.get(Table::Disks, "p/a").unwrap().unwrap().value, b"1");
     }
