@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use super::engine::{Engine, Serving};
@@ -20,11 +21,11 @@ use super::name::{ImageName, Name};
 use super::spec::{DiskSpec, NodeSpec};
 use super::state::{RedbState, State};
 use super::{Options, Stores};
-use crate::backend::{StoreError, StoreKind};
+use crate::backend::{Store, StoreError, StoreKind};
 
-/// Calls that may wait for a store at once.
+/// Calls that may wait for one store at once; those of other stores go on beside them.
 const CALLS_MAX: usize = 32;
-/// Disks that are opened at once after a start.
+/// How many of them may be of the background: disks that are opened, images that are looked at.
 const OPENERS_MAX: usize = 16;
 /// Imports at once; each has one thread.
 const IMPORTS_MAX: usize = 2;
@@ -38,13 +39,44 @@ pub struct Catalog(Arc<Inner>);
 struct Inner {
     engine: Arc<Engine>,
     locks: Locks,
-    calls: Arc<Semaphore>,
-    openers: Semaphore,
+    places: BTreeMap<String, Places>,
+    /// For calls that need no store.
+    elsewhere: Places,
     imports: Arc<Semaphore>,
     imports_queued: Arc<Semaphore>,
     jobs: Jobs,
     stopping: watch::Sender<bool>,
 }
+
+/// How much may wait for a store.
+struct Places {
+    calls: Arc<Semaphore>,
+    openers: Semaphore,
+    /// The probe that was begun last.
+    probe: Mutex<Option<watch::Receiver<Option<Probed>>>>,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            openers: Semaphore::new(OPENERS_MAX),
+            probe: Mutex::default(),
+        }
+    }
+}
+
+/// What says which store a call may have to wait for.
+enum Subject {
+    Disk(Name, Name),
+    Image(Name, ImageName),
+    Store(String),
+    /// It waits for none.
+    Nothing,
+}
+
+/// A store's answer to a probe.
+type Probed = Result<(), Arc<StoreError>>;
 
 /// A disk, how it is served, and who may log in.
 #[derive(Clone)]
@@ -65,7 +97,7 @@ pub struct StoreHealth {
     /// Its kind.
     pub kind: StoreKind,
     /// Its answer; `None`: none yet.
-    pub result: Option<Result<(), StoreError>>,
+    pub result: Option<Result<(), Arc<StoreError>>>,
 }
 
 impl Catalog {
@@ -89,18 +121,19 @@ impl Catalog {
     /// As [`Catalog::open`].
     pub fn over(
         state: Arc<dyn State>,
-        stores: BTreeMap<String, Arc<dyn crate::backend::Store>>,
+        stores: BTreeMap<String, Arc<dyn Store>>,
         exporter: Arc<dyn Exporter>,
         options: Options,
     ) -> Result<Self, Error> {
         let engine = Arc::new(Engine::new(state, stores, exporter, options)?);
         let jobs = Jobs::load(engine.old_jobs()?);
         engine.publish_all()?;
+        let places = engine.stores().keys().map(|name| (name.clone(), Places::new())).collect();
         Ok(Self(Arc::new(Inner {
             engine,
             locks: Locks::default(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            openers: Semaphore::new(OPENERS_MAX),
+            places,
+            elsewhere: Places::new(),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             imports_queued: Arc::new(Semaphore::new(IMPORTS_QUEUED_MAX)),
             jobs,
@@ -112,10 +145,12 @@ impl Catalog {
     /// the locks live as long as it does.
     async fn call<T: Send + 'static>(
         &self,
+        subject: Subject,
         guards: Vec<Guard>,
         call: impl FnOnce(&Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.0.calls).acquire_owned().await.map_err(|_| stopping())?;
+        let calls = Arc::clone(&self.places(subject).await?.calls);
+        let permit = calls.acquire_owned().await.map_err(|_| stopping())?;
         if *self.0.stopping.borrow() {
             return Err(stopping());
         }
@@ -144,17 +179,37 @@ impl Catalog {
         })?
     }
 
+    /// Where a call waits for its store.
+    async fn places(&self, subject: Subject) -> Result<&Places, Error> {
+        let store = match subject {
+            Subject::Store(name) => Some(name),
+            Subject::Nothing => None,
+            // An object that is not there needs no store.
+            Subject::Disk(project, name) => {
+                let disk = move |engine: &Engine| Ok(engine.disk(&project, &name).ok());
+                self.blocking(disk).await?.map(|disk| disk.store)
+            }
+            Subject::Image(project, name) => {
+                let image = move |engine: &Engine| Ok(engine.image(&project, &name).ok());
+                self.blocking(image).await?.map(|image| image.store)
+            }
+        };
+        let places = store.and_then(|store| self.0.places.get(&store));
+        Ok(places.unwrap_or(&self.0.elsewhere))
+    }
+
     async fn lock(&self, noun: Noun, project: &Name, name: &str) -> Guard {
         self.0.locks.lock(noun, project.as_str(), name).await
     }
 
-    /// Locks a node, and the disk that is bound to it or, if there is none, `disk`.
+    /// Locks a node, and the disk that is bound to it or, if there is none, `disk`. The second
+    /// answer is what a call on them waits for.
     async fn lock_node(
         &self,
         project: &Name,
         node: &Name,
         disk: Option<&Name>,
-    ) -> Result<Vec<Guard>, Error> {
+    ) -> Result<(Vec<Guard>, Subject), Error> {
         let mut guards = vec![self.lock(Noun::Node, project, node.as_str()).await];
         let (project_too, node) = (project.clone(), node.clone());
         let bound = self.blocking(move |engine| match engine.node(&project_too, &node) {
@@ -162,37 +217,28 @@ impl Catalog {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         });
-        if let Some(disk) = bound.await?.as_ref().or(disk) {
-            guards.push(self.lock(Noun::Disk, project, disk.as_str()).await);
-        }
-        Ok(guards)
+        let bound = bound.await?;
+        let Some(disk) = bound.as_ref().or(disk) else { return Ok((guards, Subject::Nothing)) };
+        guards.push(self.lock(Noun::Disk, project, disk.as_str()).await);
+        Ok((guards, Subject::Disk(project.clone(), disk.clone())))
     }
 
-    /// Asks every store whether it answers, without waiting longer than `patience`.
+    /// Asks every store whether it answers, without waiting longer than `patience`. A store that
+    /// has not yet answered the last one who asked is not asked again.
     pub async fn store_health(&self, patience: Duration) -> Vec<StoreHealth> {
+        let until = tokio::time::Instant::now() + patience;
         let probes: Vec<_> = self
             .0
             .engine
             .stores()
             .iter()
-            .map(|(name, store)| {
-                let (name, store) = (name.clone(), Arc::clone(store));
-                let kind = store.kind();
-                let calls = Arc::clone(&self.0.calls);
-                let probe = async move {
-                    let permit = calls.acquire_owned().await.ok()?;
-                    let probe = tokio::task::spawn_blocking(move || {
-                        let _held = permit;
-                        store.probe()
-                    });
-                    probe.await.ok()
-                };
-                (name, kind, tokio::spawn(tokio::time::timeout(patience, probe)))
-            })
+            .filter_map(|(name, store)| Some((name, store, self.0.places.get(name)?)))
+            .map(|(name, store, places)| (name.clone(), store.kind(), probe(places, store)))
             .collect();
         let mut health = Vec::new();
-        for (name, kind, probe) in probes {
-            let result = probe.await.ok().and_then(Result::ok).flatten();
+        for (name, kind, mut probe) in probes {
+            let answer = tokio::time::timeout_at(until, probe.wait_for(Option::is_some)).await;
+            let result = answer.ok().and_then(|answer| answer.ok()?.clone());
             health.push(StoreHealth { name, kind, result });
         }
         health
@@ -234,7 +280,8 @@ impl Catalog {
     /// `image-in-use` with the disks that use it; `busy` while it is imported.
     pub async fn remove_image(&self, project: Name, name: ImageName) -> Result<(), Error> {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
-        self.call(vec![guard], move |engine| engine.remove_image(&project, &name)).await
+        let subject = Subject::Image(project.clone(), name.clone());
+        self.call(subject, vec![guard], move |engine| engine.remove_image(&project, &name)).await
     }
 
     /// The disks of a project, or of all, sorted.
@@ -267,7 +314,8 @@ impl Catalog {
         spec: DiskSpec,
     ) -> Result<(DiskView, bool), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        self.call(vec![guard], move |engine| {
+        let subject = Subject::Image(project.clone(), spec.image.clone());
+        self.call(subject, vec![guard], move |engine| {
             let created = engine.create_disk(&project, &name, &spec, None)?;
             Ok((view(engine, created.disk)?, created.existed))
         })
@@ -280,7 +328,8 @@ impl Catalog {
     /// `disk-bound`; what the store says (repeat the call then).
     pub async fn remove_disk(&self, project: Name, name: Name) -> Result<(), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        self.call(vec![guard], move |engine| engine.remove_disk(&project, &name)).await
+        let subject = Subject::Disk(project.clone(), name.clone());
+        self.call(subject, vec![guard], move |engine| engine.remove_disk(&project, &name)).await
     }
 
     /// The nodes of a project, or of all, sorted, each with its disk.
@@ -325,8 +374,8 @@ impl Catalog {
     /// # Errors
     /// `node-bound`.
     pub async fn remove_node(&self, project: Name, name: Name) -> Result<(), Error> {
-        let guards = self.lock_node(&project, &name, None).await?;
-        self.call(guards, move |engine| engine.remove_node(&project, &name)).await
+        let (guards, _) = self.lock_node(&project, &name, None).await?;
+        self.call(Subject::Nothing, guards, move |engine| engine.remove_node(&project, &name)).await
     }
 
     /// Binds a disk to a node. The last answer: it was bound already.
@@ -368,8 +417,10 @@ impl Catalog {
         name: Name,
         spec: DiskSpec,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let guards = self.lock_node(&project, &name, Some(&name)).await?;
-        self.node_call(guards, move |engine| engine.provision(&project, &name, &spec)).await
+        let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
+        let subject = Subject::Image(project.clone(), spec.image.clone());
+        self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
+            .await
     }
 
     /// Takes the disk off a node and removes it. The last answer: there was none.
@@ -388,10 +439,10 @@ impl Catalog {
 
     async fn node_call(
         &self,
-        guards: Vec<Guard>,
+        (guards, subject): (Vec<Guard>, Subject),
         call: impl FnOnce(&Engine) -> Result<(Node, bool), Error> + Send + 'static,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        self.call(guards, move |engine| {
+        self.call(subject, guards, move |engine| {
             let (node, existed) = call(engine)?;
             Ok((with_disk(engine, node)?, existed))
         })
@@ -419,6 +470,22 @@ impl Catalog {
     pub fn cancel_job(&self, id: u64) -> Result<Job, Error> {
         self.0.jobs.cancel(id)
     }
+}
+
+/// Begins a probe, or joins the one that is under way.
+fn probe(places: &Places, store: &Arc<dyn Store>) -> watch::Receiver<Option<Probed>> {
+    let mut last = places.probe.lock();
+    // The sender is gone once the store has answered.
+    if let Some(running) = last.as_ref().filter(|last| last.has_changed().is_ok()) {
+        return running.clone();
+    }
+    let (sender, receiver) = watch::channel(None);
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || {
+        sender.send_replace(Some(store.probe().map_err(Arc::new)));
+    });
+    *last = Some(receiver.clone());
+    receiver
 }
 
 fn view(engine: &Engine, disk: Disk) -> Result<DiskView, Error> {

@@ -76,20 +76,23 @@ impl Engine {
     }
 
     /// Removes what carries our mark in a store but has no row.
-    pub(in crate::catalog) fn remove_orphans(&self, report: &mut Report) -> Result<(), Error> {
-        for (name, store) in &self.stores {
-            self.check_store(name)?;
-            // The store is listed before the rows: a row is written before its image is made and
-            // deleted after its image is removed, so nothing that is alive can seem an orphan.
-            let images = store.list()?;
-            let known = self.known_backings()?;
-            let prefix = self.backing_prefix();
-            let orphans: Vec<String> = images
-                .into_iter()
-                .filter(|image| image.starts_with(&prefix) && !known.contains(image))
-                .collect();
-            report.orphans_removed += self.remove_each(store, &orphans);
-        }
+    pub(in crate::catalog) fn remove_orphans(
+        &self,
+        name: &str,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let store = self.store(name)?;
+        self.check_store(name)?;
+        // The store is listed before the rows: a row is written before its image is made and
+        // deleted after its image is removed, so nothing that is alive can seem an orphan.
+        let images = store.list()?;
+        let known = self.known_backings()?;
+        let prefix = self.backing_prefix();
+        let orphans: Vec<String> = images
+            .into_iter()
+            .filter(|image| image.starts_with(&prefix) && !known.contains(image))
+            .collect();
+        report.orphans_removed += self.remove_each(store, &orphans);
         Ok(())
     }
 

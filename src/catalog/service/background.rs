@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, stopping};
+use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, Subject, stopping};
 use crate::catalog::engine::Report;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Image};
@@ -31,19 +31,26 @@ impl Catalog {
         for image in self.0.engine.images(None)? {
             self.check_later(image);
         }
+        for store in self.0.engine.stores().keys() {
+            self.search_later(store.clone());
+        }
+        tokio::spawn(self.clone().watch_volumes());
+        Ok(())
+    }
+
+    fn search_later(&self, store: String) {
         let this = self.clone();
         tokio::spawn(async move {
-            this.keep_trying("the search for orphans", || async {
-                this.call(Vec::new(), |engine| {
-                    let mut report = Report::default();
-                    engine.remove_orphans(&mut report)
+            let what = format!("the search for orphans in store {store}");
+            this.keep_trying(&what, || async {
+                let name = store.clone();
+                this.call(Subject::Store(store.clone()), Vec::new(), move |engine| {
+                    engine.remove_orphans(&name, &mut Report::default())
                 })
                 .await
             })
             .await;
         });
-        tokio::spawn(self.clone().watch_volumes());
-        Ok(())
     }
 
     /// Has disks opened anew whose volumes have become useless.
@@ -74,8 +81,10 @@ impl Catalog {
 
     /// Until no call is in a store and no import runs.
     async fn idle(&self) {
+        let places = self.0.places.values().chain([&self.0.elsewhere]);
+        let calls = places.map(|places| (&places.calls, CALLS_MAX));
         for (semaphore, permits) in
-            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.calls, CALLS_MAX)]
+            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX)].into_iter().chain(calls)
         {
             let all = u32::try_from(permits).unwrap_or(u32::MAX);
             // Only a closed semaphore is an error, and these are never closed.
@@ -92,10 +101,13 @@ impl Catalog {
     }
 
     async fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let _opener = self.0.openers.acquire().await.map_err(|_| stopping())?;
+        let subject = || Subject::Disk(project.clone(), name.clone());
+        let places = self.places(subject()).await?;
+        let _opener = places.openers.acquire().await.map_err(|_| stopping())?;
         let guard = self.0.locks.lock(Noun::Disk, project.as_str(), name.as_str()).await;
         let (project, name) = (project.clone(), name.clone());
-        self.call(vec![guard], move |engine| engine.serve(&project, &name)).await
+        let subject = subject();
+        self.call(subject, vec![guard], move |engine| engine.serve(&project, &name)).await
     }
 
     fn finish_later(&self, disk: Disk) {
@@ -104,9 +116,13 @@ impl Catalog {
             let what =
                 format!("ending the unfinished change of disk {}/{}", disk.project, disk.name);
             this.keep_trying(&what, || async {
+                let subject = || Subject::Store(disk.store.clone());
+                let places = this.places(subject()).await?;
+                let _opener = places.openers.acquire().await.map_err(|_| stopping())?;
                 let guard = this.lock(Noun::Disk, &disk.project, disk.name.as_str()).await;
-                let disk = disk.clone();
-                this.call(vec![guard], move |engine| engine.end_unfinished_disk(&disk)).await
+                let (subject, disk) = (subject(), disk.clone());
+                this.call(subject, vec![guard], move |engine| engine.end_unfinished_disk(&disk))
+                    .await
             })
             .await;
         });
@@ -117,9 +133,12 @@ impl Catalog {
         tokio::spawn(async move {
             let what = format!("checking image {}/{}", image.project, image.name);
             this.keep_trying(&what, || async {
+                let subject = || Subject::Store(image.store.clone());
+                let places = this.places(subject()).await?;
+                let _opener = places.openers.acquire().await.map_err(|_| stopping())?;
                 let guard = this.lock(Noun::Image, &image.project, image.name.as_str()).await;
-                let image = image.clone();
-                this.call(vec![guard], move |engine| {
+                let (subject, image) = (subject(), image.clone());
+                this.call(subject, vec![guard], move |engine| {
                     engine.check_image(&image, &mut Report::default())
                 })
                 .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Catalog;
+use super::{Catalog, Subject};
 use crate::catalog::engine::Import;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::Progress;
@@ -30,7 +30,8 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let this = self.clone();
         let runtime = tokio::runtime::Handle::current();
-        self.call(vec![guard], move |engine| {
+        let store = spec.store.clone().unwrap_or_else(|| self.0.engine.default_store().to_owned());
+        self.call(Subject::Store(store), vec![guard], move |engine| {
             let import = engine.begin_import(&project, &name, &spec)?;
             let job = Job {
                 id: 0,

@@ -45,7 +45,9 @@ pub(super) fn start(engine: &Engine) -> Report {
     for image in engine.images(None).unwrap() {
         engine.check_image(&image, &mut report).unwrap();
     }
-    engine.remove_orphans(&mut report).unwrap();
+    for store in engine.stores().keys() {
+        engine.remove_orphans(store, &mut report).unwrap();
+    }
     for (project, name) in disks {
         // A disk that is broken says so; what that does is asserted by the callers.
         let _ = engine.serve(&project, &name);
@@ -403,7 +405,7 @@ fn a_catalog_put_back_removes_no_disk_of_any_store() {
     for image in ["a", "b", "c"] {
         import_into(&engine, "local", image);
     }
-    engine.remove_orphans(&mut Report::default()).unwrap();
+    engine.remove_orphans("second", &mut Report::default()).unwrap();
     assert!(second.images.lock().contains_key(&precious), "removed as an orphan");
 }
 

@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{engine, image_name, import, name, project};
+use super::faults::{engine, image_name, import, import_spec, name, project, raw_file};
 use super::world::World;
-use crate::catalog::{Allowed, Catalog, DiskSpec, DiskState, ExportState, NodeSpec, Options};
+use crate::catalog::{
+    Allowed, Catalog, DiskSpec, DiskState, ExportState, ImportSpec, NodeSpec, Options,
+};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -102,6 +104,46 @@ async fn a_volume_that_has_failed_is_opened_anew() {
     let export = world.exporter.targets.lock().values().next().unwrap().clone();
     assert!(!export.volume.unwrap().has_failed());
     tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stuck_store_holds_up_no_other() {
+    let world = World::new();
+    let stuck = World::new().store;
+    let mut stores = world.stores();
+    stores.insert("stuck".to_owned(), stuck.clone());
+    let exporter = world.exporter.clone();
+    let catalog = Catalog::over(world.state(), stores, exporter, Options::default()).unwrap();
+    let file = raw_file();
+    for (image, store) in [("golden", "local"), ("other", "stuck")] {
+        let spec = ImportSpec { store: Some(store.to_owned()), ..import_spec(file.path()) };
+        let job = catalog.import(project(), image_name(image), spec).await.unwrap();
+        let ended = async {
+            while !catalog.job(job.id).unwrap().state.is_final() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, ended).await.unwrap();
+    }
+    stuck.stuck.store(true, Ordering::SeqCst);
+    let calls: Vec<_> = (0..40)
+        .map(|i| {
+            let (catalog, disk) = (catalog.clone(), name(&format!("s{i}")));
+            let spec = DiskSpec::new(image_name("other"));
+            tokio::spawn(async move { catalog.create_disk(project(), disk, spec).await })
+        })
+        .collect();
+    for _ in 0..3 {
+        let health = catalog.store_health(Duration::from_millis(10)).await;
+        assert!(health.iter().any(|store| store.name == "stuck" && store.result.is_none()));
+    }
+    assert_eq!(stuck.probes.load(Ordering::SeqCst), 1, "one probe waits, not three");
+    let call = catalog.create_disk(project(), name("d1"), spec());
+    tokio::time::timeout(HANG, call).await.unwrap().unwrap();
+    stuck.stuck.store(false, Ordering::SeqCst);
+    for call in calls {
+        tokio::time::timeout(HANG, call).await.unwrap().unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

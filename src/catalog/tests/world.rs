@@ -92,6 +92,10 @@ pub(crate) struct FakeStore {
     faults: Arc<Faults>,
     /// It says that it is not well.
     pub(crate) ill: AtomicBool,
+    /// It does not answer: clones and probes wait.
+    pub(crate) stuck: AtomicBool,
+    /// Probes so far.
+    pub(crate) probes: AtomicI64,
     /// Its writers panic.
     pub(crate) panics: AtomicBool,
     /// The volume that was opened last.
@@ -134,6 +138,12 @@ fn error(kind: StoreErrorKind) -> StoreError {
 type Images = BTreeMap<String, FakeImage>;
 
 impl FakeStore {
+    fn wait(&self) {
+        while self.stuck.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     fn step<T>(
         &self,
         effect: impl FnOnce(&mut Images) -> Result<T, StoreError>,
@@ -161,6 +171,8 @@ impl Store for FakeStore {
     }
 
     fn probe(&self) -> Result<(), StoreError> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        self.wait();
         if self.ill.load(Ordering::SeqCst) { Err(io_error()) } else { Ok(()) }
     }
 
@@ -202,6 +214,7 @@ impl Store for FakeStore {
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
+        self.wait();
         self.step(|images| {
             let source = find(images, parent)?;
             if !source.snapshots.iter().any(|name| name == snapshot) {
