@@ -29,6 +29,8 @@ pub struct ImportSpec {
     pub store: Option<String>,
     /// Mend the end CHS of a protective MBR in the copy.
     pub fix_boot_chs: bool,
+    /// The user that the file must belong to; `None`: whatever the daemon can read.
+    pub owner: Option<u32>,
 }
 
 /// What a disk is made of.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -36,8 +36,8 @@ pub async fn serve(socket: ControlSocket, control: Control, shutdown: impl Futur
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok(stream) => {
-                let (router, limits) = (router.clone(), limits.clone());
+            Ok((stream, peer)) => {
+                let (router, limits) = (router.clone().layer(Extension(peer)), limits.clone());
                 let stopping = stopping.clone();
                 connections.spawn(async move {
                     let _place = place;

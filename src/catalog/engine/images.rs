@@ -111,7 +111,8 @@ impl Engine {
             }
             self.erase_image(&row.value)?;
         }
-        let source = Source::open(&spec.file, spec.format, self.options.image_max_bytes)?;
+        let source =
+            Source::open(&spec.file, spec.format, self.options.image_max_bytes, spec.owner)?;
         let mut image = Image {
             project: project.clone(),
             name: name.clone(),

@@ -1,10 +1,10 @@
 //! The file that is imported, whatever its format. Files are hostile.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 
 use super::qcow2::Qcow2Source;
 use crate::catalog::error::{Error, ErrorKind};
@@ -27,28 +27,41 @@ enum Reader {
 }
 
 impl Source {
-    /// Opens a regular file. Nothing that it may refer to is opened.
+    /// Opens a regular file, which must belong to `owner` if that is given. Nothing that it may
+    /// refer to is opened.
     ///
     /// # Errors
-    /// `source-unreadable`, `source-not-a-file`, `source-empty`, `source-too-large`, and what
+    /// `source-unreadable`, `source-not-owned`, `source-not-a-file`, `source-empty`, `source-too-large`, and what
     /// `qcow2` says.
     pub(in crate::catalog) fn open(
         path: &Path,
         format: Option<Format>,
         size_max_bytes: u64,
+        owner: Option<u32>,
     ) -> Result<Self, Error> {
         let shown = path.display().to_string();
         let unreadable = |error: &std::io::Error| {
             Error::invalid("source-unreadable", format!("{shown}: {error}"))
         };
         // Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut flags = OFlags::NONBLOCK;
+        if owner.is_some() {
+            flags |= OFlags::NOFOLLOW;
+        }
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(nonblock)
+            .custom_flags(flags.bits().cast_signed())
             .open(path)
             .map_err(|error| unreadable(&error))?;
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        // Before anything is said of what is there.
+        if owner.is_some_and(|owner| owner != metadata.uid()) {
+            let message = format!(
+                "{shown}: not a file of the user who asks; root and the user that stirrupd runs \
+                 as may import files of others"
+            );
+            return Err(Error::invalid("source-not-owned", message));
+        }
         if !metadata.is_file() {
             let message = format!("{shown}: not a regular file");
             return Err(Error::invalid("source-not-a-file", message));

@@ -66,7 +66,7 @@ pub(super) fn raw_file() -> tempfile::NamedTempFile {
 }
 
 pub(super) fn import_spec(path: impl Into<PathBuf>) -> ImportSpec {
-    ImportSpec { file: path.into(), format: None, store: None, fix_boot_chs: false }
+    ImportSpec { file: path.into(), format: None, store: None, fix_boot_chs: false, owner: None }
 }
 
 pub(super) fn import(engine: &Engine, image: &str) -> Result<(), Error> {

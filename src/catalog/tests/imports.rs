@@ -60,6 +60,22 @@ fn a_panic_leaves_neither_an_image_nor_its_name() {
 }
 
 #[test]
+fn files_of_others_are_refused() {
+    let world = World::new();
+    let file = file(&pattern(4096));
+    let uid = rustix::process::geteuid().as_raw();
+    let as_user =
+        |path: &Path, owner| run(&world, &ImportSpec { owner: Some(owner), ..import_spec(path) });
+    assert_eq!(as_user(file.path(), uid + 1).unwrap_err().code(), "source-not-owned");
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(as_user(directory.path(), uid + 1).unwrap_err().code(), "source-not-owned");
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(file.path(), &link).unwrap();
+    assert_eq!(as_user(&link, uid).unwrap_err().code(), "source-unreadable");
+    as_user(file.path(), uid).unwrap();
+}
+
+#[test]
 fn raw_of_an_odd_length_is_padded_to_sectors() {
     let world = World::new();
     let bytes = pattern(2_500_001);

@@ -1,8 +1,8 @@
 //! Golden images.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::{Answer, Filter};
 use crate::catalog::{self, Error, ImageName, ImageState, ImportSpec, Name};
 use crate::control::Control;
+use crate::control::socket::Peer;
 
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -18,7 +19,8 @@ use crate::control::Control;
 pub struct ImageImport {
     /// 1 to 128 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
     pub name: String,
-    /// Absolute path of a regular file that the daemon can read.
+    /// Absolute path of a regular file that the daemon can read. Unless the caller is root or the
+    /// daemon's own user, it must be the caller's file, and no symbolic link.
     pub file: String,
     /// `raw` or `qcow2`; found out by itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +150,7 @@ pub(super) async fn list(
 pub(super) async fn import(
     State(control): State<Control>,
     Path(project): Path<String>,
+    Extension(peer): Extension<Peer>,
     Json(request): Json<ImageImport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&(project, request.name))?;
@@ -156,6 +159,7 @@ pub(super) async fn import(
         format: request.format.as_deref().map(str::parse).transpose()?,
         store: request.store,
         fix_boot_chs: request.fix_boot_chs,
+        owner: peer.bound_to_own_files(),
     };
     let job = control.catalog.import(project, name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
