@@ -284,6 +284,12 @@ impl Catalog {
         self.call(subject, vec![guard], move |engine| engine.remove_image(&project, &name)).await
     }
 
+    /// How many disks should be served, and how many of them are at the moment. Cheap.
+    #[must_use]
+    pub fn served(&self) -> (usize, usize) {
+        self.0.engine.served()
+    }
+
     /// The disks of a project, or of all, sorted.
     ///
     /// # Errors

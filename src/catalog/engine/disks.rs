@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
 use super::rows::{self, Batch, Versioned};
@@ -66,6 +67,12 @@ impl Engine {
     pub(in crate::catalog) fn serving(&self, disk: &Disk) -> Serving {
         let found = self.serving.get(&key(&disk.project, &disk.name)).map(|entry| entry.clone());
         found.unwrap_or(Serving { state: ExportState::Withdrawn, error: None, volume: None })
+    }
+
+    /// How many disks should be served, and how many of them are. Reads no rows.
+    pub(in crate::catalog) fn served(&self) -> (usize, usize) {
+        let is_served = |entry: &RefMulti<'_, String, Serving>| entry.state == ExportState::Serving;
+        (self.serving.len(), self.serving.iter().filter(is_served).count())
     }
 
     pub(super) fn disk_row(&self, project: &Name, name: &Name) -> Result<Versioned<Disk>, Error> {

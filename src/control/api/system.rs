@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::problem::Problem;
-use crate::catalog::ExportState;
 use crate::catalog::StoreKind;
 use crate::control::Control;
 
@@ -85,14 +84,13 @@ pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health
             StoreHealth { name: store.name, kind: kind.to_owned(), ok: error.is_none(), error }
         })
         .collect();
-    let disks = control.catalog.disks(None).await?;
-    let serving = disks.iter().filter(|disk| disk.serving.state == ExportState::Serving).count();
-    let well = stores.iter().all(|store| store.ok) && serving == disks.len();
+    let (disks, serving) = control.catalog.served();
+    let well = stores.iter().all(|store| store.ok) && serving >= disks;
     Ok(Json(Health {
         status: if well { "ok" } else { "degraded" }.to_owned(),
         stores,
-        disks: disks.len() as u64,
-        disks_not_serving: (disks.len() - serving) as u64,
+        disks: disks as u64,
+        disks_not_serving: disks.saturating_sub(serving) as u64,
         sessions: control.data_path.sessions().len() as u64,
     }))
 }
