@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::faults::{engine, image_name, import, import_spec, name, project, raw_file};
 use super::world::World;
 use crate::catalog::{
-    Allowed, Catalog, DiskSpec, DiskState, ExportState, ImportSpec, NodeSpec, Options,
+    Allowed, Catalog, DiskSpec, DiskState, DiskView, ExportState, ImportSpec, NodeSpec, Options,
 };
 
 /// No test takes so long; one that hangs ends.
@@ -32,13 +32,18 @@ fn spec() -> DiskSpec {
     DiskSpec::new(image_name("golden"))
 }
 
-async fn until(catalog: &Catalog, state: ExportState) {
+/// Waits until the disk is in this state; what it was like then.
+async fn until(catalog: &Catalog, state: ExportState) -> DiskView {
     let reached = async {
-        while catalog.disk(project(), name("n1")).await.unwrap().serving.state != state {
+        loop {
+            let view = catalog.disk(project(), name("n1")).await.unwrap();
+            if view.serving.state == state {
+                return view;
+            }
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(HANG, reached).await.unwrap();
+    tokio::time::timeout(HANG, reached).await.unwrap()
 }
 
 #[tokio::test]
@@ -49,8 +54,7 @@ async fn disks_come_back_as_soon_as_their_store_does() {
     until(&catalog, ExportState::Opening).await;
     assert_eq!(world.exporter.targets.lock().len(), 1, "published before anything is started");
     catalog.start().unwrap();
-    until(&catalog, ExportState::Failed).await;
-    let view = catalog.disk(project(), name("n1")).await.unwrap();
+    let view = until(&catalog, ExportState::Failed).await;
     assert_eq!(view.disk.state, DiskState::Ready, "not broken: the store said nothing about it");
     assert!(view.serving.error.unwrap().contains("on fire"));
     world.store.ill.store(false, Ordering::SeqCst);
@@ -87,8 +91,7 @@ async fn a_volume_that_has_failed_is_opened_anew() {
     let failed = world.store.opened.lock().clone();
     world.store.ill.store(true, Ordering::SeqCst);
     failed.upgrade().unwrap().failed.store(true, Ordering::SeqCst);
-    until(&catalog, ExportState::Failed).await;
-    let view = catalog.disk(project(), name("n1")).await.unwrap();
+    let view = until(&catalog, ExportState::Failed).await;
     assert!(view.serving.error.is_some());
     // A session would hold the volume; none is left, so the store can give it out again.
     let let_go = async {

@@ -17,20 +17,30 @@ const SIZE: u64 = 1 << 20;
 
 /// Opens it once what was closed a moment ago has had its last sync.
 fn open(dir: &Path, write_cache: bool) -> LocalStore {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match LocalStore::open(dir, Options { write_cache }, &Pool::start(4).unwrap()) {
-            Err(error) if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline => {
-                std::thread::yield_now();
-            }
-            other => return other.unwrap(),
-        }
-    }
+    open_settled(dir, Options { write_cache }).unwrap()
 }
 
 fn refusal(dir: &Path) -> StoreError {
     let store = LocalStore::open(dir, Options::default(), &Pool::start(1).unwrap());
     store.err().expect("not to be opened")
+}
+
+/// Why a store that nobody has open cannot be opened.
+fn damage(dir: &Path) -> StoreErrorKind {
+    open_settled(dir, Options::default()).err().expect("not to be opened").kind()
+}
+
+/// Opens once what an earlier store of this process still had to write has been written.
+fn open_settled(dir: &Path, options: Options) -> Result<LocalStore, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match LocalStore::open(dir, options, &Pool::start(4).unwrap()) {
+            Err(error) if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            other => return other,
+        }
+    }
 }
 
 fn writable(store: &LocalStore, image: &str) -> Disk {
@@ -135,7 +145,7 @@ fn the_store_is_locked_until_the_last_sync() {
 fn a_directory_with_other_things_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("precious.txt"), "do not touch").unwrap();
-    assert_eq!(refusal(dir.path()).kind(), StoreErrorKind::Invalid);
+    assert_eq!(damage(dir.path()), StoreErrorKind::Invalid);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -173,7 +183,7 @@ fn lost_metadata_do_not_cost_the_layers() {
     with_clone(&open(dir.path(), false), SIZE);
     let before = layer_files(dir.path()).len();
     std::fs::remove_file(dir.path().join("store.redb")).unwrap();
-    assert_eq!(refusal(dir.path()).kind(), StoreErrorKind::Corrupt);
+    assert_eq!(damage(dir.path()), StoreErrorKind::Corrupt);
     assert_eq!(layer_files(dir.path()).len(), before);
 }
 
@@ -218,7 +228,7 @@ fn damaged_metadata_are_an_error() {
     let good = std::fs::read(&path).unwrap();
     for bad in [good[..4096].to_vec(), b"not a database".repeat(1000), vec![0xff; good.len()]] {
         std::fs::write(&path, &bad).unwrap();
-        assert_eq!(refusal(dir.path()).kind(), StoreErrorKind::Corrupt);
+        assert_eq!(damage(dir.path()), StoreErrorKind::Corrupt);
         assert!(!layer_files(dir.path()).is_empty(), "and nothing is removed");
     }
     std::fs::write(&path, &good).unwrap();
