@@ -10,8 +10,8 @@ use stirrup::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_data_length};
 use stirrup::iscsi::pdu::{
-    Bhs, DataIn, DataOut, LoginRequest, LoginResponse, Opcode, Pdu, R2t, RESERVED_TAG, ScsiCommand,
-    ScsiResponse, TextRequest,
+    Bhs, DataIn, DataOut, LoginRequest, LoginResponse, NopOut, Opcode, Pdu, R2t, RESERVED_TAG,
+    ScsiCommand, ScsiResponse, TextRequest,
 };
 
 /// How long anything may take before a test calls it a hang.
@@ -249,6 +249,21 @@ impl Initiator {
             buffer_offset: offset,
         };
         self.send(&pdu, data);
+    }
+
+    /// Pings, and waits for the answer: all that was sent before has been looked at by then.
+    pub(crate) fn ping(&mut self) {
+        let nop = NopOut {
+            immediate: true,
+            lun: 0,
+            itt: 0x7000_0000,
+            ttt: RESERVED_TAG,
+            cmd_sn: self.cmd_sn,
+            exp_stat_sn: 0,
+        };
+        self.send(&nop, &[]);
+        let (bhs, _) = self.receive().expect("an answer to the ping");
+        assert_eq!(Opcode::of(&bhs), Some(Opcode::NopIn));
     }
 
     /// Hears the unit attentions of a new session.

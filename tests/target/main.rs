@@ -207,7 +207,8 @@ fn other_isids_live_side_by_side() {
 
 #[test]
 fn a_logical_unit_reset_ends_the_commands_of_all_sessions() {
-    let lab = Lab::new();
+    // One shard: when the ping is answered, the other session cannot but see the reset first.
+    let lab = Lab::with(Options { shards: 1, ..Options::default() }, "127.0.0.1:0");
     let volume = Gated::new(MIB);
     lab.publish(A, Some(volume.clone()), Access::default());
     let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
@@ -227,14 +228,12 @@ fn a_logical_unit_reset_ends_the_commands_of_all_sessions() {
         exp_data_sn: 0,
     };
     one.send(&reset, &[]);
-    std::thread::scope(|scope| {
-        // The response may only come once the other session's command has left the store.
-        scope.spawn(|| volume.release());
-        let (bhs, _) = one.receive().unwrap();
-        assert_eq!(Opcode::of(&bhs), Some(Opcode::TaskManagementResponse));
-        assert_eq!(TaskManagementResponse::parse(&bhs).unwrap().response, 0);
-        assert_eq!(volume.waiting(), 0);
-    });
+    // Answered before the reset is: the other session's command has not left the store yet.
+    one.ping();
+    volume.release();
+    let (bhs, _) = one.receive().unwrap();
+    assert_eq!(Opcode::of(&bhs), Some(Opcode::TaskManagementResponse));
+    assert_eq!(TaskManagementResponse::parse(&bhs).unwrap().response, 0);
     let attention = two.run(&[0; 6], 0, &[]);
     assert_eq!(attention.sense_codes(), (6, 0x29, 3), "reset, and no answer to the read before");
     assert_eq!(one.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3), "the one that asked, too");
