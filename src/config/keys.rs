@@ -256,8 +256,8 @@ const LIMITS: &[Key] = &[
             max: 65536,
             set: |d, v| d.config.limits.half_open_connections_max = to_usize(v),
         },
-        "Connections at a time that have not finished login, a quarter of them from one address. \
-         More are closed at once.",
+        "Connections at a time that have not finished login. More wait; beyond a quarter of it, \
+         those of one address are closed.",
     ),
     key(
         "login_timeout_seconds",

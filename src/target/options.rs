@@ -22,8 +22,8 @@ pub struct Options {
     pub session: session::Limits,
     /// A login must be finished within this time.
     pub login_timeout: Duration,
-    /// Connections that may be logging in at once, a quarter of them from one address; more are
-    /// closed on the spot.
+    /// Connections that may be logging in at once; more wait to be accepted. Beyond a quarter of
+    /// it, those of one address are closed.
     pub half_open_max: usize,
     /// Sessions that may be logged in at once; further logins are answered with "out of
     /// resources" (0x0302).
