@@ -51,7 +51,7 @@ impl Default for Limits {
             data_digest: DigestPolicy::Optional,
             max_connections: 1,
             error_recovery_level: 0,
-            protocol_level: 1,
+            protocol_level: 2,
             task_reporting: vec![TaskReporting::Rfc3720],
             command_window: 128,
         }

@@ -327,7 +327,11 @@ impl Commands {
             (DataIn::None, _) => Transferred::Nothing,
         };
         let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
-        session.complete(id, Completion { status: status as u8, sense, transferred });
+        let qualifier = match status {
+            Status::Busy | Status::TaskSetFull => RETRY_DELAY,
+            _ => 0,
+        };
+        session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
     }
 
     /// The session has dropped a task.
@@ -353,6 +357,10 @@ impl Commands {
         self.attached.as_ref()
     }
 }
+
+/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
+/// logical unit (SAM-5 5.3.2).
+const RETRY_DELAY: u16 = 1;
 
 fn volume_index(service: &Service, lun: u8) -> usize {
     service.volumes.iter().position(|(number, _)| *number == lun).unwrap_or(usize::MAX)

@@ -2,6 +2,7 @@
 
 mod commands;
 mod control;
+mod management;
 mod properties;
 mod transfers;
 
@@ -166,6 +167,24 @@ fn last(pdu: DataOut) -> DataOut {
     DataOut { is_final: true, ..pdu }
 }
 
+/// CHECK CONDITION without any data.
+fn bad<D>() -> Completion<D> {
+    let sense = vec![0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0, 0, 0];
+    Completion { status: 2, qualifier: 0, sense, transferred: Transferred::Nothing }
+}
+
+/// Sense key, ASC and ASCQ of a CHECK CONDITION.
+fn sense_of(pdu: &OutPdu<&'static str>) -> (u8, u8, u8) {
+    assert_eq!(parse::<ScsiResponse>(pdu).status, 2);
+    let Payload::Bytes(bytes) = &pdu.data else { panic!("{pdu:?}") };
+    (bytes[2 + 2], bytes[2 + 12], bytes[2 + 13])
+}
+
+const UNEXPECTED_UNSOLICITED: (u8, u8, u8) = (0x0b, 0x0c, 0x0c);
+const WRONG_AMOUNT: (u8, u8, u8) = (0x0b, 0x0c, 0x0d);
+const DATA_PHASE: (u8, u8, u8) = (0x0b, 0x4b, 0);
+const CRC: (u8, u8, u8) = (0x0b, 0x47, 5);
+
 fn good<D>(transferred: Transferred<D>) -> Completion<D> {
-    Completion { status: 0, sense: Vec::new(), transferred }
+    Completion { status: 0, qualifier: 0, sense: Vec::new(), transferred }
 }
