@@ -198,6 +198,8 @@ pub struct Session<D> {
     closing: bool,
     events: VecDeque<Event>,
     out: VecDeque<OutPdu<D>>,
+    #[cfg(test)]
+    bug: Option<tests::Bug>,
 }
 
 impl<D: Clone> Session<D> {
@@ -231,6 +233,8 @@ impl<D: Clone> Session<D> {
             closing: false,
             events: VecDeque::new(),
             out: VecDeque::new(),
+            #[cfg(test)]
+            bug: None,
         }
     }
 
@@ -249,7 +253,11 @@ impl<D: Clone> Session<D> {
                     self.tasks.try_remove(id.0 as usize);
                 }
                 // Overtaken by the end of the task.
-                Event::Command(id) | Event::Ready(id) if self.task(id).is_none() => continue,
+                Event::Command(id) if self.task(id).is_none() => continue,
+                Event::Ready(id) => match self.task(id) {
+                    Some(task) if task.phase == Phase::Ready => task.phase = Phase::Running,
+                    _ => continue,
+                },
                 _ => {}
             }
             return Some(event);
@@ -388,6 +396,10 @@ impl<D: Clone> Session<D> {
         if task.command.immediate {
             self.immediate_commands -= 1;
         } else if task.phase != Phase::Arriving {
+            #[cfg(test)]
+            if self.bug == Some(tests::Bug::LosesCredit) && task.command.write {
+                return;
+            }
             self.window.give_back();
         }
     }

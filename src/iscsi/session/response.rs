@@ -67,6 +67,10 @@ impl<D: Clone> Session<D> {
     /// The driver is done with a task; it forgets what it keeps for it. If data of the initiator
     /// is still on the way, the answer waits for it.
     pub fn complete(&mut self, id: TaskId, completion: Completion<D>) {
+        #[cfg(test)]
+        if self.bug == Some(super::tests::Bug::AnswersAborted) {
+            return self.respond(id, completion);
+        }
         let Some(task) = self.task(id) else { return };
         if task.aborted {
             self.remove(id);
@@ -89,6 +93,11 @@ impl<D: Clone> Session<D> {
     /// Queues the answer to a command.
     pub(super) fn answer(&mut self, task: &Task<D>, completion: Completion<D>) {
         let Completion { status, qualifier, sense, transferred } = completion;
+        #[cfg(test)]
+        let transferred = match (&self.bug, transferred) {
+            (Some(super::tests::Bug::Residual), Transferred::Out(_)) => Transferred::Nothing,
+            (_, transferred) => transferred,
+        };
         let command = &task.command;
         let expected_in = if command.read { command.expected_length } else { 0 };
         let mut data_ins = 0;

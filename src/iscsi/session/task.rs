@@ -87,6 +87,8 @@ pub(super) enum Phase {
     Offered,
     /// Data is on the way from the initiator.
     Gathering,
+    /// All data is there, and [`super::Event::Ready`] has not been handed out yet.
+    Ready,
     /// The driver executes it.
     Running,
     /// It is gone, and [`super::Event::Dropped`] has not been handed out yet: until then its

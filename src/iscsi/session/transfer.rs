@@ -39,7 +39,7 @@ impl<D: Clone> Session<D> {
         let Some(task) = self.task(id) else { return (Current::Ignored, Dest::Discard) };
         let checked = if pdu.ttt == RESERVED_TAG {
             // All data is there, and in use.
-            if task.phase == Phase::Running {
+            if matches!(task.phase, Phase::Ready | Phase::Running) {
                 return refuse(RejectReason::ProtocolError);
             }
             task.check_unsolicited(pdu, len, first_burst, recovers)
@@ -108,7 +108,7 @@ impl<D: Clone> Session<D> {
                     }
                 }
                 None => {
-                    task.phase = Phase::Running;
+                    task.phase = Phase::Ready;
                     self.events.push_back(Event::Ready(id));
                 }
             }
@@ -143,6 +143,11 @@ impl<D: Clone> Session<D> {
     fn ask(&mut self, id: TaskId, offset: u32, len: u32) {
         let ttt = self.take_ttt();
         let numbers = self.numbers();
+        #[cfg(test)]
+        let offset = match self.bug {
+            Some(super::tests::Bug::R2tOverlap) => offset.saturating_sub(4),
+            _ => offset,
+        };
         let Some(task) = self.task(id) else { return };
         let r2t_sn = task.r2t_sn;
         task.r2t_sn = r2t_sn.wrapping_add(1);

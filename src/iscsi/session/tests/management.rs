@@ -152,6 +152,20 @@ fn t1_the_abort_of_an_immediate_task_that_is_done_takes_no_number() {
 }
 
 #[test]
+fn a_write_that_is_aborted_before_the_driver_knows_of_its_data_is_not_executed() {
+    let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
+    let command = write(FIRST, 4096);
+    peer.send(&command, &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 4096);
+    let r2t: R2t = peer.answer();
+    peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 4096]);
+    peer.send(&tmf(1, command.itt, FIRST), &[]);
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+}
+
+#[test]
 fn an_abort_of_a_management_request_is_rejected() {
     let mut peer = Peer::new();
     peer.send(&tmf(5, RESERVED_TAG, 0), &[]);

@@ -3,6 +3,7 @@
 mod commands;
 mod control;
 mod management;
+mod model;
 mod properties;
 mod transfers;
 
@@ -13,6 +14,24 @@ use crate::iscsi::pdu::{
     DataIn, DataOut, NopIn, NopOut, Opcode, R2t, RESERVED_TAG, Reject, RejectReason, ScsiCommand,
     ScsiResponse, TaskManagementRequest, TaskManagementResponse,
 };
+
+/// Mistakes that a session makes on purpose, for the model to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// The credit of a write does not come back.
+    LosesCredit,
+    /// An R2T asks for four bytes that were there or asked for already.
+    R2tOverlap,
+    /// A write has all its bytes as residual.
+    Residual,
+    /// An aborted task is answered when it ends.
+    AnswersAborted,
+}
+
+impl Bug {
+    const ALL: [Self; 4] =
+        [Self::LosesCredit, Self::R2tOverlap, Self::Residual, Self::AnswersAborted];
+}
 
 /// CmdSN of the first command.
 const FIRST: u32 = 10;
@@ -139,7 +158,7 @@ fn read(cmd_sn: u32, expected_length: u32) -> ScsiCommand {
         attribute: 1,
         priority: 0,
         lun: LUN,
-        itt: 1000 + cmd_sn,
+        itt: cmd_sn.wrapping_add(1000),
         expected_length,
         cmd_sn,
         exp_stat_sn: 0,
