@@ -177,9 +177,9 @@ pub(super) enum DiskCommand {
         disk: String,
         /// Image to clone
         image: String,
-        /// Number of its logical unit, 0 to 255
-        #[arg(long, value_name = "N")]
-        lun: Option<u8>,
+        /// Number of its logical unit, 0 to 16383
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0x3fff))]
+        lun: Option<u16>,
         /// Initiator that may log in (`*` at its end matches any end); may be repeated
         #[arg(long = "initiator", value_name = "NAME")]
         initiators: Vec<String>,

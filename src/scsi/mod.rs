@@ -40,7 +40,7 @@ mod vpd;
 mod write_same;
 
 pub use device::{Admission, Command, Device, NoSuchLun};
-pub use lun::LogicalUnitSpec;
+pub use lun::{LUN_MAX, LogicalUnitSpec};
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;
 pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};

@@ -19,9 +19,9 @@ use crate::control::Control;
 pub struct DiskCreate {
     /// The image (of the same project) to clone.
     pub image: String,
-    /// Logical unit number, 0 to 255; 1 when absent.
+    /// Logical unit number, 0 to 16383; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lun: Option<u8>,
+    pub lun: Option<u16>,
     /// Initiator names that may log in besides the bound node's; a trailing `*` matches any end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initiators: Vec<String>,
@@ -111,7 +111,7 @@ pub struct Boot {
     /// The target's name.
     pub iqn: String,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// World wide identifier of the logical unit (VPD page 83h), as Linux shows it.
     pub wwid: String,
 }

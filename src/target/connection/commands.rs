@@ -354,7 +354,7 @@ impl Commands {
     }
 }
 
-fn volume_index(service: &Service, lun: u8) -> usize {
+fn volume_index(service: &Service, lun: u16) -> usize {
     service.volumes.iter().position(|(number, _)| *number == lun).unwrap_or(usize::MAX)
 }
 
