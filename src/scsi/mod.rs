@@ -43,7 +43,7 @@ pub use device::{Admission, Command, Device, NoSuchLun};
 pub use lun::LogicalUnitSpec;
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;
-pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};
+pub use outcome::{DataIn, Outcome, Preempted, Status, TaskAttribute, Transfer};
 pub use sense::{Asc, FieldPointer, Sense, SenseFormat, SenseKey};
 pub use task::{Prepared, Step, Task};
 pub use vpd::wwid;
