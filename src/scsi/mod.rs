@@ -45,7 +45,7 @@ pub use lun::LogicalUnitSpec;
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;
 pub use ops::Ops;
-pub use outcome::{DataIn, Outcome, Status, TaskAttribute, Transfer};
+pub use outcome::{DataIn, Outcome, Preempted, Status, TaskAttribute, Transfer};
 pub use sense::{Asc, FieldPointer, Sense, SenseFormat, SenseKey};
 pub use task::{Prepared, Step, Task};
 pub use vpd::wwid;

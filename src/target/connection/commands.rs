@@ -320,7 +320,7 @@ impl Commands {
     fn finish(&mut self, id: TaskId, outcome: Outcome, session: &mut DriverSession) {
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense } = outcome;
+        let Outcome { status, data_in, sense, .. } = outcome;
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;
