@@ -16,11 +16,13 @@
 //!
 //! `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
 //! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
-//! functions. `control`: NOP, logout, reject. `text`: text negotiation and SendTargets.
+//! functions. `control`: NOP, logout, reject. `notice`: asynchronous messages. `text`: text
+//! negotiation and SendTargets.
 
 mod control;
 mod incoming;
 mod management;
+mod notice;
 mod response;
 mod task;
 mod text;
@@ -36,6 +38,7 @@ use std::fmt;
 use slab::Slab;
 
 pub use management::{TmfFunction, tmf_response};
+pub use notice::Notice;
 pub use response::{Completion, Transferred};
 pub use task::{Command, TaskId};
 pub use text::DiscoveryScope;

@@ -1,5 +1,6 @@
 //! How a command ends: Data-In, SCSI Response, residuals (RFC 7143 11.4, 11.7).
 
+use super::notice::with_length;
 use super::task::{Fault, Task, TaskId};
 use super::{OutPdu, Payload, Session};
 use crate::iscsi::pdu::frame::set_data_length;
@@ -118,12 +119,7 @@ impl<D: Clone> Session<D> {
             max_cmd_sn: self.window.max_cmd_sn(),
             exp_data_sn: data_sn,
         };
-        let mut segment = Vec::new();
-        if let (Ok(len), false) = (u16::try_from(sense.len()), sense.is_empty()) {
-            segment.extend_from_slice(&len.to_be_bytes());
-            segment.extend_from_slice(&sense);
-        }
-        self.send_with(&response, segment);
+        self.send_with(&response, with_length(&sense));
     }
 
     /// Queues `len` bytes as Data-In PDUs; the last one carries the status, if there is one to

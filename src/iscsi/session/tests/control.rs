@@ -1,7 +1,9 @@
 //! Pings, text, logout, task management.
 
 use super::*;
-use crate::iscsi::pdu::{LogoutRequest, LogoutResponse, Snack, TextRequest, TextResponse};
+use crate::iscsi::pdu::{
+    AsyncMessage, LogoutRequest, LogoutResponse, Snack, TextRequest, TextResponse,
+};
 
 fn nop(itt: u32, immediate: bool, cmd_sn: u32) -> NopOut {
     NopOut { immediate, lun: 0, itt, ttt: RESERVED_TAG, cmd_sn, exp_stat_sn: 0 }
@@ -316,4 +318,41 @@ fn a_text_over_two_pdus_is_answered_once() {
     assert!(peer.answer::<TextResponse>().is_final);
     peer.send(&text(FIRST + 2, true, false, response.ttt), &[]);
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+}
+
+#[test]
+fn f34_what_the_target_tells_of_its_own_accord_counts() {
+    let mut peer = Peer::new();
+    let notices = [
+        (Notice::LogoutRequest { seconds: 10 }, 1, [0, 0, 10]),
+        (Notice::DropConnection { time2wait: 2, time2retain: 20 }, 2, [7, 2, 20]),
+        (Notice::DropAll { time2wait: 3, time2retain: 0 }, 3, [0, 3, 0]),
+        (Notice::Renegotiate { seconds: 5 }, 4, [0, 0, 5]),
+    ];
+    for (i, (notice, event, parameters)) in (0..).zip(notices) {
+        peer.session.notify(notice);
+        let message: AsyncMessage = peer.answer();
+        assert_eq!((message.event, message.parameters), (event, parameters));
+        assert_eq!((message.lun, message.stat_sn), (0, 100 + i));
+        assert_eq!((message.exp_cmd_sn, message.max_cmd_sn), (FIRST, FIRST + 7));
+    }
+    let sense = vec![0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x3f, 0x0e, 0, 0, 0, 0];
+    peer.session.notify(Notice::Scsi { lun: LUN, sense: sense.clone() });
+    let sent = peer.sent();
+    let message: AsyncMessage = parse(&sent[0]);
+    assert_eq!((message.event, message.lun, message.stat_sn), (0, LUN, 104));
+    assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
+}
+
+#[test]
+fn nothing_is_told_where_it_has_no_meaning() {
+    let mut peer = Peer::discovery();
+    peer.session.notify(Notice::Scsi { lun: LUN, sense: vec![0x70] });
+    peer.silent();
+    peer.session.notify(Notice::LogoutRequest { seconds: 1 });
+    peer.answer::<AsyncMessage>();
+    peer.send(&logout(0, 7), &[]);
+    peer.answer::<LogoutResponse>();
+    peer.session.notify(Notice::LogoutRequest { seconds: 1 });
+    assert_eq!(peer.sent(), [], "after the logout response");
 }
