@@ -53,8 +53,8 @@ fn seeds_are_good() {
     seeds("pdu").iter().for_each(|bytes| pdu::run(bytes));
     seeds("login_text").iter().for_each(|bytes| login_text::run(bytes));
     seeds("cdb").iter().for_each(|bytes| cdb::run(bytes));
-    for bytes in seeds("session") {
-        assert!(session::run(&bytes) >= 2, "the target has nothing to say");
+    for (i, bytes) in seeds("session").iter().enumerate() {
+        assert!(session::run(bytes) >= 2, "seed {i}: the target has nothing to say");
     }
     let let_in = seeds("chap").iter().filter(|bytes| chap::run(bytes)).count();
     assert!(let_in >= 5, "the right responses do not get in: {let_in}");
