@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::attention::Attentions;
+use super::copies::Copies;
 use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, flag};
 use super::nexus::{Nexus, NexusSpec};
 use super::sense::Asc;
@@ -46,7 +47,7 @@ impl Inventory {
         // A machine that powers up finds its disk spinning, whoever stopped it before.
         self.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
         let id = self.next_nexus.fetch_add(1, Ordering::Relaxed);
-        let nexus = Arc::new(Nexus { id, spec, attentions });
+        let nexus = Arc::new(Nexus { id, spec, attentions, copies: Copies::default() });
         self.nexuses.lock().push(Arc::clone(&nexus));
         nexus
     }
