@@ -54,7 +54,7 @@ fn seeds_are_good() {
     seeds("login_text").iter().for_each(|bytes| login_text::run(bytes));
     seeds("cdb").iter().for_each(|bytes| cdb::run(bytes));
     for (i, bytes) in seeds("session").iter().enumerate() {
-        assert!(session::run(bytes) >= 2, "seed {i}: the target has nothing to say");
+        assert!(session::run(bytes) >= 1, "seed {i}: the target has nothing to say");
     }
     let let_in = seeds("chap").iter().filter(|bytes| chap::run(bytes)).count();
     assert!(let_in >= 5, "the right responses do not get in: {let_in}");

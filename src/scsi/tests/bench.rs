@@ -98,7 +98,7 @@ impl Bench {
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, own: u8, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: u16, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
         let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
         all.extend(ops.drain_others());
