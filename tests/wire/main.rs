@@ -10,6 +10,11 @@ mod lab;
 mod login;
 mod session;
 
+mod chap;
 mod exchanges;
+mod keys;
+mod login_phase;
 mod sequencing;
 mod transfers;
+mod unh_control;
+mod unh_data;

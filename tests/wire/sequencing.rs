@@ -6,8 +6,8 @@ use crate::session::{
 };
 use crate::support::raw::{FINAL, NO_TAG, Pdu, READ, op};
 
-#[test]
-fn f01_cmd_sn_outside_the_window_is_ignored() {
+/// Requests below and above the window: nothing comes of them.
+pub(crate) fn outside_the_window() {
     let lab = Lab::new();
     let mut session = lab.session();
     session.put(0, &pattern(BLOCK, 1));
@@ -29,7 +29,12 @@ fn f01_cmd_sn_outside_the_window_is_ignored() {
 }
 
 #[test]
-fn f02_a_duplicate_cmd_sn_in_the_window_is_ignored() {
+fn f01_cmd_sn_outside_the_window_is_ignored() {
+    outside_the_window();
+}
+
+/// A CmdSN twice, before and after its turn: it counts once.
+pub(crate) fn duplicates() {
     let lab = Lab::new();
     let mut session = lab.session();
     session.put(1, &pattern(BLOCK, 1));
@@ -47,6 +52,11 @@ fn f02_a_duplicate_cmd_sn_in_the_window_is_ignored() {
     session.send(&duplicate);
     session.ping();
     assert!(session.get(1, BLOCK) == pattern(BLOCK, 2));
+}
+
+#[test]
+fn f02_a_duplicate_cmd_sn_in_the_window_is_ignored() {
+    duplicates();
 }
 
 #[test]

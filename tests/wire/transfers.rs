@@ -2,7 +2,7 @@
 
 use crate::lab::{BLOCK, Lab, pattern};
 use crate::session::{
-    CRC_ERROR, Codes, DATA_PHASE_ERROR, End, INCORRECT_AMOUNT, INVALID_OPCODE, LBA_OUT_OF_RANGE,
+    CRC_ERROR, Codes, DATA_PHASE_ERROR, End, INCORRECT_AMOUNT, INVALID_INFORMATION_UNIT, INVALID_OPCODE, LBA_OUT_OF_RANGE,
     Residual, Session, UNEXPECTED_DATA, lun_field, read10, reason, write10,
 };
 use crate::support::raw::{FINAL, Lies, NO_TAG, Pdu, READ, WRITE, op};
@@ -148,8 +148,8 @@ fn f15_too_little_unsolicited_data_fails_the_command() {
     end.good();
 }
 
-#[test]
-fn f16_a_failed_write_is_answered_after_the_last_of_its_data() {
+/// A write that fails early is answered when the initiator has sent what it was to send.
+pub(crate) fn failure_waits_for_data() {
     let lab = Lab::new();
     let mut session = lab.session_with(&ALL_ALLOWED);
     // Refused at once, but its unsolicited data is still to come.
@@ -173,6 +173,11 @@ fn f16_a_failed_write_is_answered_after_the_last_of_its_data() {
     let last = session.data_out(&write, r2t.ttt(), 1, 2048, &[1; 2048]).byte(1, FINAL);
     session.send(&last);
     assert_eq!(session.finish_from(&write, &[], 1).codes(), DATA_PHASE_ERROR);
+}
+
+#[test]
+fn f16_a_failed_write_is_answered_after_the_last_of_its_data() {
+    failure_waits_for_data();
 }
 
 #[test]
@@ -217,6 +222,16 @@ pub(crate) fn residuals(
     end.residual
 }
 
+/// A write that announces a part of a block: nothing of it is written.
+pub(crate) fn short_write(session: &mut Session, asked: usize, expected: usize) {
+    let before = session.get(0, asked);
+    let end = session.write(&write10(0, asked), &pattern(expected, 77));
+    assert_eq!(end.codes(), INVALID_INFORMATION_UNIT);
+    let missing = u32::try_from(asked - expected).unwrap();
+    assert_eq!(end.residual, Residual::Over(missing));
+    assert!(session.get(0, asked) == before);
+}
+
 #[test]
 fn f18_residuals_are_exact_for_every_direction_and_for_check_condition() {
     let lab = Lab::new();
@@ -224,10 +239,14 @@ fn f18_residuals_are_exact_for_every_direction_and_for_check_condition() {
     for flags in [READ, WRITE] {
         assert_eq!(residuals(&mut session, flags, 4096, 4096), Residual::None);
         assert_eq!(residuals(&mut session, flags, 4096, 5000), Residual::Under(904));
-        assert_eq!(residuals(&mut session, flags, 4096, 1000), Residual::Over(3096));
-        assert_eq!(residuals(&mut session, flags, 512, 511), Residual::Over(1));
         assert_eq!(residuals(&mut session, flags, 0, 512), Residual::Under(512));
     }
+    assert_eq!(residuals(&mut session, READ, 4096, 1000), Residual::Over(3096));
+    assert_eq!(residuals(&mut session, READ, 512, 511), Residual::Over(1));
+    // Whole blocks of a write that was announced too short are written; parts of one are not.
+    assert_eq!(residuals(&mut session, WRITE, 4096, 1024), Residual::Over(3072));
+    short_write(&mut session, 4096, 1000);
+    short_write(&mut session, 512, 511);
     let end = session.read(&read10(u32::MAX, BLOCK), 4096);
     assert_eq!((end.codes(), end.residual), (LBA_OUT_OF_RANGE, Residual::Under(4096)));
     let end = session.write(&write10(u32::MAX, BLOCK), &[0; 4096]);
