@@ -8,7 +8,7 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, TaskAttribute, Transfer,
+    Sense, SenseKey, Status, Step, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -33,6 +33,7 @@ pub(super) struct Host<'a> {
 
 pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
     LogicalUnitSpec {
+        id: UnitId(0),
         number: 0,
         identity: "store/image-0001".to_owned(),
         block_bytes,
@@ -65,17 +66,21 @@ impl Bench {
         self.volume.info()
     }
 
-    /// An initiator that has heard of the power on.
+    /// An initiator that has heard that it is new.
     pub(super) fn host(&self, number: u8) -> Host<'_> {
         let host = self.stranger(number);
-        let power_on = host.run(&[0; 6], &[]);
-        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        let first = host.run(&[0; 6], &[]).asc();
+        assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
         host
     }
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+        self.of(self.device.attach(nexus_spec(number)))
+    }
+
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
+        Host { bench: self, nexus, lun: 0 }
     }
 
     /// What the operations of one command come to, one completion after the other.
@@ -101,6 +106,11 @@ impl Bench {
     pub(super) fn fail_after(&self, count: usize, kind: ErrorKind) {
         self.fault.set(Some((self.ops_seen.get() + count, kind)));
     }
+}
+
+/// The LUN field of a small number.
+pub(super) fn lun(number: u8) -> u64 {
+    u64::from(number) << 48
 }
 
 impl Host<'_> {
