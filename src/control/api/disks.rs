@@ -33,6 +33,14 @@ pub struct DiskCreate {
     pub chap: Option<ChapRequest>,
 }
 
+/// How large a disk is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskResize {
+    /// Size in bytes, a multiple of 4096, not below what it has.
+    pub size_bytes: u64,
+}
+
 /// CHAP credentials; what is absent is generated. Secrets are never shown again, but in the boot
 /// script of the node that the disk is bound to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -93,7 +101,7 @@ pub struct Disk {
     pub addresses: Vec<String>,
     /// How to boot from it.
     pub boot: Boot,
-    /// Answer to a PUT only: it was there before.
+    /// Answer to a PUT or a resize only: it was there, or as large, before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existed: Option<bool>,
 }
@@ -300,4 +308,27 @@ pub(super) async fn remove(
     let (project, name) = names(&path)?;
     control.catalog.remove_disk(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a disk larger, under its sessions: its machine sees the new size. The same size again
+/// does nothing; a disk does not shrink.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/resize",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskResize,
+    responses(
+        (status = 200, description = "It has the size", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn resize(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskResize>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
+    Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
 }

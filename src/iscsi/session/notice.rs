@@ -65,15 +65,8 @@ impl<D: Clone> Session<D> {
             Notice::DropAll { time2wait, time2retain } => (0, 3, [0, time2wait, time2retain]),
             Notice::Renegotiate { seconds } => (0, 4, [0, 0, seconds]),
         };
-        let pdu = AsyncMessage {
-            lun,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
-            event,
-            vendor_code: 0,
-            parameters,
-        };
+        let pdu =
+            AsyncMessage { lun, numbers: self.take_numbers(), event, vendor_code: 0, parameters };
         self.send_with(&pdu, segment);
     }
 }

@@ -37,13 +37,13 @@ fn f21_a_ping_comes_back_cut_to_what_the_initiator_takes() {
     peer.send(&nop(1, true, FIRST), &[7; 5000]);
     let sent = peer.sent();
     let pong: NopIn = parse(&sent[0]);
-    assert_eq!((pong.itt, pong.ttt, pong.stat_sn), (1, RESERVED_TAG, 100));
+    assert_eq!((pong.itt, pong.ttt, pong.numbers.stat_sn), (1, RESERVED_TAG, 100));
     assert_eq!(sent[0].data, Payload::Bytes(vec![7; 4096]));
     peer.send(&nop(RESERVED_TAG, true, FIRST), &[]);
     peer.silent();
     peer.send(&nop(2, false, FIRST), &[]);
     let pong: NopIn = peer.answer();
-    assert_eq!((pong.exp_cmd_sn, pong.max_cmd_sn), (FIRST + 1, FIRST + 8));
+    assert_eq!((pong.numbers.exp_cmd_sn, pong.numbers.max_cmd_sn), (FIRST + 1, FIRST + 8));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn only_an_initiator_that_pings_is_pinged() {
     peer.sent();
     peer.session.idle();
     let ping: NopIn = peer.answer();
-    assert_eq!((ping.itt, ping.stat_sn), (RESERVED_TAG, 101));
+    assert_eq!((ping.itt, ping.numbers.stat_sn), (RESERVED_TAG, 101));
     assert!(ping.ttt != RESERVED_TAG && peer.session.awaits_ping());
     peer.send(&NopOut { ttt: ping.ttt, ..nop(RESERVED_TAG, true, FIRST) }, &[]);
     assert!(!peer.session.awaits_ping());
@@ -76,7 +76,7 @@ fn t1_t2_an_aborted_task_is_never_heard_of_again() {
     assert!(peer.session.is_aborted(id));
     peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
     let response: TaskManagementResponse = peer.answer();
-    assert_eq!((response.response, response.max_cmd_sn), (0, FIRST + 8));
+    assert_eq!((response.response, response.numbers.max_cmd_sn), (0, FIRST + 8));
     peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
     assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
 }
@@ -333,14 +333,14 @@ fn f34_what_the_target_tells_of_its_own_accord_counts() {
         peer.session.notify(notice);
         let message: AsyncMessage = peer.answer();
         assert_eq!((message.event, message.parameters), (event, parameters));
-        assert_eq!((message.lun, message.stat_sn), (0, 100 + i));
-        assert_eq!((message.exp_cmd_sn, message.max_cmd_sn), (FIRST, FIRST + 7));
+        assert_eq!((message.lun, message.numbers.stat_sn), (0, 100 + i));
+        assert_eq!((message.numbers.exp_cmd_sn, message.numbers.max_cmd_sn), (FIRST, FIRST + 7));
     }
     let sense = vec![0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x3f, 0x0e, 0, 0, 0, 0];
     peer.session.notify(Notice::Scsi { lun: LUN, sense: sense.clone() });
     let sent = peer.sent();
     let message: AsyncMessage = parse(&sent[0]);
-    assert_eq!((message.event, message.lun, message.stat_sn), (0, LUN, 104));
+    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 104));
     assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
 }
 
