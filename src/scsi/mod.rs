@@ -24,6 +24,7 @@ mod inventory;
 mod lun;
 mod medium;
 mod mode;
+mod mode_pages;
 mod nexus;
 mod opcode;
 mod ops;
