@@ -5,7 +5,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::api::disks::{Disk, DiskCreate, DiskList, Redirect};
+use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, Redirect};
 use crate::control::api::images::{Image, ImageImport, ImageList};
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
@@ -85,6 +85,16 @@ impl Api {
     ) -> Result<Answer<Disk>> {
         let method = if redirect.is_some() { Method::PUT } else { Method::DELETE };
         self.send(method, path(&["projects", project, "disks", disk, "redirect"]), redirect).await
+    }
+
+    pub(super) async fn resize_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        resize: &DiskResize,
+    ) -> Result<Answer<Disk>> {
+        let path = path(&["projects", project, "disks", disk, "resize"]);
+        self.send(Method::POST, path, Some(resize)).await
     }
 
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::control::api::disks::{ChapRequest, DiskCreate, Redirect};
+use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, Redirect};
 use crate::control::api::nodes::{Bind, NodePut, Provision};
 use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
     ChapArgs, Cli, Command, DiskCommand, ImageCommand, IscsiCommand, JobCommand, MaybeProject,
-    NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
+    NewSize, NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
 };
 use super::console::Console;
 use super::error::ClientError;
@@ -172,6 +172,19 @@ impl<'c> Calls<'_, 'c> {
             }
             DiskCommand::Recall { project, disk } => {
                 let answer = self.api.redirect_disk(&self.named(project)?, &disk, None).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Resize { project, disk, size } => {
+                let project = self.named(project)?;
+                let size_bytes = match size {
+                    NewSize::Bytes(bytes) => bytes,
+                    NewSize::More(more) => {
+                        let now = self.api.disk(&project, &disk).await?.value.size_bytes;
+                        now.saturating_add(more)
+                    }
+                };
+                let resize = DiskResize { size_bytes };
+                let answer = self.api.resize_disk(&project, &disk, &resize).await?;
                 self.show(&answer, output::disk)
             }
             DiskCommand::Remove { project, disk, sure } => {

@@ -105,6 +105,8 @@ const EVERY_COMMAND: &[&str] = &[
     "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --portal-group 2 --chap",
     "disk redirect node1 192.0.2.9 --permanently",
     "disk recall node1",
+    "disk resize data 40GiB",
+    "disk resize data +1GiB",
     "disk remove node1",
     "node list",
     "node show node1",
