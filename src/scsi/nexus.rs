@@ -74,6 +74,19 @@ impl Nexus {
         &self.spec
     }
 
+    /// What QUERY ASYNCHRONOUS EVENT tells of the unit attention conditions for a logical unit
+    /// (SAM-5 7.10): whether there is more than one, sense key, ASC and ASCQ of the oldest.
+    pub(super) fn asynchronous_event(&self, unit: &LogicalUnit) -> Option<[u8; 3]> {
+        const ONE: u8 = 1 << 4;
+        const MORE: u8 = 2 << 4;
+        const UNIT_ATTENTION: u8 = 6;
+        let view = self.view();
+        let seen = view.find(unit.number).filter(|seen| seen.unit.id == unit.id)?;
+        let (asc, count) = seen.attentions.peek()?;
+        let [asc, ascq] = asc.0.to_be_bytes();
+        Some([if count > 1 { MORE } else { ONE } | UNIT_ATTENTION, asc, ascq])
+    }
+
     pub(super) fn view(&self) -> Guard<Arc<View>> {
         self.view.load()
     }
