@@ -8,6 +8,7 @@
 
 pub mod buffer;
 pub mod completion;
+pub mod fence;
 mod error;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
+pub use fence::{Fenced, Ghost, Span, Spans};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,
 /// and by the device server after a resize.

@@ -1,6 +1,7 @@
 //! I_T nexuses.
 
 use super::attention::Attentions;
+use super::copies::Copies;
 use super::sense::Asc;
 
 /// Who talks to whom: what the transport knows when a session is established.
@@ -23,9 +24,17 @@ pub struct Nexus {
     pub(super) spec: NexusSpec,
     /// By the index of the logical unit in the device.
     pub(super) attentions: Box<[Attentions]>,
+    /// What RECEIVE COPY RESULTS tells.
+    pub(super) copies: Copies,
 }
 
 impl Nexus {
+    /// Its number: unique within the device, never used again.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// What it was established with.
     #[must_use]
     pub fn spec(&self) -> &NexusSpec {

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use super::server::{LunStatus, SessionStatus};
 use super::spec::{Access, Lun, TargetSpec};
 use crate::block::Volume;
+use crate::iscsi::session::Notice;
 use crate::scsi::{Device, LogicalUnitSpec};
 
 /// A published target.
@@ -23,6 +24,14 @@ pub(super) struct Target {
     pub(super) name: String,
     pub(super) access: Access,
     pub(super) backing: Arc<Backing>,
+}
+
+impl Target {
+    /// True if the access rules let a session go on that is logged in.
+    pub(super) fn admits(&self, session: &SessionEntry) -> bool {
+        self.access.is_offered_in(session.key.portal_group)
+            && self.access.admits(&session.key.initiator, session.peer.ip())
+    }
 }
 
 /// The logical units of a target with their state; outlives a change of the access rules.
@@ -35,7 +44,7 @@ pub(super) struct Backing {
 /// What commands run against.
 pub(super) struct Service {
     pub(super) device: Device,
-    pub(super) volumes: Vec<(u8, Arc<dyn Volume>)>,
+    pub(super) volumes: Vec<(u16, Arc<dyn Volume>)>,
 }
 
 impl Backing {
@@ -99,6 +108,8 @@ pub(super) struct SessionKey {
     pub(super) target: Option<String>,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
+    /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
+    pub(super) portal_group: u16,
     /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
     pub(super) discovery: u64,
 }
@@ -111,6 +122,8 @@ pub(super) enum Order {
     Abort { lun: Option<u64>, done: oneshot::Sender<()> },
     /// A task management function that needed other sessions has come to an end.
     ManagementDone { itt: u32, response: u8 },
+    /// Tell the initiator something (RFC 7143 11.9).
+    Notify(Notice),
 }
 
 /// A session as the rest of the process sees it.
@@ -166,6 +179,7 @@ impl SessionEntry {
             target: self.key.target.clone(),
             initiator: self.key.initiator.clone(),
             isid: self.key.isid,
+            portal_group_tag: self.key.portal_group,
             peer: self.peer,
             since: self.since,
             commands: counter(&self.counters.commands),
