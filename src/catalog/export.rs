@@ -13,7 +13,7 @@ pub struct Export {
     /// Target name; the same for as long as the disk lives.
     pub target: String,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// `None` while the volume cannot be had: initiators are to be told to try again.
     pub volume: Option<Arc<dyn Volume>>,
     /// The store's lasting identity of the image, for the WWID.

@@ -123,7 +123,7 @@ pub struct Disk {
     /// Target name.
     pub target: String,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// Initiator names that may log in besides the bound node's.
     pub initiators: Vec<String>,
     /// Networks that an initiator must come from; empty: any.

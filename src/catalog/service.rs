@@ -328,6 +328,26 @@ impl Catalog {
         .await
     }
 
+    /// Makes a disk larger; its sessions go on. The second answer: it had that size already.
+    ///
+    /// # Errors
+    /// `disk-not-found`, `disk-not-ready`, `disk-cannot-shrink`, `invalid-size`, and what the
+    /// store says.
+    pub async fn resize_disk(
+        &self,
+        project: Name,
+        name: Name,
+        size_bytes: u64,
+    ) -> Result<(DiskView, bool), Error> {
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        let subject = Subject::Disk(project.clone(), name.clone());
+        self.call(subject, vec![guard], move |engine| {
+            let (disk, existed) = engine.resize_disk(&project, &name, size_bytes)?;
+            Ok((view(engine, disk)?, existed))
+        })
+        .await
+    }
+
     /// Ends a disk's sessions and removes it.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ use super::name::{ImageName, Name, quoted};
 
 /// RFC 7143 4.2.7.1.
 const INITIATOR_NAME_MAX_BYTES: usize = 223;
+/// Flat space addressing has 14 bits (SAM-5 4.7.7.3).
+const LUN_MAX: u16 = 0x3fff;
 /// Names and networks in one disk's access rules.
 const RULES_MAX: usize = 64;
 /// Network interfaces of one node.
@@ -39,7 +41,7 @@ pub struct DiskSpec {
     /// The image to clone.
     pub image: ImageName,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// Initiator names that may log in besides the bound node's.
     pub initiators: Vec<String>,
     /// Networks that an initiator must come from; empty: any.
@@ -97,8 +99,14 @@ impl DiskSpec {
     }
 
     /// # Errors
-    /// `invalid-initiator`, `invalid-chap`, `too-many-rules`.
+    /// `invalid-lun`, `invalid-initiator`, `invalid-chap`, `too-many-rules`.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if self.lun > LUN_MAX {
+            return Err(Error::invalid(
+                "invalid-lun",
+                format!("{} is no logical unit number: use 0 to {LUN_MAX}", self.lun),
+            ));
+        }
         if self.initiators.len().max(self.networks.len()) > RULES_MAX {
             return Err(Error::invalid(
                 "too-many-rules",

@@ -5,7 +5,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::api::disks::{Disk, DiskCreate, DiskList};
+use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize};
 use crate::control::api::images::{Image, ImageImport, ImageList};
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
@@ -74,6 +74,16 @@ impl Api {
         create: &DiskCreate,
     ) -> Result<Answer<Disk>> {
         self.send(Method::PUT, path(&["projects", project, "disks", disk]), Some(create)).await
+    }
+
+    pub(super) async fn resize_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        resize: &DiskResize,
+    ) -> Result<Answer<Disk>> {
+        let path = path(&["projects", project, "disks", disk, "resize"]);
+        self.send(Method::POST, path, Some(resize)).await
     }
 
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {

@@ -1,9 +1,12 @@
 //! The arguments of `stirrup`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+
+use crate::config::parse_size;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -177,9 +180,9 @@ pub(super) enum DiskCommand {
         disk: String,
         /// Image to clone
         image: String,
-        /// Number of its logical unit, 0 to 255
-        #[arg(long, value_name = "N")]
-        lun: Option<u8>,
+        /// Number of its logical unit, 0 to 16383
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0x3fff))]
+        lun: Option<u16>,
         /// Initiator that may log in (`*` at its end matches any end); may be repeated
         #[arg(long = "initiator", value_name = "NAME")]
         initiators: Vec<String>,
@@ -188,6 +191,15 @@ pub(super) enum DiskCommand {
         addresses: Vec<String>,
         #[command(flatten)]
         chap: ChapArgs,
+    },
+    /// Make a disk larger, while it is in use too
+    Resize {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Its new size, as 40GiB, or how much more, as +10GiB
+        size: NewSize,
     },
     /// Remove a disk, its data and its target
     Remove {
@@ -360,4 +372,38 @@ pub(super) struct MaybeProject {
     /// Only of this project [default: STIRRUP_PROJECT, or all]
     #[arg(long, short, value_name = "PROJECT")]
     pub(super) project: Option<String>,
+}
+
+/// What a disk is to grow to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewSize {
+    /// This size, in bytes.
+    Bytes(u64),
+    /// So many bytes more.
+    More(u64),
+}
+
+impl FromStr for NewSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('+') {
+            Some(more) => parse_size(more).map(Self::More),
+            None => parse_size(text).map(Self::Bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_size_is_one_or_a_difference() {
+        assert_eq!("40GiB".parse(), Ok(NewSize::Bytes(40 << 30)));
+        assert_eq!("+4k".parse(), Ok(NewSize::More(4096)));
+        for text in ["", "+", "-1G", "++1G", "big"] {
+            assert!(text.parse::<NewSize>().is_err(), "{text}");
+        }
+    }
 }

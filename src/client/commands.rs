@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::control::api::disks::{ChapRequest, DiskCreate};
+use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize};
 use crate::control::api::nodes::{Bind, NodePut, Provision};
 
 use super::api::{Answer, Api};
 use super::args::{
     ChapArgs, Cli, Command, DiskCommand, ImageCommand, IscsiCommand, JobCommand, MaybeProject,
-    NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
+    NewSize, NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
 };
 use super::console::Console;
 use super::error::ClientError;
@@ -144,6 +144,19 @@ impl<'c> Calls<'_, 'c> {
                 let create =
                     DiskCreate { image, lun, initiators, addresses, chap: chap_request(&chap) };
                 let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Resize { project, disk, size } => {
+                let project = self.named(project)?;
+                let size_bytes = match size {
+                    NewSize::Bytes(bytes) => bytes,
+                    NewSize::More(more) => {
+                        let now = self.api.disk(&project, &disk).await?.value.size_bytes;
+                        now.saturating_add(more)
+                    }
+                };
+                let resize = DiskResize { size_bytes };
+                let answer = self.api.resize_disk(&project, &disk, &resize).await?;
                 self.show(&answer, output::disk)
             }
             DiskCommand::Remove { project, disk, sure } => {

@@ -62,7 +62,7 @@ pub struct TargetInfo {
 #[derive(Debug, Clone)]
 pub struct LunInfo {
     /// Its number.
-    pub number: u8,
+    pub number: u16,
     /// What its WWID is made from.
     pub identity: String,
     /// Size in bytes; `None` while the volume is not open.

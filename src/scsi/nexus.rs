@@ -26,6 +26,12 @@ pub struct Nexus {
 }
 
 impl Nexus {
+    /// Its number: unique within the device, never used again.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// What it was established with.
     #[must_use]
     pub fn spec(&self) -> &NexusSpec {

@@ -35,7 +35,7 @@ pub(super) struct Backing {
 /// What commands run against.
 pub(super) struct Service {
     pub(super) device: Device,
-    pub(super) volumes: Vec<(u8, Arc<dyn Volume>)>,
+    pub(super) volumes: Vec<(u16, Arc<dyn Volume>)>,
 }
 
 impl Backing {

@@ -229,7 +229,7 @@ pub struct TargetStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LunStatus {
     /// Its number.
-    pub number: u8,
+    pub number: u16,
     /// What its WWID is made from.
     pub identity: String,
     /// Size in bytes; `None` while the volume is not open: logins are answered with "service

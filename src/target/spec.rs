@@ -25,8 +25,9 @@ pub struct TargetSpec {
 /// A logical unit of a target.
 #[derive(Clone)]
 pub struct Lun {
-    /// Its number, 0 to 255 (peripheral device addressing).
-    pub number: u8,
+    /// Its number, 0 to 16383 (peripheral device addressing below 256, flat space addressing from
+    /// there on; SAM-5 4.7).
+    pub number: u16,
     /// The volume; `None` while it is being opened or cannot be: logins are answered with
     /// "service unavailable" (0x0301), which initiators retry, never with "not found".
     pub volume: Option<Arc<dyn Volume>>,

@@ -370,8 +370,10 @@ impl Engine {
             Err(error) if error.code() == BROKEN => DiskState::Broken,
             Err(_) => disk.state,
         };
-        if state != disk.state {
-            disk.state = state;
+        // Another than the row has if a resize was cut short, or somebody else grew the image.
+        let size_bytes = opened.as_ref().map_or(disk.size_bytes, |volume| volume.info().size_bytes);
+        if (state, size_bytes) != (disk.state, disk.size_bytes) {
+            (disk.state, disk.size_bytes) = (state, size_bytes);
             let mut batch = Batch::default();
             batch.put(Table::Disks, &key(project, name), revision, &disk)?;
             batch.apply(self.state.as_ref())?;

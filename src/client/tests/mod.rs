@@ -103,6 +103,8 @@ const EVERY_COMMAND: &[&str] = &[
     "disk list",
     "disk show node1",
     "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --chap",
+    "disk resize data 40GiB",
+    "disk resize data +1GiB",
     "disk remove node1",
     "node list",
     "node show node1",

@@ -19,9 +19,9 @@ use crate::control::Control;
 pub struct DiskCreate {
     /// The image (of the same project) to clone.
     pub image: String,
-    /// Logical unit number, 0 to 255; 1 when absent.
+    /// Logical unit number, 0 to 16383; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lun: Option<u8>,
+    pub lun: Option<u16>,
     /// Initiator names that may log in besides the bound node's; a trailing `*` matches any end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initiators: Vec<String>,
@@ -31,6 +31,14 @@ pub struct DiskCreate {
     /// CHAP is required when present; `{}` has the secret generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chap: Option<ChapRequest>,
+}
+
+/// How large a disk is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskResize {
+    /// Size in bytes, a multiple of 4096, not below what it has.
+    pub size_bytes: u64,
 }
 
 /// CHAP credentials; what is absent is generated. Secrets are never shown again, but in the boot
@@ -93,7 +101,7 @@ pub struct Disk {
     pub addresses: Vec<String>,
     /// How to boot from it.
     pub boot: Boot,
-    /// Answer to a PUT only: it was there before.
+    /// Answer to a PUT or a resize only: it was there, or as large, before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existed: Option<bool>,
 }
@@ -111,7 +119,7 @@ pub struct Boot {
     /// The target's name.
     pub iqn: String,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// World wide identifier of the logical unit (VPD page 83h), as Linux shows it.
     pub wwid: String,
 }
@@ -300,4 +308,27 @@ pub(super) async fn remove(
     let (project, name) = names(&path)?;
     control.catalog.remove_disk(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a disk larger, under its sessions: its machine sees the new size. The same size again
+/// does nothing; a disk does not shrink.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/resize",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskResize,
+    responses(
+        (status = 200, description = "It has the size", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn resize(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskResize>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
+    Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
 }

@@ -85,6 +85,7 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(images::show, images::remove))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
+        .routes(routes!(disks::resize))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))

@@ -29,7 +29,7 @@ pub struct Target {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TargetLun {
     /// Its number.
-    pub lun: u8,
+    pub lun: u16,
     /// World wide identifier (VPD page 83h), as Linux shows it.
     pub wwid: String,
     /// Size in bytes; absent while the volume is not open.

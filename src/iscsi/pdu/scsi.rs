@@ -1,7 +1,8 @@
 //! SCSI commands and their data: RFC 7143 11.3, 11.4, 11.7, 11.8.
 
 use super::{
-    Bhs, FINAL, IMMEDIATE, Opcode, ParseError, Pdu, array_at, bit, flag, put, u32_at, u64_at,
+    Bhs, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, array_at, bit, flag, put, u32_at,
+    u64_at,
 };
 
 /// SCSI Command (RFC 7143 11.3).
@@ -114,12 +115,8 @@ pub struct ScsiResponse {
     pub itt: u32,
     /// SNACK tag or 0.
     pub snack_tag: u32,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
     /// Number of R2T and Data-In PDUs that were sent for the command.
     pub exp_data_sn: u32,
 }
@@ -134,9 +131,7 @@ impl Pdu for ScsiResponse {
             overflow: Overflow::from_bits(bit(bhs[1], 4), bit(bhs[1], 2), u32_at(bhs, 44))?,
             itt: u32_at(bhs, 16),
             snack_tag: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             exp_data_sn: u32_at(bhs, 36),
         })
     }
@@ -148,9 +143,7 @@ impl Pdu for ScsiResponse {
         bhs[3] = self.status;
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.snack_tag.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.exp_data_sn.to_be_bytes());
         put(bhs, 44, residual.to_be_bytes());
     }
@@ -217,12 +210,8 @@ pub struct DataIn {
     pub itt: u32,
     /// Target transfer tag if `acknowledge`, else the reserved one.
     pub ttt: u32,
-    /// Status sequence number, if there is a status.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers; StatSN counts only with a status.
+    pub numbers: Numbers,
     /// Number of this PDU among the command's Data-In and R2T PDUs, from 0.
     pub data_sn: u32,
     /// Offset of the data in the command's transfer, in bytes.
@@ -246,9 +235,7 @@ impl Pdu for DataIn {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             data_sn: u32_at(bhs, 36),
             buffer_offset: u32_at(bhs, 40),
         })
@@ -265,9 +252,7 @@ impl Pdu for DataIn {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.data_sn.to_be_bytes());
         put(bhs, 40, self.buffer_offset.to_be_bytes());
     }
@@ -282,12 +267,8 @@ pub struct R2t {
     pub itt: u32,
     /// Target transfer tag: comes back in the Data-Out PDUs.
     pub ttt: u32,
-    /// The next status sequence number; not advanced.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers; StatSN is the next one, and is not advanced.
+    pub numbers: Numbers,
     /// Number of this R2T, from 0.
     pub r2t_sn: u32,
     /// Offset of the data asked for, in bytes.
@@ -304,9 +285,7 @@ impl Pdu for R2t {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             r2t_sn: u32_at(bhs, 36),
             buffer_offset: u32_at(bhs, 40),
             desired_length: u32_at(bhs, 44),
@@ -318,9 +297,7 @@ impl Pdu for R2t {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.r2t_sn.to_be_bytes());
         put(bhs, 40, self.buffer_offset.to_be_bytes());
         put(bhs, 44, self.desired_length.to_be_bytes());

@@ -26,14 +26,7 @@ impl<D: Clone> Session<D> {
         }
         self.ping.peer_pings = true;
         data.truncate(self.params.initiator_max_recv_data_segment_length as usize);
-        let pdu = NopIn {
-            lun: 0,
-            itt: nop.itt,
-            ttt: RESERVED_TAG,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
-        };
+        let pdu = NopIn { lun: 0, itt: nop.itt, ttt: RESERVED_TAG, numbers: self.take_numbers() };
         self.send_with(&pdu, data);
     }
 
@@ -58,14 +51,7 @@ impl<D: Clone> Session<D> {
         }
         let ttt = self.take_ttt();
         self.ping.outstanding = Some(ttt);
-        let pdu = NopIn {
-            lun: 0,
-            itt: RESERVED_TAG,
-            ttt,
-            stat_sn: self.stat_sn,
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
-        };
+        let pdu = NopIn { lun: 0, itt: RESERVED_TAG, ttt, numbers: self.numbers() };
         self.send(&pdu);
     }
 
@@ -97,9 +83,7 @@ impl<D: Clone> Session<D> {
         let pdu = LogoutResponse {
             response,
             itt: logout.itt,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
+            numbers: self.take_numbers(),
             time2wait: self.params.default_time2wait,
             time2retain: 0,
         };
@@ -110,13 +94,7 @@ impl<D: Clone> Session<D> {
     }
 
     pub(super) fn reject(&mut self, reason: RejectReason, bhs: &Bhs) {
-        let pdu = Reject {
-            reason,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
-            data_sn: 0,
-        };
+        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
         self.send_with(&pdu, bhs.to_vec());
     }
 }

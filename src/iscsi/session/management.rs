@@ -182,13 +182,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn management_response(&mut self, itt: u32, response: u8) {
-        let pdu = TaskManagementResponse {
-            response,
-            itt,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
-        };
+        let pdu = TaskManagementResponse { response, itt, numbers: self.take_numbers() };
         self.send(&pdu);
     }
 }

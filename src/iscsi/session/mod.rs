@@ -16,11 +16,13 @@
 //!
 //! `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
 //! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
-//! functions. `control`: NOP, logout, reject. `text`: text negotiation and SendTargets.
+//! functions. `control`: NOP, logout, reject. `notice`: asynchronous messages. `text`: text
+//! negotiation and SendTargets.
 
 mod control;
 mod incoming;
 mod management;
+mod notice;
 mod response;
 mod task;
 mod text;
@@ -36,6 +38,7 @@ use std::fmt;
 use slab::Slab;
 
 pub use management::{TmfFunction, tmf_response};
+pub use notice::Notice;
 pub use response::{Completion, Transferred};
 pub use task::{Command, TaskId};
 pub use text::DiscoveryScope;
@@ -46,7 +49,7 @@ use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
 use super::login::{self, Established, SessionParams, SessionType};
-use super::pdu::{Bhs, Pdu};
+use super::pdu::{Bhs, Numbers, Pdu};
 
 /// Bounds of a session.
 #[derive(Debug, Clone, Copy)]
@@ -280,11 +283,20 @@ impl<D: Clone> Session<D> {
         self.out.push_back(OutPdu { bhs, data });
     }
 
-    /// The StatSN of a PDU that carries a status, and counts.
-    fn take_stat_sn(&mut self) -> u32 {
-        let stat_sn = self.stat_sn;
-        self.stat_sn = stat_sn.wrapping_add(1);
-        stat_sn
+    /// The numbers of a PDU that has no StatSN of its own: it carries the next one.
+    fn numbers(&self) -> Numbers {
+        Numbers {
+            stat_sn: self.stat_sn,
+            exp_cmd_sn: self.window.exp_cmd_sn(),
+            max_cmd_sn: self.window.max_cmd_sn(),
+        }
+    }
+
+    /// The numbers of a PDU that is acknowledged by its StatSN.
+    fn take_numbers(&mut self) -> Numbers {
+        let numbers = self.numbers();
+        self.stat_sn = numbers.stat_sn.wrapping_add(1);
+        numbers
     }
 
     fn take_ttt(&mut self) -> u32 {

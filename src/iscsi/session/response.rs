@@ -1,9 +1,10 @@
 //! How a command ends: Data-In, SCSI Response, residuals (RFC 7143 11.4, 11.7).
 
+use super::notice::with_length;
 use super::task::{Fault, Task, TaskId};
 use super::{OutPdu, Payload, Session};
 use crate::iscsi::pdu::frame::set_data_length;
-use crate::iscsi::pdu::{DataIn, Overflow, Pdu, RESERVED_TAG, ScsiResponse};
+use crate::iscsi::pdu::{DataIn, Numbers, Overflow, Pdu, RESERVED_TAG, ScsiResponse};
 
 /// GOOD, the one status that this core itself tells apart: it may ride on the last Data-In.
 const GOOD: u8 = 0x00;
@@ -113,17 +114,10 @@ impl<D: Clone> Session<D> {
             overflow: residual,
             itt: command.itt,
             snack_tag: 0,
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
+            numbers: self.take_numbers(),
             exp_data_sn: data_sn,
         };
-        let mut segment = Vec::new();
-        if let (Ok(len), false) = (u16::try_from(sense.len()), sense.is_empty()) {
-            segment.extend_from_slice(&len.to_be_bytes());
-            segment.extend_from_slice(&sense);
-        }
-        self.send_with(&response, segment);
+        self.send_with(&response, with_length(&sense));
     }
 
     /// Queues `len` bytes as Data-In PDUs; the last one carries the status, if there is one to
@@ -152,9 +146,10 @@ impl<D: Clone> Session<D> {
                 lun: 0,
                 itt,
                 ttt: RESERVED_TAG,
-                stat_sn: if status.is_some() { self.take_stat_sn() } else { 0 },
-                exp_cmd_sn: self.window.exp_cmd_sn(),
-                max_cmd_sn: self.window.max_cmd_sn(),
+                numbers: match status {
+                    Some(_) => self.take_numbers(),
+                    None => Numbers { stat_sn: 0, ..self.numbers() },
+                },
                 data_sn,
                 buffer_offset: offset,
             };

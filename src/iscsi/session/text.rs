@@ -136,9 +136,7 @@ impl<D: Clone> Session<D> {
             lun: 0,
             itt: exchange.itt,
             ttt: if is_final { RESERVED_TAG } else { exchange.ttt },
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
+            numbers: self.take_numbers(),
         };
         if !is_final {
             self.text = Some(exchange);

@@ -159,8 +159,7 @@ impl<D: Clone> Session<D> {
     /// Sends an R2T.
     fn ask(&mut self, id: TaskId, offset: u32, len: u32) {
         let ttt = self.take_ttt();
-        let (stat_sn, exp_cmd_sn, max_cmd_sn) =
-            (self.stat_sn, self.window.exp_cmd_sn(), self.window.max_cmd_sn());
+        let numbers = self.numbers();
         let Some(task) = self.task(id) else { return };
         task.r2ts.push(Solicited { ttt, offset, len, received: 0, data_sn: 0 });
         let r2t_sn = task.data_sn;
@@ -169,9 +168,7 @@ impl<D: Clone> Session<D> {
             lun: task.command.lun,
             itt: task.command.itt,
             ttt,
-            stat_sn,
-            exp_cmd_sn,
-            max_cmd_sn,
+            numbers,
             r2t_sn,
             buffer_offset: offset,
             desired_length: len,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, Volume, VolumeInfo,
 };
 use crate::scsi::{
-    Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Outcome, Sense,
-    SenseKey, Status, Step, TaskAttribute, Transfer,
+    Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
+    Sense, SenseKey, Status, Step, TaskAttribute, Transfer,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -79,9 +79,9 @@ impl Bench {
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, ops: &mut Vec<Op>, done: &mut Vec<Completion>) {
+    fn submit(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
-        for op in ops.drain(..) {
+        for op in ops.drain_own() {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
@@ -127,7 +127,7 @@ impl Host<'_> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
-        let mut ops = Vec::new();
+        let mut ops = Ops::new();
         let mut task = match prepared.start(data_out, &mut ops) {
             Step::Done(outcome) => return Answer::of(outcome),
             Step::Wait(task) => task,

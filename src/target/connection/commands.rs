@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, Op, Request};
+use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
 use crate::scsi::{
-    Admission, Command, DataIn, Nexus, Outcome, Prepared, Status, Step, Task, TaskAttribute,
+    Admission, Command, DataIn, Nexus, Ops, Outcome, Prepared, Status, Step, Task, TaskAttribute,
     Transfer,
 };
 use crate::target::budget::{Budget, Claim, Lease, Share};
@@ -82,7 +82,7 @@ pub(super) struct Commands {
     waiting: VecDeque<TaskId>,
     /// What goes to each volume at the end of the turn.
     requests: Vec<Vec<Request>>,
-    ops: Vec<Op>,
+    ops: Ops,
     done: Vec<BlockCompletion>,
 }
 
@@ -101,7 +101,7 @@ impl Commands {
             records: Vec::new(),
             waiting: VecDeque::new(),
             requests: (0..volumes).map(|_| Vec::new()).collect(),
-            ops: Vec::new(),
+            ops: Ops::new(),
             done: Vec::new(),
         }
     }
@@ -262,7 +262,15 @@ impl Commands {
     fn request(&mut self, id: TaskId) {
         let volume = self.record(id).volume;
         let Some(requests) = self.requests.get_mut(volume) else { return };
-        requests.extend(self.ops.drain(..).map(|op| Request { tag: id.0.into(), op }));
+        requests.extend(self.ops.drain_own().map(|op| Request { tag: id.0.into(), op }));
+        let Some(service) = self.attached.as_ref().and_then(|attached| attached.service()) else {
+            return;
+        };
+        for (lun, op) in self.ops.drain_others() {
+            if let Some(requests) = self.requests.get_mut(volume_index(service, lun)) {
+                requests.push(Request { tag: id.0.into(), op });
+            }
+        }
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
@@ -312,7 +320,7 @@ impl Commands {
     fn finish(&mut self, id: TaskId, outcome: Outcome, session: &mut DriverSession) {
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense } = outcome;
+        let Outcome { status, data_in, sense, .. } = outcome;
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;
@@ -354,7 +362,7 @@ impl Commands {
     }
 }
 
-fn volume_index(service: &Service, lun: u8) -> usize {
+fn volume_index(service: &Service, lun: u16) -> usize {
     service.volumes.iter().position(|(number, _)| *number == lun).unwrap_or(usize::MAX)
 }
 

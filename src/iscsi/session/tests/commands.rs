@@ -51,7 +51,10 @@ fn f06_the_window_closes_and_max_cmd_sn_never_goes_back() {
         peer.session.complete(id, good(Transferred::Nothing));
         let response: ScsiResponse = peer.answer();
         let done = u32::try_from(i).unwrap() + 1;
-        assert_eq!((response.exp_cmd_sn, response.max_cmd_sn), (FIRST + 8, FIRST + 7 + done));
+        assert_eq!(
+            (response.numbers.exp_cmd_sn, response.numbers.max_cmd_sn),
+            (FIRST + 8, FIRST + 7 + done)
+        );
     }
     peer.send(&read(FIRST + 8, 0), &[]);
     peer.offered();
@@ -79,18 +82,18 @@ fn f07_stat_sn_counts_answers_only() {
     peer.send(&command, &[0; 4096]);
     let id = peer.offered();
     peer.session.admitted(id, 8192 + 4096);
-    assert_eq!(peer.answer::<R2t>().stat_sn, 100);
+    assert_eq!(peer.answer::<R2t>().numbers.stat_sn, 100);
     peer.send(&read(FIRST + 1, 8192), &[]);
     let id = peer.offered();
     peer.session.admitted(id, 0);
     peer.session.complete(id, good(Transferred::In { data: "", len: 8192 }));
     let sent = peer.sent();
     let (first, second): (DataIn, DataIn) = (parse(&sent[0]), parse(&sent[1]));
-    assert_eq!((first.status, second.status.is_some(), second.stat_sn), (None, true, 100));
+    assert_eq!((first.status, second.status.is_some(), second.numbers.stat_sn), (None, true, 100));
     peer.send(&read(FIRST + 2, 0), &[]);
     let id = peer.offered();
     peer.session.complete(id, good(Transferred::Nothing));
-    assert_eq!(peer.answer::<ScsiResponse>().stat_sn, 101);
+    assert_eq!(peer.answer::<ScsiResponse>().numbers.stat_sn, 101);
 }
 
 #[test]
@@ -224,5 +227,5 @@ fn f25_a_wrong_data_digest_on_a_command_leaves_its_number_free() {
     let id = peer.offered();
     assert!(peer.session.admitted(id, 4096));
     peer.session.complete(id, good(Transferred::Out(4096)));
-    assert_eq!(peer.answer::<ScsiResponse>().max_cmd_sn, FIRST + 8, "no credit is made up");
+    assert_eq!(peer.answer::<ScsiResponse>().numbers.max_cmd_sn, FIRST + 8, "no credit is made up");
 }

@@ -1,7 +1,9 @@
 //! Pings, text, logout, task management.
 
 use super::*;
-use crate::iscsi::pdu::{LogoutRequest, LogoutResponse, Snack, TextRequest, TextResponse};
+use crate::iscsi::pdu::{
+    AsyncMessage, LogoutRequest, LogoutResponse, Snack, TextRequest, TextResponse,
+};
 
 fn nop(itt: u32, immediate: bool, cmd_sn: u32) -> NopOut {
     NopOut { immediate, lun: 0, itt, ttt: RESERVED_TAG, cmd_sn, exp_stat_sn: 0 }
@@ -35,13 +37,13 @@ fn f21_a_ping_comes_back_cut_to_what_the_initiator_takes() {
     peer.send(&nop(1, true, FIRST), &[7; 5000]);
     let sent = peer.sent();
     let pong: NopIn = parse(&sent[0]);
-    assert_eq!((pong.itt, pong.ttt, pong.stat_sn), (1, RESERVED_TAG, 100));
+    assert_eq!((pong.itt, pong.ttt, pong.numbers.stat_sn), (1, RESERVED_TAG, 100));
     assert_eq!(sent[0].data, Payload::Bytes(vec![7; 4096]));
     peer.send(&nop(RESERVED_TAG, true, FIRST), &[]);
     peer.silent();
     peer.send(&nop(2, false, FIRST), &[]);
     let pong: NopIn = peer.answer();
-    assert_eq!((pong.exp_cmd_sn, pong.max_cmd_sn), (FIRST + 1, FIRST + 8));
+    assert_eq!((pong.numbers.exp_cmd_sn, pong.numbers.max_cmd_sn), (FIRST + 1, FIRST + 8));
 }
 
 #[test]
@@ -53,7 +55,7 @@ fn only_an_initiator_that_pings_is_pinged() {
     peer.sent();
     peer.session.idle();
     let ping: NopIn = peer.answer();
-    assert_eq!((ping.itt, ping.stat_sn), (RESERVED_TAG, 101));
+    assert_eq!((ping.itt, ping.numbers.stat_sn), (RESERVED_TAG, 101));
     assert!(ping.ttt != RESERVED_TAG && peer.session.awaits_ping());
     peer.send(&NopOut { ttt: ping.ttt, ..nop(RESERVED_TAG, true, FIRST) }, &[]);
     assert!(!peer.session.awaits_ping());
@@ -74,7 +76,7 @@ fn t1_t2_an_aborted_task_is_never_heard_of_again() {
     assert!(peer.session.is_aborted(id));
     peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
     let response: TaskManagementResponse = peer.answer();
-    assert_eq!((response.response, response.max_cmd_sn), (0, FIRST + 8));
+    assert_eq!((response.response, response.numbers.max_cmd_sn), (0, FIRST + 8));
     peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
     assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
 }
@@ -316,4 +318,41 @@ fn a_text_over_two_pdus_is_answered_once() {
     assert!(peer.answer::<TextResponse>().is_final);
     peer.send(&text(FIRST + 2, true, false, response.ttt), &[]);
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+}
+
+#[test]
+fn f34_what_the_target_tells_of_its_own_accord_counts() {
+    let mut peer = Peer::new();
+    let notices = [
+        (Notice::LogoutRequest { seconds: 10 }, 1, [0, 0, 10]),
+        (Notice::DropConnection { time2wait: 2, time2retain: 20 }, 2, [7, 2, 20]),
+        (Notice::DropAll { time2wait: 3, time2retain: 0 }, 3, [0, 3, 0]),
+        (Notice::Renegotiate { seconds: 5 }, 4, [0, 0, 5]),
+    ];
+    for (i, (notice, event, parameters)) in (0..).zip(notices) {
+        peer.session.notify(notice);
+        let message: AsyncMessage = peer.answer();
+        assert_eq!((message.event, message.parameters), (event, parameters));
+        assert_eq!((message.lun, message.numbers.stat_sn), (0, 100 + i));
+        assert_eq!((message.numbers.exp_cmd_sn, message.numbers.max_cmd_sn), (FIRST, FIRST + 7));
+    }
+    let sense = vec![0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x3f, 0x0e, 0, 0, 0, 0];
+    peer.session.notify(Notice::Scsi { lun: LUN, sense: sense.clone() });
+    let sent = peer.sent();
+    let message: AsyncMessage = parse(&sent[0]);
+    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 104));
+    assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
+}
+
+#[test]
+fn nothing_is_told_where_it_has_no_meaning() {
+    let mut peer = Peer::discovery();
+    peer.session.notify(Notice::Scsi { lun: LUN, sense: vec![0x70] });
+    peer.silent();
+    peer.session.notify(Notice::LogoutRequest { seconds: 1 });
+    peer.answer::<AsyncMessage>();
+    peer.send(&logout(0, 7), &[]);
+    peer.answer::<LogoutResponse>();
+    peer.session.notify(Notice::LogoutRequest { seconds: 1 });
+    assert_eq!(peer.sent(), [], "after the logout response");
 }
