@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::{Buffer, CompletionQueue, Op, Request, Volume};
 use stirrup::scsi::{
-    Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Outcome, Status, Step, Task,
-    TaskAttribute, Transfer,
+    Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome, Status, Step,
+    Task, TaskAttribute, Transfer, UnitId,
 };
 
 /// Size of the volume: small, so that random addresses hit it and its end.
@@ -22,6 +22,7 @@ pub fn run(bytes: &[u8]) {
     let choice = input.byte();
     let volume = MemoryVolume::new(VOLUME_BYTES, choice & 1 != 0);
     let unit = LogicalUnitSpec {
+        id: UnitId(1),
         number: 1,
         identity: "fuzz".into(),
         block_bytes: if choice & 2 == 0 { 512 } else { 4096 },
@@ -59,7 +60,7 @@ pub fn run(bytes: &[u8]) {
                     }
                     Transfer::In { .. } | Transfer::None => None,
                 };
-                let mut ops = Vec::new();
+                let mut ops = Ops::new();
                 match prepared.start(data_out, &mut ops) {
                     Step::Done(outcome) => outcome,
                     Step::Wait(task) => finish(&volume, task, ops),
@@ -72,14 +73,14 @@ pub fn run(bytes: &[u8]) {
 }
 
 /// Drives the operations of a task to its end.
-fn finish(volume: &MemoryVolume, mut task: Task, mut ops: Vec<Op>) -> Outcome {
+fn finish(volume: &MemoryVolume, mut task: Task, mut ops: Ops) -> Outcome {
     static QUEUE: OnceLock<Arc<CompletionQueue>> = OnceLock::new();
     let queue = QUEUE.get_or_init(Arc::default);
     let mut submitted = 0;
     let mut done = Vec::new();
     loop {
-        ops.iter().for_each(check_op);
-        let mut requests: Vec<_> = ops.drain(..).map(|op| Request { tag: 0, op }).collect();
+        let mut requests: Vec<_> = ops.drain_own().map(|op| Request { tag: 0, op }).collect();
+        requests.iter().for_each(|request| check_op(&request.op));
         submitted += requests.len();
         assert!(submitted < OPS_MAX, "a command without end");
         volume.submit(&mut requests, &mut done, queue);

@@ -4,6 +4,7 @@ use super::cdb::Blocks;
 use super::command::Call;
 use super::data::{part, whole_blocks};
 use super::lun::{LogicalUnit, Range};
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Status, Transfer};
 use super::sense::{self, Access, Asc, Sense};
 use super::task::{Begun, Plan, Steps, Work, confused};
@@ -46,7 +47,7 @@ impl Work for CompareAndWrite {
         true
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         let len = self.range.buffer_len();
         if data.len() != 2 * len {
             return Begun::Done(Outcome::check(Sense::illegal(Asc::INVALID_FIELD_IN_CDB)));
@@ -66,7 +67,7 @@ struct ThenFlush {
 }
 
 impl Steps for ThenFlush {
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
         if let Err(error) = result {
             return Some(sense::of_block_error(&error, Access::Write).into());
         }
@@ -102,7 +103,7 @@ impl Work for OrWrite {
         Transfer::Out { bytes: self.range.len }
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         let data = match whole_blocks(data, self.range.buffer_len(), self.block_bytes) {
             Ok(data) if data.is_empty() || self.piece == 0 => {
                 return Begun::Done(Outcome::good());
@@ -143,14 +144,14 @@ struct OrWriteSteps {
 }
 
 impl OrWriteSteps {
-    fn read(&mut self, ops: &mut Vec<Op>) {
+    fn read(&mut self, ops: &mut Ops) {
         let len = self.piece.min(self.data.len() - self.done);
         self.phase = Phase::Read;
         let offset = self.offset + self.done as u64;
         ops.push(Op::Read { offset, buf: Buffer::unfilled(len) });
     }
 
-    fn merge(&mut self, old: Buffer, ops: &mut Vec<Op>) {
+    fn merge(&mut self, old: Buffer, ops: &mut Ops) {
         let mut new = part(&old, 0, old.len());
         let mine = part(&self.data, self.done, old.len());
         for (new, mine) in new.slices_mut().zip(mine.slices()) {
@@ -161,7 +162,7 @@ impl OrWriteSteps {
         ops.push(Op::CompareAndWrite { offset, compare: old, write: new });
     }
 
-    fn advance(&mut self, ops: &mut Vec<Op>) -> Option<Outcome> {
+    fn advance(&mut self, ops: &mut Ops) -> Option<Outcome> {
         self.done += self.piece.min(self.data.len() - self.done);
         if self.done < self.data.len() {
             self.read(ops);
@@ -177,7 +178,7 @@ impl OrWriteSteps {
 }
 
 impl Steps for OrWriteSteps {
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
         match (&self.phase, result) {
             (Phase::Read, Ok(Done::Data(old))) => {
                 self.merge(old, ops);

@@ -7,10 +7,11 @@ use super::command::Call;
 use super::inventory::Inventory;
 use super::lun::LogicalUnit;
 use super::nexus::Nexus;
+use super::ops::Ops;
 use super::outcome::{Refusal, Transfer};
 use super::sense::{Asc, Sense};
 use super::task::{Begun, Plan, Work};
-use crate::block::{Buffer, Op};
+use crate::block::Buffer;
 
 /// Longest parameter list that any command needs.
 const LIST_BYTES_MAX: u32 = 0x1_0000;
@@ -26,7 +27,7 @@ pub(super) struct ListCall {
 }
 
 /// Carries out a command with its parameter list, which is as long as the CDB says.
-pub(super) type Apply = fn(&ListCall, &[u8], &mut Vec<Op>) -> Result<Begun, Refusal>;
+pub(super) type Apply = fn(&ListCall, &[u8], &mut Ops) -> Result<Begun, Refusal>;
 
 /// Asks for `len` bytes of parameter list.
 pub(super) fn with_list(call: &Call<'_>, len: u32, apply: Apply) -> Result<Plan, Refusal> {
@@ -48,7 +49,7 @@ impl Work for ListCall {
         Transfer::Out { bytes: self.len.into() }
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         if data.len() != self.len as usize {
             let sense = Sense::illegal(Asc::PARAMETER_LIST_LENGTH_ERROR);
             return Begun::from(Err(sense.into()));

@@ -1,12 +1,12 @@
 //! PERSISTENT RESERVE IN and OUT (SPC-4 6.15, 6.16), RESERVE and RELEASE (SPC-2 7.21 to 7.24).
 
 use super::command::Call;
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Status};
 use super::parameters::{ListCall, with_list};
 use super::pr_state::{Kind, Notices, Persistent, Port, Refused, Registration};
 use super::sense::{Asc, Sense};
 use super::task::{Begun, Plan};
-use crate::block::Op;
 
 pub(super) fn reserve(call: &Call<'_>) -> Result<Plan, Refusal> {
     if call.unit.with_reservations(|all| all.reserve(call.nexus)) {
@@ -99,7 +99,7 @@ const RELEASE: u8 = 2;
 const CLEAR: u8 = 3;
 const PREEMPT: u8 = 4;
 
-fn apply_out(call: &ListCall, list: &[u8], _: &mut Vec<Op>) -> Result<Begun, Refusal> {
+fn apply_out(call: &ListCall, list: &[u8], _: &mut Ops) -> Result<Begun, Refusal> {
     let number = |at: usize| list[at..at + 8].iter().fold(0, |n, b| (n << 8) | u64::from(*b));
     let (key, action_key, flags) = (number(0), number(8), list[20]);
     // SPEC_I_PT, ALL_TG_PT, APTPL: not among the capabilities.

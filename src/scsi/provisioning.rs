@@ -3,6 +3,7 @@
 use super::cdb::Blocks;
 use super::command::Call;
 use super::lun::{LogicalUnit, Range};
+use super::ops::Ops;
 use super::outcome::{DataIn, Outcome, Refusal, Transfer};
 use super::parameters::{ListCall, with_list};
 use super::sense::{self, Access, Asc, Sense};
@@ -31,7 +32,7 @@ pub(super) fn unmap(call: &Call<'_>) -> Result<Plan, Refusal> {
 }
 
 /// Checks every descriptor before anything is unmapped.
-fn apply_unmap(call: &ListCall, list: &[u8], ops: &mut Vec<Op>) -> Result<Begun, Refusal> {
+fn apply_unmap(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun, Refusal> {
     let [_, _, high, low, _, _, _, _, rest @ ..] = list else {
         return Err(Sense::illegal(Asc::PARAMETER_LIST_LENGTH_ERROR).into());
     };
@@ -44,10 +45,13 @@ fn apply_unmap(call: &ListCall, list: &[u8], ops: &mut Vec<Op>) -> Result<Begun,
         .chunks_exact(16)
         .map(|descriptor| unmap_range(&call.unit, descriptor))
         .collect::<Result<Vec<Range>, Sense>>()?;
-    let before = ops.len();
     let ranges = ranges.into_iter().filter(|range| range.len > 0);
-    ops.extend(ranges.map(|Range { offset, len }| Op::Discard { offset, len }));
-    Ok(match ops.len() - before {
+    let mut count = 0;
+    for Range { offset, len } in ranges {
+        ops.push(Op::Discard { offset, len });
+        count += 1;
+    }
+    Ok(match count {
         0 => Begun::Done(Outcome::good()),
         count => Begun::Steps(Box::new(AllOf::new(count))),
     })
@@ -89,7 +93,7 @@ impl Work for LbaStatus {
         u64::from(self.allocation_length.min(8 + 16 * STATUS_DESCRIPTORS_MAX))
     }
 
-    fn start(self: Box<Self>, _: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, _: Buffer, ops: &mut Ops) -> Begun {
         let Range { offset, len } = self.range;
         let max = (self.allocation_length.saturating_sub(8) / 16).clamp(1, STATUS_DESCRIPTORS_MAX);
         ops.push(Op::Extents { offset, len, max });
@@ -98,7 +102,7 @@ impl Work for LbaStatus {
 }
 
 impl Steps for LbaStatus {
-    fn resume(&mut self, result: Result<Done, Error>, _: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
         let extents = match result {
             Ok(Done::Extents(extents)) => extents,
             Ok(_) => return Some(confused()),

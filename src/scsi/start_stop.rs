@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::command::Call;
 use super::lun::{LogicalUnit, flag};
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Status, Transfer};
 use super::reservation::Guard;
 use super::sense::{self, Access, Sense};
@@ -53,14 +54,14 @@ impl Work for Stop {
         Transfer::None
     }
 
-    fn start(self: Box<Self>, _: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, _: Buffer, ops: &mut Ops) -> Begun {
         ops.push(Op::Flush);
         Begun::Steps(self)
     }
 }
 
 impl Steps for Stop {
-    fn resume(&mut self, result: Result<Done, Error>, _: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
         if let Err(error) = result {
             return Some(sense::of_block_error(&error, Access::Write).into());
         }

@@ -1,9 +1,10 @@
 //! What commands of several steps have in common.
 
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal};
 use super::sense::{self, Access};
 use super::task::Steps;
-use crate::block::{Done, Error, Op};
+use crate::block::{Done, Error};
 
 /// Operations of which none depends on another: the command ends with the last of them, with the
 /// first failure if there was one.
@@ -20,7 +21,7 @@ impl AllOf {
 }
 
 impl Steps for AllOf {
-    fn resume(&mut self, result: Result<Done, Error>, _: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
         self.outstanding = self.outstanding.saturating_sub(1);
         if let (Err(error), None) = (&result, &self.failure) {
             self.failure = Some(sense::of_block_error(error, Access::Write));

@@ -4,7 +4,8 @@
 //! steps is a [`Work`] and then [`Steps`] behind a box.
 
 use super::data::whole_blocks;
-use super::lun::Range;
+use super::lun::{Range, UnitId};
+use super::ops::Ops;
 use super::outcome::{DataIn, Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Asc, Sense, SenseFormat};
 use crate::block::{Buffer, Done, Error, Op};
@@ -63,7 +64,7 @@ pub(super) trait Work: Send {
         false
     }
     /// Begins. `data` is what the initiator sent, empty if nothing.
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun;
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun;
 }
 
 /// What [`Work::start`] comes to.
@@ -82,12 +83,13 @@ impl From<Result<Begun, Refusal>> for Begun {
 pub(super) trait Steps: Send {
     /// Takes one completion; may ask for more operations. Must answer `Some` once nothing is
     /// outstanding any more.
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome>;
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome>;
 }
 
 /// An admitted command that waits for its data.
 pub struct Prepared {
-    pub(super) lun: u8,
+    pub(super) unit: UnitId,
+    pub(super) lun: u16,
     pub(super) format: SenseFormat,
     pub(super) plan: Plan,
 }
@@ -101,9 +103,15 @@ pub enum Step {
 }
 
 impl Prepared {
-    /// The number of the logical unit whose volume gets the operations.
+    /// The logical unit whose volume gets the operations.
     #[must_use]
-    pub fn lun(&self) -> u8 {
+    pub fn unit(&self) -> UnitId {
+        self.unit
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn lun(&self) -> u16 {
         self.lun
     }
 
@@ -131,7 +139,7 @@ impl Prepared {
     /// Starts the command with the data of the initiator: `None` or as much as came, at most what
     /// [`Self::transfer`] asks for. Operations to submit are appended to `ops`.
     #[must_use]
-    pub fn start(self, data_out: Option<Buffer>, ops: &mut Vec<Op>) -> Step {
+    pub fn start(self, data_out: Option<Buffer>, ops: &mut Ops) -> Step {
         let format = self.format;
         let done = |outcome: Outcome| Step::Done(outcome.in_format(format));
         let wait = |kind| Step::Wait(Task { format, kind });
@@ -180,7 +188,7 @@ enum Kind {
 impl Task {
     /// Takes the completion of one of the task's operations. More operations may be appended to
     /// `ops`; with `Some` the command has ended and nothing of it is outstanding.
-    pub fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome> {
+    pub fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
         let outcome = match &mut self.kind {
             Kind::Read => match result {
                 Ok(Done::Data(buf)) => Outcome::data(DataIn::Buffer(buf)),

@@ -4,6 +4,7 @@ use super::cdb::Blocks;
 use super::command::Call;
 use super::data::{first_difference, first_difference_to_block, part, whole_blocks};
 use super::lun::Range;
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Sense};
 use super::task::{Begun, Plan, Steps, Work, confused};
@@ -54,7 +55,7 @@ impl Work for Verify {
         self.transfer().bytes() + self.range.len
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         let mut len = self.range.buffer_len();
         let wanted = match self.check {
             ByteCheck::Medium => Wanted::Anything,
@@ -112,7 +113,7 @@ impl Compare {
 }
 
 impl Steps for Compare {
-    fn resume(&mut self, result: Result<Done, Error>, _: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
         Some(self.outcome(result))
     }
 }
@@ -147,7 +148,7 @@ impl Work for WriteAndVerify {
         2 * self.range.len
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         let buf = match whole_blocks(data, self.range.buffer_len(), self.block_bytes) {
             Ok(buf) if buf.is_empty() => return Begun::Done(Outcome::good()),
             Ok(buf) => buf,
@@ -172,7 +173,7 @@ struct WriteThenCompare {
 }
 
 impl Steps for WriteThenCompare {
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
         let Some((offset, len)) = self.read_back.take() else {
             return Some(self.compare.outcome(result));
         };

@@ -3,6 +3,7 @@
 use super::cdb::Blocks;
 use super::command::Call;
 use super::lun::{Range, WRITE_SAME_BLOCKS_MAX};
+use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Asc, Sense};
 use super::steps::AllOf;
@@ -61,7 +62,7 @@ impl Work for WriteSame {
         true
     }
 
-    fn start(self: Box<Self>, data: Buffer, ops: &mut Vec<Op>) -> Begun {
+    fn start(self: Box<Self>, data: Buffer, ops: &mut Ops) -> Begun {
         let Range { offset, len } = self.range;
         let block = data.to_vec();
         if !self.no_data && block.len() != self.block_bytes as usize {
@@ -92,7 +93,7 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn write(&mut self, ops: &mut Vec<Op>) {
+    fn write(&mut self, ops: &mut Ops) {
         let len = (self.end - self.next).min(PATTERN_BYTES_MAX);
         let mut buf = Buffer::unfilled(usize::try_from(len).unwrap_or(0));
         for slice in buf.slices_mut() {
@@ -104,7 +105,7 @@ impl Pattern {
 }
 
 impl Steps for Pattern {
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Vec<Op>) -> Option<Outcome> {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
         if let Err(error) = result {
             return Some(sense::of_block_error(&error, Access::Write).into());
         }

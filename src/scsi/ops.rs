@@ -1,0 +1,47 @@
+//! Block operations on their way from a command to the volumes.
+
+use super::lun::UnitId;
+use crate::block::Op;
+
+/// The block operations that a step of a command asks for. Almost all go to the volume of the
+/// logical unit that the command addresses; a copy has some for others.
+#[derive(Debug, Default)]
+pub struct Ops {
+    own: Vec<Op>,
+    others: Vec<(UnitId, Op)>,
+}
+
+impl Ops {
+    /// None so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True if nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.others.is_empty()
+    }
+
+    /// Takes out those for the volume of [`super::Prepared::unit`].
+    pub fn drain_own(&mut self) -> impl Iterator<Item = Op> {
+        self.own.drain(..)
+    }
+
+    /// Takes out those for the volumes of other logical units of the device. One that is there
+    /// no more is to be answered with [`crate::block::ErrorKind::Gone`].
+    pub fn drain_others(&mut self) -> impl Iterator<Item = (UnitId, Op)> {
+        self.others.drain(..)
+    }
+
+    /// Asks for one on the volume of the command's logical unit.
+    pub(super) fn push(&mut self, op: Op) {
+        self.own.push(op);
+    }
+
+    /// Asks for one on the volume of another logical unit of the same device.
+    pub(super) fn push_to(&mut self, unit: UnitId, op: Op) {
+        self.others.push((unit, op));
+    }
+}
