@@ -59,6 +59,11 @@ impl Inventory {
         }
     }
 
+    /// The nexuses there are.
+    pub(super) fn nexuses(&self) -> Vec<Arc<Nexus>> {
+        self.nexuses.lock().clone()
+    }
+
     /// A unit attention condition for every nexus that `concerns` picks.
     pub(super) fn establish(
         &self,

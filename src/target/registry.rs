@@ -15,8 +15,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::server::{LunStatus, SessionStatus};
 use super::spec::{Access, Lun, TargetSpec};
-use crate::block::Volume;
-use crate::scsi::{Device, LogicalUnitSpec};
+use crate::block::{SavedState, Volume};
+use crate::scsi::{self, Device, LogicalUnitSpec};
 
 /// A published target.
 pub(super) struct Target {
@@ -56,6 +56,7 @@ impl Backing {
                     block_bytes: lun.block_bytes,
                     read_only: lun.read_only,
                     info: volume.info(),
+                    saved_state: saved_state(lun, volume.as_ref()),
                 })
                 .collect();
             Service { device: Device::new(spec.name.clone(), units), volumes }
@@ -90,6 +91,19 @@ impl Backing {
         };
         self.luns.len() == luns.len() && self.luns.iter().zip(luns).all(|(a, b)| same(a, b))
     }
+}
+
+/// What a volume has kept for its logical unit.
+fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
+    let saved = volume.saved_state();
+    if !scsi::can_restore(&saved) {
+        tracing::error!(
+            identity = lun.identity,
+            "the record of persistent reservations is damaged, or a newer version's: nobody may \
+             read or write until a registered initiator clears them (sg_persist --clear)"
+        );
+    }
+    saved
 }
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.

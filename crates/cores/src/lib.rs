@@ -16,5 +16,6 @@ pub mod scsi;
 #[path = "../../../src/backend"]
 mod backend {
     mod check;
+    mod kept;
     pub(crate) mod memory;
 }

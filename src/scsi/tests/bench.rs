@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, TaskAttribute, Transfer,
+    Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -38,6 +39,7 @@ pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
         block_bytes,
         read_only: false,
         info,
+        saved_state: SavedState::Unsupported,
     }
 }
 
@@ -55,10 +57,22 @@ impl Bench {
     pub(super) fn with(block_bytes: u32, change: impl FnOnce(&mut LogicalUnitSpec)) -> Self {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
+        spec.saved_state = volume.saved_state();
         change(&mut spec);
         let device = Device::new(TARGET, vec![spec]);
         let (fault, ops_seen) = Default::default();
         Self { device, block_bytes, volume, fault, ops_seen }
+    }
+
+    /// The power is lost and comes back: the volume is what is left.
+    pub(super) fn restart(&mut self) {
+        let mut spec = spec(self.volume.info(), self.block_bytes);
+        spec.saved_state = self.volume.saved_state();
+        self.device = Device::new(TARGET, vec![spec]);
+    }
+
+    pub(super) fn saved_state(&self) -> SavedState {
+        self.volume.saved_state()
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
@@ -110,6 +124,14 @@ impl Host<'_> {
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.end(task, ops),
+            Err(answer) => answer,
+        }
+    }
+
+    /// A command up to its first operations; the answer if there are none.
+    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -117,7 +139,7 @@ impl Host<'_> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Answer::of(outcome),
+            Admission::Done(outcome) => return Err(Answer::of(outcome)),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -128,10 +150,14 @@ impl Host<'_> {
             Transfer::None | Transfer::In { .. } => None,
         };
         let mut ops = Ops::new();
-        let mut task = match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => return Answer::of(outcome),
-            Step::Wait(task) => task,
-        };
+        match prepared.start(data_out, &mut ops) {
+            Step::Done(outcome) => Err(Answer::of(outcome)),
+            Step::Wait(task) => Ok((task, ops)),
+        }
+    }
+
+    /// The rest of a command.
+    pub(super) fn end(&self, mut task: Task, mut ops: Ops) -> Answer {
         let mut done = Vec::new();
         loop {
             self.bench.submit(&mut ops, &mut done);
@@ -182,6 +208,7 @@ pub(super) struct Answer {
     pub(super) status: Status,
     pub(super) data: Vec<u8>,
     pub(super) sense: Option<Sense>,
+    pub(super) preempted: Option<Preempted>,
 }
 
 impl Answer {
@@ -192,7 +219,8 @@ impl Answer {
             DataIn::Bytes(bytes) => bytes,
             DataIn::Buffer(buffer) => buffer.to_vec(),
         };
-        Self { status: outcome.status, data, sense: outcome.sense }
+        let preempted = outcome.preempted.map(|preempted| *preempted);
+        Self { status: outcome.status, data, sense: outcome.sense, preempted }
     }
 
     pub(super) fn good(self) -> Vec<u8> {
