@@ -1,5 +1,6 @@
 //! Block operations on their way from a command to the volumes.
 
+use super::background::Background;
 use crate::block::Op;
 
 /// The block operations that a step of a command asks for. Almost all go to the volume of the
@@ -8,6 +9,7 @@ use crate::block::Op;
 pub struct Ops {
     own: Vec<Op>,
     others: Vec<(u8, Op)>,
+    background: Option<Box<Background>>,
 }
 
 impl Ops {
@@ -20,7 +22,7 @@ impl Ops {
     /// True if nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.others.is_empty()
+        self.own.is_empty() && self.others.is_empty() && self.background.is_none()
     }
 
     /// Takes out those for the volume of [`super::Prepared::lun`].
@@ -34,6 +36,13 @@ impl Ops {
         self.others.drain(..)
     }
 
+    /// Takes out work that goes on whatever becomes of the command. The task that asked for it has
+    /// nothing else outstanding; it waits for one completion, of success, which the transport
+    /// owes it: see [`Background::is_immediate`].
+    pub fn take_background(&mut self) -> Option<Box<Background>> {
+        self.background.take()
+    }
+
     /// Asks for one on the volume of the command's logical unit.
     pub(super) fn push(&mut self, op: Op) {
         self.own.push(op);
@@ -42,5 +51,10 @@ impl Ops {
     /// Asks for one on the volume of the logical unit `lun` of the same device.
     pub(super) fn push_to(&mut self, lun: u8, op: Op) {
         self.others.push((lun, op));
+    }
+
+    /// Asks for work in the background.
+    pub(super) fn go_on_with(&mut self, background: Background) {
+        self.background = Some(Box::new(background));
     }
 }
