@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_ahs_length, set_data_length};
 use stirrup::iscsi::pdu::{
     Ahs, AsyncMessage, BHS_BYTES, Bhs, DataIn, DataOut, LoginRequest, LoginResponse, LogoutRequest,
-    LogoutResponse, NopIn, NopOut, Opcode, Overflow, Pdu, R2t, Reject, Request, ScsiCommand,
-    ScsiResponse, Snack, TaskManagementRequest, TaskManagementResponse, TextRequest, TextResponse,
-    parse_ahs,
+    LogoutResponse, NopIn, NopOut, Numbers, Opcode, Overflow, Pdu, R2t, Reject, Request,
+    ScsiCommand, ScsiResponse, Snack, TaskManagementRequest, TaskManagementResponse, TextRequest,
+    TextResponse, parse_ahs,
 };
 
 fn any_bhs() -> impl Strategy<Value = Bhs> {
@@ -60,6 +60,12 @@ impl<const N: usize> Wire for [u8; N] {
 impl Wire for [u16; 3] {
     fn wire(&self) -> Vec<u8> {
         self.iter().flat_map(|n| n.to_be_bytes()).collect()
+    }
+}
+
+impl Wire for Numbers {
+    fn wire(&self) -> Vec<u8> {
+        [self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn].iter().flat_map(Wire::wire).collect()
     }
 }
 
@@ -124,14 +130,14 @@ layouts! {
         lun @ 8, itt @ 16, ttt @ 20, exp_stat_sn @ 28, begin_run @ 40, run_length @ 44;
     }
     nop_in: NopIn {
-        lun @ 8, itt @ 16, ttt @ 20, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32;
+        lun @ 8, itt @ 16, ttt @ 20, numbers @ 24;
     }
     scsi_response: ScsiResponse {
-        response @ 2, status @ 3, itt @ 16, snack_tag @ 20, stat_sn @ 24, exp_cmd_sn @ 28,
-        max_cmd_sn @ 32, exp_data_sn @ 36;
+        response @ 2, status @ 3, qualifier @ 8, itt @ 16, snack_tag @ 20, numbers @ 24,
+        exp_data_sn @ 36;
     }
     task_management_response: TaskManagementResponse {
-        response @ 2, itt @ 16, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32;
+        response @ 2, information @ 8, itt @ 16, numbers @ 24;
     }
     login_response: LoginResponse {
         version_max @ 2, version_active @ 3, isid @ 8, tsih @ 14, itt @ 16, stat_sn @ 24,
@@ -139,27 +145,27 @@ layouts! {
         transit: 1 & 0x80, cont: 1 & 0x40
     }
     text_response: TextResponse {
-        lun @ 8, itt @ 16, ttt @ 20, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32;
+        lun @ 8, itt @ 16, ttt @ 20, numbers @ 24;
         is_final: 1 & 0x80, cont: 1 & 0x40
     }
     data_in: DataIn {
-        lun @ 8, itt @ 16, ttt @ 20, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32, data_sn @ 36,
+        lun @ 8, itt @ 16, ttt @ 20, numbers @ 24, data_sn @ 36,
         buffer_offset @ 40;
         is_final: 1 & 0x80, acknowledge: 1 & 0x40
     }
     logout_response: LogoutResponse {
-        response @ 2, itt @ 16, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32, time2wait @ 40,
+        response @ 2, itt @ 16, numbers @ 24, time2wait @ 40,
         time2retain @ 42;
     }
     r2t: R2t {
-        lun @ 8, itt @ 16, ttt @ 20, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32, r2t_sn @ 36,
+        lun @ 8, itt @ 16, ttt @ 20, numbers @ 24, r2t_sn @ 36,
         buffer_offset @ 40, desired_length @ 44;
     }
     async_message: AsyncMessage {
-        lun @ 8, stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32, event @ 36, vendor_code @ 37,
+        lun @ 8, numbers @ 24, event @ 36, vendor_code @ 37,
         parameters @ 38;
     }
-    reject: Reject { stat_sn @ 24, exp_cmd_sn @ 28, max_cmd_sn @ 32, data_sn @ 36; }
+    reject: Reject { numbers @ 24, data_sn @ 36; }
 }
 
 proptest! {
@@ -187,7 +193,15 @@ proptest! {
             (false, true) => Some(Overflow::Under(count)),
             (true, true) => None,
         };
-        prop_assert_eq!(ScsiResponse::parse(&bhs).ok().map(|pdu| pdu.overflow), expected);
+        let read_count = u32::from_be_bytes(bhs[40..44].try_into().unwrap());
+        let read_expected = match (bhs[1] & 0x10 != 0, bhs[1] & 8 != 0) {
+            (false, false) => Some(Overflow::None),
+            (true, false) => Some(Overflow::Over(read_count)),
+            (false, true) => Some(Overflow::Under(read_count)),
+            (true, true) => None,
+        };
+        let both = ScsiResponse::parse(&bhs).ok().map(|pdu| (pdu.overflow, pdu.read_overflow));
+        prop_assert_eq!(both, expected.zip(read_expected));
         let status = DataIn::parse(&bhs).ok().map(|pdu| pdu.status);
         if bhs[1] & 1 == 0 {
             prop_assert_eq!(status, Some(None));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::lun::UnitId;
 use super::ops::Ops;
 use super::outcome::Outcome;
 use super::task::{Begun, Steps};
@@ -17,7 +18,7 @@ type Slot = Arc<Mutex<Option<Outcome>>>;
 /// completion to [`Self::resume`], until it has ended. If it is dropped before, the logical unit
 /// is left as after a failure.
 pub struct Background {
-    lun: u8,
+    unit: UnitId,
     immediate: bool,
     steps: Box<dyn Steps>,
     ops: Ops,
@@ -26,15 +27,15 @@ pub struct Background {
 
 impl std::fmt::Debug for Background {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Background").field("lun", &self.lun).finish_non_exhaustive()
+        f.debug_struct("Background").field("unit", &self.unit).finish_non_exhaustive()
     }
 }
 
 impl Background {
-    /// The number of the logical unit whose volume gets the operations.
+    /// The logical unit whose volume gets the operations.
     #[must_use]
-    pub fn lun(&self) -> u8 {
-        self.lun
+    pub fn unit(&self) -> UnitId {
+        self.unit
     }
 
     /// Whether the task that asked for it is to be resumed as soon as this has begun, and not
@@ -59,7 +60,7 @@ impl Background {
 
 /// Hands `steps`, which has asked for `first`, to the transport; the command waits for it.
 pub(super) fn begin(
-    lun: u8,
+    unit: UnitId,
     immediate: bool,
     steps: Box<dyn Steps>,
     first: Ops,
@@ -67,7 +68,7 @@ pub(super) fn begin(
 ) -> Begun {
     let slot = Slot::default();
     let waiting = Waiting { immediate, slot: Arc::clone(&slot) };
-    ops.go_on_with(Background { lun, immediate, steps, ops: first, slot });
+    ops.go_on_with(Background { unit, immediate, steps, ops: first, slot });
     Begun::Steps(Box::new(waiting))
 }
 

@@ -57,7 +57,7 @@ impl Erase {
             Fill::Nothing | Fill::Zeros => 1,
             Fill::Pattern { passes, .. } => *passes,
         };
-        let number = unit.number;
+        let id = unit.id;
         let mut erasing = Erasing {
             held: Held { unit, failed: Exclusive::Failed { kind, may_exit }, ended: false },
             kind,
@@ -70,7 +70,7 @@ impl Erase {
         };
         let mut first = Ops::new();
         erasing.next(&mut first);
-        Ok(background::begin(number, immediate, Box::new(erasing), first, ops))
+        Ok(background::begin(id, immediate, Box::new(erasing), first, ops))
     }
 }
 

@@ -13,14 +13,23 @@ use crate::block::VolumeInfo;
 /// Largest transfer of one command in bytes (MAXIMUM TRANSFER LENGTH of VPD page B0h): what a
 /// command may make this target hold in memory.
 pub(super) const TRANSFER_BYTES_MAX: u32 = 16 << 20;
+/// Highest logical unit number: flat space addressing has 14 bits (SAM-5 4.7.7.3).
+pub const LUN_MAX: u16 = 0x3fff;
 /// Most logical blocks of one WRITE SAME (VPD page B0h).
 pub(super) const WRITE_SAME_BLOCKS_MAX: u32 = 0x8000;
+
+/// Tells a logical unit from every other that the device has or ever had: a number may come again
+/// with another volume behind it, an identifier does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u64);
 
 /// A logical unit to make.
 #[derive(Debug, Clone)]
 pub struct LogicalUnitSpec {
-    /// Its number (peripheral device addressing).
-    pub number: u8,
+    /// By which the caller knows it and its volume again; unique, never used again.
+    pub id: UnitId,
+    /// Its number, at most [`LUN_MAX`].
+    pub number: u16,
     /// What serial number and designators are made from; must be lasting and unique.
     pub identity: String,
     /// Logical block length in bytes: 512 or 4096.
@@ -49,9 +58,8 @@ pub(super) mod flag {
 
 /// A logical unit, shared by all nexuses. Reads and writes look at two atomics only.
 pub(super) struct LogicalUnit {
-    /// Position in the device's inventory.
-    pub(super) index: usize,
-    pub(super) number: u8,
+    pub(super) id: UnitId,
+    pub(super) number: u16,
     pub(super) identity: String,
     pub(super) block_bytes: u32,
     read_only: bool,
@@ -69,9 +77,9 @@ pub(super) struct Changes {
 }
 
 impl LogicalUnit {
-    pub(super) fn new(index: usize, spec: LogicalUnitSpec) -> Self {
+    pub(super) fn new(spec: LogicalUnitSpec) -> Self {
         let unit = Self {
-            index,
+            id: spec.id,
             number: spec.number,
             identity: spec.identity,
             block_bytes: spec.block_bytes.max(512),
@@ -82,18 +90,27 @@ impl LogicalUnit {
             reservations: Mutex::default(),
             exclusive: Mutex::default(),
         };
-        unit.set_info(spec.info);
+        unit.apply(spec.info);
         unit
     }
 
-    /// Takes over what the volume says of itself now.
-    pub(super) fn set_info(&self, info: VolumeInfo) -> Changes {
+    /// Takes over what the volume says of itself now; `None` if that is nothing new.
+    pub(super) fn set_info(&self, info: VolumeInfo) -> Option<Changes> {
+        if self.info() == info {
+            return None;
+        }
         let old = std::mem::replace(&mut *self.info.write(), info);
-        let blocks = info.size_bytes / u64::from(self.block_bytes);
-        let capacity = self.blocks.swap(blocks, Ordering::AcqRel) != blocks;
+        self.apply(info);
+        let blocks = |info: VolumeInfo| info.size_bytes / u64::from(self.block_bytes);
+        Some(Changes {
+            capacity: blocks(old) != blocks(info),
+            mode: old.read_only != info.read_only || old.write_cache != info.write_cache,
+        })
+    }
+
+    fn apply(&self, info: VolumeInfo) {
+        self.blocks.store(info.size_bytes / u64::from(self.block_bytes), Ordering::Release);
         self.set_flag(flag::READ_ONLY, self.read_only || info.read_only);
-        let mode = old.read_only != info.read_only || old.write_cache != info.write_cache;
-        Changes { capacity, mode }
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
@@ -238,6 +255,9 @@ impl Range {
     }
 }
 
+/// The LUN field of the REPORT LUNS well-known logical unit (SAM-5 4.7.7.5.1).
+pub(super) const REPORT_LUNS_LUN: u64 = 0xc101 << 48;
+
 /// What the eight bytes of a LUN field address (SAM-5 4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Address {
@@ -265,9 +285,12 @@ impl Address {
         }
     }
 
-    /// The LUN field of a logical unit, as REPORT LUNS lists it.
-    pub(super) fn encode(number: u8) -> [u8; 8] {
-        [0, number, 0, 0, 0, 0, 0, 0]
+    /// The LUN field of a logical unit, as REPORT LUNS lists it: with peripheral device
+    /// addressing up to 255, which every initiator knows, with flat space addressing from there.
+    pub(super) fn encode(number: u16) -> [u8; 8] {
+        let [high, low] = number.to_be_bytes();
+        let method = if high == 0 { 0x00 } else { 0x40 };
+        [method | high, low, 0, 0, 0, 0, 0, 0]
     }
 }
 
@@ -282,9 +305,20 @@ mod tests {
         assert_eq!(decode(0x00ff_0000_0000_0000), Address::Unit(255));
         assert_eq!(decode(0x4001_0000_0000_0000), Address::Unit(1));
         assert_eq!(decode(0x4100_0000_0000_0000), Address::Unit(256));
+        assert_eq!(decode(0x7fff_0000_0000_0000), Address::Unit(LUN_MAX));
         assert_eq!(decode(0xc101_0000_0000_0000), Address::ReportLuns);
         assert_eq!(decode(0xc102_0000_0000_0000), Address::Other);
         assert_eq!(decode(0x0101_0000_0000_0000), Address::Other, "another bus");
         assert_eq!(decode(0x0001_0000_0000_0001), Address::Other, "another level");
+    }
+
+    #[test]
+    fn a_number_is_encoded_in_the_shortest_method_that_holds_it() {
+        assert_eq!(Address::encode(255), [0, 255, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Address::encode(256), [0x41, 0, 0, 0, 0, 0, 0, 0]);
+        for number in [0, 1, 255, 256, 4097, LUN_MAX] {
+            let field = u64::from_be_bytes(Address::encode(number));
+            assert_eq!(Address::decode(field), Address::Unit(number));
+        }
     }
 }

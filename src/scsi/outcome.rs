@@ -101,6 +101,20 @@ pub struct Outcome {
     pub data_in: DataIn,
     /// Sense data, with [`Status::CheckCondition`].
     pub sense: Option<Sense>,
+    /// What the transport has to do before it sends the status; nothing almost always.
+    pub preempted: Option<Box<Preempted>>,
+}
+
+/// The I_T nexuses that PREEMPT AND ABORT has preempted (SPC-4 5.12.11.2.7). Their tasks on the
+/// logical unit are to be aborted, and must have ended, before the status of the command goes out;
+/// [`super::Device::task_set_cleared`] then tells those that lost any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preempted {
+    /// Number of the logical unit.
+    pub lun: u16,
+    /// By [`super::Nexus::id`]; never that of the nexus that sent the command. Empty if none of
+    /// those preempted has a session.
+    pub nexuses: Vec<u64>,
 }
 
 impl Outcome {
@@ -113,19 +127,24 @@ impl Outcome {
     /// GOOD with data.
     #[must_use]
     pub fn data(data_in: DataIn) -> Self {
-        Self { status: Status::Good, data_in, sense: None }
+        Self { status: Status::Good, data_in, sense: None, preempted: None }
     }
 
     /// A status without sense data.
     #[must_use]
     pub fn status(status: Status) -> Self {
-        Self { status, data_in: DataIn::None, sense: None }
+        Self { status, data_in: DataIn::None, sense: None, preempted: None }
     }
 
     /// CHECK CONDITION.
     #[must_use]
     pub fn check(sense: Sense) -> Self {
-        Self { status: Status::CheckCondition, data_in: DataIn::None, sense: Some(sense) }
+        Self {
+            status: Status::CheckCondition,
+            data_in: DataIn::None,
+            sense: Some(sense),
+            preempted: None,
+        }
     }
 
     pub(super) fn in_format(mut self, format: SenseFormat) -> Self {

@@ -79,6 +79,7 @@ impl Asc {
     pub const MEDIUM_FORMAT_CORRUPTED: Self = Self(0x3100);
     pub const FORMAT_COMMAND_FAILED: Self = Self(0x3101);
     pub const SANITIZE_COMMAND_FAILED: Self = Self(0x3103);
+    pub const REPORTED_LUNS_CHANGED: Self = Self(0x3f0e);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Self = Self(0x3900);
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);

@@ -2,7 +2,7 @@
 //! 11.16 to 11.19.
 
 use super::{
-    Bhs, FINAL, IMMEDIATE, Opcode, ParseError, Pdu, bit, flag, put, u16_at, u32_at, u64_at,
+    Bhs, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, bit, flag, put, u16_at, u32_at, u64_at,
 };
 
 /// Task Management Function Request (RFC 7143 11.5).
@@ -63,14 +63,12 @@ impl Pdu for TaskManagementRequest {
 pub struct TaskManagementResponse {
     /// 0 complete, 1 task does not exist, 2 LUN does not exist, 5 not supported, 255 rejected.
     pub response: u8,
+    /// Additional response information (RFC 7144 6.4.1).
+    pub information: [u8; 3],
     /// Initiator task tag.
     pub itt: u32,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
 }
 
 impl Pdu for TaskManagementResponse {
@@ -79,20 +77,18 @@ impl Pdu for TaskManagementResponse {
     fn parse(bhs: &Bhs) -> Result<Self, ParseError> {
         Ok(Self {
             response: bhs[2],
+            information: [bhs[8], bhs[9], bhs[10]],
             itt: u32_at(bhs, 16),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
         })
     }
 
     fn put(&self, bhs: &mut Bhs) {
         bhs[1] = FINAL;
         bhs[2] = self.response;
+        put(bhs, 8, self.information);
         put(bhs, 16, self.itt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
     }
 }
 
@@ -147,12 +143,8 @@ pub struct NopIn {
     pub itt: u32,
     /// Transfer tag to come back with the answer; the reserved one if none is wanted.
     pub ttt: u32,
-    /// Status sequence number; counts only in an answer.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers; StatSN counts only in an answer.
+    pub numbers: Numbers,
 }
 
 impl Pdu for NopIn {
@@ -163,9 +155,7 @@ impl Pdu for NopIn {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
         })
     }
 
@@ -174,9 +164,7 @@ impl Pdu for NopIn {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
     }
 }
 
@@ -185,12 +173,8 @@ impl Pdu for NopIn {
 pub struct AsyncMessage {
     /// LUN, for a SCSI event.
     pub lun: u64,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
     /// 0 SCSI event, 1 logout request, 2 connection drop, 3 session drop, 4 negotiation request.
     pub event: u8,
     /// Vendor code.
@@ -205,9 +189,7 @@ impl Pdu for AsyncMessage {
     fn parse(bhs: &Bhs) -> Result<Self, ParseError> {
         Ok(Self {
             lun: u64_at(bhs, 8),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             event: bhs[36],
             vendor_code: bhs[37],
             parameters: [u16_at(bhs, 38), u16_at(bhs, 40), u16_at(bhs, 42)],
@@ -218,9 +200,7 @@ impl Pdu for AsyncMessage {
         bhs[1] = FINAL;
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, super::RESERVED_TAG.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         bhs[36] = self.event;
         bhs[37] = self.vendor_code;
         for (i, parameter) in self.parameters.iter().enumerate() {
@@ -296,14 +276,12 @@ pub enum RejectReason {
     InvalidField = 0x09,
     /// The operation has too many PDUs.
     LongOperation = 0x0a,
-    /// The negotiation was reset.
-    NegotiationReset = 0x0b,
     /// Only a logout is accepted.
     WaitingForLogout = 0x0c,
 }
 
 impl RejectReason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 10] = [
         Self::DataDigest,
         Self::SnackReject,
         Self::ProtocolError,
@@ -313,7 +291,6 @@ impl RejectReason {
         Self::InvalidDataAck,
         Self::InvalidField,
         Self::LongOperation,
-        Self::NegotiationReset,
         Self::WaitingForLogout,
     ];
 }
@@ -323,12 +300,8 @@ impl RejectReason {
 pub struct Reject {
     /// Why.
     pub reason: RejectReason,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
     /// The next valid DataSN or R2TSN, for a rejected data acknowledgement.
     pub data_sn: u32,
 }
@@ -341,22 +314,14 @@ impl Pdu for Reject {
             .into_iter()
             .find(|reason| *reason as u8 == bhs[2])
             .ok_or(ParseError::Field("reject reason"))?;
-        Ok(Self {
-            reason,
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
-            data_sn: u32_at(bhs, 36),
-        })
+        Ok(Self { reason, numbers: Numbers::parse(bhs), data_sn: u32_at(bhs, 36) })
     }
 
     fn put(&self, bhs: &mut Bhs) {
         bhs[1] = FINAL;
         bhs[2] = self.reason as u8;
         put(bhs, 16, super::RESERVED_TAG.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.data_sn.to_be_bytes());
     }
 }

@@ -131,6 +131,30 @@ pub trait Pdu: Sized {
     }
 }
 
+/// The sequence numbers that every PDU of a target carries, at the same place (RFC 7143 4.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Numbers {
+    /// Status sequence number: this PDU's own, or the next one of the connection.
+    pub stat_sn: u32,
+    /// Next command expected.
+    pub exp_cmd_sn: u32,
+    /// Last command that may be sent.
+    pub max_cmd_sn: u32,
+}
+
+impl Numbers {
+    fn parse(bhs: &Bhs) -> Self {
+        Self { stat_sn: u32_at(bhs, 24), exp_cmd_sn: u32_at(bhs, 28), max_cmd_sn: u32_at(bhs, 32) }
+    }
+
+    /// Writes them into a header.
+    pub fn put(self, bhs: &mut Bhs) {
+        put(bhs, 24, self.stat_sn.to_be_bytes());
+        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
+        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+    }
+}
+
 /// What an initiator sends, after login or in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {

@@ -1,7 +1,8 @@
 //! SCSI commands and their data: RFC 7143 11.3, 11.4, 11.7, 11.8.
 
 use super::{
-    Bhs, FINAL, IMMEDIATE, Opcode, ParseError, Pdu, array_at, bit, flag, put, u32_at, u64_at,
+    Bhs, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, array_at, bit, flag, put, u16_at,
+    u32_at, u64_at,
 };
 
 /// SCSI Command (RFC 7143 11.3).
@@ -108,19 +109,19 @@ pub struct ScsiResponse {
     pub response: u8,
     /// SCSI status.
     pub status: u8,
-    /// Residual.
+    /// Status qualifier (RFC 7144 5.2.1).
+    pub qualifier: u16,
+    /// Residual; that of the write of a bidirectional command.
     pub overflow: Overflow,
+    /// Residual of the read of a bidirectional command.
+    pub read_overflow: Overflow,
     /// Initiator task tag.
     pub itt: u32,
     /// SNACK tag or 0.
     pub snack_tag: u32,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
-    /// Number of R2T and Data-In PDUs that were sent for the command.
+    /// Sequence numbers.
+    pub numbers: Numbers,
+    /// Number of Data-In PDUs that were sent for the command.
     pub exp_data_sn: u32,
 }
 
@@ -131,27 +132,28 @@ impl Pdu for ScsiResponse {
         Ok(Self {
             response: bhs[2],
             status: bhs[3],
+            qualifier: u16_at(bhs, 8),
             overflow: Overflow::from_bits(bit(bhs[1], 4), bit(bhs[1], 2), u32_at(bhs, 44))?,
+            read_overflow: Overflow::from_bits(bit(bhs[1], 0x10), bit(bhs[1], 8), u32_at(bhs, 40))?,
             itt: u32_at(bhs, 16),
             snack_tag: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             exp_data_sn: u32_at(bhs, 36),
         })
     }
 
     fn put(&self, bhs: &mut Bhs) {
         let (bits, residual) = self.overflow.bits();
-        bhs[1] = FINAL | bits;
+        let (read_bits, read_residual) = self.read_overflow.bits();
+        bhs[1] = FINAL | bits | read_bits << 2;
         bhs[2] = self.response;
         bhs[3] = self.status;
+        put(bhs, 8, self.qualifier.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.snack_tag.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.exp_data_sn.to_be_bytes());
+        put(bhs, 40, read_residual.to_be_bytes());
         put(bhs, 44, residual.to_be_bytes());
     }
 }
@@ -217,12 +219,8 @@ pub struct DataIn {
     pub itt: u32,
     /// Target transfer tag if `acknowledge`, else the reserved one.
     pub ttt: u32,
-    /// Status sequence number, if there is a status.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers; StatSN counts only with a status.
+    pub numbers: Numbers,
     /// Number of this PDU among the command's Data-In and R2T PDUs, from 0.
     pub data_sn: u32,
     /// Offset of the data in the command's transfer, in bytes.
@@ -246,9 +244,7 @@ impl Pdu for DataIn {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             data_sn: u32_at(bhs, 36),
             buffer_offset: u32_at(bhs, 40),
         })
@@ -265,9 +261,7 @@ impl Pdu for DataIn {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.data_sn.to_be_bytes());
         put(bhs, 40, self.buffer_offset.to_be_bytes());
     }
@@ -282,12 +276,8 @@ pub struct R2t {
     pub itt: u32,
     /// Target transfer tag: comes back in the Data-Out PDUs.
     pub ttt: u32,
-    /// The next status sequence number; not advanced.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers; StatSN is the next one, and is not advanced.
+    pub numbers: Numbers,
     /// Number of this R2T, from 0.
     pub r2t_sn: u32,
     /// Offset of the data asked for, in bytes.
@@ -304,9 +294,7 @@ impl Pdu for R2t {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             r2t_sn: u32_at(bhs, 36),
             buffer_offset: u32_at(bhs, 40),
             desired_length: u32_at(bhs, 44),
@@ -318,9 +306,7 @@ impl Pdu for R2t {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 36, self.r2t_sn.to_be_bytes());
         put(bhs, 40, self.buffer_offset.to_be_bytes());
         put(bhs, 44, self.desired_length.to_be_bytes());

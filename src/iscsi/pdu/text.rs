@@ -1,8 +1,8 @@
 //! Login, text and logout: RFC 7143 11.10 to 11.15.
 
 use super::{
-    Bhs, CONTINUE, FINAL, IMMEDIATE, Opcode, ParseError, Pdu, array_at, bit, flag, put, u16_at,
-    u32_at, u64_at,
+    Bhs, CONTINUE, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, array_at, bit, flag, put,
+    u16_at, u32_at, u64_at,
 };
 
 /// Login Request (RFC 7143 11.12). Always immediate.
@@ -205,12 +205,8 @@ pub struct TextResponse {
     pub itt: u32,
     /// Transfer tag to go on with, or the reserved one.
     pub ttt: u32,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
 }
 
 impl Pdu for TextResponse {
@@ -223,9 +219,7 @@ impl Pdu for TextResponse {
             lun: u64_at(bhs, 8),
             itt: u32_at(bhs, 16),
             ttt: u32_at(bhs, 20),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
         })
     }
 
@@ -234,9 +228,7 @@ impl Pdu for TextResponse {
         put(bhs, 8, self.lun.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.ttt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
     }
 }
 
@@ -288,12 +280,8 @@ pub struct LogoutResponse {
     pub response: u8,
     /// Initiator task tag.
     pub itt: u32,
-    /// Status sequence number.
-    pub stat_sn: u32,
-    /// Next command expected.
-    pub exp_cmd_sn: u32,
-    /// Last command that may be sent.
-    pub max_cmd_sn: u32,
+    /// Sequence numbers.
+    pub numbers: Numbers,
     /// Seconds to wait before a reconnect.
     pub time2wait: u16,
     /// Seconds that tasks are kept after that.
@@ -307,9 +295,7 @@ impl Pdu for LogoutResponse {
         Ok(Self {
             response: bhs[2],
             itt: u32_at(bhs, 16),
-            stat_sn: u32_at(bhs, 24),
-            exp_cmd_sn: u32_at(bhs, 28),
-            max_cmd_sn: u32_at(bhs, 32),
+            numbers: Numbers::parse(bhs),
             time2wait: u16_at(bhs, 40),
             time2retain: u16_at(bhs, 42),
         })
@@ -319,9 +305,7 @@ impl Pdu for LogoutResponse {
         bhs[1] = FINAL;
         bhs[2] = self.response;
         put(bhs, 16, self.itt.to_be_bytes());
-        put(bhs, 24, self.stat_sn.to_be_bytes());
-        put(bhs, 28, self.exp_cmd_sn.to_be_bytes());
-        put(bhs, 32, self.max_cmd_sn.to_be_bytes());
+        self.numbers.put(bhs);
         put(bhs, 40, self.time2wait.to_be_bytes());
         put(bhs, 42, self.time2retain.to_be_bytes());
     }

@@ -38,7 +38,7 @@ impl<D: Clone> Session<D> {
         }
         if self.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
             // The driver makes one list at a time.
-            return self.reject(RejectReason::ProtocolError, &header);
+            return self.reject(RejectReason::ProtocolError, header.to_vec());
         }
         let mut exchange = match self.text.take() {
             // A new request resets an exchange that was not finished (RFC 7143 6.4).
@@ -136,9 +136,7 @@ impl<D: Clone> Session<D> {
             lun: 0,
             itt: exchange.itt,
             ttt: if is_final { RESERVED_TAG } else { exchange.ttt },
-            stat_sn: self.take_stat_sn(),
-            exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
+            numbers: self.take_numbers(),
         };
         if !is_final {
             self.text = Some(exchange);
@@ -149,6 +147,6 @@ impl<D: Clone> Session<D> {
     /// Ends an exchange that went wrong.
     fn reject_text(&mut self, reason: RejectReason, header: &Bhs) {
         self.text = None;
-        self.reject(reason, header);
+        self.reject(reason, header.to_vec());
     }
 }

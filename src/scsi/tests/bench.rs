@@ -8,7 +8,7 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Background, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops,
-    Outcome, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
+    Outcome, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -36,6 +36,7 @@ pub(super) struct Host<'a> {
 
 pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
     LogicalUnitSpec {
+        id: UnitId(0),
         number: 0,
         identity: "store/image-0001".to_owned(),
         block_bytes,
@@ -59,7 +60,7 @@ impl Bench {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
         change(&mut spec);
-        Self::of(vec![volume], vec![spec])
+        Self::over(vec![volume], vec![spec])
     }
 
     /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
@@ -68,14 +69,15 @@ impl Bench {
         let specs = volumes.iter().zip(block_bytes).zip(0..);
         let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
             number,
+            id: UnitId(number.into()),
             identity: format!("store/image-000{}", number + 1),
             ..spec(volume.info(), block_bytes)
         });
         let specs = specs.collect();
-        Self::of(volumes, specs)
+        Self::over(volumes, specs)
     }
 
-    fn of(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+    fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
         let block_bytes = specs[0].block_bytes;
         let device = Device::new(TARGET, specs);
         let (fault, ops_seen, background) = Default::default();
@@ -86,11 +88,11 @@ impl Bench {
         self.volumes[0].info()
     }
 
-    /// An initiator that has heard of the power on.
+    /// An initiator that has heard that it is new.
     pub(super) fn host(&self, number: u8) -> Host<'_> {
         let host = self.stranger(number);
-        let power_on = host.run(&[0; 6], &[]);
-        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        let first = host.run(&[0; 6], &[]).asc();
+        assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
         host
     }
 
@@ -103,21 +105,25 @@ impl Bench {
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+        self.of(self.device.attach(nexus_spec(number)))
+    }
+
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
+        Host { bench: self, nexus, lun: 0 }
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, own: u8, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: UnitId, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
         let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
         all.extend(ops.drain_others());
-        for (lun, op) in all {
+        for (unit, op) in all {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volumes[usize::from(lun)].submit(
+                _ => self.volumes[usize::try_from(unit.0).unwrap()].submit(
                     &mut vec![Request { tag: 0, op }],
                     done,
                     &queue,
@@ -141,7 +147,7 @@ impl Bench {
     pub(super) fn go_on(&self, ops_max: usize) -> bool {
         let mut all = self.background.borrow_mut();
         let work = all.last_mut().expect("there is some");
-        let (mut done, own) = (Vec::new(), work.lun());
+        let (mut done, own) = (Vec::new(), work.unit());
         for _ in 0..ops_max {
             self.submit(own, work.ops(), &mut done);
             if work.resume(done.remove(0).result) {
@@ -185,6 +191,11 @@ impl Bench {
     }
 }
 
+/// The LUN field of a small number.
+pub(super) fn lun(number: u8) -> u64 {
+    u64::from(number) << 48
+}
+
 impl<'a> Host<'a> {
     /// The same initiator, addressing another LUN field.
     pub(super) fn at_lun(&self, lun: u64) -> Host<'a> {
@@ -197,7 +208,7 @@ impl<'a> Host<'a> {
     }
 
     /// Admits and starts a command: the logical unit and what it asks for, if it goes on.
-    fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(u8, Ops, Task), Outcome> {
+    fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(UnitId, Ops, Task), Outcome> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -215,11 +226,11 @@ impl<'a> Host<'a> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
-        let lun = prepared.lun();
+        let unit = prepared.unit();
         let mut ops = Ops::new();
         match prepared.start(data_out, &mut ops) {
             Step::Done(outcome) => Err(outcome),
-            Step::Wait(task) => Ok((lun, ops, task)),
+            Step::Wait(task) => Ok((unit, ops, task)),
         }
     }
 
@@ -236,14 +247,14 @@ impl<'a> Host<'a> {
         data: &[u8],
         ops_max: usize,
     ) -> Result<Answer, Task> {
-        let (lun, mut ops, mut task) = match self.begin(cdb, data) {
+        let (unit, mut ops, mut task) = match self.begin(cdb, data) {
             Err(outcome) => return Ok(Answer::of(outcome)),
             Ok(begun) => begun,
         };
         let mut done = Vec::new();
         self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
-            self.bench.submit(lun, &mut ops, &mut done);
+            self.bench.submit(unit, &mut ops, &mut done);
             if done.is_empty() && self.bench.go_on(ops_max) {
                 done.push(Completion { tag: 0, result: Ok(Done::Unit) });
             }
