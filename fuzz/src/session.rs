@@ -248,7 +248,10 @@ impl Target {
             DataIn::None => Transferred::Nothing,
         };
         let sense = outcome.sense.map(|sense| sense.encode()).unwrap_or_default();
-        self.lazy.push((id, Completion { status: outcome.status as u8, sense, transferred }));
+        self.lazy.push((
+            id,
+            Completion { status: outcome.status as u8, sense, transferred, qualifier: 0 },
+        ));
     }
 
     /// A legal PDU, and counters that only go on.
