@@ -117,6 +117,11 @@ impl LogicalUnit {
         self.blocks.load(Ordering::Acquire)
     }
 
+    /// Capacity in bytes: whole blocks.
+    pub(super) fn bytes(&self) -> u64 {
+        self.blocks() * u64::from(self.block_bytes)
+    }
+
     pub(super) fn has(&self, flags: u32) -> bool {
         self.flags.load(Ordering::Acquire) & flags != 0
     }

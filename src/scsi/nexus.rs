@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::attention::Attentions;
+use super::copies::Copies;
 use super::lun::LogicalUnit;
 use super::sense::Asc;
 
@@ -29,6 +30,8 @@ pub struct Nexus {
     view: ArcSwap<View>,
     /// Of the REPORT LUNS well-known logical unit.
     pub(super) well_known: Attentions,
+    /// What RECEIVE COPY RESULTS tells.
+    pub(super) copies: Copies,
 }
 
 /// The logical units that a nexus sees, with what it has still to hear of each. Replaced as a
@@ -55,7 +58,8 @@ impl View {
 impl Nexus {
     pub(super) fn new(id: u64, spec: NexusSpec, view: View) -> Self {
         let well_known = Attentions::of(vec![Asc::POWER_ON_OR_RESET]);
-        Self { id, spec, view: ArcSwap::from_pointee(view), well_known }
+        let view = ArcSwap::from_pointee(view);
+        Self { id, spec, view, well_known, copies: Copies::default() }
     }
 
     /// Its number: unique within the device, never used again.

@@ -16,12 +16,21 @@ use tokio::sync::{oneshot, watch};
 use super::backing::{Backing, Change, Removal};
 use super::server::SessionStatus;
 use super::spec::{Access, TargetSpec};
+use crate::iscsi::session::Notice;
 
 /// A published target.
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) access: Access,
     pub(super) backing: Arc<Backing>,
+}
+
+impl Target {
+    /// True if the access rules let a session go on that is logged in.
+    pub(super) fn admits(&self, session: &SessionEntry) -> bool {
+        self.access.is_offered_in(session.key.portal_group)
+            && self.access.admits(&session.key.initiator, session.peer.ip())
+    }
 }
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
@@ -31,6 +40,8 @@ pub(super) struct SessionKey {
     pub(super) target: Option<String>,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
+    /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
+    pub(super) portal_group: u16,
     /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
     pub(super) discovery: u64,
 }
@@ -45,6 +56,8 @@ pub(super) enum Order {
     ManagementDone { itt: u32, response: u8 },
     /// LUNs were added or taken away. To be held until no command to the latter is left.
     LunsChanged(Arc<Removal>),
+    /// Tell the initiator something (RFC 7143 11.9).
+    Notify(Notice),
 }
 
 /// A session as the rest of the process sees it.
@@ -100,6 +113,7 @@ impl SessionEntry {
             target: self.key.target.clone(),
             initiator: self.key.initiator.clone(),
             isid: self.key.isid,
+            portal_group_tag: self.key.portal_group,
             peer: self.peer,
             since: self.since,
             commands: counter(&self.counters.commands),
