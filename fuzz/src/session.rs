@@ -103,7 +103,7 @@ impl Target {
         let volumes = [(); 2].map(|()| MemoryVolume::new(VOLUME_BYTES, false));
         let units = volumes.iter().zip([(1, 512), (2, 4096)]).map(|(volume, (number, block))| {
             LogicalUnitSpec {
-                id: UnitId(number.into()),
+                id: UnitId(u64::from(number)),
                 number,
                 identity: format!("fuzz{number}"),
                 block_bytes: block,
@@ -228,10 +228,6 @@ impl Target {
         loop {
             let mut requests: Vec<_> = ops.drain_own().map(|op| Request { tag: 0, op }).collect();
             volume.submit(&mut requests, &mut done, queue);
-            for (unit, op) in ops.drain_others() {
-                let other = &self.volumes[usize::from(unit == UnitId(2))];
-                other.submit(&mut vec![Request { tag: 0, op }], &mut done, queue);
-            }
             let completion = done.pop().expect("something is outstanding while a task waits");
             if let Some(outcome) = task.resume(completion.result, &mut ops) {
                 return outcome;
@@ -252,7 +248,10 @@ impl Target {
             DataIn::None => Transferred::Nothing,
         };
         let sense = outcome.sense.map(|sense| sense.encode()).unwrap_or_default();
-        self.lazy.push((id, Completion { status: outcome.status as u8, sense, transferred }));
+        self.lazy.push((
+            id,
+            Completion { status: outcome.status as u8, sense, transferred, qualifier: 0 },
+        ));
     }
 
     /// A legal PDU, and counters that only go on.

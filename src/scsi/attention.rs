@@ -54,6 +54,12 @@ impl Attentions {
         self.any.store(true, Ordering::Release);
     }
 
+    /// The condition to report next, and how many there are. None is cleared.
+    pub(super) fn peek(&self) -> Option<(Asc, usize)> {
+        let pending = self.pending.lock();
+        Some((*pending.first()?, pending.len()))
+    }
+
     /// The condition to report next, which is then cleared. One atomic load if there is none.
     pub(super) fn take(&self) -> Option<Asc> {
         if !self.any.load(Ordering::Acquire) {
@@ -91,10 +97,11 @@ mod tests {
     #[test]
     fn conditions_come_in_order_and_once() {
         let attentions = Attentions::default();
-        assert_eq!(attentions.take(), None);
+        assert_eq!((attentions.take(), attentions.peek()), (None, None));
         attentions.establish(Asc::CAPACITY_CHANGED);
         attentions.establish(Asc::MODE_PARAMETERS_CHANGED);
         attentions.establish(Asc::CAPACITY_CHANGED);
+        assert_eq!(attentions.peek(), Some((Asc::CAPACITY_CHANGED, 2)));
         assert_eq!(all(&attentions), [Asc::CAPACITY_CHANGED, Asc::MODE_PARAMETERS_CHANGED]);
     }
 

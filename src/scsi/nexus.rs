@@ -27,11 +27,11 @@ pub struct Nexus {
     /// Unique within the device, never used again.
     pub(super) id: u64,
     pub(super) spec: NexusSpec,
+    /// What RECEIVE COPY RESULTS tells.
+    pub(super) copies: Copies,
     view: ArcSwap<View>,
     /// Of the REPORT LUNS well-known logical unit.
     pub(super) well_known: Attentions,
-    /// What RECEIVE COPY RESULTS tells.
-    pub(super) copies: Copies,
 }
 
 /// The logical units that a nexus sees, with what it has still to hear of each. Replaced as a
@@ -58,8 +58,8 @@ impl View {
 impl Nexus {
     pub(super) fn new(id: u64, spec: NexusSpec, view: View) -> Self {
         let well_known = Attentions::of(vec![Asc::POWER_ON_OR_RESET]);
-        let view = ArcSwap::from_pointee(view);
-        Self { id, spec, view, well_known, copies: Copies::default() }
+        let copies = Copies::default();
+        Self { id, spec, copies, view: ArcSwap::from_pointee(view), well_known }
     }
 
     /// Its number: unique within the device, never used again.
@@ -72,6 +72,19 @@ impl Nexus {
     #[must_use]
     pub fn spec(&self) -> &NexusSpec {
         &self.spec
+    }
+
+    /// What QUERY ASYNCHRONOUS EVENT tells of the unit attention conditions for a logical unit
+    /// (SAM-5 7.10): whether there is more than one, sense key, ASC and ASCQ of the oldest.
+    pub(super) fn asynchronous_event(&self, unit: &LogicalUnit) -> Option<[u8; 3]> {
+        const ONE: u8 = 1 << 4;
+        const MORE: u8 = 2 << 4;
+        const UNIT_ATTENTION: u8 = 6;
+        let view = self.view();
+        let seen = view.find(unit.number).filter(|seen| seen.unit.id == unit.id)?;
+        let (asc, count) = seen.attentions.peek()?;
+        let [asc, ascq] = asc.0.to_be_bytes();
+        Some([if count > 1 { MORE } else { ONE } | UNIT_ATTENTION, asc, ascq])
     }
 
     pub(super) fn view(&self) -> Guard<Arc<View>> {

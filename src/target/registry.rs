@@ -54,10 +54,10 @@ pub(super) enum Order {
     Abort { lun: Option<u64>, done: oneshot::Sender<()> },
     /// A task management function that needed other sessions has come to an end.
     ManagementDone { itt: u32, response: u8 },
-    /// LUNs were added or taken away. To be held until no command to the latter is left.
-    LunsChanged(Arc<Removal>),
     /// Tell the initiator something (RFC 7143 11.9).
     Notify(Notice),
+    /// LUNs were added or taken away. To be held until no command to the latter is left.
+    LunsChanged(Arc<Removal>),
 }
 
 /// A session as the rest of the process sees it.

@@ -23,11 +23,11 @@ const BACKLOG: i32 = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// How often volumes are looked at: a resize is heard of within this time, whoever made it.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// What initiators are told when the daemon ends: a daemon that is only restarted is there again
 /// within a second, and what open-iscsi waits by itself is two.
 const GOING_DOWN: Notice = Notice::DropAll { time2wait: 1, time2retain: 0 };
+/// How often volumes are looked at: a resize is heard of within this time, whoever made it.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What every connection needs to know.
 pub(super) struct Shared {

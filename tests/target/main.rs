@@ -5,6 +5,7 @@
 
 mod initiator;
 mod luns;
+mod portals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use stirrup::block::Volume;
 use stirrup::iscsi::pdu::{
     Opcode, Pdu, ScsiCommand, TaskManagementRequest, TaskManagementResponse,
 };
-use stirrup::target::{Access, Chap, Handle, Initiators, Lun, Options, Server, TargetSpec};
+use stirrup::target::{
+    Access, Chap, Handle, Initiators, Lun, Options, PortalGroup, Server, TargetSpec,
+};
 use tokio::runtime::Runtime;
 
 const A: &str = "iqn.2026-11.test:a";
@@ -28,21 +31,27 @@ struct Lab {
     server: Option<Server>,
     handle: Handle,
     portal: SocketAddr,
+    groups: Vec<Arc<PortalGroup>>,
 }
 
 impl Lab {
     fn with(options: Options, address: &str) -> Self {
+        Self::in_groups(options, vec![PortalGroup::open(1, &[address.parse().unwrap()])])
+    }
+
+    fn in_groups(options: Options, groups: Vec<PortalGroup>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (server, portal) = runtime.block_on(async {
+        let (server, groups) = runtime.block_on(async {
             let mut server = Server::start(options).unwrap();
-            let portal = server.listen(&[address.parse().unwrap()]).unwrap()[0];
-            (server, portal)
+            let groups = server.listen_in(groups).unwrap();
+            (server, groups)
         });
-        Self { handle: server.handle(), runtime, server: Some(server), portal }
+        let portal = groups[0].portals[0];
+        Self { handle: server.handle(), runtime, server: Some(server), portal, groups }
     }
 
     fn new() -> Self {

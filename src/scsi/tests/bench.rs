@@ -58,7 +58,7 @@ impl Bench {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
         change(&mut spec);
-        Self::of(vec![volume], vec![spec])
+        Self::over(vec![volume], vec![spec])
     }
 
     /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
@@ -66,16 +66,16 @@ impl Bench {
         let volumes: Vec<_> = (0..2).map(|_| MemoryVolume::new(BLOCKS * 512, false)).collect();
         let specs = volumes.iter().zip(block_bytes).zip(0..);
         let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
-            id: UnitId(u64::from(number)),
             number,
+            id: UnitId(number.into()),
             identity: format!("store/image-000{}", number + 1),
             ..spec(volume.info(), block_bytes)
         });
         let specs = specs.collect();
-        Self::of(volumes, specs)
+        Self::over(volumes, specs)
     }
 
-    fn of(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+    fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
         let block_bytes = specs[0].block_bytes;
         let device = Device::new(TARGET, specs);
         let (fault, ops_seen) = Default::default();
@@ -96,10 +96,10 @@ impl Bench {
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        self.with_nexus(self.device.attach(nexus_spec(number)))
+        self.of(self.device.attach(nexus_spec(number)))
     }
 
-    pub(super) fn with_nexus(&self, nexus: Arc<Nexus>) -> Host<'_> {
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
         Host { bench: self, nexus, lun: 0 }
     }
 
@@ -114,7 +114,7 @@ impl Bench {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volumes[unit.0 as usize].submit(
+                _ => self.volumes[usize::try_from(unit.0).unwrap()].submit(
                     &mut vec![Request { tag: 0, op }],
                     done,
                     &queue,
@@ -174,7 +174,7 @@ impl<'a> Host<'a> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
-        let lun = prepared.unit();
+        let unit = prepared.unit();
         let mut ops = Ops::new();
         let mut task = match prepared.start(data_out, &mut ops) {
             Step::Done(outcome) => return Ok(Answer::of(outcome)),
@@ -182,7 +182,7 @@ impl<'a> Host<'a> {
         };
         let mut done = Vec::new();
         for _ in 0..ops_max {
-            self.bench.submit(lun, &mut ops, &mut done);
+            self.bench.submit(unit, &mut ops, &mut done);
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {

@@ -265,7 +265,7 @@ fn only_so_many_lost_sessions_are_remembered() {
     let bench = Bench::new();
     let nexus = |i: u16| NexusSpec { target_port: i, ..nexus_spec(1) };
     let first = |i| {
-        let host = bench.with_nexus(bench.device.attach(nexus(i)));
+        let host = bench.of(bench.device.attach(nexus(i)));
         let heard = host.run(&TUR, &[]).asc();
         bench.device.detach(&host.nexus);
         heard

@@ -367,7 +367,11 @@ impl Commands {
             (DataIn::None, _) => Transferred::Nothing,
         };
         let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
-        session.complete(id, Completion { status: status as u8, sense, transferred });
+        let qualifier = match status {
+            Status::Busy | Status::TaskSetFull => RETRY_DELAY,
+            _ => 0,
+        };
+        session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
     }
 
     /// The session has dropped a task.
@@ -393,6 +397,10 @@ impl Commands {
         self.attached.as_ref()
     }
 }
+
+/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
+/// logical unit (SAM-5 5.3.2).
+const RETRY_DELAY: u16 = 1;
 
 /// Where the requests to the volume of a logical unit are collected.
 fn requests_to(all: &mut Vec<(UnitId, Vec<Request>)>, unit: UnitId) -> &mut Vec<Request> {

@@ -185,9 +185,10 @@ impl Driver {
         Poll::Pending
     }
 
-    /// A logout is answered; for any other reason nobody may be there to read what is left.
+    /// Who has asked for the end gets the answer; otherwise nobody may be there to read what is
+    /// left.
     fn may_close(&self, reason: CloseReason) -> bool {
-        reason != CloseReason::Logout || self.transmitter.is_empty()
+        !reason.is_answered() || self.transmitter.is_empty()
     }
 
     /// One turn; true if anything has moved.
@@ -230,8 +231,8 @@ impl Driver {
                 Order::ManagementDone { itt, response } => {
                     self.session.management_done(itt, response);
                 }
-                Order::LunsChanged(removal) => self.luns_changed(removal),
                 Order::Notify(notice) => self.session.notify(notice),
+                Order::LunsChanged(removal) => self.luns_changed(removal),
             }
         }
         let Some(why) = close else { return Ok(true) };
@@ -312,6 +313,11 @@ impl Driver {
     fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
         let Some(attached) = self.commands.attached() else { return };
         let Some(service) = attached.service() else { return };
+        if function == TmfFunction::QueryAsynchronousEvent
+            && let Ok(Some(event)) = service.device.asynchronous_event(&attached.nexus, lun)
+        {
+            return self.session.management_succeeded(itt, event);
+        }
         let (others, response) = effect(&service.device, &attached.nexus, function, lun);
         let sessions = match (others, &self.ends.entry.key.target) {
             (Others::None, _) | (_, None) => Vec::new(),
@@ -388,7 +394,13 @@ enum Others {
 /// The logical unit's side of a function: its state, and the response to give at the end.
 fn effect(device: &Device, nexus: &Arc<Nexus>, function: TmfFunction, lun: u64) -> (Others, u8) {
     let (others, found) = match function {
-        TmfFunction::AbortTask | TmfFunction::AbortTaskSet => (Others::None, device.resolve(lun)),
+        TmfFunction::AbortTask
+        | TmfFunction::AbortTaskSet
+        | TmfFunction::QueryTask
+        | TmfFunction::QueryTaskSet
+        | TmfFunction::QueryAsynchronousEvent => (Others::None, device.resolve(lun)),
+        // The nexus is lost when the session is gone, which follows.
+        TmfFunction::ItNexusReset => return (Others::None, tmf_response::COMPLETE),
         TmfFunction::ClearTaskSet => (Others::Lun, device.task_set_cleared(nexus, lun, |_| true)),
         TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(lun)),
         TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
