@@ -170,7 +170,7 @@ impl Server {
             let _aborted = acceptor.await;
         }
         let sessions = self.shared.registry.sessions();
-        for session in &sessions {
+        for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
         let closed = close_all(sessions, "the target is shutting down");
@@ -415,6 +415,11 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
     let count = sessions.len();
     let seconds = u16::try_from(patience.as_secs()).unwrap_or(u16::MAX);
     for session in sessions {
+        if session.is_discovery() {
+            // RFC 7143 7.4.3.
+            session.order(Order::Close("closed by the operator"));
+            continue;
+        }
         session.order(Order::Notify(Notice::LogoutRequest { seconds }));
         tokio::spawn(async move {
             let patience = Duration::from_secs(seconds.into());
