@@ -139,6 +139,9 @@ impl Server {
         let mut listeners = Vec::new();
         let mut opened = Vec::new();
         for mut group in groups {
+            if let Some(chap) = &group.discovery_chap {
+                chap.warn_if_short();
+            }
             let bound = group.portals.iter().map(open).collect::<Result<Vec<_>, _>>()?;
             group.portals = bound.iter().map(|(_, address)| *address).collect();
             let group = Arc::new(group);
@@ -313,6 +316,9 @@ impl Handle {
     /// Adds a target, or replaces the one of that name. Sessions that the new access rules do not
     /// admit, and all of them if the LUNs or the CHAP secrets changed, lose their connection.
     pub fn publish(&self, spec: TargetSpec) {
+        if let Some(chap) = &spec.access.chap {
+            chap.warn_if_short();
+        }
         let registry = &self.shared.registry;
         let before = registry.target(&spec.name);
         let name = spec.name.clone();
