@@ -9,12 +9,14 @@
 pub mod buffer;
 pub mod completion;
 mod error;
+pub mod fence;
 
 use std::sync::Arc;
 
 pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
+pub use fence::{Fenced, Ghost, Span, Spans};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,
 /// and by the device server after a resize.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod initiator;
+mod luns;
 mod portals;
 
 use std::net::SocketAddr;
@@ -58,17 +59,8 @@ impl Lab {
     }
 
     fn publish(&self, name: &str, volume: Option<Arc<dyn Volume>>, access: Access) {
-        self.handle.publish(TargetSpec {
-            name: name.into(),
-            luns: vec![Lun {
-                number: 1,
-                volume,
-                identity: format!("id of {name}"),
-                block_bytes: 512,
-                read_only: false,
-            }],
-            access,
-        });
+        let luns = vec![lun(1, volume)];
+        self.handle.publish(TargetSpec { name: name.into(), luns, access });
     }
 
     fn open(&self, name: &str) {
@@ -85,6 +77,11 @@ impl Lab {
         peer.get_ready();
         peer
     }
+}
+
+fn lun(number: u16, volume: Option<Arc<dyn Volume>>) -> Lun {
+    let identity = format!("image {number}");
+    Lun { number, volume, identity, block_bytes: 512, read_only: false }
 }
 
 impl Drop for Lab {
