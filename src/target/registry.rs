@@ -18,6 +18,7 @@ use super::server::SessionStatus;
 use super::spec::{Access, TargetSpec};
 use crate::iscsi::login::SessionParams;
 use crate::iscsi::session::Notice;
+use crate::scsi::Nexus;
 
 /// A published target.
 pub(super) struct Target {
@@ -70,6 +71,21 @@ pub(super) enum Order {
     LunsChanged(Arc<Removal>),
 }
 
+/// An I_T nexus of a session. It outlives a connection that is reinstated, and is lost with the
+/// last session entry that holds it.
+pub(super) struct Lease {
+    pub(super) backing: Arc<Backing>,
+    pub(super) nexus: Arc<Nexus>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(service) = &self.backing.service {
+            service.device.detach(&self.nexus);
+        }
+    }
+}
+
 /// A session as the rest of the process sees it.
 pub(super) struct SessionEntry {
     pub(super) id: u64,
@@ -82,6 +98,7 @@ pub(super) struct SessionEntry {
     pub(super) peer: SocketAddr,
     pub(super) since: SystemTime,
     pub(super) counters: Counters,
+    lease: Mutex<Option<Arc<Lease>>>,
     orders: Mutex<Vec<Order>>,
     waker: AtomicWaker,
     ended: watch::Sender<bool>,
@@ -116,6 +133,19 @@ impl SessionEntry {
         self.waker.register(cx.waker());
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *orders)) }
+    }
+
+    /// Its nexus, until it ends; in no discovery session.
+    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_lease(&self, lease: Option<Arc<Lease>>) {
+        let before = {
+            let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, lease)
+        };
+        drop(before);
     }
 
     /// In a discovery session nothing is sent but answers (RFC 7143 7.4.3).
@@ -288,6 +318,7 @@ impl Registry {
             peer: new.peer,
             since: SystemTime::now(),
             counters: Counters::default(),
+            lease: Mutex::default(),
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
             ended: watch::Sender::new(false),
@@ -308,6 +339,7 @@ impl Registry {
 
     /// The last of a session is gone.
     pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
+        entry.set_lease(None);
         let removed = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         if removed.is_some() {
             self.session_count.fetch_sub(1, Ordering::AcqRel);

@@ -19,7 +19,7 @@ use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu
 use crate::target::backing::Backing;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{
-    Discovery, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
+    Discovery, Lease, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
 };
 use crate::target::server::Shared;
 use crate::target::shard::ShardState;
@@ -228,6 +228,8 @@ async fn settle(
         }
         _ => {}
     }
+    // The nexus is that of the session, and is not lost with the connection.
+    let lease = continued.as_ref().and_then(|session| session.lease());
     let registry = &gate.shared.registry;
     let key = gate.key(names);
     let deadline = tokio::time::Instant::now() + REINSTATEMENT_WAIT;
@@ -264,6 +266,8 @@ async fn settle(
             gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
         }
     };
+    let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
+    entry.set_lease(lease.filter(goes_on));
     match backing {
         Ok(backing) if !*gate.shared.stopping.borrow() => Ok((entry, backing)),
         Ok(_) => {
