@@ -139,7 +139,7 @@ impl Drop for Lab {
     }
 }
 
-pub(crate) fn lun(number: u8, identity: &str, volume: Arc<dyn Volume>) -> Lun {
+pub(crate) fn lun(number: u16, identity: &str, volume: Arc<dyn Volume>) -> Lun {
     Lun {
         number,
         volume: Some(volume),
