@@ -18,3 +18,4 @@ mod sequencing;
 mod transfers;
 mod unh_control;
 mod unh_data;
+mod units;
