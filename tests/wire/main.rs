@@ -14,6 +14,8 @@ mod chap;
 mod exchanges;
 mod keys;
 mod login_phase;
+mod management;
+mod reservations;
 mod sequencing;
 mod transfers;
 mod unh_control;

@@ -310,8 +310,13 @@ fn t16_write_same_in_all_its_forms() {
     assert!(session.get(12, BLOCK) == block);
     let limits = vpd(&mut session, 0xb0);
     let (wsnz, most) = (limits[4] & 1, word(&limits, 40));
-    assert_eq!((wsnz, word(&limits, 36)), (1, 0), "WSNZ: zero does not mean all");
-    assert_eq!(write_same(&mut session, 0, 0, 0, &block).codes(), INVALID_FIELD_IN_CDB);
+    assert_eq!((wsnz, word(&limits, 36)), (0, 0), "zero means all to the end");
+    let blocks = VOLUME_BYTES / 512;
+    write_same(&mut session, 0, blocks - 3, 0, &block).good();
+    let tail = u32::try_from(blocks - 4).unwrap();
+    assert!(session.get(tail, 4 * BLOCK) == [vec![0; BLOCK], block.repeat(3)].concat());
+    let end = write_same(&mut session, 0, 0, 0, &block);
+    assert_eq!(end.codes(), INVALID_FIELD_IN_CDB, "all is more than {most}");
     let end = write_same(&mut session, 0, 0, most + 1, &block);
     assert_eq!(end.codes(), INVALID_FIELD_IN_CDB, "more than {most}");
     write_same(&mut session, NDOB | UNMAP, 0, most, &[]).good();
