@@ -8,8 +8,7 @@ use stirrup::target::{Access, Chap};
 
 use crate::lab::{CHAP_TARGET, Lab, SECRET, TARGET_SECRET, TARGET_USER, USER};
 use crate::login::{
-    AT_ONCE, Login, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, decode, status, text,
-    value,
+    AT_ONCE, Login, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, decode, status, text, value,
 };
 use crate::session::Session;
 use crate::support::raw::{Pdu, Wire};
@@ -193,14 +192,9 @@ fn l06_chap_goes_in_order_and_once() {
 fn l07_the_first_algorithm_that_both_know() {
     let lab = Lab::new();
     lab.publish_chap(false);
-    for (offer, taken) in [
-        ("5", "5"),
-        ("7", "7"),
-        ("7,5", "7"),
-        ("5,7", "5"),
-        ("99,4,7,5", "7"),
-        ("x,0x7", "7"),
-    ] {
+    for (offer, taken) in
+        [("5", "5"), ("7", "7"), ("7,5", "7"), ("5,7", "5"), ("99,4,7,5", "7"), ("x,0x7", "7")]
+    {
         let mut exchange = Exchange::challenged(&lab, offer);
         assert_eq!(exchange.algorithm, taken, "{offer}");
         let response = hex(&exchange.response(SECRET));

@@ -156,9 +156,8 @@ fn f31_long_answers_go_on_and_a_new_request_resets_them() {
     for i in 0..60 {
         lab.publish_small(&format!("iqn.2026-11.test:{i:0>150}"), Access::default());
     }
-    let mut discovery = login::Login::discovery(lab.portal)
-        .key("MaxRecvDataSegmentLength", "512")
-        .session();
+    let mut discovery =
+        login::Login::discovery(lab.portal).key("MaxRecvDataSegmentLength", "512").session();
     let ask = discovery.text(FINAL, NO_TAG, &text(&[("SendTargets", "All")]));
     discovery.send(&ask);
     let mut answer = discovery.expect(op::TEXT_RESPONSE);

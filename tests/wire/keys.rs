@@ -3,10 +3,7 @@
 use stirrup::target::PortalGroup;
 
 use crate::lab::{BLOCK, Lab, TARGET, options, pattern};
-use crate::login::{
-    AT_ONCE, OPERATIONAL, SECURITY, TO_OPERATIONAL, decode, status, text,
-    value,
-};
+use crate::login::{AT_ONCE, OPERATIONAL, SECURITY, TO_OPERATIONAL, decode, status, text, value};
 use crate::session::Residual;
 use crate::support::raw::{CONT, op};
 
@@ -232,8 +229,7 @@ fn l25_the_first_burst_is_no_longer_than_any() {
     let write = session.write_command(0, data.len()).with(&data[..1536]);
     session.send(&write);
     assert_eq!(session.finish(&write, &data).codes(), crate::session::UNEXPECTED_DATA);
-    let keys =
-        [("InitialR2T", "Yes"), ("ImmediateData", "No"), ("FirstBurstLength", "4096")];
+    let keys = [("InitialR2T", "Yes"), ("ImmediateData", "No"), ("FirstBurstLength", "4096")];
     assert_eq!(value(&answers(&lab, &keys), "FirstBurstLength"), Some("Irrelevant"));
 }
 

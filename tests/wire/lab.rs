@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stirrup::block::Volume;
-use stirrup::target::{
-    Access, Chap, Handle, Lun, Options, PortalGroup, Server, TargetSpec,
-};
+use stirrup::target::{Access, Chap, Handle, Lun, Options, PortalGroup, Server, TargetSpec};
 use tokio::runtime::Runtime;
 
 use crate::login::Login;

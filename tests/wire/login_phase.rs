@@ -8,8 +8,7 @@ use stirrup::target::{Access, Initiators, PortalGroup, Redirect};
 use crate::exchanges;
 use crate::lab::{BLOCK, Lab, OTHER_TARGET, TARGET, options, pattern};
 use crate::login::{
-    AT_ONCE, Login, OPERATIONAL, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, status, text,
-    value,
+    AT_ONCE, Login, OPERATIONAL, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, status, text, value,
 };
 use crate::session::{reason, write10};
 use crate::support::raw::{CONT, FINAL, IMMEDIATE, NO_TAG, Pdu, WRITE, Wire, op};

@@ -1,9 +1,7 @@
 //! Task management and task sets (T1 to T8, T23, T24).
 
 use crate::lab::{BLOCK, Lab, MIB, options, pattern};
-use crate::session::{
-    Codes, GOOD, Session, TASK_SET_FULL, before, lun_field, read10, write10,
-};
+use crate::session::{Codes, GOOD, Session, TASK_SET_FULL, before, lun_field, read10, write10};
 use crate::support::raw::{FINAL, NO_TAG, Pdu, op};
 
 const ABORT_TASK_SET: u8 = 2;

@@ -226,9 +226,10 @@ fn f09_data_sn_and_r2t_sn_count_within_each_command() {
         assert_eq!(end.r2ts().len(), 4, "bursts of 1024 bytes");
         assert_eq!(end.pdus.last().unwrap().word(36), 0, "no Data-In for a write");
         let end = session.read(&read10(0, data.len()), data.len());
-        assert_eq!(end.pdus.iter().map(|pdu| pdu.word(36)).collect::<Vec<_>>(), [
-            0, 1, 2, 3, 4, 5, 6, 7
-        ]);
+        assert_eq!(
+            end.pdus.iter().map(|pdu| pdu.word(36)).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 5, 6, 7]
+        );
         assert!(end.good() == data);
     }
 }

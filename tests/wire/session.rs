@@ -3,9 +3,7 @@
 
 use crate::lab::BLOCK;
 use crate::login::{self, Login, value};
-use crate::support::raw::{
-    BHS_LEN, Digests, FINAL, NO_TAG, Pdu, READ, WRITE, Wire, op,
-};
+use crate::support::raw::{BHS_LEN, Digests, FINAL, NO_TAG, Pdu, READ, WRITE, Wire, op};
 
 /// Reasons of Reject (RFC 7143 11.17.1).
 pub(crate) mod reason {
@@ -120,7 +118,8 @@ impl Session {
         let asked = login::decode(&login.text());
         let crc = |key| value(&answers, key) == Some("CRC32C");
         wire.digests = Digests { header: crc("HeaderDigest"), data: crc("DataDigest") };
-        let number = |text: Option<&str>, default| text.and_then(|t| t.parse().ok()).unwrap_or(default);
+        let number =
+            |text: Option<&str>, default| text.and_then(|t| t.parse().ok()).unwrap_or(default);
         let own_segment_max = number(value(&asked, "MaxRecvDataSegmentLength"), 8192);
         let max_burst = number(value(&answers, "MaxBurstLength"), 262_144);
         Self {

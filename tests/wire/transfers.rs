@@ -2,8 +2,9 @@
 
 use crate::lab::{BLOCK, Lab, pattern};
 use crate::session::{
-    CRC_ERROR, Codes, DATA_PHASE_ERROR, End, INCORRECT_AMOUNT, INVALID_INFORMATION_UNIT, INVALID_OPCODE, LBA_OUT_OF_RANGE,
-    Residual, Session, UNEXPECTED_DATA, lun_field, read10, reason, write10,
+    CRC_ERROR, Codes, DATA_PHASE_ERROR, End, INCORRECT_AMOUNT, INVALID_INFORMATION_UNIT,
+    INVALID_OPCODE, LBA_OUT_OF_RANGE, Residual, Session, UNEXPECTED_DATA, lun_field, read10,
+    reason, write10,
 };
 use crate::support::raw::{FINAL, Lies, NO_TAG, Pdu, READ, WRITE, op};
 
@@ -138,8 +139,7 @@ fn f14_unsolicited_data_beyond_what_is_allowed_fails_the_command() {
 fn f15_too_little_unsolicited_data_fails_the_command() {
     let lab = Lab::new();
     for (immediate, data_out) in [(0, 512), (512, 512), (0, 3584)] {
-        let (mut session, end) =
-            unsolicited(&lab, &ALL_ALLOWED, 16_384, immediate, Some(data_out));
+        let (mut session, end) = unsolicited(&lab, &ALL_ALLOWED, 16_384, immediate, Some(data_out));
         assert_eq!(end.codes(), INCORRECT_AMOUNT, "{immediate} and {data_out}");
         session.ping();
     }

@@ -2,9 +2,7 @@
 //! Where one is the same as a point of ours, it shares its code.
 
 use crate::lab::{BLOCK, Lab, pattern};
-use crate::login::{
-    OPERATIONAL, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, status, text,
-};
+use crate::login::{OPERATIONAL, SECURITY, TO_FULL_FEATURE, TO_OPERATIONAL, status, text};
 use crate::session::{
     GOOD, INCORRECT_AMOUNT, Session, UNEXPECTED_DATA, before, lun_field, read10, write10,
 };
@@ -50,8 +48,7 @@ fn ffp_2_1_stat_sn_goes_on_from_login_into_full_feature_phase() {
     let mut wire = Wire::connect(lab.portal);
     let names = login.text();
     let first = login.step(&mut wire, SECURITY, &names);
-    let second =
-        login.step(&mut wire, SECURITY | TO_OPERATIONAL, &text(&[("AuthMethod", "None")]));
+    let second = login.step(&mut wire, SECURITY | TO_OPERATIONAL, &text(&[("AuthMethod", "None")]));
     let third = login.step(&mut wire, OPERATIONAL | TO_FULL_FEATURE, &[]);
     assert_eq!(status(&third), 0);
     let numbers = [&first, &second, &third].map(|pdu| pdu.stat_sn().wrapping_sub(first.stat_sn()));

@@ -427,9 +427,7 @@ fn t21_short_allocation_lengths_cut_the_answer_and_leave_no_residual() {
         ("MODE SENSE(10)", |len| vec![0x5a, 0, 0x3f, 0, 0, 0, 0, 0, len, 0]),
         ("REPORT TARGET PORT GROUPS", |len| vec![0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, len, 0, 0]),
         ("PERSISTENT RESERVE IN", |len| vec![0x5e, 2, 0, 0, 0, 0, 0, 0, len, 0]),
-        ("READ CAPACITY(16)", |len| {
-            vec![0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, len, 0, 0]
-        }),
+        ("READ CAPACITY(16)", |len| vec![0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, len, 0, 0]),
     ];
     for (name, cdb) in commands {
         let whole = session.read(&cdb(255), 255);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::copies::{Refused, State};
 use super::super::copy_limits::{OWN_UNIT, SEGMENT_BYTES_MAX};
 use super::super::inventory::Inventory;
-use super::super::lun::LogicalUnit;
+use super::super::lun::{LogicalUnit, UnitId};
 use super::super::nexus::Nexus;
 use super::super::ops::Ops;
 use super::super::outcome::{Outcome, Refusal, Status};
@@ -23,7 +23,7 @@ pub(super) const CHUNK_BYTES: u64 = 4 << 20;
 /// Processes the list until something is to be waited for, or to its end.
 pub(super) fn begin(call: ExtendedCopy, list: List, ops: &mut Ops) -> Result<Begun, Refusal> {
     let ExtendedCopy { inventory, nexus, unit, .. } = call;
-    let entry = list.list_id.map(|id| Entry::new(&nexus, unit.index, id)).transpose()?;
+    let entry = list.list_id.map(|id| Entry::new(&nexus, unit.id, id)).transpose()?;
     let List { targets, segments, .. } = list;
     let mut copying = Copying {
         inventory,
@@ -45,12 +45,12 @@ pub(super) fn begin(call: ExtendedCopy, list: List, ops: &mut Ops) -> Result<Beg
 /// What RECEIVE COPY RESULTS finds of this copy; nothing if it was aborted.
 struct Entry {
     nexus: Arc<Nexus>,
-    unit: usize,
+    unit: UnitId,
     list_id: u8,
 }
 
 impl Entry {
-    fn new(nexus: &Arc<Nexus>, unit: usize, list_id: u8) -> Result<Self, Refusal> {
+    fn new(nexus: &Arc<Nexus>, unit: UnitId, list_id: u8) -> Result<Self, Refusal> {
         nexus.copies.begin(unit, list_id).map_err(|refused| match refused {
             Refused::InProgress => Sense::illegal(Asc::OPERATION_IN_PROGRESS).into(),
             Refused::TooMany => Refusal::Status(Status::Busy),
@@ -213,7 +213,7 @@ impl Copying {
         if unit.number == self.unit.number {
             ops.push(op);
         } else {
-            ops.push_to(unit.number, op);
+            ops.push_to(unit.id, op);
         }
     }
 
@@ -279,10 +279,11 @@ impl Copying {
         }
         let target =
             self.targets.get(usize::from(end.target)).ok_or(Asc::UNREACHABLE_COPY_TARGET)?;
-        let named = |unit: &&Arc<LogicalUnit>| {
+        let named = |unit: &Arc<LogicalUnit>| {
             vpd::unit_designators(unit).iter().any(|name| name[..] == target.designator)
         };
-        let unit = self.inventory.units.iter().find(named).ok_or(Asc::COPY_TARGET_NOT_REACHABLE)?;
+        let units = self.inventory.units();
+        let unit = units.into_iter().find(named).ok_or(Asc::COPY_TARGET_NOT_REACHABLE)?;
         if target.device_type != 0 {
             return Err(Asc::INCORRECT_COPY_TARGET_TYPE);
         }
@@ -290,7 +291,7 @@ impl Copying {
         if target.block_bytes != unit.block_bytes {
             return Err(Asc::INVALID_FIELD_IN_PARAMETER_LIST);
         }
-        Ok(Arc::clone(unit))
+        Ok(unit)
     }
 }
 

@@ -16,9 +16,10 @@ use crate::iscsi::login::{
 };
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
+use crate::target::backing::Backing;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{
-    Backing, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
+    NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
 };
 use crate::target::server::Shared;
 use crate::target::shard::ShardState;
