@@ -6,7 +6,7 @@ use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::{Buffer, CompletionQueue, Op, Request, Volume};
 use stirrup::scsi::{
     Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome, Status, Step,
-    Task, TaskAttribute, Transfer,
+    Task, TaskAttribute, Transfer, UnitId,
 };
 
 /// Size of the volume: small, so that random addresses hit it and its end.
@@ -22,11 +22,13 @@ pub fn run(bytes: &[u8]) {
     let choice = input.byte();
     let volume = MemoryVolume::new(VOLUME_BYTES, choice & 1 != 0);
     let unit = LogicalUnitSpec {
+        id: UnitId(1),
         number: 1,
         identity: "fuzz".into(),
         block_bytes: if choice & 2 == 0 { 512 } else { 4096 },
         read_only: choice & 4 != 0,
         info: volume.info(),
+        saved_state: volume.saved_state(),
     };
     let device = Device::new("iqn.2026-01.example:fuzz", vec![unit]);
     let nexus = device.attach(NexusSpec {
@@ -102,7 +104,7 @@ fn check_op(op: &Op) {
         Op::Discard { offset, len }
         | Op::WriteZeroes { offset, len, .. }
         | Op::Extents { offset, len, .. } => (*offset, *len),
-        Op::Flush => return,
+        Op::Flush | Op::SaveState(_) => return,
     };
     assert!(len > 0 && offset.checked_add(len).is_some_and(|end| end <= VOLUME_BYTES), "{op:?}");
 }

@@ -189,8 +189,30 @@ pub(super) enum DiskCommand {
         /// Network that may log in, as ADDR or ADDR/PREFIX; may be repeated
         #[arg(long = "address", value_name = "NETWORK")]
         addresses: Vec<String>,
+        /// Portal group in which it is offered, by its tag; may be repeated [default: all]
+        #[arg(long = "portal-group", value_name = "TAG")]
+        portal_groups: Vec<u16>,
         #[command(flatten)]
         chap: ChapArgs,
+    },
+    /// Send initiators that log in to a disk to another gateway; sessions go on
+    Redirect {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Where to, as HOST or HOST:PORT
+        address: String,
+        /// For good: initiators may forget this gateway
+        #[arg(long)]
+        permanently: bool,
+    },
+    /// Take a redirection back: initiators log in here again
+    Recall {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
     },
     /// Make a disk larger, while it is in use too
     Resize {
@@ -277,6 +299,14 @@ pub(super) enum TargetCommand {
         /// Name of the target
         target: String,
     },
+    /// Ask all initiators of a target to log out, and end the sessions that are left then
+    Drain {
+        /// Name of the target
+        target: String,
+        /// Time they have
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        seconds: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,7 +317,15 @@ pub(super) enum SessionCommand {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// End a session; its initiator may log in again
+    /// Ask an initiator to log out, and end its session if it has not in time
+    Logout {
+        /// Number of the session
+        id: u64,
+        /// Time it has
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        seconds: u16,
+    },
+    /// End a session at once; its initiator may log in again
     Kill {
         /// Number of the session
         id: u64,

@@ -2,14 +2,14 @@
 //! SUPPORTED OPERATION CODES come from it.
 
 use super::cdb::Cdb;
-use super::command::Handler::{Anywhere, Unit};
+use super::command::Handler::{Anywhere, Existing, Unit};
 use super::command::{Handler, Row};
 use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
 use super::{
-    atomic, inquiry, medium, mode, pr, provisioning, read_write, report, start_stop, verify,
-    write_same,
+    atomic, copy, copy_limits, inquiry, medium, mode, pr, pr_out, provisioning, read_write, report,
+    start_stop, verify, write_same,
 };
 
 fn always(_: &LogicalUnit) -> bool {
@@ -67,10 +67,13 @@ const DPO_FUA_16: &[u8] = &blocks_16(0x18);
 const SERVICE_ACTION_IN_16: &[u8] =
     &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
+/// Service action, list identifier, allocation length.
+const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+
 /// Ascending by operation code, then service action.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
-    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Unit(medium::test_unit_ready)),
+    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Existing(medium::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0], Guard::Free, Anywhere(inquiry::request_sense)),
     row(0x08, "READ(6)", BLOCKS_6, Guard::Read, Unit(read_write::read)),
     row(0x0a, "WRITE(6)", BLOCKS_6, Guard::Write, Unit(read_write::write)),
@@ -78,7 +81,7 @@ pub(super) const TABLE: &[Row] = &[
     row(0x15, "MODE SELECT(6)", &[0xff, 0x10, 0, 0, 0xff, 0], Guard::Write, Unit(mode::select_6)),
     row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
     row(0x17, "RELEASE(6)", &[0xff, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),
-    row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0], Guard::Write, Unit(mode::sense_6)),
+    row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0], Guard::Read, Unit(mode::sense_6)),
     row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0], Guard::Query, Unit(start_stop::start_stop)),
     row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0], Guard::Query, Unit(start_stop::prevent_allow)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0], Guard::Query, Unit(medium::read_capacity_10)),
@@ -94,17 +97,24 @@ pub(super) const TABLE: &[Row] = &[
     row(0x55, "MODE SELECT(10)", &[0xff, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::select_10)),
     row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),
-    row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::sense_10)),
+    row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], Guard::Read, Unit(mode::sense_10)),
     row(0x5e, "PERSISTENT RESERVE IN, READ KEYS", PR_IN, Guard::Query, Unit(pr::read_keys)).action(0x00),
     row(0x5e, "PERSISTENT RESERVE IN, READ RESERVATION", PR_IN, Guard::Query, Unit(pr::read_reservation)).action(0x01),
     row(0x5e, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", PR_IN, Guard::Query, Unit(pr::report_capabilities)).action(0x02),
     row(0x5e, "PERSISTENT RESERVE IN, READ FULL STATUS", PR_IN, Guard::Query, Unit(pr::read_full_status)).action(0x03),
-    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER", PR_OUT, Guard::Query, Unit(pr::out)).action(0x00),
-    row(0x5f, "PERSISTENT RESERVE OUT, RESERVE", PR_OUT, Guard::Query, Unit(pr::out)).action(0x01),
-    row(0x5f, "PERSISTENT RESERVE OUT, RELEASE", PR_OUT, Guard::Query, Unit(pr::out)).action(0x02),
-    row(0x5f, "PERSISTENT RESERVE OUT, CLEAR", PR_OUT, Guard::Query, Unit(pr::out)).action(0x03),
-    row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT", PR_OUT, Guard::Query, Unit(pr::out)).action(0x04),
-    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", PR_OUT, Guard::Query, Unit(pr::out)).action(0x06),
+    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x00),
+    row(0x5f, "PERSISTENT RESERVE OUT, RESERVE", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x01),
+    row(0x5f, "PERSISTENT RESERVE OUT, RELEASE", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x02),
+    row(0x5f, "PERSISTENT RESERVE OUT, CLEAR", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x03),
+    row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x04),
+    row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x05),
+    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x06),
+    row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x07),
+    row(0x83, "EXTENDED COPY(LID1)", &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Write, Unit(copy::extended_copy)).action(0x00),
+    row(0x84, "RECEIVE COPY RESULTS, COPY STATUS", COPY_RESULTS, Guard::Write, Unit(copy::copy_status)).action(0x00),
+    row(0x84, "RECEIVE COPY RESULTS, RECEIVE DATA", COPY_RESULTS, Guard::Write, Unit(copy::receive_data)).action(0x01),
+    row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, Guard::Write, Unit(copy_limits::operating_parameters)).action(0x03),
+    row(0x84, "RECEIVE COPY RESULTS, FAILED SEGMENT DETAILS", COPY_RESULTS, Guard::Write, Unit(copy::failed_segment_details)).action(0x04),
     row(0x88, "READ(16)", DPO_FUA_16, Guard::Read, Unit(read_write::read)),
     row(0x89, "COMPARE AND WRITE", &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0x1f, 0], Guard::Write, Unit(atomic::compare_and_write)).when(atomic::supported),
     row(0x8a, "WRITE(16)", DPO_FUA_16, Guard::Write, Unit(read_write::write)),
@@ -118,8 +128,8 @@ pub(super) const TABLE: &[Row] = &[
     row(0x9e, "GET LBA STATUS", SERVICE_ACTION_IN_16, Guard::Read, Unit(provisioning::get_lba_status)).action(0x12),
     row(0xa0, "REPORT LUNS", &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Free, Anywhere(report::report_luns)),
     row(0xa3, "REPORT TARGET PORT GROUPS", &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::target_port_groups)).action(0x0a),
-    row(0xa3, "REPORT SUPPORTED OPERATION CODES", &[0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::supported_opcodes)).action(0x0c),
-    row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Query, Unit(report::supported_task_management)).action(0x0d),
+    row(0xa3, "REPORT SUPPORTED OPERATION CODES", &[0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Read, Unit(report::supported_opcodes)).action(0x0c),
+    row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Read, Unit(report::supported_task_management)).action(0x0d),
     row(0xa8, "READ(12)", DPO_FUA_12, Guard::Read, Unit(read_write::read)),
     row(0xaa, "WRITE(12)", DPO_FUA_12, Guard::Write, Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", &blocks_12(0x16), Guard::Write, Unit(verify::write_and_verify)),

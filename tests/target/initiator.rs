@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
+use stirrup::block::{Completion, CompletionQueue, Request, SavedState, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_data_length};
 use stirrup::iscsi::pdu::{
@@ -157,6 +157,12 @@ impl Initiator {
         true
     }
 
+    /// From now on commands go to this LUN field.
+    pub(crate) fn at(&mut self, lun: u64) -> &mut Self {
+        self.lun = lun;
+        self
+    }
+
     /// A command that is not sent yet.
     pub(crate) fn command(&mut self, cdb: &[u8], read: u32, write: u32) -> ScsiCommand {
         self.itt += 1;
@@ -215,7 +221,7 @@ impl Initiator {
     }
 
     /// Answers an R2T with PDUs of an odd size.
-    fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
+    pub(crate) fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
         let end = r2t.buffer_offset + r2t.desired_length;
         let mut offset = r2t.buffer_offset;
         for data_sn in 0.. {
@@ -355,6 +361,10 @@ impl Gated {
 impl Volume for Gated {
     fn info(&self) -> VolumeInfo {
         self.memory.info()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.memory.saved_state()
     }
 
     fn submit(

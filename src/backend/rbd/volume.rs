@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
+use super::state::ImageState;
 use crate::block::{
-    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume, VolumeInfo,
+    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::rbd::{Access, Image, RBD_OPTIONS};
 
@@ -18,6 +20,8 @@ const DISCARD_GRANULARITY_BYTES: u32 = 64 << 10;
 pub(super) struct RbdVolume {
     image: Arc<Image>,
     info: VolumeInfo,
+    /// The record kept beside the data; snapshots have none.
+    state: Option<Arc<ImageState>>,
 }
 
 impl Drop for RbdVolume {
@@ -28,7 +32,16 @@ impl Drop for RbdVolume {
 }
 
 impl RbdVolume {
-    pub(super) fn new(image: Arc<Image>) -> Self {
+    pub(super) fn of_image(image: Arc<Image>) -> Result<Self, StoreError> {
+        let state = ImageState::load(&image)?;
+        Ok(Self::new(image, Some(Arc::new(state))))
+    }
+
+    pub(super) fn of_snapshot(image: Arc<Image>) -> Self {
+        Self::new(image, None)
+    }
+
+    fn new(image: Arc<Image>, state: Option<Arc<ImageState>>) -> Self {
         let info = VolumeInfo {
             size_bytes: image.size_bytes(),
             read_only: image.access() == Access::ReadOnly,
@@ -38,7 +51,7 @@ impl RbdVolume {
             discard_granularity_bytes: DISCARD_GRANULARITY_BYTES,
             max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
         };
-        Self { image, info }
+        Self { image, info, state }
     }
 
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
@@ -58,6 +71,7 @@ impl RbdVolume {
             {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
+            Op::SaveState(_) if self.state.is_none() => Some(Err(ErrorKind::Unsupported.into())),
             // What is in the image is known only by asking every object; all of it may be.
             &mut Op::Extents { offset, len, .. } => {
                 Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
@@ -76,6 +90,10 @@ impl Volume for RbdVolume {
         self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
     }
 
+    fn saved_state(&self) -> SavedState {
+        self.state.as_ref().map_or(SavedState::Unsupported, |state| state.get())
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,
@@ -83,9 +101,15 @@ impl Volume for RbdVolume {
         queue: &Arc<CompletionQueue>,
     ) {
         for mut request in requests.drain(..) {
-            match self.answer(&mut request.op) {
-                Some(result) => done.push(Completion { tag: request.tag, result }),
-                None => self.image.submit(request, queue),
+            if let Some(result) = self.answer(&mut request.op) {
+                done.push(Completion { tag: request.tag, result });
+                continue;
+            }
+            match (request, &self.state) {
+                (Request { tag, op: Op::SaveState(record) }, Some(state)) => {
+                    state.save(&self.image, record, tag, queue);
+                }
+                (request, _) => self.image.submit(request, queue),
             }
         }
     }

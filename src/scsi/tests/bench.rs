@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, TaskAttribute, Transfer,
+    Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -18,7 +19,8 @@ pub(super) const TARGET: &str = "iqn.2025-01.example:disk";
 pub(super) struct Bench {
     pub(super) device: Device,
     pub(super) block_bytes: u32,
-    volume: MemoryVolume,
+    /// By the number of the logical unit.
+    volumes: Vec<MemoryVolume>,
     /// The operation with this number (from 0, over all commands) fails.
     pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
     ops_seen: std::cell::Cell<usize>,
@@ -33,11 +35,13 @@ pub(super) struct Host<'a> {
 
 pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
     LogicalUnitSpec {
+        id: UnitId(0),
         number: 0,
         identity: "store/image-0001".to_owned(),
         block_bytes,
         read_only: false,
         info,
+        saved_state: SavedState::Unsupported,
     }
 }
 
@@ -55,39 +59,80 @@ impl Bench {
     pub(super) fn with(block_bytes: u32, change: impl FnOnce(&mut LogicalUnitSpec)) -> Self {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
+        spec.saved_state = volume.saved_state();
         change(&mut spec);
-        let device = Device::new(TARGET, vec![spec]);
+        Self::over(vec![volume], vec![spec])
+    }
+
+    /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
+    pub(super) fn pair(block_bytes: [u32; 2]) -> Self {
+        let volumes: Vec<_> = (0..2).map(|_| MemoryVolume::new(BLOCKS * 512, false)).collect();
+        let specs = volumes.iter().zip(block_bytes).zip(0..);
+        let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
+            number,
+            id: UnitId(number.into()),
+            identity: format!("store/image-000{}", number + 1),
+            ..spec(volume.info(), block_bytes)
+        });
+        let specs = specs.collect();
+        Self::over(volumes, specs)
+    }
+
+    fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+        let block_bytes = specs[0].block_bytes;
+        let device = Device::new(TARGET, specs);
         let (fault, ops_seen) = Default::default();
-        Self { device, block_bytes, volume, fault, ops_seen }
+        Self { device, block_bytes, volumes, fault, ops_seen }
+    }
+
+    /// The power is lost and comes back: the volume is what is left.
+    pub(super) fn restart(&mut self) {
+        let mut spec = spec(self.volumes[0].info(), self.block_bytes);
+        spec.saved_state = self.volumes[0].saved_state();
+        self.device = Device::new(TARGET, vec![spec]);
+    }
+
+    pub(super) fn saved_state(&self) -> SavedState {
+        self.volumes[0].saved_state()
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
-        self.volume.info()
+        self.volumes[0].info()
     }
 
-    /// An initiator that has heard of the power on.
+    /// An initiator that has heard that it is new.
     pub(super) fn host(&self, number: u8) -> Host<'_> {
         let host = self.stranger(number);
-        let power_on = host.run(&[0; 6], &[]);
-        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        let first = host.run(&[0; 6], &[]).asc();
+        assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
         host
     }
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+        self.of(self.device.attach(nexus_spec(number)))
+    }
+
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
+        Host { bench: self, nexus, lun: 0 }
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: UnitId, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
-        for op in ops.drain_own() {
+        let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
+        all.extend(ops.drain_others());
+        for (unit, op) in all {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volume.submit(&mut vec![Request { tag: 0, op }], done, &queue),
+                _ => self.volumes[usize::try_from(unit.0).unwrap()].submit(
+                    &mut vec![Request { tag: 0, op }],
+                    done,
+                    &queue,
+                ),
             }
         }
     }
@@ -103,13 +148,26 @@ impl Bench {
     }
 }
 
-impl Host<'_> {
+/// The LUN field of a small number.
+pub(super) fn lun(number: u8) -> u64 {
+    u64::from(number) << 48
+}
+
+impl<'a> Host<'a> {
     /// The same initiator, addressing another LUN field.
-    pub(super) fn at_lun(&self, lun: u64) -> Host<'_> {
+    pub(super) fn at_lun(&self, lun: u64) -> Host<'a> {
         Host { bench: self.bench, nexus: Arc::clone(&self.nexus), lun }
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.end(task, ops),
+            Err(answer) => answer,
+        }
+    }
+
+    /// A command up to its first operations; the answer if there are none.
+    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -117,7 +175,7 @@ impl Host<'_> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Answer::of(outcome),
+            Admission::Done(outcome) => return Err(Answer::of(outcome)),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -128,20 +186,44 @@ impl Host<'_> {
             Transfer::None | Transfer::In { .. } => None,
         };
         let mut ops = Ops::new();
-        let mut task = match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => return Answer::of(outcome),
-            Step::Wait(task) => task,
-        };
+        match prepared.start(data_out, &mut ops) {
+            Step::Done(outcome) => Err(Answer::of(outcome)),
+            Step::Wait(task) => Ok((task, ops)),
+        }
+    }
+
+    /// The rest of a command.
+    pub(super) fn end(&self, task: Task, ops: Ops) -> Answer {
+        let Ok(answer) = self.go_on(task, ops, usize::MAX) else { panic!("it does not end") };
+        answer
+    }
+
+    /// Runs a command until it ends, or gives back what there is of it after so many operations.
+    pub(super) fn run_until(
+        &self,
+        cdb: &[u8],
+        data: &[u8],
+        ops_max: usize,
+    ) -> Result<Answer, Task> {
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.go_on(task, ops, ops_max),
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
+        let unit = UnitId(self.lun >> 48);
         let mut done = Vec::new();
-        loop {
-            self.bench.submit(&mut ops, &mut done);
+        for _ in 0..ops_max {
+            self.bench.submit(unit, &mut ops, &mut done);
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
                 assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
-                return Answer::of(outcome);
+                return Ok(Answer::of(outcome));
             }
         }
+        Err(task)
     }
 
     /// The data of a command that must succeed.
@@ -182,6 +264,7 @@ pub(super) struct Answer {
     pub(super) status: Status,
     pub(super) data: Vec<u8>,
     pub(super) sense: Option<Sense>,
+    pub(super) preempted: Option<Preempted>,
 }
 
 impl Answer {
@@ -192,7 +275,8 @@ impl Answer {
             DataIn::Bytes(bytes) => bytes,
             DataIn::Buffer(buffer) => buffer.to_vec(),
         };
-        Self { status: outcome.status, data, sense: outcome.sense }
+        let preempted = outcome.preempted.map(|preempted| *preempted);
+        Self { status: outcome.status, data, sense: outcome.sense, preempted }
     }
 
     pub(super) fn good(self) -> Vec<u8> {

@@ -2,10 +2,15 @@
 
 mod bench;
 mod conditions;
+mod copy;
 mod data;
 mod identity;
 mod modes;
 mod provisioning;
 mod random;
 mod reports;
+mod reservation_commands;
+mod reservation_model;
+mod reservation_power;
+mod reservation_registering;
 mod reservations;
