@@ -55,9 +55,7 @@ impl Span {
             Op::Read { offset, buf } | Op::Write { offset, buf, .. } => {
                 Self::new(*offset, buf.len() as u64)
             }
-            Op::CompareAndWrite { offset, compare, .. } => {
-                Self::new(*offset, compare.len() as u64)
-            }
+            Op::CompareAndWrite { offset, compare, .. } => Self::new(*offset, compare.len() as u64),
             Op::Discard { offset, len }
             | Op::WriteZeroes { offset, len, .. }
             | Op::Extents { offset, len, .. } => Self::new(*offset, *len),
@@ -290,7 +288,11 @@ mod tests {
         }
 
         fn submit(&self, owner: usize, tag: u64, op: Op) {
-            self.fenced.submit(&mut vec![Request { tag, op }], &mut Vec::new(), &self.queues[owner]);
+            self.fenced.submit(
+                &mut vec![Request { tag, op }],
+                &mut Vec::new(),
+                &self.queues[owner],
+            );
         }
 
         fn completions(&self, owner: usize) -> Vec<Completion> {
@@ -365,7 +367,12 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Move {
-        Submit { owner: usize, kind: u8, offset: u64, len: u64 },
+        Submit {
+            owner: usize,
+            kind: u8,
+            offset: u64,
+            len: u64,
+        },
         /// An operation under way ends.
         Finish(prop::sample::Index),
         /// A task that has not been answered is aborted.

@@ -8,8 +8,8 @@
 
 pub mod buffer;
 pub mod completion;
-pub mod fence;
 mod error;
+pub mod fence;
 
 use std::sync::Arc;
 

@@ -12,8 +12,10 @@ mod connection;
 mod options;
 mod registry;
 mod server;
+mod session;
 mod shard;
 mod spec;
+mod task_set;
 
 pub use options::Options;
 pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};

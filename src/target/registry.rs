@@ -4,18 +4,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::{oneshot, watch};
 
-use super::server::{LunStatus, SessionStatus};
+use super::server::LunStatus;
+use super::session::{Life, SessionEntry, SessionKey};
 use super::spec::{Access, Lun, TargetSpec};
-use crate::block::Volume;
+use super::task_set::TaskSets;
+use crate::block::{Fenced, Volume};
 use crate::scsi::{Device, LogicalUnitSpec};
 
 /// A published target.
@@ -35,11 +33,44 @@ pub(super) struct Backing {
 /// What commands run against.
 pub(super) struct Service {
     pub(super) device: Device,
-    pub(super) volumes: Vec<(u8, Arc<dyn Volume>)>,
+    pub(super) units: Vec<Unit>,
+    pub(super) task_sets: TaskSets,
+}
+
+/// A logical unit.
+pub(super) struct Unit {
+    pub(super) number: u8,
+    pub(super) volume: Arc<Fenced>,
+}
+
+impl Service {
+    /// The index of a logical unit.
+    pub(super) fn index_of(&self, number: u8) -> Option<usize> {
+        self.units.iter().position(|unit| unit.number == number)
+    }
+}
+
+/// The fences of the volumes in use. A volume has one and the same wherever it is published, and
+/// as long as anything that went through it is still in the store.
+#[derive(Default)]
+struct Fences(Mutex<Vec<Weak<Fenced>>>);
+
+impl Fences {
+    fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
+        let mut fences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fences.retain(|fenced| fenced.strong_count() > 0);
+        let mut known = fences.iter().filter_map(Weak::upgrade);
+        if let Some(fenced) = known.find(|fenced| Arc::ptr_eq(fenced.volume(), volume)) {
+            return fenced;
+        }
+        let fenced = Fenced::new(Arc::clone(volume));
+        fences.push(Arc::downgrade(&fenced));
+        fenced
+    }
 }
 
 impl Backing {
-    fn new(spec: &TargetSpec) -> Self {
+    fn new(spec: &TargetSpec, fences: &Fences) -> Self {
         let volumes: Option<Vec<_>> = spec
             .luns
             .iter()
@@ -58,7 +89,12 @@ impl Backing {
                     info: volume.info(),
                 })
                 .collect();
-            Service { device: Device::new(spec.name.clone(), units), volumes }
+            let device = Device::new(spec.name.clone(), units);
+            let units = volumes
+                .iter()
+                .map(|(number, volume)| Unit { number: *number, volume: fences.of(volume) })
+                .collect();
+            Service { device, units, task_sets: TaskSets::default() }
         });
         Self { luns: spec.luns.clone(), service }
     }
@@ -92,98 +128,6 @@ impl Backing {
     }
 }
 
-/// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct SessionKey {
-    /// Normalised target name; `None` for discovery.
-    pub(super) target: Option<String>,
-    pub(super) initiator: String,
-    pub(super) isid: [u8; 6],
-    /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
-    pub(super) discovery: u64,
-}
-
-/// What others may ask of the task that drives a session.
-pub(super) enum Order {
-    /// Close the connection.
-    Close(&'static str),
-    /// Abort all tasks on a logical unit (`None`: on all); answer when the last has ended.
-    Abort { lun: Option<u64>, done: oneshot::Sender<()> },
-    /// A task management function that needed other sessions has come to an end.
-    ManagementDone { itt: u32, response: u8 },
-}
-
-/// A session as the rest of the process sees it.
-pub(super) struct SessionEntry {
-    pub(super) id: u64,
-    pub(super) tsih: u16,
-    pub(super) key: SessionKey,
-    pub(super) peer: SocketAddr,
-    pub(super) since: SystemTime,
-    pub(super) counters: Counters,
-    orders: Mutex<Vec<Order>>,
-    waker: AtomicWaker,
-    ended: watch::Sender<bool>,
-}
-
-/// What a session has done so far. Only its own shard writes them.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) commands: AtomicU64,
-    pub(super) read_commands: AtomicU64,
-    pub(super) write_commands: AtomicU64,
-    pub(super) read_bytes: AtomicU64,
-    pub(super) written_bytes: AtomicU64,
-}
-
-impl Counters {
-    /// Adds without a locked instruction: there is one writer.
-    pub(super) fn add(counter: &AtomicU64, n: u64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-}
-
-impl SessionEntry {
-    /// Gives the session's task something to do.
-    pub(super) fn order(&self, order: Order) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
-        self.waker.wake();
-    }
-
-    /// For the session's own task: what was ordered since.
-    pub(super) fn poll_orders(&self, cx: &mut Context<'_>) -> Poll<Vec<Order>> {
-        self.waker.register(cx.waker());
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *orders)) }
-    }
-
-    /// What the control plane shows of it.
-    pub(super) fn status(&self) -> SessionStatus {
-        let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        SessionStatus {
-            id: self.id,
-            tsih: self.tsih,
-            target: self.key.target.clone(),
-            initiator: self.key.initiator.clone(),
-            isid: self.key.isid,
-            peer: self.peer,
-            since: self.since,
-            commands: counter(&self.counters.commands),
-            read_commands: counter(&self.counters.read_commands),
-            write_commands: counter(&self.counters.write_commands),
-            read_bytes: counter(&self.counters.read_bytes),
-            written_bytes: counter(&self.counters.written_bytes),
-        }
-    }
-
-    /// Waits until nothing of the session is left, in the store neither.
-    pub(super) async fn has_ended(&self) {
-        let mut ended = self.ended.subscribe();
-        // The sender lives in `self`, so this cannot fail.
-        let _ended = ended.wait_for(|ended| *ended).await;
-    }
-}
-
 /// A session about to be made.
 pub(super) struct NewSession {
     pub(super) key: SessionKey,
@@ -192,16 +136,26 @@ pub(super) struct NewSession {
 
 /// Why there is no session.
 pub(super) enum NoSession {
-    /// One of the same name is there and has to end first.
+    /// One of the same name is there and has to fall quiet first.
     Exists(Arc<SessionEntry>),
+    /// Too much of earlier ones of the same name is still in the store; this is one of them.
+    Draining(Arc<SessionEntry>),
     /// There are too many.
     TooMany,
 }
 
+/// Sessions of one name that may have something in the store after their end: what hangs there is
+/// bounded, however often an initiator logs in anew.
+const DRAINING_MAX: usize = 8;
+
 /// All targets and sessions of the daemon.
 pub(super) struct Registry {
     targets: DashMap<String, Arc<Target>>,
+    fences: Fences,
     sessions: DashMap<SessionKey, Arc<SessionEntry>>,
+    /// Those that have fallen quiet, and still have operations in a store, by their ids.
+    draining: DashMap<u64, Arc<SessionEntry>>,
+    /// Of both kinds.
     session_count: AtomicUsize,
     sessions_max: usize,
     next_id: AtomicU64,
@@ -217,7 +171,9 @@ impl Registry {
     pub(super) fn new(sessions_max: usize) -> Self {
         Self {
             targets: DashMap::new(),
+            fences: Fences::default(),
             sessions: DashMap::new(),
+            draining: DashMap::new(),
             session_count: AtomicUsize::new(0),
             // TSIHs have 16 bits, and 0 means none.
             sessions_max: sessions_max.min(usize::from(u16::MAX) - 1),
@@ -246,13 +202,13 @@ impl Registry {
                 let backing = if old.is_same(&spec.luns) {
                     Arc::clone(old)
                 } else {
-                    Arc::new(Backing::new(&spec))
+                    Arc::new(Backing::new(&spec, &self.fences))
                 };
                 let target = Target { name: spec.name, access: spec.access, backing };
                 held.insert(Arc::new(target));
             }
             Entry::Vacant(vacant) => {
-                let backing = Arc::new(Backing::new(&spec));
+                let backing = Arc::new(Backing::new(&spec, &self.fences));
                 let target = Target { name: spec.name, access: spec.access, backing };
                 vacant.insert(Arc::new(target));
             }
@@ -278,8 +234,27 @@ impl Registry {
         sessions
     }
 
+    /// All sessions, those that are only in the store any more, too.
+    pub(super) fn sessions_to_the_end(&self) -> Vec<Arc<SessionEntry>> {
+        // In this order: a session gets to the second map before it leaves the first.
+        let mut sessions = self.sessions();
+        sessions.extend(self.draining.iter().map(|entry| Arc::clone(entry.value())));
+        sessions
+    }
+
+    /// As [`Self::sessions_to_the_end`], of one target.
+    pub(super) fn sessions_of_to_the_end(&self, target: &str) -> Vec<Arc<SessionEntry>> {
+        let name = normalised(target);
+        let mut sessions = self.sessions_to_the_end();
+        sessions.retain(|session| session.key.target.as_deref() == Some(&name));
+        sessions
+    }
+
     /// Enters a session; at most one of each key.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
+        if let Some(old) = self.too_many_draining(&new.key) {
+            return Err(NoSession::Draining(old));
+        }
         let vacant = match self.sessions.entry(new.key.clone()) {
             Entry::Occupied(old) => return Err(NoSession::Exists(Arc::clone(old.get()))),
             Entry::Vacant(vacant) => vacant,
@@ -288,17 +263,7 @@ impl Registry {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
             return Err(NoSession::TooMany);
         }
-        let entry = Arc::new(SessionEntry {
-            id: self.take_id(),
-            tsih: self.take_tsih(),
-            key: new.key,
-            peer: new.peer,
-            since: SystemTime::now(),
-            counters: Counters::default(),
-            orders: Mutex::default(),
-            waker: AtomicWaker::new(),
-            ended: watch::Sender::new(false),
-        });
+        let entry = SessionEntry::new(self.take_id(), self.take_tsih(), new.key, new.peer);
         vacant.insert(Arc::clone(&entry));
         Ok(entry)
     }
@@ -318,12 +283,27 @@ impl Registry {
         }
     }
 
+    /// One of at least [`DRAINING_MAX`] sessions of this name that are not over yet.
+    fn too_many_draining(&self, key: &SessionKey) -> Option<Arc<SessionEntry>> {
+        let mut same = self.draining.iter().filter(|entry| entry.key == *key);
+        same.nth(DRAINING_MAX - 1).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// Nothing more comes of a session: what it has in the store is fenced. Another one may take
+    /// its place.
+    pub(super) fn fell_quiet(&self, entry: &Arc<SessionEntry>) {
+        self.draining.insert(entry.id, Arc::clone(entry));
+        self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
+        entry.advance(Life::Quiet);
+    }
+
     /// The last of a session is gone.
     pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
-        let removed = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
-        if removed.is_some() {
+        let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
+        let was_quiet = self.draining.remove(&entry.id);
+        if was_live.is_some() || was_quiet.is_some() {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
         }
-        let _nobody_waits = entry.ended.send_replace(true);
+        entry.advance(Life::Ended);
     }
 }

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::options::Options;
-use super::registry::{Order, Registry, SessionEntry};
+use super::registry::Registry;
+use super::session::{Order, SessionEntry};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
 use super::spec::TargetSpec;
 
@@ -142,7 +143,7 @@ impl Server {
             acceptor.abort();
             let _aborted = acceptor.await;
         }
-        let sessions = self.shared.registry.sessions();
+        let sessions = self.shared.registry.sessions_to_the_end();
         let closed = close_all(sessions, "the target is shutting down");
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
@@ -292,7 +293,8 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let was_there = self.shared.registry.withdraw(name);
-        close_all(self.shared.registry.sessions_of(name), "the target was removed").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "the target was removed")
+            .await;
         was_there
     }
 
@@ -334,7 +336,8 @@ impl Handle {
 
     /// Closes all sessions of a target and waits for their end; they may log in again.
     pub async fn disconnect(&self, name: &str) {
-        close_all(self.shared.registry.sessions_of(name), "closed by the control plane").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "closed by the control plane")
+            .await;
     }
 
     /// `ADDRESS:PORT`s under which initiators reach the target, as seen from `local` (the address

@@ -44,7 +44,6 @@ pub use task::{Command, TaskId};
 pub use text::DiscoveryScope;
 
 use self::incoming::{Current, Held};
-use self::management::PendingTmf;
 use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
@@ -86,10 +85,10 @@ pub enum Event {
     Command(TaskId),
     /// All its data is there: execute it and [`Session::complete`] it.
     Ready(TaskId),
-    /// The task is gone without ever having been executed: forget what is kept for it.
+    /// The task is gone: forget what is kept for it, and see to it that nothing of it happens any
+    /// more, before the next PDU is sent.
     Dropped(TaskId),
-    /// The session's own tasks that a task management function is about are dropped or marked;
-    /// do the rest (other sessions, the logical unit's state) and call
+    /// The session's own tasks that a task management function is about are dropped; do the rest (other sessions, the logical unit's state) and call
     /// [`Session::management_done`].
     Management {
         /// Initiator task tag of the request.
@@ -176,7 +175,8 @@ pub struct Session<D> {
     current: Current,
     held: Vec<(u32, Held)>,
     held_bytes: usize,
-    management: Vec<PendingTmf>,
+    /// Initiator task tags of the task management functions that wait for the driver.
+    management: Vec<u32>,
     text: Option<TextExchange>,
     ping: control::Ping,
     closing: bool,
@@ -260,10 +260,10 @@ impl<D: Clone> Session<D> {
         self.closing
     }
 
-    /// True if there is no task at all, neither on the way nor in the driver's hands.
+    /// True while a task management function waits for [`Session::management_done`].
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.tasks.is_empty()
+    pub fn is_managing(&self) -> bool {
+        !self.management.is_empty()
     }
 
     fn task(&mut self, id: TaskId) -> Option<&mut Task<D>> {

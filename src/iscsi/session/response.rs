@@ -66,10 +66,7 @@ impl<D: Clone> Session<D> {
     /// is still on the way, the answer waits for it.
     pub fn complete(&mut self, id: TaskId, completion: Completion<D>) {
         let Some(task) = self.task(id) else { return };
-        if task.aborted {
-            self.remove(id);
-            self.task_ended(id);
-        } else if task.is_receiving() {
+        if task.is_receiving() {
             task.completion = Some(completion);
         } else {
             self.respond(id, completion);

@@ -100,8 +100,6 @@ pub(super) struct Task<D> {
     /// R2Ts and Data-In PDUs sent so far.
     pub(super) data_sn: u32,
     pub(super) fault: Option<Fault>,
-    /// Nothing more about it may reach the wire.
-    pub(super) aborted: bool,
     /// The end, while data is still on the way that has to be waited for.
     pub(super) completion: Option<Completion<D>>,
 }
@@ -126,7 +124,6 @@ impl<D> Task<D> {
             r2ts: SmallVec::new(),
             data_sn: 0,
             fault: None,
-            aborted: false,
             completion: None,
         }
     }

@@ -222,7 +222,7 @@ fn f25_a_wrong_data_digest_on_a_command_leaves_its_number_free() {
     peer.send_with_digest(&write(FIRST, 4096), &[0; 4096], false);
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::DataDigest);
     assert_eq!(peer.events().len(), 1, "dropped");
-    assert!(peer.session.is_idle());
+    assert!(peer.session.tasks.is_empty());
     peer.send(&write(FIRST, 4096), &[0; 4096]);
     let id = peer.offered();
     assert!(peer.session.admitted(id, 4096));
