@@ -4,6 +4,8 @@
 //! nobody else uses) and removes them when it succeeds, so a store that already holds things, such
 //! as a Ceph pool, will do.
 
+mod growth;
+
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
@@ -45,6 +47,8 @@ const CASES: &[(&str, Case)] = &[
     ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
+    ("an open image grows", growth::grown_while_open),
+    ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
 ];
 
 /// Runs every case; panics, naming the case, at the first that fails.

@@ -13,7 +13,7 @@ pub struct Boot<'a> {
     /// Where the target listens. iPXE tries all of them, and boots from the first that answers.
     pub portals: &'a [SocketAddr],
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// Target name.
     pub target: &'a str,
     /// CHAP credentials.
@@ -56,10 +56,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// `iscsi:ADDRESS:tcp:PORT:LUN:TARGET`, as iPXE's `sanboot` and dracut's `netroot` take it: the
-/// LUN is hexadecimal, an IPv6 address is in brackets.
+/// LUN is hexadecimal, an IPv6 address is in brackets. From 256 on it is the first two bytes of
+/// the LUN field (flat space addressing, SAM-5 4.7).
 #[must_use]
-pub fn uri(portal: SocketAddr, lun: u8, target: &str) -> String {
+pub fn uri(portal: SocketAddr, lun: u16, target: &str) -> String {
     let port = portal.port();
+    let lun = if lun < 0x100 { lun } else { 0x4000 | lun };
     match portal {
         SocketAddr::V4(address) => format!("iscsi:{}:tcp:{port}:{lun:x}:{target}", address.ip()),
         SocketAddr::V6(address) => format!("iscsi:[{}]:tcp:{port}:{lun:x}:{target}", address.ip()),
@@ -130,6 +132,13 @@ mod tests {
             "#!ipxe\n# default/n1\nisset ${ip} || dhcp\nset keep-san 1\n\
              sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-11.io.stirrup:default.n1\n"
         );
+    }
+
+    #[test]
+    fn a_large_lun_is_written_as_firmware_puts_it_on_the_wire() {
+        let portal = "10.0.0.1:3260".parse().unwrap();
+        assert_eq!(uri(portal, 0xff, "t"), "iscsi:10.0.0.1:tcp:3260:ff:t");
+        assert_eq!(uri(portal, 0x100, "t"), "iscsi:10.0.0.1:tcp:3260:4100:t");
     }
 
     #[test]

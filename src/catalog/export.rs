@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::block::Volume;
 
-use super::model::{Chap, Network};
+use super::model::{Chap, Moved, Network};
 
 /// A disk as a target with one logical unit.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub struct Export {
     /// Target name; the same for as long as the disk lives.
     pub target: String,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// `None` while the volume cannot be had: initiators are to be told to try again.
     pub volume: Option<Arc<dyn Volume>>,
     /// The store's lasting identity of the image, for the WWID.
@@ -24,6 +24,10 @@ pub struct Export {
     pub networks: Vec<Network>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// Where initiators that log in are sent to.
+    pub moved: Option<Moved>,
 }
 
 /// Which initiator names may log in.

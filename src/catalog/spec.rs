@@ -8,6 +8,8 @@ use super::name::{ImageName, Name, quoted};
 
 /// RFC 7143 4.2.7.1.
 const INITIATOR_NAME_MAX_BYTES: usize = 223;
+/// Flat space addressing has 14 bits (SAM-5 4.7.7.3).
+const LUN_MAX: u16 = 0x3fff;
 /// Names and networks in one disk's access rules.
 const RULES_MAX: usize = 64;
 /// Network interfaces of one node.
@@ -39,13 +41,15 @@ pub struct DiskSpec {
     /// The image to clone.
     pub image: ImageName,
     /// Logical unit number.
-    pub lun: u8,
+    pub lun: u16,
     /// Initiator names that may log in besides the bound node's.
     pub initiators: Vec<String>,
     /// Networks that an initiator must come from; empty: any.
     pub networks: Vec<Network>,
     /// CHAP is required.
     pub chap: Option<ChapSpec>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
 }
 
 /// CHAP credentials as asked for; what is `None` is made up.
@@ -93,16 +97,33 @@ impl DiskSpec {
     /// A clone of `image` as LUN 1, without conditions.
     #[must_use]
     pub fn new(image: ImageName) -> Self {
-        Self { image, lun: 1, initiators: Vec::new(), networks: Vec::new(), chap: None }
+        Self {
+            image,
+            lun: 1,
+            initiators: Vec::new(),
+            networks: Vec::new(),
+            chap: None,
+            portal_groups: Vec::new(),
+        }
     }
 
     /// # Errors
-    /// `invalid-initiator`, `invalid-chap`, `too-many-rules`.
+    /// `invalid-lun`, `invalid-initiator`, `invalid-chap`, `too-many-rules`.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.initiators.len().max(self.networks.len()) > RULES_MAX {
+        if self.lun > LUN_MAX {
+            return Err(Error::invalid(
+                "invalid-lun",
+                format!("{} is no logical unit number: use 0 to {LUN_MAX}", self.lun),
+            ));
+        }
+        let rules = [self.initiators.len(), self.networks.len(), self.portal_groups.len()];
+        if rules.iter().any(|count| *count > RULES_MAX) {
             return Err(Error::invalid(
                 "too-many-rules",
-                format!("a disk takes {RULES_MAX} initiator names and {RULES_MAX} networks"),
+                format!(
+                    "a disk takes {RULES_MAX} initiator names, {RULES_MAX} networks and \
+                     {RULES_MAX} portal groups"
+                ),
             ));
         }
         for name in &self.initiators {
@@ -117,6 +138,7 @@ impl DiskSpec {
             && self.lun == disk.lun
             && self.initiators == disk.initiators
             && self.networks == disk.networks
+            && self.portal_groups == disk.portal_groups
             && match (&self.chap, &disk.chap) {
                 (None, None) => true,
                 (Some(spec), Some(chap)) => spec.matches(chap),

@@ -74,9 +74,9 @@ pub struct QuickArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3260", value_parser = parse::portal)]
     pub listen: SocketAddr,
-    /// Number of the logical unit, 0 to 255
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub lun: u8,
+    /// Number of the logical unit, 0 to 16383
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=0x3fff))]
+    pub lun: u16,
     /// Logical block length in bytes
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_bytes)]
     pub block_size: u32,
@@ -269,7 +269,7 @@ mod tests {
             "stirrupd quick --memory 1G --null 1G",
             "stirrupd quick --memory 1000",
             "stirrupd quick --memory 0",
-            "stirrupd quick --memory 1G --lun 256",
+            "stirrupd quick --memory 1G --lun 16384",
             "stirrupd quick --memory 1G --block-size 1024",
             "stirrupd quick --memory 1G --listen localhost",
             "stirrupd quick --memory 1G --chap me",

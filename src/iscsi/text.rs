@@ -168,9 +168,13 @@ impl Writer {
 }
 
 /// A numerical-value: decimal without leading zeros, or hexadecimal after `0x` (RFC 7143 6.1).
-/// There is no octal. `None` if it is neither or does not fit.
+/// There is no octal. `None` if it is neither, does not fit, or is longer than
+/// [`SIMPLE_VALUE_BYTES_MAX`].
 #[must_use]
 pub fn number(value: &str) -> Option<u64> {
+    if value.len() > SIMPLE_VALUE_BYTES_MAX {
+        return None;
+    }
     if let Some(digits) = strip_prefix(value, "0x") {
         let hex = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
         return if hex { u64::from_str_radix(digits, 16).ok() } else { None };
@@ -338,6 +342,8 @@ mod tests {
         ] {
             assert_eq!(number(text), value, "{text}");
         }
+        assert_eq!(number(&format!("0x{}1", "0".repeat(252))), Some(1));
+        assert_eq!(number(&format!("0x{}1", "0".repeat(253))), None, "256 bytes");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod error;
 mod ffi;
 mod image;
 mod pool;
+mod watch;
 
 pub use closer::wait_closed;
 pub use cluster::{Cluster, RBD_OPTIONS};

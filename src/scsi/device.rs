@@ -45,7 +45,8 @@ pub enum Admission {
 pub struct NoSuchLun;
 
 impl Device {
-    /// A device with these logical units (of two with one number, the first). `target_name` is
+    /// A device with these logical units (of two with one number, the first;
+    /// none beyond [`super::LUN_MAX`]). `target_name` is
     /// the iSCSI name, for the designators of VPD page 83h.
     #[must_use]
     pub fn new(target_name: impl Into<String>, luns: Vec<LogicalUnitSpec>) -> Self {
@@ -130,8 +131,8 @@ impl Device {
     }
 
     /// The volume behind a logical unit has changed its size or its abilities.
-    pub fn volume_changed(&self, number: u8, info: VolumeInfo) {
-        let Some(unit) = self.inventory.unit(number.into()) else { return };
+    pub fn volume_changed(&self, number: u16, info: VolumeInfo) {
+        let Some(unit) = self.inventory.unit(number) else { return };
         let changes = unit.set_info(info);
         if changes.capacity {
             self.inventory.establish(unit, Asc::CAPACITY_CHANGED, |_| true);
@@ -145,7 +146,7 @@ impl Device {
     ///
     /// # Errors
     /// If there is none; the function is then answered with "LUN does not exist".
-    pub fn resolve(&self, lun: u64) -> Result<u8, NoSuchLun> {
+    pub fn resolve(&self, lun: u64) -> Result<u16, NoSuchLun> {
         match Address::decode(lun) {
             Address::Unit(number) => self.inventory.unit(number).map(|unit| unit.number),
             Address::ReportLuns | Address::Other => None,
@@ -158,9 +159,9 @@ impl Device {
     ///
     /// # Errors
     /// If the LUN field addresses no logical unit.
-    pub fn reset_lun(&self, lun: u64) -> Result<u8, NoSuchLun> {
+    pub fn reset_lun(&self, lun: u64) -> Result<u16, NoSuchLun> {
         let number = self.resolve(lun)?;
-        let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
+        let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
         self.reset_unit(unit);
         Ok(number)
     }
@@ -188,9 +189,9 @@ impl Device {
         by: &Nexus,
         lun: u64,
         aborted: impl Fn(&Nexus) -> bool,
-    ) -> Result<u8, NoSuchLun> {
+    ) -> Result<u16, NoSuchLun> {
         let number = self.resolve(lun)?;
-        let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
+        let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
         self.inventory
             .establish(unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
         Ok(number)

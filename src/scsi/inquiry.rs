@@ -41,7 +41,7 @@ fn standard(peripheral: u8) -> Vec<u8> {
     data[2] = 0x06; // SPC-4
     data[3] = 0x12; // HISUP, response data format 2
     data[4] = (STANDARD_BYTES - 5) as u8;
-    data[5] = 0x10; // TPGS: implicit asymmetric access
+    data[5] = 0x18; // TPGS: implicit asymmetric access; 3PC
     data[6] = 0x10; // MULTIP
     data[7] = 0x02; // CMDQUE
     data[8..16].copy_from_slice(VENDOR);

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::attention::Attentions;
-use super::lun::{LogicalUnit, LogicalUnitSpec, flag};
+use super::copies::Copies;
+use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, flag};
 use super::nexus::{Nexus, NexusSpec};
 use super::sense::Asc;
 
@@ -22,6 +23,7 @@ pub(super) struct Inventory {
 
 impl Inventory {
     pub(super) fn new(target_name: String, mut luns: Vec<LogicalUnitSpec>) -> Self {
+        luns.retain(|lun| lun.number <= LUN_MAX);
         luns.sort_by_key(|lun| lun.number);
         luns.dedup_by_key(|lun| lun.number);
         let units = luns.into_iter().enumerate();
@@ -35,8 +37,8 @@ impl Inventory {
 
     /// The logical unit of a number.
     pub(super) fn unit(&self, number: u16) -> Option<&Arc<LogicalUnit>> {
-        // Most targets have one or two.
-        self.units.iter().find(|unit| u16::from(unit.number) == number)
+        let at = self.units.binary_search_by_key(&number, |unit| unit.number).ok()?;
+        self.units.get(at)
     }
 
     pub(super) fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
@@ -45,7 +47,7 @@ impl Inventory {
         // A machine that powers up finds its disk spinning, whoever stopped it before.
         self.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
         let id = self.next_nexus.fetch_add(1, Ordering::Relaxed);
-        let nexus = Arc::new(Nexus { id, spec, attentions });
+        let nexus = Arc::new(Nexus { id, spec, attentions, copies: Copies::default() });
         self.nexuses.lock().push(Arc::clone(&nexus));
         nexus
     }

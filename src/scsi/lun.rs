@@ -12,14 +12,16 @@ use crate::block::VolumeInfo;
 /// Largest transfer of one command in bytes (MAXIMUM TRANSFER LENGTH of VPD page B0h): what a
 /// command may make this target hold in memory.
 pub(super) const TRANSFER_BYTES_MAX: u32 = 16 << 20;
+/// Highest logical unit number: flat space addressing has 14 bits (SAM-5 4.7.7.3).
+pub const LUN_MAX: u16 = 0x3fff;
 /// Most logical blocks of one WRITE SAME (VPD page B0h).
 pub(super) const WRITE_SAME_BLOCKS_MAX: u32 = 0x8000;
 
 /// A logical unit to make.
 #[derive(Debug, Clone)]
 pub struct LogicalUnitSpec {
-    /// Its number (peripheral device addressing).
-    pub number: u8,
+    /// Its number, at most [`LUN_MAX`].
+    pub number: u16,
     /// What serial number and designators are made from; must be lasting and unique.
     pub identity: String,
     /// Logical block length in bytes: 512 or 4096.
@@ -48,7 +50,7 @@ pub(super) mod flag {
 pub(super) struct LogicalUnit {
     /// Position in the device's inventory.
     pub(super) index: usize,
-    pub(super) number: u8,
+    pub(super) number: u16,
     pub(super) identity: String,
     pub(super) block_bytes: u32,
     read_only: bool,
@@ -98,6 +100,11 @@ impl LogicalUnit {
     /// Capacity in logical blocks.
     pub(super) fn blocks(&self) -> u64 {
         self.blocks.load(Ordering::Acquire)
+    }
+
+    /// Capacity in bytes: whole blocks.
+    pub(super) fn bytes(&self) -> u64 {
+        self.blocks() * u64::from(self.block_bytes)
     }
 
     pub(super) fn has(&self, flags: u32) -> bool {
@@ -231,9 +238,12 @@ impl Address {
         }
     }
 
-    /// The LUN field of a logical unit, as REPORT LUNS lists it.
-    pub(super) fn encode(number: u8) -> [u8; 8] {
-        [0, number, 0, 0, 0, 0, 0, 0]
+    /// The LUN field of a logical unit, as REPORT LUNS lists it: with peripheral device
+    /// addressing up to 255, which every initiator knows, with flat space addressing from there.
+    pub(super) fn encode(number: u16) -> [u8; 8] {
+        let [high, low] = number.to_be_bytes();
+        let method = if high == 0 { 0x00 } else { 0x40 };
+        [method | high, low, 0, 0, 0, 0, 0, 0]
     }
 }
 
@@ -248,9 +258,20 @@ mod tests {
         assert_eq!(decode(0x00ff_0000_0000_0000), Address::Unit(255));
         assert_eq!(decode(0x4001_0000_0000_0000), Address::Unit(1));
         assert_eq!(decode(0x4100_0000_0000_0000), Address::Unit(256));
+        assert_eq!(decode(0x7fff_0000_0000_0000), Address::Unit(LUN_MAX));
         assert_eq!(decode(0xc101_0000_0000_0000), Address::ReportLuns);
         assert_eq!(decode(0xc102_0000_0000_0000), Address::Other);
         assert_eq!(decode(0x0101_0000_0000_0000), Address::Other, "another bus");
         assert_eq!(decode(0x0001_0000_0000_0001), Address::Other, "another level");
+    }
+
+    #[test]
+    fn a_number_is_encoded_in_the_shortest_method_that_holds_it() {
+        assert_eq!(Address::encode(255), [0, 255, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Address::encode(256), [0x41, 0, 0, 0, 0, 0, 0, 0]);
+        for number in [0, 1, 255, 256, 4097, LUN_MAX] {
+            let field = u64::from_be_bytes(Address::encode(number));
+            assert_eq!(Address::decode(field), Address::Unit(number));
+        }
     }
 }

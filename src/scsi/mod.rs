@@ -14,6 +14,9 @@ mod atomic;
 mod attention;
 mod cdb;
 mod command;
+mod copies;
+mod copy;
+mod copy_limits;
 mod data;
 mod device;
 mod inquiry;
@@ -41,7 +44,7 @@ mod vpd;
 mod write_same;
 
 pub use device::{Admission, Command, Device, NoSuchLun};
-pub use lun::LogicalUnitSpec;
+pub use lun::{LUN_MAX, LogicalUnitSpec};
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;
 pub use ops::Ops;

@@ -1,6 +1,7 @@
 //! I_T nexuses.
 
 use super::attention::Attentions;
+use super::copies::Copies;
 use super::sense::Asc;
 
 /// Who talks to whom: what the transport knows when a session is established.
@@ -23,6 +24,8 @@ pub struct Nexus {
     pub(super) spec: NexusSpec,
     /// By the index of the logical unit in the device.
     pub(super) attentions: Box<[Attentions]>,
+    /// What RECEIVE COPY RESULTS tells.
+    pub(super) copies: Copies,
 }
 
 impl Nexus {

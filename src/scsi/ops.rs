@@ -7,7 +7,7 @@ use crate::block::Op;
 #[derive(Debug, Default)]
 pub struct Ops {
     own: Vec<Op>,
-    others: Vec<(u8, Op)>,
+    others: Vec<(u16, Op)>,
 }
 
 impl Ops {
@@ -30,7 +30,7 @@ impl Ops {
 
     /// Takes out those for the volumes of other logical units of the device, with the number of
     /// the logical unit.
-    pub fn drain_others(&mut self) -> impl Iterator<Item = (u8, Op)> {
+    pub fn drain_others(&mut self) -> impl Iterator<Item = (u16, Op)> {
         self.others.drain(..)
     }
 
@@ -40,7 +40,7 @@ impl Ops {
     }
 
     /// Asks for one on the volume of the logical unit `lun` of the same device.
-    pub(super) fn push_to(&mut self, lun: u8, op: Op) {
+    pub(super) fn push_to(&mut self, lun: u16, op: Op) {
         self.others.push((lun, op));
     }
 }

@@ -111,7 +111,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preempted {
     /// Number of the logical unit.
-    pub lun: u8,
+    pub lun: u16,
     /// By [`super::Nexus::id`]; never that of the nexus that sent the command. Empty if none of
     /// those preempted has a session.
     pub nexuses: Vec<u64>,

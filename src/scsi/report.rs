@@ -18,8 +18,6 @@ pub(super) fn report_luns(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
         0x00 => units.collect(),
         0x01 => vec![report_luns],
         0x02 => units.chain([report_luns]).collect(),
-        // Administrative and subsidiary logical units: there are none.
-        0x10..=0x12 => Vec::new(),
         _ => return Err(Sense::cdb_field(2, None).into()),
     };
     let mut data = ((luns.len() * 8) as u32).to_be_bytes().to_vec();

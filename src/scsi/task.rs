@@ -88,7 +88,7 @@ pub(super) trait Steps: Send {
 
 /// An admitted command that waits for its data.
 pub struct Prepared {
-    pub(super) lun: u8,
+    pub(super) lun: u16,
     pub(super) format: SenseFormat,
     pub(super) plan: Plan,
 }
@@ -104,7 +104,7 @@ pub enum Step {
 impl Prepared {
     /// The number of the logical unit whose volume gets the operations.
     #[must_use]
-    pub fn lun(&self) -> u8 {
+    pub fn lun(&self) -> u16 {
         self.lun
     }
 

@@ -10,6 +10,7 @@ mod access;
 mod budget;
 mod connection;
 mod options;
+mod portal;
 mod registry;
 mod server;
 mod session;
@@ -18,5 +19,6 @@ mod spec;
 mod task_set;
 
 pub use options::Options;
+pub use portal::PortalGroup;
 pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};
-pub use spec::{Access, Chap, Initiators, Lun, TargetSpec};
+pub use spec::{Access, Chap, Initiators, Lun, Redirect, TargetSpec};

@@ -23,6 +23,14 @@ pub(super) struct Target {
     pub(super) backing: Arc<Backing>,
 }
 
+impl Target {
+    /// True if the access rules let a session go on that is logged in.
+    pub(super) fn admits(&self, session: &SessionEntry) -> bool {
+        self.access.is_offered_in(session.key.portal_group)
+            && self.access.admits(&session.key.initiator, session.peer.ip())
+    }
+}
+
 /// The logical units of a target with their state; outlives a change of the access rules.
 pub(super) struct Backing {
     luns: Vec<Lun>,
@@ -39,13 +47,13 @@ pub(super) struct Service {
 
 /// A logical unit.
 pub(super) struct Unit {
-    pub(super) number: u8,
+    pub(super) number: u16,
     pub(super) volume: Arc<Fenced>,
 }
 
 impl Service {
     /// The index of a logical unit.
-    pub(super) fn index_of(&self, number: u8) -> Option<usize> {
+    pub(super) fn index_of(&self, number: u16) -> Option<usize> {
         self.units.iter().position(|unit| unit.number == number)
     }
 }

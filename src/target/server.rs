@@ -10,10 +10,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::options::Options;
-use super::registry::Registry;
+use super::portal::PortalGroup;
+use super::registry::{Registry, Target, normalised};
 use super::session::{Order, SessionEntry};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
-use super::spec::TargetSpec;
+use super::spec::{Redirect, TargetSpec};
+use crate::iscsi::session::Notice;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -21,13 +23,17 @@ const BACKLOG: i32 = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
+/// What initiators are told when the daemon ends: a daemon that is only restarted is there again
+/// within a second, and what open-iscsi waits by itself is two.
+const GOING_DOWN: Notice = Notice::DropAll { time2wait: 1, time2retain: 0 };
+
 /// What every connection needs to know.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
     pub(super) half_open: Arc<HalfOpenCount>,
-    /// Where the portals really are, once they are open.
-    pub(super) portals: OnceLock<Vec<SocketAddr>>,
+    /// The portal groups, once they are open; their portals are where they really are.
+    groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
     pub(super) stopping: watch::Sender<bool>,
 }
@@ -94,7 +100,7 @@ impl Server {
         let shared = Arc::new(Shared {
             registry: Registry::new(options.sessions_max),
             half_open: Arc::new(HalfOpenCount::new(options.half_open_max)),
-            portals: OnceLock::new(),
+            groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
             options,
         });
@@ -104,27 +110,48 @@ impl Server {
         Ok(Self { shared, acceptors: Vec::new(), shards: Arc::new(shards) })
     }
 
-    /// Binds the portals, all or none, and begins to accept. Returns where they are: a port of 0
-    /// is replaced by a free one. To be called once, within a tokio runtime.
+    /// As [`Server::listen_in`], with one portal group of tag 1 that is open to all; where its
+    /// portals are.
     ///
     /// # Errors
     /// The first portal that cannot be opened.
     pub fn listen(&mut self, portals: &[SocketAddr]) -> Result<Vec<SocketAddr>, PortalError> {
-        let open = |address| {
-            let listener = bind(address)?;
-            let bound = listener.local_addr()?;
-            Ok((listener, bound))
+        let groups = self.listen_in(vec![PortalGroup::open(1, portals)])?;
+        Ok(groups.iter().flat_map(|group| group.portals.clone()).collect())
+    }
+
+    /// Binds the portals of all groups, all or none, and begins to accept. Returns the groups with
+    /// their portals where they are: a port of 0 is replaced by a free one. To be called once,
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first portal that cannot be opened.
+    pub fn listen_in(
+        &mut self,
+        groups: Vec<PortalGroup>,
+    ) -> Result<Vec<Arc<PortalGroup>>, PortalError> {
+        let open = |&address: &SocketAddr| {
+            let bound = bind(address).and_then(|listener| {
+                let address = listener.local_addr()?;
+                Ok((listener, address))
+            });
+            bound.map_err(|source| PortalError { address, source })
         };
-        let bound = portals
-            .iter()
-            .map(|&address| open(address).map_err(|source| PortalError { address, source }))
-            .collect::<Result<Vec<_>, _>>()?;
-        let addresses: Vec<_> = bound.iter().map(|(_, address)| *address).collect();
-        let addresses = self.shared.portals.get_or_init(|| addresses).clone();
-        self.acceptors.extend(bound.into_iter().map(|(listener, _)| {
-            tokio::spawn(accept(listener, Arc::clone(&self.shared), Arc::clone(&self.shards)))
+        let mut listeners = Vec::new();
+        let mut opened = Vec::new();
+        for mut group in groups {
+            let bound = group.portals.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+            group.portals = bound.iter().map(|(_, address)| *address).collect();
+            let group = Arc::new(group);
+            listeners.extend(bound.into_iter().map(|(l, _)| (l, Arc::clone(&group))));
+            opened.push(group);
+        }
+        let opened = self.shared.groups.get_or_init(|| opened).clone();
+        self.acceptors.extend(listeners.into_iter().map(|(listener, group)| {
+            let (shared, shards) = (Arc::clone(&self.shared), Arc::clone(&self.shards));
+            tokio::spawn(accept(listener, group, shared, shards))
         }));
-        Ok(addresses)
+        Ok(opened)
     }
 
     /// A handle for the control plane.
@@ -144,6 +171,9 @@ impl Server {
             let _aborted = acceptor.await;
         }
         let sessions = self.shared.registry.sessions_to_the_end();
+        for session in &sessions {
+            session.order(Order::Notify(GOING_DOWN));
+        }
         let closed = close_all(sessions, "the target is shutting down");
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
@@ -168,7 +198,12 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shard>>) {
+async fn accept(
+    listener: TcpListener,
+    group: Arc<PortalGroup>,
+    shared: Arc<Shared>,
+    shards: Arc<Vec<Shard>>,
+) {
     loop {
         // Beyond the limit nothing is accepted: who comes then waits, and is not turned away.
         let Ok(place) = Arc::clone(&shared.half_open.places).acquire_owned().await else { return };
@@ -196,7 +231,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
             }
         };
         if let Some(shard) = shards.iter().min_by_key(|shard| shard.load()) {
-            shard.give(Handoff { stream, peer, half_open });
+            shard.give(Handoff { stream, peer, group: Arc::clone(&group), half_open });
         }
     }
 }
@@ -224,13 +259,17 @@ pub struct TargetStatus {
     pub luns: Vec<LunStatus>,
     /// Sessions that are logged in to it.
     pub sessions: usize,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// Where new logins are sent to.
+    pub moved: Option<Redirect>,
 }
 
 /// A logical unit as the control plane shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LunStatus {
     /// Its number.
-    pub number: u8,
+    pub number: u16,
     /// What its WWID is made from.
     pub identity: String,
     /// Size in bytes; `None` while the volume is not open: logins are answered with "service
@@ -253,6 +292,8 @@ pub struct SessionStatus {
     pub initiator: String,
     /// Initiator session identifier.
     pub isid: [u8; 6],
+    /// Tag of the portal group that it came in by.
+    pub portal_group_tag: u16,
     /// Where the initiator is.
     pub peer: SocketAddr,
     /// When it logged in.
@@ -283,7 +324,7 @@ impl Handle {
         for session in registry.sessions_of(&name) {
             if replaced {
                 session.order(Order::Close("the target has changed"));
-            } else if !after.access.admits(&session.key.initiator, session.peer.ip()) {
+            } else if !after.admits(&session) {
                 session.order(Order::Close("the target's access rules admit it no more"));
             }
         }
@@ -302,8 +343,8 @@ impl Handle {
     #[must_use]
     pub fn targets(&self) -> Vec<TargetStatus> {
         let sessions = self.shared.registry.sessions();
-        let status = |target: Arc<super::registry::Target>| {
-            let name = super::registry::normalised(&target.name);
+        let status = |target: Arc<Target>| {
+            let name = normalised(&target.name);
             TargetStatus {
                 luns: target.backing.lun_status(),
                 sessions: sessions
@@ -311,6 +352,8 @@ impl Handle {
                     .filter(|session| session.key.target.as_deref() == Some(&name))
                     .count(),
                 name: target.name.clone(),
+                portal_groups: target.access.portal_groups.clone(),
+                moved: target.access.moved.clone(),
             }
         };
         self.shared.registry.targets().into_iter().map(status).collect()
@@ -340,31 +383,84 @@ impl Handle {
             .await;
     }
 
-    /// `ADDRESS:PORT`s under which initiators reach the target, as seen from `local` (the address
-    /// that an initiator has connected to) where the portal is bound to all addresses.
+    /// Asks the initiator of a session to log out, and closes the session if it is still there
+    /// after `patience` (whole seconds, at most 65535). False if there is none of that id. To be
+    /// called within a tokio runtime.
     #[must_use]
-    pub fn portals(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
-        self.shared.advertised(local)
+    pub fn request_logout(&self, id: u64, patience: Duration) -> bool {
+        let mut sessions = self.shared.registry.sessions();
+        sessions.retain(|session| session.id == id);
+        request_logout(sessions, patience) > 0
+    }
+
+    /// As [`Handle::request_logout`] for all sessions of a target: how many those are; `None` if
+    /// there is no such target. Initiators that come back are admitted, unless the target has
+    /// moved or its rules say otherwise.
+    #[must_use]
+    pub fn drain(&self, name: &str, patience: Duration) -> Option<usize> {
+        self.shared.registry.target(name)?;
+        Some(request_logout(self.shared.registry.sessions_of(name), patience))
+    }
+
+    /// Where initiators reach the targets, with the tag of the portal group, as seen from `local`
+    /// (the address that an initiator has connected to) where a portal is bound to all addresses.
+    #[must_use]
+    pub fn portals(&self, local: Option<IpAddr>) -> Vec<(SocketAddr, u16)> {
+        let reached = |group: &Arc<PortalGroup>| {
+            let tag = group.tag;
+            group.reached_at(local).into_iter().map(move |address| (address, tag))
+        };
+        self.shared.groups().iter().flat_map(reached).collect()
     }
 }
 
+fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize {
+    let count = sessions.len();
+    let seconds = u16::try_from(patience.as_secs()).unwrap_or(u16::MAX);
+    for session in sessions {
+        session.order(Order::Notify(Notice::LogoutRequest { seconds }));
+        tokio::spawn(async move {
+            let patience = Duration::from_secs(seconds.into());
+            if tokio::time::timeout(patience, session.has_ended()).await.is_err() {
+                session.order(Order::Close("the initiator did not log out as it was asked to"));
+            }
+        });
+    }
+    count
+}
+
 impl Shared {
-    pub(super) fn advertised(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
-        if !self.options.advertise.is_empty() {
-            return self.options.advertise.clone();
-        }
-        let local = local.map(|ip| ip.to_canonical());
-        self.portals
-            .get()
-            .into_iter()
-            .flatten()
-            .filter_map(|portal| match (portal.ip().is_unspecified(), local) {
-                (false, _) => Some(*portal),
-                (true, Some(local)) if local.is_ipv4() == portal.is_ipv4() => {
-                    Some(SocketAddr::new(local, portal.port()))
-                }
-                (true, _) => None,
+    fn groups(&self) -> &[Arc<PortalGroup>] {
+        self.groups.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Those of `targets` that an initiator may log in to, each with the addresses of the portal
+    /// groups where it may (`address:port,portal-group-tag`). `local` is the address that the
+    /// initiator has connected to.
+    pub(super) fn visible(
+        &self,
+        targets: Vec<Arc<Target>>,
+        initiator: &str,
+        peer: IpAddr,
+        local: IpAddr,
+    ) -> Vec<(String, Vec<String>)> {
+        let groups: Vec<(u16, Vec<String>)> = self
+            .groups()
+            .iter()
+            .filter(|group| group.admits(initiator, peer))
+            .map(|group| {
+                let reached = group.reached_at(Some(local)).into_iter();
+                (group.tag, reached.map(|portal| format!("{portal},{}", group.tag)).collect())
             })
-            .collect()
+            .collect();
+        let mut visible = Vec::new();
+        for target in targets {
+            let offered = groups.iter().filter(|(tag, _)| target.access.is_offered_in(*tag));
+            let addresses: Vec<_> = offered.flat_map(|(_, portals)| portals.clone()).collect();
+            if !addresses.is_empty() && target.access.admits(initiator, peer) {
+                visible.push((target.name.clone(), addresses));
+            }
+        }
+        visible
     }
 }

@@ -11,7 +11,7 @@ use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
 use super::server::SessionStatus;
-use crate::iscsi::session::TmfFunction;
+use crate::iscsi::session::{Notice, TmfFunction};
 use crate::scsi::Nexus;
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
@@ -21,6 +21,8 @@ pub(super) struct SessionKey {
     pub(super) target: Option<String>,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
+    /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
+    pub(super) portal_group: u16,
     /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
     pub(super) discovery: u64,
 }
@@ -31,6 +33,8 @@ pub(super) enum Order {
     Close(&'static str),
     /// Abort tasks.
     Abort(Abort),
+    /// Tell the initiator something (RFC 7143 11.9).
+    Notify(Notice),
     /// All sessions have done their part of a task management function.
     Managed { itt: u32, function: TmfFunction, lun: u64 },
     /// The tasks of the nexuses that a PREEMPT AND ABORT has preempted are out of the way.
@@ -181,6 +185,7 @@ impl SessionEntry {
             target: self.key.target.clone(),
             initiator: self.key.initiator.clone(),
             isid: self.key.isid,
+            portal_group_tag: self.key.portal_group,
             peer: self.peer,
             since: self.since,
             commands: counter(&self.counters.commands),

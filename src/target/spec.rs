@@ -25,8 +25,9 @@ pub struct TargetSpec {
 /// A logical unit of a target.
 #[derive(Clone)]
 pub struct Lun {
-    /// Its number, 0 to 255 (peripheral device addressing).
-    pub number: u8,
+    /// Its number, 0 to 16383 (peripheral device addressing below 256, flat space addressing from
+    /// there on; SAM-5 4.7).
+    pub number: u16,
     /// The volume; `None` while it is being opened or cannot be: logins are answered with
     /// "service unavailable" (0x0301), which initiators retry, never with "not found".
     pub volume: Option<Arc<dyn Volume>>,
@@ -49,7 +50,7 @@ pub enum Initiators {
     Listed(Vec<String>),
 }
 
-/// Who may log in to a target. All conditions must hold.
+/// Who may log in to a target, and where. All conditions must hold.
 #[derive(Clone, Default, Debug)]
 pub struct Access {
     /// By name.
@@ -58,6 +59,20 @@ pub struct Access {
     pub addresses: Vec<(IpAddr, u8)>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,
+    /// Tags of the portal groups in which the target is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// New logins are sent elsewhere.
+    pub moved: Option<Redirect>,
+}
+
+/// Where a target has moved to (RFC 7143 11.13.5, status class 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// `HOST:PORT`; an IPv6 address in brackets. iPXE follows IPv4 addresses only.
+    pub address: String,
+    /// For good (0102): the initiator may forget this address. Otherwise (0101) it comes back
+    /// here the next time.
+    pub permanently: bool,
 }
 
 /// CHAP credentials (RFC 7143 12.1.3).

@@ -1,7 +1,7 @@
 //! The security stage: which method, and how far it has come (RFC 7143 6.3.2 and 12.1).
 
 use super::ENTROPY_BYTES;
-use super::chap::{Chap, ChapCredentials};
+use super::chap::{Chap, ChapAlgorithm, ChapCredentials};
 use super::status::{LoginStatus, Refusal};
 use crate::iscsi::text::{self, Pair, Writer};
 
@@ -26,17 +26,18 @@ impl Authentication {
     }
 
     /// Takes one text of the security stage and writes the answers to its security keys.
-    /// `transit`: the initiator wants to leave the stage. CHAP's identifier and challenge come out of
-    /// `entropy`.
+    /// `transit`: the initiator wants to leave the stage. CHAP uses one of `algorithms`; its
+    /// identifier and challenge come out of `entropy`.
     pub(super) fn step(
         &mut self,
         pairs: &[Pair<'_>],
         transit: bool,
+        algorithms: &[ChapAlgorithm],
         entropy: &[u8; ENTROPY_BYTES],
         out: &mut Writer,
     ) -> Result<(), Refusal> {
         if let Some(offer) = text::find(pairs, "AuthMethod") {
-            self.choose(offer, entropy, out)?;
+            self.choose(offer, algorithms, entropy, out)?;
         }
         match self {
             Self::Chap(chap) => chap.step(pairs, out),
@@ -52,6 +53,7 @@ impl Authentication {
     fn choose(
         &mut self,
         offer: &str,
+        algorithms: &[ChapAlgorithm],
         entropy: &[u8; ENTROPY_BYTES],
         out: &mut Writer,
     ) -> Result<(), Refusal> {
@@ -70,7 +72,7 @@ impl Authentication {
         }
         out.pair("AuthMethod", method);
         *self = match credentials.take() {
-            Some(credentials) => Self::Chap(Chap::new(credentials, entropy)),
+            Some(credentials) => Self::Chap(Chap::new(credentials, algorithms.to_vec(), entropy)),
             None => Self::Nothing,
         };
         Ok(())

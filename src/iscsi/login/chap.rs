@@ -3,7 +3,9 @@
 use std::fmt;
 
 use md5::{Digest, Md5};
+use sha1::Sha1;
 use sha2::Sha256;
+use sha3::Sha3_256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -16,6 +18,9 @@ const CHALLENGE_BYTES: usize = 32;
 
 /// Longest challenge that we answer, in bytes (RFC 7143 12.1.3).
 const CHALLENGE_BYTES_MAX: usize = 1024;
+
+/// 96 bits, the least for a secret on a connection without IPsec (RFC 7143 9.2.1).
+const SECRET_BYTES_MIN: usize = 12;
 
 /// A CHAP secret. Wiped when dropped, never shown.
 #[derive(Clone, Eq)]
@@ -33,6 +38,15 @@ impl PartialEq for Secret {
     /// Takes the same time wherever the first difference is.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Secret {
+    /// Whether it is shorter than the 96 bits that RFC 7143 9.2.1 wants where nothing else protects
+    /// the connection.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.0.len() < SECRET_BYTES_MIN
     }
 }
 
@@ -60,16 +74,50 @@ pub struct ChapCredentials {
     pub target: Option<ChapIdentity>,
 }
 
+/// A hash that CHAP may use ("PPP Authentication Algorithms", IANA).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChapAlgorithm {
+    /// 5: the one that every initiator offers (RFC 7143 12.1.3), and the only one of boot firmware.
+    Md5,
+    /// 6.
+    Sha1,
+    /// 7.
+    Sha256,
+    /// 8.
+    Sha3_256,
+}
+
 /// One row of the algorithm table.
-struct Algorithm {
-    /// The number IANA gave it ("PPP Authentication Algorithms").
+struct Row {
+    algorithm: ChapAlgorithm,
+    /// The number IANA gave it.
     id: u64,
+    name: &'static str,
     /// Hashes the concatenation.
     hash: fn(&[&[u8]]) -> Vec<u8>,
 }
 
-static ALGORITHMS: [Algorithm; 2] =
-    [Algorithm { id: 5, hash: hash::<Md5> }, Algorithm { id: 7, hash: hash::<Sha256> }];
+static ALGORITHMS: [Row; 4] = [
+    Row { algorithm: ChapAlgorithm::Md5, id: 5, name: "MD5", hash: hash::<Md5> },
+    Row { algorithm: ChapAlgorithm::Sha1, id: 6, name: "SHA1", hash: hash::<Sha1> },
+    Row { algorithm: ChapAlgorithm::Sha256, id: 7, name: "SHA-256", hash: hash::<Sha256> },
+    Row { algorithm: ChapAlgorithm::Sha3_256, id: 8, name: "SHA3-256", hash: hash::<Sha3_256> },
+];
+
+impl ChapAlgorithm {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha3_256];
+
+    /// What IANA's registry calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    fn row(self) -> &'static Row {
+        &ALGORITHMS[self as usize]
+    }
+}
 
 fn hash<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
     let mut digest = D::new();
@@ -82,6 +130,8 @@ fn hash<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
 /// Our side of one CHAP exchange.
 pub(super) struct Chap {
     credentials: ChapCredentials,
+    /// What the operator lets us use.
+    allowed: Vec<ChapAlgorithm>,
     identifier: u8,
     challenge: [u8; CHALLENGE_BYTES],
     state: State,
@@ -91,15 +141,19 @@ enum State {
     /// CHAP_A is to come.
     Algorithm,
     /// The challenge is out; CHAP_N and CHAP_R are to come.
-    Response(&'static Algorithm),
+    Response(&'static Row),
     Done,
 }
 
 impl Chap {
     /// `entropy` must be fresh and unforeseeable: identifier and challenge come out of it.
-    pub(super) fn new(credentials: ChapCredentials, entropy: &[u8; ENTROPY_BYTES]) -> Self {
+    pub(super) fn new(
+        credentials: ChapCredentials,
+        allowed: Vec<ChapAlgorithm>,
+        entropy: &[u8; ENTROPY_BYTES],
+    ) -> Self {
         let challenge = std::array::from_fn(|i| entropy[1 + i]);
-        Self { credentials, identifier: entropy[0], challenge, state: State::Algorithm }
+        Self { credentials, allowed, identifier: entropy[0], challenge, state: State::Algorithm }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -123,7 +177,10 @@ impl Chap {
         let Given { a: Some(offer), n: None, r: None, i: None, c: None } = *given else {
             return Err(failure("CHAP has to begin with CHAP_A alone"));
         };
-        let known = |id| ALGORITHMS.iter().find(|algorithm| algorithm.id == id);
+        let known = |id| {
+            let allowed = |row: &&Row| row.id == id && self.allowed.contains(&row.algorithm);
+            ALGORITHMS.iter().find(allowed)
+        };
         let algorithm = text::list(offer)
             .find_map(|item| text::number(item).and_then(known))
             .ok_or_else(|| failure("no CHAP algorithm in common"))?;
@@ -136,7 +193,7 @@ impl Chap {
 
     fn verify(
         &mut self,
-        algorithm: &Algorithm,
+        algorithm: &Row,
         given: &Given<'_>,
         out: &mut Writer,
     ) -> Result<(), Refusal> {
@@ -170,7 +227,7 @@ impl Chap {
     /// Answers the initiator's own challenge.
     fn prove(
         &self,
-        algorithm: &Algorithm,
+        algorithm: &Row,
         identifier: &str,
         challenge: &str,
         out: &mut Writer,
@@ -219,10 +276,49 @@ impl<'a> Given<'a> {
 }
 
 /// RFC 1994 4.1: the hash over identifier, secret and challenge.
-fn respond(algorithm: &Algorithm, identifier: u8, secret: &Secret, challenge: &[u8]) -> Vec<u8> {
+fn respond(algorithm: &Row, identifier: u8, secret: &Secret, challenge: &[u8]) -> Vec<u8> {
     (algorithm.hash)(&[&[identifier], &secret.0, challenge])
 }
 
 fn failure(reason: &'static str) -> Refusal {
     Refusal::new(LoginStatus::AuthenticationFailure, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum() {
+        for (algorithm, id) in ChapAlgorithm::ALL.into_iter().zip(5..) {
+            assert_eq!((algorithm.row().algorithm, algorithm.row().id), (algorithm, id));
+        }
+    }
+
+    #[test]
+    fn l07_every_algorithm_hashes_identifier_secret_and_challenge() {
+        // Made with Python's hashlib over the bytes 2a, "a longer secret", 00 01 02 03.
+        for (algorithm, expected) in [
+            (ChapAlgorithm::Md5, "0xbc713ca0c95273758d628410142e0581"),
+            (ChapAlgorithm::Sha1, "0x947fc19e04d6984e2ea10bb6b13ebd489843b475"),
+            (
+                ChapAlgorithm::Sha256,
+                "0x06908f0b314b277a5ead47cfd4ae15d7a347e5d882521c26f2d4e55b58872c24",
+            ),
+            (
+                ChapAlgorithm::Sha3_256,
+                "0x6a436244f98c0f69ca4db11b1de64b9c955da70fa55bcc4cef85a251783b19d9",
+            ),
+        ] {
+            let secret = Secret::new(b"a longer secret".to_vec());
+            let response = respond(algorithm.row(), 0x2a, &secret, &[0, 1, 2, 3]);
+            assert_eq!(text::hex(&response), expected, "{}", algorithm.name());
+        }
+    }
+
+    #[test]
+    fn secrets_below_96_bits_are_short() {
+        assert!(Secret::new(vec![1; 11]).is_short());
+        assert!(!Secret::new(vec![1; 12]).is_short());
+    }
 }

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use auth::Authentication;
 use negotiation::Phase;
 
-pub use chap::{ChapCredentials, ChapIdentity, Secret};
+pub use chap::{ChapAlgorithm, ChapCredentials, ChapIdentity, Secret};
 pub use negotiation::{Negotiation, NegotiationError};
 pub use params::{DigestPolicy, Limits, SessionParams, TaskReporting};
 pub use status::{LoginStatus, Refusal};
@@ -227,7 +227,7 @@ impl Login {
         let whole = state.take(request, data)?;
         if let Some(text) = &whole {
             let pairs = text::parse(text).map_err(|error| initiator_error(error.to_string()))?;
-            state.answer(&pairs, request, &self.entropy, policy)?;
+            state.answer(&pairs, request, (&self.limits, &self.entropy), policy)?;
         }
         let response = response(request, self.stat_sn, &self.limits);
         self.stat_sn = self.stat_sn.wrapping_add(1);
@@ -292,7 +292,7 @@ impl State {
         &mut self,
         pairs: &[Pair<'_>],
         request: &LoginRequest,
-        entropy: &[u8; ENTROPY_BYTES],
+        (limits, entropy): (&Limits, &[u8; ENTROPY_BYTES]),
         policy: &dyn Policy,
     ) -> Result<(), Refusal> {
         self.negotiation
@@ -302,7 +302,8 @@ impl State {
             self.introduce(policy)?;
         }
         if self.phase == Phase::Security {
-            self.authentication.step(pairs, request.transit, entropy, &mut self.outgoing)?;
+            let (transit, algorithms) = (request.transit, &limits.chap_algorithms);
+            self.authentication.step(pairs, transit, algorithms, entropy, &mut self.outgoing)?;
         }
         Ok(())
     }
@@ -336,8 +337,10 @@ impl State {
         if grant.chap.is_some() && self.phase != Phase::Security {
             return Err(auth::chap_required());
         }
-        // 6.3.1: with the first response that may carry keys.
-        self.outgoing.pair("TargetPortalGroupTag", grant.target_portal_group_tag);
+        // 13.9: with the first response that may carry keys, where a target is named.
+        if self.negotiation.declared("TargetName").is_some() {
+            self.outgoing.pair("TargetPortalGroupTag", grant.target_portal_group_tag);
+        }
         if let (SessionType::Normal, Some(alias)) = (session_type, &grant.target_alias) {
             self.outgoing.pair("TargetAlias", alias);
         }

@@ -106,6 +106,10 @@ impl Negotiation {
             }
         }
         for pair in pairs.iter().filter(|pair| keys::key(pair.key).is_none()) {
+            // We propose no such key, so this cannot be an answer.
+            if is_answer(pair.value) {
+                return Err(NegotiationError::BadValue(pair.key.to_owned()));
+            }
             out.pair(pair.key, "NotUnderstood");
         }
         if self.phase == Phase::Operational && !self.ours_declared {
@@ -163,7 +167,7 @@ impl Negotiation {
         value: &str,
         out: &mut Writer,
     ) -> Result<(), NegotiationError> {
-        let is_answer = matches!(value, "NotUnderstood" | "Irrelevant" | "Reject");
+        let is_answer = is_answer(value);
         if is_answer && matches!(key.kind, Kind::FromTarget) {
             return Ok(());
         }
@@ -254,6 +258,11 @@ impl Negotiation {
         }
         self.ours_declared = true;
     }
+}
+
+/// Whether `value` is one of the words that only answer a proposal (RFC 7143 6.2).
+fn is_answer(value: &str) -> bool {
+    matches!(value, "NotUnderstood" | "Irrelevant" | "Reject")
 }
 
 fn number(value: &str, range: &std::ops::RangeInclusive<u32>) -> Option<u32> {

@@ -1,5 +1,7 @@
 //! What a login settles: the operational parameters, and our own limits that go into them.
 
+use super::chap::ChapAlgorithm;
+
 /// Our side of the negotiation: what this target offers at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +33,8 @@ pub struct Limits {
     pub protocol_level: u16,
     /// Task reporting semantics that we have.
     pub task_reporting: Vec<TaskReporting>,
+    /// CHAP algorithms that we take; the initiator's order of preference decides among them.
+    pub chap_algorithms: Vec<ChapAlgorithm>,
     /// Commands that may be outstanding when the full feature phase begins: login responses
     /// carry MaxCmdSN = CmdSN + window - 1. At least 1.
     pub command_window: u32,
@@ -53,6 +57,7 @@ impl Default for Limits {
             error_recovery_level: 0,
             protocol_level: 1,
             task_reporting: vec![TaskReporting::Rfc3720],
+            chap_algorithms: ChapAlgorithm::ALL.to_vec(),
             command_window: 128,
         }
     }

@@ -8,7 +8,7 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, TaskAttribute, Transfer,
+    Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -18,7 +18,8 @@ pub(super) const TARGET: &str = "iqn.2025-01.example:disk";
 pub(super) struct Bench {
     pub(super) device: Device,
     pub(super) block_bytes: u32,
-    volume: MemoryVolume,
+    /// By the number of the logical unit.
+    volumes: Vec<MemoryVolume>,
     /// The operation with this number (from 0, over all commands) fails.
     pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
     ops_seen: std::cell::Cell<usize>,
@@ -56,13 +57,31 @@ impl Bench {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
         change(&mut spec);
-        let device = Device::new(TARGET, vec![spec]);
+        Self::of(vec![volume], vec![spec])
+    }
+
+    /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
+    pub(super) fn pair(block_bytes: [u32; 2]) -> Self {
+        let volumes: Vec<_> = (0..2).map(|_| MemoryVolume::new(BLOCKS * 512, false)).collect();
+        let specs = volumes.iter().zip(block_bytes).zip(0..);
+        let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
+            number,
+            identity: format!("store/image-000{}", number + 1),
+            ..spec(volume.info(), block_bytes)
+        });
+        let specs = specs.collect();
+        Self::of(volumes, specs)
+    }
+
+    fn of(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+        let block_bytes = specs[0].block_bytes;
+        let device = Device::new(TARGET, specs);
         let (fault, ops_seen) = Default::default();
-        Self { device, block_bytes, volume, fault, ops_seen }
+        Self { device, block_bytes, volumes, fault, ops_seen }
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
-        self.volume.info()
+        self.volumes[0].info()
     }
 
     /// An initiator that has heard of the power on.
@@ -79,15 +98,21 @@ impl Bench {
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: u16, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
-        for op in ops.drain_own() {
+        let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
+        all.extend(ops.drain_others());
+        for (lun, op) in all {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volume.submit(&mut vec![Request { tag: 0, op }], done, &queue),
+                _ => self.volumes[usize::from(lun)].submit(
+                    &mut vec![Request { tag: 0, op }],
+                    done,
+                    &queue,
+                ),
             }
         }
     }
@@ -103,13 +128,24 @@ impl Bench {
     }
 }
 
-impl Host<'_> {
+impl<'a> Host<'a> {
     /// The same initiator, addressing another LUN field.
-    pub(super) fn at_lun(&self, lun: u64) -> Host<'_> {
+    pub(super) fn at_lun(&self, lun: u64) -> Host<'a> {
         Host { bench: self.bench, nexus: Arc::clone(&self.nexus), lun }
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
+        let Ok(answer) = self.run_until(cdb, data, usize::MAX) else { panic!("it does not end") };
+        answer
+    }
+
+    /// Runs a command until it ends, or gives back what there is of it after so many operations.
+    pub(super) fn run_until(
+        &self,
+        cdb: &[u8],
+        data: &[u8],
+        ops_max: usize,
+    ) -> Result<Answer, Task> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -117,7 +153,7 @@ impl Host<'_> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Answer::of(outcome),
+            Admission::Done(outcome) => return Ok(Answer::of(outcome)),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -127,21 +163,23 @@ impl Host<'_> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
+        let lun = prepared.lun();
         let mut ops = Ops::new();
         let mut task = match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => return Answer::of(outcome),
+            Step::Done(outcome) => return Ok(Answer::of(outcome)),
             Step::Wait(task) => task,
         };
         let mut done = Vec::new();
-        loop {
-            self.bench.submit(&mut ops, &mut done);
+        for _ in 0..ops_max {
+            self.bench.submit(lun, &mut ops, &mut done);
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
                 assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
-                return Answer::of(outcome);
+                return Ok(Answer::of(outcome));
             }
         }
+        Err(task)
     }
 
     /// The data of a command that must succeed.

@@ -60,8 +60,10 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let attached = backing
-        .and_then(|backing| attach(backing, &entry, &names.initiator_name, names.isid, shard));
+    let portal_group = entry.key.portal_group;
+    let attached = backing.and_then(|backing| {
+        attach(backing, &entry, &names.initiator_name, names.isid, portal_group)
+    });
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -109,14 +111,14 @@ fn attach(
     entry: &Arc<SessionEntry>,
     initiator: &str,
     isid: [u8; 6],
-    shard: &ShardState,
+    portal_group: u16,
 ) -> Option<Rc<Attached>> {
     let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     let service = backing.service.as_ref()?;
     let nexus = service.device.attach(NexusSpec {
         initiator_name: initiator.to_owned(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: shard.shared.options.portal_group_tag,
+        target_port: portal_group,
     });
     service.task_sets.join(entry);
     let nexus = Arc::clone(entry.nexus.get_or_init(|| nexus));
@@ -205,11 +207,16 @@ impl Driver {
         // What was answered at once may have let others go on.
         self.take_events();
         self.preempt();
+        progress |= self.send(cx)?;
+        Ok(progress)
+    }
+
+    /// Sends what there is, as far as the socket takes it; true if anything has moved.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         while let Some(pdu) = self.session.next_pdu() {
             self.transmitter.queue(pdu);
         }
-        progress |= self.transmitter.flush(&mut self.stream, cx)?;
-        Ok(progress)
+        self.transmitter.flush(&mut self.stream, cx)
     }
 
     fn take_orders(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -225,12 +232,13 @@ impl Driver {
                     self.commands.barrier(unit, position, done);
                 }
                 Order::BarrierReached(position) => self.commands.others_done(position),
+                Order::Notify(notice) => self.session.notify(notice),
             }
         }
-        match close {
-            Some(why) => Err(io::Error::other(why)),
-            None => Ok(true),
-        }
+        let Some(why) = close else { return Ok(true) };
+        // What was to be said before is said if the socket takes it.
+        self.send(cx)?;
+        Err(io::Error::other(why))
     }
 
     fn take_completions(&mut self, cx: &mut Context<'_>) -> bool {
@@ -287,18 +295,8 @@ impl Driver {
             DiscoveryScope::All => shared.registry.targets(),
             DiscoveryScope::Named(name) => shared.registry.target(name).into_iter().collect(),
         };
-        let entry = &self.ends.entry;
-        let tag = shared.options.portal_group_tag;
-        let addresses: Vec<String> = shared
-            .advertised(Some(self.local.ip()))
-            .iter()
-            .map(|portal| format!("{portal},{tag}"))
-            .collect();
-        targets
-            .into_iter()
-            .filter(|target| target.access.admits(&entry.key.initiator, entry.peer.ip()))
-            .map(|target| (target.name.clone(), addresses.clone()))
-            .collect()
+        let key = &self.ends.entry.key;
+        shared.visible(targets, &key.initiator, self.ends.entry.peer.ip(), self.local.ip())
     }
 
     /// After the connection: what has not been executed is dropped, what a volume has is fenced,

@@ -84,23 +84,87 @@ fn l06_chap_out_of_order() {
     assert_eq!(none.send(0, 1, NONE, &keys).status(), LoginStatus::InitiatorError);
 }
 
+/// What comes of `offer` where the operator allows `allowed`.
+fn offered(allowed: &[ChapAlgorithm], offer: &str) -> Answer {
+    let policy = Always::chap(None);
+    let limits = Limits { chap_algorithms: allowed.to_vec(), ..Limits::default() };
+    let mut initiator = Initiator::with_limits(&policy, limits);
+    initiator.send(0, 1, NONE, &format!("{NAMES} AuthMethod=CHAP"));
+    initiator.send(0, 1, NONE, &format!("CHAP_A={offer}"))
+}
+
 #[test]
 fn l07_the_first_algorithm_that_we_have() {
-    for (offer, choice) in
-        [("5", "5"), ("5,7", "5"), ("7,5", "7"), ("6,8,4096,7", "7"), ("x,0x5", "5")]
-    {
-        let policy = Always::chap(None);
-        let mut initiator = Initiator::new(&policy);
-        initiator.send(0, 1, NONE, &format!("{NAMES} AuthMethod=CHAP"));
-        let answer = initiator.send(0, 1, NONE, &format!("CHAP_A={offer}"));
+    for (offer, choice) in [
+        ("5", "5"),
+        ("5,7", "5"),
+        ("7,5", "7"),
+        ("8,7,6,5", "8"),
+        ("6,5", "6"),
+        ("4,9,4096,7", "7"),
+        ("x,0x5", "5"),
+        ("18446744073709551615,18446744073709551624,6", "6"),
+    ] {
+        let answer = offered(&ChapAlgorithm::ALL, offer);
         assert_eq!(answer.value("CHAP_A"), Some(choice), "{offer}");
     }
-    for offer in ["6", "05", "", "MD5"] {
-        let policy = Always::chap(None);
-        let mut initiator = Initiator::new(&policy);
-        initiator.send(0, 1, NONE, &format!("{NAMES} AuthMethod=CHAP"));
-        let status = initiator.send(0, 1, NONE, &format!("CHAP_A={offer}")).status();
+    for offer in ["4", "9", "05", "", "MD5", "5;7"] {
+        let status = offered(&ChapAlgorithm::ALL, offer).status();
         assert_eq!(status, LoginStatus::AuthenticationFailure, "{offer}");
+    }
+}
+
+#[test]
+fn l07_only_what_the_operator_takes() {
+    let strong = [ChapAlgorithm::Sha256, ChapAlgorithm::Sha3_256];
+    assert_eq!(offered(&strong, "5,6,7,8").value("CHAP_A"), Some("7"));
+    assert_eq!(offered(&strong, "5,6").status(), LoginStatus::AuthenticationFailure);
+    assert_eq!(offered(&[], "5").status(), LoginStatus::AuthenticationFailure);
+}
+
+/// CHAP_R for the challenge of [`entropy`], as an initiator makes it.
+fn response_with<D: Digest>(secret: &[u8], identifier: u8, challenge: &[u8]) -> Vec<u8> {
+    let hash = D::new().chain_update([identifier]).chain_update(secret).chain_update(challenge);
+    hash.finalize().to_vec()
+}
+
+#[test]
+fn l07_whole_mutual_exchanges_with_each_algorithm() {
+    type Respond = fn(&[u8], u8, &[u8]) -> Vec<u8>;
+    let algorithms: [(u8, Respond); 4] = [
+        (5, response_with::<Md5>),
+        (6, response_with::<sha1::Sha1>),
+        (7, response_with::<sha2::Sha256>),
+        (8, response_with::<sha3::Sha3_256>),
+    ];
+    let target_secret = b"another secret";
+    for (id, respond) in algorithms {
+        for discovery in [false, true] {
+            let policy = Always::chap(Some(("target", target_secret)));
+            let mut initiator = Initiator::new(&policy);
+            let names = if discovery { "InitiatorName=i SessionType=Discovery" } else { NAMES };
+            initiator.send(0, 1, NONE, &format!("{names} AuthMethod=CHAP"));
+            let answer = initiator.send(0, 1, NONE, &format!("CHAP_A={id}"));
+            assert_eq!(answer.value("CHAP_A"), Some(id.to_string().as_str()));
+            assert_eq!(answer.value("CHAP_C"), Some(text::hex(&challenge()).as_str()));
+            let ours = text::hex(&respond(SECRET, 100, &challenge()));
+            let keys = format!("CHAP_N=alice CHAP_R={ours} CHAP_I=9 CHAP_C=0x01020304");
+            let answer = initiator.send(0, 1, T, &keys);
+            assert!(answer.response.transit, "{id}");
+            assert_eq!(answer.value("CHAP_N"), Some("target"));
+            let theirs = text::hex(&respond(target_secret, 9, &[1, 2, 3, 4]));
+            assert_eq!(answer.value("CHAP_R"), Some(theirs.as_str()));
+        }
+        // The response of one hash is none of another, nor a part of it.
+        for (other, _) in algorithms.iter().filter(|(other, _)| *other != id) {
+            let policy = Always::chap(None);
+            let mut initiator = Initiator::new(&policy);
+            initiator.send(0, 1, NONE, &format!("{NAMES} AuthMethod=CHAP"));
+            initiator.send(0, 1, NONE, &format!("CHAP_A={other}"));
+            let response = text::hex(&respond(SECRET, 100, &challenge()));
+            let answer = initiator.send(0, 1, T, &format!("CHAP_N=alice CHAP_R={response}"));
+            assert_eq!(answer.status(), LoginStatus::AuthenticationFailure, "{id} for {other}");
+        }
     }
 }
 

@@ -267,6 +267,7 @@ fn l23_out_of_range_is_rejected_and_changes_nothing() {
         ("MaxBurstLength", "-1"),
         ("MaxBurstLength", "1024~2048"),
         ("MaxBurstLength", ""),
+        ("MaxBurstLength", &format!("0x{}200", "0".repeat(300))),
         ("MaxConnections", "0"),
         ("MaxConnections", "65536"),
         ("DefaultTime2Wait", "3601"),
@@ -435,8 +436,10 @@ fn l27_the_initiators_word_on_our_declarations_is_no_proposal() {
     for word in ["NotUnderstood", "Irrelevant", "Reject"] {
         let answer = operational(&format!("TargetPortalGroupTag={word}"));
         assert_eq!(answer.status(), LoginStatus::Success);
-        let answer = operational(&format!("MaxBurstLength={word}"));
-        assert_eq!(answer.status(), LoginStatus::InitiatorError);
+        for key in ["MaxBurstLength", "MaxRecvDataSegmentLength", "X-org.example.key"] {
+            let answer = operational(&format!("{key}={word}"));
+            assert_eq!(answer.status(), LoginStatus::InitiatorError, "{key}={word}");
+        }
     }
 }
 
@@ -545,6 +548,9 @@ fn the_alias_of_a_target_comes_with_the_first_text() {
     assert_eq!(answer.value("TargetAlias"), Some("Bob's disk"));
     let discovery = "InitiatorName=i SessionType=Discovery";
     let answer = Initiator::new(&policy).send(0, 1, T, discovery);
+    assert_eq!(answer.text, "", "13.9: the tag goes with a TargetName");
+    let named = "InitiatorName=i TargetName=t SessionType=Discovery";
+    let answer = Initiator::new(&policy).send(0, 1, T, named);
     assert_eq!(answer.text, "TargetPortalGroupTag=7\n");
 }
 
