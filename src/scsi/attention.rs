@@ -32,6 +32,12 @@ impl Attentions {
         self.any.store(!pending.is_empty(), Ordering::Release);
     }
 
+    /// The oldest condition, and how many there are. None is cleared.
+    pub(super) fn peek(&self) -> Option<(Asc, usize)> {
+        let pending = self.pending.lock();
+        Some((*pending.front()?, pending.len()))
+    }
+
     /// The oldest condition, which is then cleared. One atomic load if there is none.
     pub(super) fn take(&self) -> Option<Asc> {
         if !self.any.load(Ordering::Acquire) {
@@ -51,10 +57,11 @@ mod tests {
     #[test]
     fn conditions_come_in_order_and_once() {
         let attentions = Attentions::default();
-        assert_eq!(attentions.take(), None);
+        assert_eq!((attentions.take(), attentions.peek()), (None, None));
         attentions.establish(Asc::CAPACITY_CHANGED);
         attentions.establish(Asc::MODE_PARAMETERS_CHANGED);
         attentions.establish(Asc::CAPACITY_CHANGED);
+        assert_eq!(attentions.peek(), Some((Asc::CAPACITY_CHANGED, 2)));
         assert_eq!(attentions.take(), Some(Asc::CAPACITY_CHANGED));
         assert_eq!(attentions.take(), Some(Asc::MODE_PARAMETERS_CHANGED));
         assert_eq!(attentions.take(), None);

@@ -154,6 +154,21 @@ impl Device {
         .ok_or(NoSuchLun)
     }
 
+    /// QUERY ASYNCHRONOUS EVENT (SAM-5 7.10): the additional response information of the function,
+    /// if a unit attention condition is pending.
+    ///
+    /// # Errors
+    /// If the LUN field addresses no logical unit.
+    pub fn asynchronous_event(
+        &self,
+        nexus: &Nexus,
+        lun: u64,
+    ) -> Result<Option<[u8; 3]>, NoSuchLun> {
+        let number = self.resolve(lun)?;
+        let unit = self.inventory.unit(number.into()).ok_or(NoSuchLun)?;
+        Ok(nexus.asynchronous_event(unit.index))
+    }
+
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), after the tasks of all nexuses are aborted: RESERVE ends,
     /// every nexus hears BUS DEVICE RESET FUNCTION OCCURRED, the one that asked for it, too.
     ///

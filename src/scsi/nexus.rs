@@ -41,6 +41,17 @@ impl Nexus {
         &self.spec
     }
 
+    /// What QUERY ASYNCHRONOUS EVENT tells of the unit attention conditions for a logical unit
+    /// (SAM-5 7.10): whether there is more than one, sense key, ASC and ASCQ of the oldest.
+    pub(super) fn asynchronous_event(&self, unit: usize) -> Option<[u8; 3]> {
+        const ONE: u8 = 1 << 4;
+        const MORE: u8 = 2 << 4;
+        const UNIT_ATTENTION: u8 = 6;
+        let (asc, count) = self.attentions.get(unit)?.peek()?;
+        let [asc, ascq] = asc.0.to_be_bytes();
+        Some([if count > 1 { MORE } else { ONE } | UNIT_ATTENTION, asc, ascq])
+    }
+
     /// The oldest unit attention condition for a logical unit, which is then cleared.
     pub(super) fn take_attention(&self, unit: usize) -> Option<Asc> {
         self.attentions.get(unit)?.take()

@@ -17,6 +17,10 @@ use crate::target::budget::{Budget, Claim, Lease, Share};
 use crate::target::registry::{Backing, Service};
 use crate::target::session::{Counters, SessionEntry};
 
+/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
+/// logical unit (SAM-5 5.3.2).
+const RETRY_DELAY: u16 = 1;
+
 /// A session whose reads carry the driver's data.
 pub(super) type DriverSession = Session<Rc<ReadData>>;
 
@@ -377,7 +381,11 @@ impl Commands {
             (DataIn::None, _) => Transferred::Nothing,
         };
         let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
-        session.complete(id, Completion { status: status as u8, sense, transferred });
+        let qualifier = match status {
+            Status::Busy | Status::TaskSetFull => RETRY_DELAY,
+            _ => 0,
+        };
+        session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
     }
 
     /// Tasks to be aborted for a command that has a number.

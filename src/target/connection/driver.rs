@@ -48,8 +48,6 @@ pub(super) struct Driver {
     pub(super) done: Vec<Arc<Signal>>,
     ping: Option<PingTimer>,
     close: Option<CloseReason>,
-    /// The session ends, for this reason, when all that there is to say has been sent.
-    pub(super) last_words: Option<&'static str>,
 }
 
 /// Drives a connection until it ends, and then on until nothing of it is left in the store.
@@ -79,7 +77,6 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         done: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
-        last_words: None,
     };
     let session_id = entry.id;
     let target = names.target_name.as_deref().unwrap_or("(discovery)");
@@ -172,9 +169,6 @@ impl Driver {
                     if let Some(reason) = self.close.filter(|reason| self.may_close(*reason)) {
                         return Poll::Ready(reason.to_string());
                     }
-                    if let Some(why) = self.last_words.filter(|_| self.transmitter.is_empty()) {
-                        return Poll::Ready(why.to_owned());
-                    }
                     if !progress {
                         return Poll::Pending;
                     }
@@ -185,9 +179,10 @@ impl Driver {
         Poll::Pending
     }
 
-    /// A logout is answered; for any other reason nobody may be there to read what is left.
+    /// Who has asked for the end gets the answer; otherwise nobody may be there to read what is
+    /// left.
     fn may_close(&self, reason: CloseReason) -> bool {
-        reason != CloseReason::Logout || self.transmitter.is_empty()
+        !reason.is_answered() || self.transmitter.is_empty()
     }
 
     /// One turn; true if anything has moved.
@@ -250,7 +245,7 @@ impl Driver {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.session.is_closing() || self.last_words.is_some() || self.transmitter.is_full() {
+        if self.session.is_closing() || self.transmitter.is_full() {
             return Ok(false);
         }
         let (stream, session) = (&mut self.stream, &mut self.session);
@@ -309,7 +304,8 @@ impl Driver {
                 self.commands.forget(id);
             }
         }
-        // Last, so that who sees the end of the connection can rely on it. Fails if the initiator is gone already.
+        // Last, so that who sees the end of the connection can rely on it. Fails if the initiator
+        // is gone already.
         let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
         let Self { stream, receiver, transmitter, session, done, .. } = self;
         let Self { mut commands, mut completions, queue, ends, .. } = self;

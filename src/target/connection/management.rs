@@ -8,11 +8,35 @@ use crate::iscsi::session::{TmfFunction, tmf_response};
 use crate::target::registry::Service;
 use crate::target::session::{Abort, Order, SessionEntry, Signal};
 
-/// Which tasks of other sessions a function is about.
+/// Whose tasks, beside this session's, a function is about.
 enum Others {
+    /// Nobody's.
     None,
+    /// All on its logical unit.
     Lun,
+    /// All on all logical units.
     All,
+}
+
+fn others(function: TmfFunction) -> Others {
+    match function {
+        TmfFunction::AbortTask
+        | TmfFunction::AbortTaskSet
+        | TmfFunction::QueryTask
+        | TmfFunction::QueryTaskSet
+        | TmfFunction::QueryAsynchronousEvent
+        | TmfFunction::ItNexusReset => Others::None,
+        TmfFunction::ClearTaskSet | TmfFunction::LogicalUnitReset => Others::Lun,
+        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => Others::All,
+    }
+}
+
+/// A function that is for a logical unit, which has to be there.
+fn is_for_unit(function: TmfFunction) -> bool {
+    !matches!(
+        function,
+        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset | TmfFunction::ItNexusReset
+    )
 }
 
 impl Driver {
@@ -21,24 +45,25 @@ impl Driver {
     pub(super) fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
         let Some(attached) = self.commands.attached().cloned() else { return };
         let Some(service) = attached.service() else { return };
-        let others = match function {
-            TmfFunction::AbortTask | TmfFunction::AbortTaskSet => Others::None,
-            TmfFunction::ClearTaskSet | TmfFunction::LogicalUnitReset => Others::Lun,
-            TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => Others::All,
-        };
-        if !matches!(others, Others::All) && service.device.resolve(lun).is_err() {
+        if function == TmfFunction::QueryAsynchronousEvent
+            && let Ok(Some(event)) = service.device.asynchronous_event(&attached.nexus, lun)
+        {
+            return self.session.management_succeeded(itt, event);
+        }
+        if is_for_unit(function) && service.device.resolve(lun).is_err() {
             return self.session.management_done(itt, tmf_response::NO_LUN);
         }
-        let done = Signal::new(&self.ends.entry, Order::Managed { itt, function, lun });
-        let lun = match others {
-            Others::None => return,
+        let lun_of_others = match others(function) {
+            Others::None => return self.managed(itt, function, lun),
             Others::Lun => Some(lun),
             Others::All => None,
         };
+        let done = Signal::new(&self.ends.entry, Order::Managed { itt, function, lun });
         let clears = function == TmfFunction::ClearTaskSet;
         for session in self.other_sessions() {
             let cleared_by = clears.then(|| Arc::clone(&attached.nexus));
-            session.order(Order::Abort(Abort { lun, cleared_by, done: Arc::clone(&done) }));
+            let (lun, done) = (lun_of_others, Arc::clone(&done));
+            session.order(Order::Abort(Abort { lun, cleared_by, done }));
         }
     }
 
@@ -56,10 +81,6 @@ impl Driver {
         let Some(attached) = self.commands.attached() else { return };
         let Some(Service { device, .. }) = attached.service() else { return };
         let response = match function {
-            // Who lost tasks has told itself.
-            TmfFunction::AbortTask | TmfFunction::AbortTaskSet | TmfFunction::ClearTaskSet => {
-                tmf_response::COMPLETE
-            }
             TmfFunction::LogicalUnitReset => match device.reset_lun(lun) {
                 Ok(_) => tmf_response::COMPLETE,
                 Err(_) => tmf_response::NO_LUN,
@@ -68,12 +89,15 @@ impl Driver {
                 device.reset_target();
                 tmf_response::COMPLETE
             }
+            // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
+            // nexus is lost when its session is gone, which follows its reset.
+            _ => tmf_response::COMPLETE,
         };
         self.session.management_done(itt, response);
         if function == TmfFunction::TargetColdReset {
-            const WHY: &str = "the target was reset";
-            self.other_sessions().for_each(|session| session.order(Order::Close(WHY)));
-            self.last_words = Some(WHY);
+            for session in self.other_sessions() {
+                session.order(Order::Close("the target was reset"));
+            }
         }
     }
 
