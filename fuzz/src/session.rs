@@ -16,7 +16,7 @@ use stirrup::iscsi::session::{
 };
 use stirrup::scsi::{
     Admission, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome, Prepared,
-    Status, Step, TaskAttribute, Transfer,
+    Status, Step, TaskAttribute, Transfer, UnitId,
 };
 
 const VOLUME_BYTES: u64 = 1 << 20;
@@ -103,6 +103,7 @@ impl Target {
         let volumes = [(); 2].map(|()| MemoryVolume::new(VOLUME_BYTES, false));
         let units = volumes.iter().zip([(1, 512), (2, 4096)]).map(|(volume, (number, block))| {
             LogicalUnitSpec {
+                id: UnitId(u64::from(number)),
                 number,
                 identity: format!("fuzz{number}"),
                 block_bytes: block,

@@ -76,16 +76,6 @@ impl Api {
         self.send(Method::PUT, path(&["projects", project, "disks", disk]), Some(create)).await
     }
 
-    pub(super) async fn resize_disk(
-        &self,
-        project: &str,
-        disk: &str,
-        resize: &DiskResize,
-    ) -> Result<Answer<Disk>> {
-        let path = path(&["projects", project, "disks", disk, "resize"]);
-        self.send(Method::POST, path, Some(resize)).await
-    }
-
     /// With `None` the disk is served here again.
     pub(super) async fn redirect_disk(
         &self,
@@ -95,6 +85,16 @@ impl Api {
     ) -> Result<Answer<Disk>> {
         let method = if redirect.is_some() { Method::PUT } else { Method::DELETE };
         self.send(method, path(&["projects", project, "disks", disk, "redirect"]), redirect).await
+    }
+
+    pub(super) async fn resize_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        resize: &DiskResize,
+    ) -> Result<Answer<Disk>> {
+        let path = path(&["projects", project, "disks", disk, "resize"]);
+        self.send(Method::POST, path, Some(resize)).await
     }
 
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {

@@ -195,15 +195,6 @@ pub(super) enum DiskCommand {
         #[command(flatten)]
         chap: ChapArgs,
     },
-    /// Make a disk larger, while it is in use too
-    Resize {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-        /// Its new size, as 40GiB, or how much more, as +10GiB
-        size: NewSize,
-    },
     /// Send initiators that log in to a disk to another gateway; sessions go on
     Redirect {
         #[command(flatten)]
@@ -222,6 +213,15 @@ pub(super) enum DiskCommand {
         project: Project,
         /// Disk
         disk: String,
+    },
+    /// Make a disk larger, while it is in use too
+    Resize {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Its new size, as 40GiB, or how much more, as +10GiB
+        size: NewSize,
     },
     /// Remove a disk, its data and its target
     Remove {

@@ -164,6 +164,16 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
                 self.show(&answer, output::disk)
             }
+            DiskCommand::Redirect { project, disk, address, permanently } => {
+                let redirect = Redirect { address, permanently };
+                let project = self.named(project)?;
+                let answer = self.api.redirect_disk(&project, &disk, Some(&redirect)).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Recall { project, disk } => {
+                let answer = self.api.redirect_disk(&self.named(project)?, &disk, None).await?;
+                self.show(&answer, output::disk)
+            }
             DiskCommand::Resize { project, disk, size } => {
                 let project = self.named(project)?;
                 let size_bytes = match size {
@@ -175,16 +185,6 @@ impl<'c> Calls<'_, 'c> {
                 };
                 let resize = DiskResize { size_bytes };
                 let answer = self.api.resize_disk(&project, &disk, &resize).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Redirect { project, disk, address, permanently } => {
-                let redirect = Redirect { address, permanently };
-                let project = self.named(project)?;
-                let answer = self.api.redirect_disk(&project, &disk, Some(&redirect)).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Recall { project, disk } => {
-                let answer = self.api.redirect_disk(&self.named(project)?, &disk, None).await?;
                 self.show(&answer, output::disk)
             }
             DiskCommand::Remove { project, disk, sure } => {

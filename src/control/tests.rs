@@ -429,7 +429,8 @@ async fn the_life_of_a_node() {
         "set initiator-iqn iqn.2004-10.org.example:n1",
         "set username d1",
         "set password very-secret-it-is",
-        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1",
+        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1 \
+         iscsi:10.0.1.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }

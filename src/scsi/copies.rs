@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
+use super::lun::UnitId;
 use super::sense::Sense;
 
 /// Most copies with a list identifier that one nexus may have under way, on all logical units.
@@ -23,8 +24,8 @@ pub(super) enum State {
 /// A copy as RECEIVE COPY RESULTS shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Copy {
-    /// Index of the logical unit that got the command, and LIST IDENTIFIER.
-    key: (usize, u8),
+    /// The logical unit that got the command, and LIST IDENTIFIER.
+    key: (UnitId, u8),
     pub(super) state: State,
     /// Segment descriptors that are done.
     pub(super) segments: u16,
@@ -47,7 +48,7 @@ pub(super) struct Copies(Mutex<VecDeque<Copy>>);
 
 impl Copies {
     /// A copy begins; what was kept under its list identifier is forgotten.
-    pub(super) fn begin(&self, unit: usize, list_id: u8) -> Result<(), Refused> {
+    pub(super) fn begin(&self, unit: UnitId, list_id: u8) -> Result<(), Refused> {
         let mut copies = self.0.lock();
         let key = (unit, list_id);
         let running = copies.iter().filter(|copy| copy.state == State::Running);
@@ -69,7 +70,7 @@ impl Copies {
     }
 
     /// Notes how far a copy is.
-    pub(super) fn update(&self, unit: usize, list_id: u8, change: impl FnOnce(&mut Copy)) {
+    pub(super) fn update(&self, unit: UnitId, list_id: u8, change: impl FnOnce(&mut Copy)) {
         let mut copies = self.0.lock();
         if let Some(copy) = copies.iter_mut().find(|copy| copy.key == (unit, list_id)) {
             change(copy);
@@ -77,12 +78,12 @@ impl Copies {
     }
 
     /// A copy was aborted: nothing is known of it.
-    pub(super) fn forget(&self, unit: usize, list_id: u8) {
+    pub(super) fn forget(&self, unit: UnitId, list_id: u8) {
         self.0.lock().retain(|copy| copy.key != (unit, list_id));
     }
 
     /// The copy of a list identifier.
-    pub(super) fn get(&self, unit: usize, list_id: u8) -> Option<Copy> {
+    pub(super) fn get(&self, unit: UnitId, list_id: u8) -> Option<Copy> {
         self.0.lock().iter().find(|copy| copy.key == (unit, list_id)).copied()
     }
 }
@@ -95,25 +96,29 @@ mod tests {
     fn running_copies_and_held_results_are_bounded() {
         let copies = Copies::default();
         for id in 0..CONCURRENT_MAX {
-            copies.begin(0, id).unwrap();
+            copies.begin(UnitId(0), id).unwrap();
         }
-        assert_eq!(copies.begin(0, 3), Err(Refused::InProgress));
-        assert_eq!(copies.begin(1, 3), Err(Refused::TooMany));
-        copies.forget(0, 3);
-        copies.begin(1, 3).unwrap();
+        assert_eq!(copies.begin(UnitId(0), 3), Err(Refused::InProgress));
+        assert_eq!(copies.begin(UnitId(1), 3), Err(Refused::TooMany));
+        copies.forget(UnitId(0), 3);
+        copies.begin(UnitId(1), 3).unwrap();
         for id in 0..=u8::MAX {
-            copies.update(2, id, |_| panic!("not there"));
+            copies.update(UnitId(2), id, |_| panic!("not there"));
         }
         for id in 0..CONCURRENT_MAX {
-            copies.update(0, id, |copy| copy.state = State::Done);
+            copies.update(UnitId(0), id, |copy| copy.state = State::Done);
         }
         for id in 100..200 {
-            copies.begin(0, id).unwrap();
-            copies.update(0, id, |copy| copy.state = State::Done);
+            copies.begin(UnitId(0), id).unwrap();
+            copies.update(UnitId(0), id, |copy| copy.state = State::Done);
             assert!(copies.0.lock().len() <= ENDED_MAX + 1);
         }
-        assert_eq!(copies.get(1, 3).unwrap().state, State::Running, "never the one that runs");
-        assert_eq!(copies.get(0, 100), None);
-        assert_eq!(copies.get(0, 199).unwrap().state, State::Done);
+        assert_eq!(
+            copies.get(UnitId(1), 3).unwrap().state,
+            State::Running,
+            "never the one that runs"
+        );
+        assert_eq!(copies.get(UnitId(0), 100), None);
+        assert_eq!(copies.get(UnitId(0), 199).unwrap().state, State::Done);
     }
 }

@@ -1,5 +1,6 @@
 //! INQUIRY (SPC-4 6.4) and REQUEST SENSE (SPC-4 6.39): answered by every LUN, a missing one too.
 
+use super::attention::Attentions;
 use super::command::AnyCall;
 use super::lun::Address;
 use super::outcome::Refusal;
@@ -56,13 +57,11 @@ fn standard(peripheral: u8) -> Vec<u8> {
 /// Reports, and so clears, the oldest unit attention condition. A missing logical unit answers
 /// with GOOD and LOGICAL UNIT NOT SUPPORTED in the data (SPC-4 6.39).
 pub(super) fn request_sense(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
-    let sense = match (call.unit, call.address) {
-        (Some(unit), _) => match call.nexus.take_attention(unit.index) {
-            Some(asc) => Sense::new(SenseKey::UnitAttention, asc),
-            None => unit.check_ready().err().unwrap_or(Sense::new(SenseKey::NoSense, Asc::NONE)),
-        },
-        (None, Address::ReportLuns) => Sense::new(SenseKey::NoSense, Asc::NONE),
-        (None, _) => Sense::illegal(Asc::LUN_NOT_SUPPORTED),
+    let nothing = Sense::new(SenseKey::NoSense, Asc::NONE);
+    let sense = match call.attentions.map(Attentions::take) {
+        Some(Some(asc)) => Sense::new(SenseKey::UnitAttention, asc),
+        Some(None) => call.unit.and_then(|unit| unit.check_ready().err()).unwrap_or(nothing),
+        None => Sense::illegal(Asc::LUN_NOT_SUPPORTED),
     };
     let format = if call.cdb.bit(1, 0) { SenseFormat::Descriptor } else { SenseFormat::Fixed };
     Ok(Plan::answer(Sense { format, ..sense }.encode(), call.cdb.u8(4).into()))

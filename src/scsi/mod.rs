@@ -24,6 +24,7 @@ mod inventory;
 mod lun;
 mod medium;
 mod mode;
+mod mode_pages;
 mod nexus;
 mod opcode;
 mod ops;
@@ -44,7 +45,7 @@ mod vpd;
 mod write_same;
 
 pub use device::{Admission, Command, Device, NoSuchLun};
-pub use lun::{LUN_MAX, LogicalUnitSpec};
+pub use lun::{LUN_MAX, LogicalUnitSpec, UnitId};
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;
 pub use ops::Ops;

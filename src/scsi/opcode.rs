@@ -2,7 +2,7 @@
 //! SUPPORTED OPERATION CODES come from it.
 
 use super::cdb::Cdb;
-use super::command::Handler::{Anywhere, Unit};
+use super::command::Handler::{Anywhere, Existing, Unit};
 use super::command::{Handler, Row};
 use super::lun::LogicalUnit;
 use super::reservation::Guard;
@@ -73,7 +73,7 @@ const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
 /// Ascending by operation code, then service action.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
-    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Unit(medium::test_unit_ready)),
+    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Existing(medium::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0], Guard::Free, Anywhere(inquiry::request_sense)),
     row(0x08, "READ(6)", BLOCKS_6, Guard::Read, Unit(read_write::read)),
     row(0x0a, "WRITE(6)", BLOCKS_6, Guard::Write, Unit(read_write::write)),

@@ -74,6 +74,7 @@ impl Asc {
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);
     pub const CAPACITY_CHANGED: Self = Self(0x2a09);
     pub const COMMANDS_CLEARED: Self = Self(0x2f00);
+    pub const REPORTED_LUNS_CHANGED: Self = Self(0x3f0e);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Self = Self(0x3900);
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);

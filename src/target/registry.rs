@@ -3,18 +3,15 @@
 //! Logins look targets up here. Commands look up nothing: a session keeps its target.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use super::server::LunStatus;
+use super::backing::{Backing, Change, Fences, Removal};
 use super::session::{Life, SessionEntry, SessionKey};
-use super::spec::{Access, Lun, TargetSpec};
-use super::task_set::TaskSets;
-use crate::block::{Fenced, Volume};
-use crate::scsi::{Device, LogicalUnitSpec};
+use super::spec::{Access, TargetSpec};
 
 /// A published target.
 pub(super) struct Target {
@@ -28,111 +25,6 @@ impl Target {
     pub(super) fn admits(&self, session: &SessionEntry) -> bool {
         self.access.is_offered_in(session.key.portal_group)
             && self.access.admits(&session.key.initiator, session.peer.ip())
-    }
-}
-
-/// The logical units of a target with their state; outlives a change of the access rules.
-pub(super) struct Backing {
-    luns: Vec<Lun>,
-    /// The device and the volume of each LUN; `None` while a volume is not there.
-    pub(super) service: Option<Service>,
-}
-
-/// What commands run against.
-pub(super) struct Service {
-    pub(super) device: Device,
-    pub(super) units: Vec<Unit>,
-    pub(super) task_sets: TaskSets,
-}
-
-/// A logical unit.
-pub(super) struct Unit {
-    pub(super) number: u16,
-    pub(super) volume: Arc<Fenced>,
-}
-
-impl Service {
-    /// The index of a logical unit.
-    pub(super) fn index_of(&self, number: u16) -> Option<usize> {
-        self.units.iter().position(|unit| unit.number == number)
-    }
-}
-
-/// The fences of the volumes in use. A volume has one and the same wherever it is published, and
-/// as long as anything that went through it is still in the store.
-#[derive(Default)]
-struct Fences(Mutex<Vec<Weak<Fenced>>>);
-
-impl Fences {
-    fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
-        let mut fences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fences.retain(|fenced| fenced.strong_count() > 0);
-        let mut known = fences.iter().filter_map(Weak::upgrade);
-        if let Some(fenced) = known.find(|fenced| Arc::ptr_eq(fenced.volume(), volume)) {
-            return fenced;
-        }
-        let fenced = Fenced::new(Arc::clone(volume));
-        fences.push(Arc::downgrade(&fenced));
-        fenced
-    }
-}
-
-impl Backing {
-    fn new(spec: &TargetSpec, fences: &Fences) -> Self {
-        let volumes: Option<Vec<_>> = spec
-            .luns
-            .iter()
-            .map(|lun| lun.volume.clone().map(|volume| (lun.number, volume)))
-            .collect();
-        let service = volumes.map(|volumes| {
-            let units = spec
-                .luns
-                .iter()
-                .zip(&volumes)
-                .map(|(lun, (_, volume))| LogicalUnitSpec {
-                    number: lun.number,
-                    identity: lun.identity.clone(),
-                    block_bytes: lun.block_bytes,
-                    read_only: lun.read_only,
-                    info: volume.info(),
-                })
-                .collect();
-            let device = Device::new(spec.name.clone(), units);
-            let units = volumes
-                .iter()
-                .map(|(number, volume)| Unit { number: *number, volume: fences.of(volume) })
-                .collect();
-            Service { device, units, task_sets: TaskSets::default() }
-        });
-        Self { luns: spec.luns.clone(), service }
-    }
-
-    pub(super) fn lun_status(&self) -> Vec<LunStatus> {
-        let status = |lun: &Lun| {
-            let info = lun.volume.as_ref().map(|volume| volume.info());
-            LunStatus {
-                number: lun.number,
-                identity: lun.identity.clone(),
-                size_bytes: info.map(|info| info.size_bytes),
-                read_only: lun.read_only || info.is_some_and(|info| info.read_only),
-            }
-        };
-        self.luns.iter().map(status).collect()
-    }
-
-    /// True if sessions can go on with these LUNs.
-    fn is_same(&self, luns: &[Lun]) -> bool {
-        let same = |a: &Lun, b: &Lun| {
-            let volumes_same = match (&a.volume, &b.volume) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                (None, None) => true,
-                _ => false,
-            };
-            volumes_same
-                && (a.number, &a.identity, a.block_bytes, a.read_only)
-                    == (b.number, &b.identity, b.block_bytes, b.read_only)
-        };
-        self.luns.len() == luns.len() && self.luns.iter().zip(luns).all(|(a, b)| same(a, b))
     }
 }
 
@@ -155,6 +47,14 @@ pub(super) enum NoSession {
 /// Sessions of one name that may have something in the store after their end: what hangs there is
 /// bounded, however often an initiator logs in anew.
 const DRAINING_MAX: usize = 8;
+/// What publishing a target comes to for the sessions that it has.
+pub(super) struct Published {
+    pub(super) target: Arc<Target>,
+    /// They have to end.
+    pub(super) replaced: bool,
+    /// LUNs were added or taken away.
+    pub(super) removal: Option<Arc<Removal>>,
+}
 
 /// All targets and sessions of the daemon.
 pub(super) struct Registry {
@@ -201,24 +101,33 @@ impl Registry {
         targets
     }
 
-    /// Adds a target or replaces the one of that name.
-    pub(super) fn publish(&self, spec: TargetSpec) {
+    /// Adds a target or replaces the one of that name; says what that means for its sessions.
+    pub(super) fn publish(&self, spec: TargetSpec) -> Published {
+        let TargetSpec { name, luns, access } = spec;
         // The entry is locked meanwhile: two publishers of one target take turns.
-        match self.targets.entry(normalised(&spec.name)) {
+        match self.targets.entry(normalised(&name)) {
             Entry::Occupied(mut held) => {
-                let old = &held.get().backing;
-                let backing = if old.is_same(&spec.luns) {
-                    Arc::clone(old)
-                } else {
-                    Arc::new(Backing::new(&spec, &self.fences))
-                };
-                let target = Target { name: spec.name, access: spec.access, backing };
-                held.insert(Arc::new(target));
+                let old = held.get();
+                let changed_chap = old.access.chap != access.chap;
+                let (backing, removal, replaced) =
+                    match Backing::change(&old.backing, &luns, &self.fences) {
+                        Change::None => (Arc::clone(&old.backing), None, changed_chap),
+                        Change::Luns(removal) => {
+                            (Arc::clone(&old.backing), Some(removal), changed_chap)
+                        }
+                        Change::NotPossible => {
+                            (Backing::new(&name, luns, &self.fences), None, true)
+                        }
+                    };
+                let target = Arc::new(Target { name, access, backing });
+                held.insert(Arc::clone(&target));
+                Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Arc::new(Backing::new(&spec, &self.fences));
-                let target = Target { name: spec.name, access: spec.access, backing };
-                vacant.insert(Arc::new(target));
+                let backing = Backing::new(&name, luns, &self.fences);
+                let target = Arc::new(Target { name, access, backing });
+                vacant.insert(Arc::clone(&target));
+                Published { target, replaced: false, removal: None }
             }
         }
     }

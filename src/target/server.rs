@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::options::Options;
 use super::portal::PortalGroup;
-use super::registry::{Registry, Target, normalised};
+use super::registry::{Published, Registry, Target, normalised};
 use super::session::{Order, SessionEntry};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
 use super::spec::{Redirect, TargetSpec};
@@ -26,6 +27,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// What initiators are told when the daemon ends: a daemon that is only restarted is there again
 /// within a second, and what open-iscsi waits by itself is two.
 const GOING_DOWN: Notice = Notice::DropAll { time2wait: 1, time2retain: 0 };
+/// How often volumes are looked at: a resize is heard of within this time, whoever made it.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What every connection needs to know.
 pub(super) struct Shared {
@@ -42,6 +45,7 @@ pub(super) struct Shared {
 pub struct Server {
     shared: Arc<Shared>,
     acceptors: Vec<tokio::task::JoinHandle<()>>,
+    refresher: Option<tokio::task::JoinHandle<()>>,
     shards: Arc<Vec<Shard>>,
 }
 
@@ -107,7 +111,7 @@ impl Server {
         let shards = (0..shard_count)
             .map(|index| Shard::start(index, Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { shared, acceptors: Vec::new(), shards: Arc::new(shards) })
+        Ok(Self { shared, acceptors: Vec::new(), refresher: None, shards: Arc::new(shards) })
     }
 
     /// As [`Server::listen_in`], with one portal group of tag 1 that is open to all; where its
@@ -147,6 +151,7 @@ impl Server {
             opened.push(group);
         }
         let opened = self.shared.groups.get_or_init(|| opened).clone();
+        self.refresher = Some(tokio::spawn(refresh(Arc::clone(&self.shared))));
         self.acceptors.extend(listeners.into_iter().map(|(listener, group)| {
             let (shared, shards) = (Arc::clone(&self.shared), Arc::clone(&self.shards));
             tokio::spawn(accept(listener, group, shared, shards))
@@ -166,9 +171,9 @@ impl Server {
     #[must_use]
     pub async fn stop(self, patience: Duration) -> bool {
         self.shared.stopping.send_replace(true);
-        for acceptor in self.acceptors {
-            acceptor.abort();
-            let _aborted = acceptor.await;
+        for task in self.acceptors.into_iter().chain(self.refresher) {
+            task.abort();
+            let _aborted = task.await;
         }
         let sessions = self.shared.registry.sessions_to_the_end();
         for session in &sessions {
@@ -195,6 +200,19 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
     for session in &sessions {
         session.has_ended().await;
+    }
+}
+
+/// Asks volumes what they are like, rather than have them tell: that would be a callback through
+/// everything that wraps a volume, and a thousand answers a second are nothing.
+async fn refresh(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for target in shared.registry.targets() {
+            target.backing.refresh();
+        }
     }
 }
 
@@ -311,20 +329,23 @@ pub struct SessionStatus {
 }
 
 impl Handle {
-    /// Adds a target, or replaces the one of that name. Sessions that the new access rules do not
-    /// admit, and all of them if the LUNs or the CHAP secrets changed, lose their connection.
+    /// Adds a target, or replaces the one of that name.
+    ///
+    /// Its sessions go on, and hear of LUNs that were added or taken away (REPORTED LUNS DATA HAS
+    /// CHANGED); the volume of one taken away is let go when the last command to it has ended.
+    /// They lose their connection if the new access rules do not admit them, and all of them if
+    /// the CHAP secrets changed, if there is another volume, identity, block length or write
+    /// protection under the number of a LUN, or if the LUNs changed and a volume is `None`.
     pub fn publish(&self, spec: TargetSpec) {
         let registry = &self.shared.registry;
-        let before = registry.target(&spec.name);
-        let name = spec.name.clone();
-        registry.publish(spec);
-        let (Some(before), Some(after)) = (before, registry.target(&name)) else { return };
-        let replaced = !Arc::ptr_eq(&before.backing, &after.backing)
-            || before.access.chap != after.access.chap;
-        for session in registry.sessions_of(&name) {
+        let Published { target, replaced, removal } = registry.publish(spec);
+        for session in registry.sessions_of(&target.name) {
+            if let Some(removal) = &removal {
+                session.order(Order::LunsChanged(Arc::clone(removal)));
+            }
             if replaced {
                 session.order(Order::Close("the target has changed"));
-            } else if !after.admits(&session) {
+            } else if !target.admits(&session) {
                 session.order(Order::Close("the target's access rules admit it no more"));
             }
         }
@@ -337,6 +358,17 @@ impl Handle {
         close_all(self.shared.registry.sessions_of_to_the_end(name), "the target was removed")
             .await;
         was_there
+    }
+
+    /// Looks at the volumes of a target: initiators hear of what has changed (CAPACITY DATA HAS
+    /// CHANGED). It happens by itself within a second; this is for who has just resized one.
+    /// False if there is no such target.
+    pub fn refresh(&self, name: &str) -> bool {
+        let target = self.shared.registry.target(name);
+        target.is_some_and(|target| {
+            target.backing.refresh();
+            true
+        })
     }
 
     /// All targets, by name.

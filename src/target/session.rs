@@ -10,9 +10,10 @@ use std::time::SystemTime;
 use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
+use super::backing::Removal;
 use super::server::SessionStatus;
 use crate::iscsi::session::{Notice, TmfFunction};
-use crate::scsi::Nexus;
+use crate::scsi::{Nexus, UnitId};
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,13 +36,15 @@ pub(super) enum Order {
     Abort(Abort),
     /// Tell the initiator something (RFC 7143 11.9).
     Notify(Notice),
+    /// LUNs were added or taken away. To be held until no command to the latter is left.
+    LunsChanged(Arc<Removal>),
     /// All sessions have done their part of a task management function.
     Managed { itt: u32, function: TmfFunction, lun: u64 },
     /// The tasks of the nexuses that a PREEMPT AND ABORT has preempted are out of the way.
     Preempted(u64),
     /// An ORDERED task has taken this position in the task set of a logical unit.
     Barrier {
-        unit: usize,
+        unit: UnitId,
         position: u64,
         /// To be dropped when all tasks before it have ended.
         done: Arc<Signal>,

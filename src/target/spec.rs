@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use crate::block::Volume;
 use crate::iscsi::login::{ChapCredentials, ChapIdentity, Secret};
 
-/// A target to publish. Publishing one whose name is there already replaces it: sessions that the
-/// new access rules admit go on when LUNs and CHAP secrets are the same.
+/// A target to publish. Publishing one whose name is there already replaces it
+/// ([`super::Handle::publish`] says what that means for its sessions).
 #[derive(Clone)]
 pub struct TargetSpec {
     /// iSCSI target name (RFC 7143 4.2.7), or any other string for initiators that expect M2's

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::session::SessionEntry;
+use crate::scsi::UnitId;
 
 /// Tasks that have others wait for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(super) enum Kind {
 }
 
 struct Blocker {
-    unit: usize,
+    unit: UnitId,
     position: u64,
     kind: Kind,
 }
@@ -35,7 +36,7 @@ struct State {
     members: Vec<Arc<SessionEntry>>,
 }
 
-/// The task sets of one target. Units go by their index.
+/// The task sets of one target.
 #[derive(Default)]
 pub(super) struct TaskSets {
     /// How many blockers there are.
@@ -60,14 +61,14 @@ impl TaskSets {
     }
 
     /// The position of a SIMPLE task; `None` if there is nothing to wait for.
-    pub(super) fn line_up(&self, unit: usize) -> Option<u64> {
+    pub(super) fn line_up(&self, unit: UnitId) -> Option<u64> {
         let state = self.state.lock();
         state.blockers.iter().any(|blocker| blocker.unit == unit).then_some(state.next)
     }
 
     /// Enters a task that others have to wait for. Returns its position and the sessions there
     /// are: they see it from now on.
-    pub(super) fn enter(&self, unit: usize, kind: Kind) -> (u64, Vec<Arc<SessionEntry>>) {
+    pub(super) fn enter(&self, unit: UnitId, kind: Kind) -> (u64, Vec<Arc<SessionEntry>>) {
         let mut state = self.state.lock();
         let position = state.next;
         state.next += 1;
@@ -90,7 +91,7 @@ impl TaskSets {
     }
 
     /// True if nothing in the set stands before a task at `position` that has not begun.
-    pub(super) fn may_begin(&self, unit: usize, position: u64) -> bool {
+    pub(super) fn may_begin(&self, unit: UnitId, position: u64) -> bool {
         let state = self.state.lock();
         !state.blockers.iter().any(|blocker| {
             blocker.unit == unit
@@ -107,29 +108,29 @@ mod tests {
     fn an_ordered_task_stands_between_older_and_younger_ones() {
         let sets = TaskSets::default();
         assert!(sets.is_plain());
-        assert_eq!(sets.line_up(0), None);
-        let (first, _) = sets.enter(0, Kind::Ordered);
-        let between = sets.line_up(0).unwrap();
-        let (second, _) = sets.enter(0, Kind::Ordered);
-        let last = sets.line_up(0).unwrap();
+        assert_eq!(sets.line_up(UnitId(0)), None);
+        let (first, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let between = sets.line_up(UnitId(0)).unwrap();
+        let (second, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let last = sets.line_up(UnitId(0)).unwrap();
         assert!(!sets.is_plain());
-        assert_eq!(sets.line_up(1), None, "another logical unit");
-        assert!(sets.may_begin(0, first) && !sets.may_begin(0, between));
-        assert!(!sets.may_begin(0, second) && !sets.may_begin(0, last));
+        assert_eq!(sets.line_up(UnitId(1)), None, "another logical unit");
+        assert!(sets.may_begin(UnitId(0), first) && !sets.may_begin(UnitId(0), between));
+        assert!(!sets.may_begin(UnitId(0), second) && !sets.may_begin(UnitId(0), last));
         sets.end(first);
-        assert!(sets.may_begin(0, between) && sets.may_begin(0, second));
-        assert!(!sets.may_begin(0, last));
+        assert!(sets.may_begin(UnitId(0), between) && sets.may_begin(UnitId(0), second));
+        assert!(!sets.may_begin(UnitId(0), last));
         sets.end(second);
-        assert!(sets.may_begin(0, last) && sets.is_plain());
+        assert!(sets.may_begin(UnitId(0), last) && sets.is_plain());
     }
 
     #[test]
     fn all_that_has_not_begun_waits_for_the_head_of_the_queue() {
         let sets = TaskSets::default();
-        let (ordered, _) = sets.enter(0, Kind::Ordered);
-        let (head, _) = sets.enter(0, Kind::HeadOfQueue);
-        assert!(!sets.may_begin(0, ordered) && sets.may_begin(1, 9));
+        let (ordered, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let (head, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
+        assert!(!sets.may_begin(UnitId(0), ordered) && sets.may_begin(UnitId(1), 9));
         sets.end(head);
-        assert!(sets.may_begin(0, ordered));
+        assert!(sets.may_begin(UnitId(0), ordered));
     }
 }

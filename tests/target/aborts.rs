@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::initiator::{Gated, HANG, Initiator, Wishes, rw10};
-use super::{A, Lab, MIB, pattern};
+use super::{A, Lab, MIB, lun, pattern};
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::target::{Access, Options};
+use stirrup::target::{Access, Lun, Options, TargetSpec};
 
 const ABORT_TASK: u8 = 1;
 const ABORT_TASK_SET: u8 = 2;
@@ -260,12 +260,11 @@ fn t7_a_function_for_no_logical_unit_does_nothing() {
     volume.hold();
     let read = peer.send_read(0, 512);
     volume.wait_for(1);
-    peer.at_lun(9, |peer| {
-        for function in [ABORT_TASK_SET, CLEAR_TASK_SET, LOGICAL_UNIT_RESET] {
-            peer.send_tmf(function, None);
-            assert_eq!(peer.tmf_response(), 2, "LUN does not exist");
-        }
-    });
+    peer.at(9 << 48);
+    for function in [ABORT_TASK_SET, CLEAR_TASK_SET, LOGICAL_UNIT_RESET] {
+        peer.send_tmf(function, None);
+        assert_eq!(peer.tmf_response(), 2, "LUN does not exist");
+    }
     volume.release();
     assert_eq!(peer.finish(&read, &[]).status, 0);
 }
@@ -291,7 +290,9 @@ fn a_fence_stays_when_the_target_is_published_anew() {
     let mut old = lab.ready(A, 1);
     hang_a_write(&mut old, &volume, 0, 1);
     // Another set of LUNs around the same volume: the session loses its connection.
-    lab.publish_lun(A, Some(volume.clone()), Access::default(), "another".into());
+    let another = Lun { identity: "another".into(), ..lun(1, Some(volume.clone())) };
+    let access = Access::default();
+    lab.handle.publish(TargetSpec { name: A.into(), luns: vec![another], access });
     assert!(old.is_closed());
     let mut new = lab.ready(A, 1);
     let write = new.send_write(0, &pattern(4096, 2));

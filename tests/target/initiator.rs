@@ -159,6 +159,12 @@ impl Initiator {
         true
     }
 
+    /// From now on commands go to this LUN field.
+    pub(crate) fn at(&mut self, lun: u64) -> &mut Self {
+        self.lun = lun;
+        self
+    }
+
     /// A command that is not sent yet.
     pub(crate) fn command(&mut self, cdb: &[u8], read: u32, write: u32) -> ScsiCommand {
         self.itt += 1;
@@ -194,6 +200,10 @@ impl Initiator {
         let mut data = Vec::new();
         loop {
             let (bhs, segment) = self.receive().expect("the session goes on");
+            if Opcode::of(&bhs) == Some(Opcode::NopIn) {
+                // How the command window stands.
+                continue;
+            }
             assert_eq!(bhs[16..20], command.itt.to_be_bytes(), "of another task: {bhs:02x?}");
             match Opcode::of(&bhs) {
                 Some(Opcode::R2t) => {
@@ -218,7 +228,7 @@ impl Initiator {
     }
 
     /// Answers an R2T with PDUs of an odd size.
-    fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
+    pub(crate) fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
         let end = r2t.buffer_offset + r2t.desired_length;
         let mut offset = r2t.buffer_offset;
         for data_sn in 0.. {
@@ -267,13 +277,6 @@ impl Initiator {
         self.send(&nop, &[]);
         let (bhs, _) = self.receive().expect("an answer to the ping");
         assert_eq!(Opcode::of(&bhs), Some(Opcode::NopIn));
-    }
-
-    /// Does something with another LUN in the LUN field.
-    pub(crate) fn at_lun(&mut self, number: u8, act: impl FnOnce(&mut Self)) {
-        let lun = std::mem::replace(&mut self.lun, u64::from(number) << 48);
-        act(self);
-        self.lun = lun;
     }
 
     /// The rest of whichever of some writes ends first, and its task tag; serves R2Ts meanwhile.

@@ -239,7 +239,7 @@ fn l26_text_goes_on_over_pdus_both_ways_and_has_an_end() {
     let mut login = lab.login().key("MaxBurstLength", "4096");
     let mut wire = lab.connect();
     let all = login.text();
-    let (last, parts) = all.split_at(all.len() - 3);
+    let (parts, last) = all.split_at(all.len() - 3);
     for part in parts.chunks(parts.len().div_ceil(40)) {
         let answer = login.step(&mut wire, OPERATIONAL | CONT, part);
         assert_eq!((status(&answer), answer.data.len()), (0, 0));

@@ -40,13 +40,13 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));
-    on("POST", project("disks/data/resize"), 200, Some(&free));
-    on("GET", project("disks/data"), 200, Some(&free));
     let mut moved = bound.clone();
     moved["redirect"] = json!({"address": "192.0.2.9:3260", "permanently": true});
     moved["portal_groups"] = json!([1, 2]);
     on("PUT", project("disks/node1/redirect"), 200, Some(&moved));
     on("DELETE", project("disks/node1/redirect"), 200, Some(&bound));
+    on("POST", project("disks/data/resize"), 200, Some(&free));
+    on("GET", project("disks/data"), 200, Some(&free));
     on("DELETE", project("disks/node1"), 204, None);
     on("GET", "/v1/nodes?project=demo".into(), 200, Some(&list(&[node.clone(), self::node(None)])));
     on("GET", project("nodes/node1"), 200, Some(&node));

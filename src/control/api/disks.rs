@@ -352,29 +352,6 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Makes a disk larger, under its sessions: its machine sees the new size. The same size again
-/// does nothing; a disk does not shrink.
-#[utoipa::path(
-    post,
-    path = "/v1/projects/{project}/disks/{disk}/resize",
-    tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
-    request_body = DiskResize,
-    responses(
-        (status = 200, description = "It has the size", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn resize(
-    State(control): State<Control>,
-    Path(path): Path<(String, String)>,
-    Json(request): Json<DiskResize>,
-) -> Answer<Json<Disk>> {
-    let (project, name) = names(&path)?;
-    let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
-    Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
-}
-
 /// Has initiators that log in to the disk's target sent elsewhere, after restarts too. Sessions go
 /// on; drain the target to end them.
 #[utoipa::path(
@@ -417,4 +394,27 @@ pub(super) async fn recall(
     let (project, name) = names(&path)?;
     let disk = control.catalog.move_disk(project, name, None).await?;
     Ok(Json(render(&control, &disk)))
+}
+
+/// Makes a disk larger, under its sessions: its machine sees the new size. The same size again
+/// does nothing; a disk does not shrink.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/resize",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskResize,
+    responses(
+        (status = 200, description = "It has the size", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn resize(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskResize>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
+    Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
 }

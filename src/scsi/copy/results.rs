@@ -8,7 +8,7 @@ use super::super::task::Plan;
 
 /// The copy of the list identifier in the CDB.
 fn copy(call: &Call<'_>) -> Result<Copy, Sense> {
-    let copy = call.nexus.copies.get(call.unit.index, call.cdb.u8(2));
+    let copy = call.nexus.copies.get(call.unit.id, call.cdb.u8(2));
     copy.ok_or_else(|| Sense::cdb_field(2, None))
 }
 

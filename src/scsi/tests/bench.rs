@@ -8,7 +8,7 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
+    Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -34,6 +34,7 @@ pub(super) struct Host<'a> {
 
 pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
     LogicalUnitSpec {
+        id: UnitId(0),
         number: 0,
         identity: "store/image-0001".to_owned(),
         block_bytes,
@@ -57,7 +58,7 @@ impl Bench {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
         change(&mut spec);
-        Self::of(vec![volume], vec![spec])
+        Self::over(vec![volume], vec![spec])
     }
 
     /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
@@ -66,14 +67,15 @@ impl Bench {
         let specs = volumes.iter().zip(block_bytes).zip(0..);
         let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
             number,
+            id: UnitId(number.into()),
             identity: format!("store/image-000{}", number + 1),
             ..spec(volume.info(), block_bytes)
         });
         let specs = specs.collect();
-        Self::of(volumes, specs)
+        Self::over(volumes, specs)
     }
 
-    fn of(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+    fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
         let block_bytes = specs[0].block_bytes;
         let device = Device::new(TARGET, specs);
         let (fault, ops_seen) = Default::default();
@@ -84,31 +86,35 @@ impl Bench {
         self.volumes[0].info()
     }
 
-    /// An initiator that has heard of the power on.
+    /// An initiator that has heard that it is new.
     pub(super) fn host(&self, number: u8) -> Host<'_> {
         let host = self.stranger(number);
-        let power_on = host.run(&[0; 6], &[]);
-        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        let first = host.run(&[0; 6], &[]).asc();
+        assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
         host
     }
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+        self.of(self.device.attach(nexus_spec(number)))
+    }
+
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
+        Host { bench: self, nexus, lun: 0 }
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, own: u16, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: UnitId, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
         let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
         all.extend(ops.drain_others());
-        for (lun, op) in all {
+        for (unit, op) in all {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volumes[usize::from(lun)].submit(
+                _ => self.volumes[usize::try_from(unit.0).unwrap()].submit(
                     &mut vec![Request { tag: 0, op }],
                     done,
                     &queue,
@@ -126,6 +132,11 @@ impl Bench {
     pub(super) fn fail_after(&self, count: usize, kind: ErrorKind) {
         self.fault.set(Some((self.ops_seen.get() + count, kind)));
     }
+}
+
+/// The LUN field of a small number.
+pub(super) fn lun(number: u8) -> u64 {
+    u64::from(number) << 48
 }
 
 impl<'a> Host<'a> {
@@ -163,7 +174,7 @@ impl<'a> Host<'a> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
-        let lun = prepared.lun();
+        let unit = prepared.unit();
         let mut ops = Ops::new();
         let mut task = match prepared.start(data_out, &mut ops) {
             Step::Done(outcome) => return Ok(Answer::of(outcome)),
@@ -171,7 +182,7 @@ impl<'a> Host<'a> {
         };
         let mut done = Vec::new();
         for _ in 0..ops_max {
-            self.bench.submit(lun, &mut ops, &mut done);
+            self.bench.submit(unit, &mut ops, &mut done);
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {

@@ -8,8 +8,9 @@ use super::commands::Commands;
 use super::record::Record;
 use crate::block::{Completion, Ghost, Spans};
 use crate::iscsi::session::TaskId;
+use crate::scsi::UnitId;
+use crate::target::backing::Service;
 use crate::target::budget::Lease;
-use crate::target::registry::Service;
 
 /// Aborted tasks of one session that may be in the store; more commands are not begun meanwhile.
 /// A command window can be filled and aborted some times over before that.
@@ -18,6 +19,10 @@ const DEPARTED_MAX: usize = 1024;
 /// What is left of an aborted task: operations that a volume has.
 struct Departed {
     outstanding: usize,
+    /// With whose volume they are.
+    unit: Option<UnitId>,
+    /// And with others.
+    has_others: bool,
     ghosts: SmallVec<[Ghost; 1]>,
     /// The volume still has its data.
     lease: Option<Lease>,
@@ -53,20 +58,34 @@ impl Afterlife {
     }
 
     fn depart(&mut self, record: Record, outstanding: usize, service: &Service) {
-        let mut by_unit: SmallVec<[(usize, Spans); 1]> = SmallVec::new();
+        let mut by_unit: SmallVec<[(UnitId, Spans); 1]> = SmallVec::new();
         for (unit, span) in record.flight.written() {
             match by_unit.iter_mut().find(|(other, _)| other == unit) {
                 Some((_, spans)) => spans.push(*span),
                 None => by_unit.push((*unit, SmallVec::from_elem(*span, 1))),
             }
         }
-        let ghosts = by_unit
-            .into_iter()
-            .filter_map(|(unit, spans)| Some(service.units.get(unit)?.volume.haunt(spans)))
-            .collect();
-        let departed = Departed { outstanding, ghosts, lease: record.lease };
+        let volumes = service.volumes();
+        let haunt = |(unit, spans): (UnitId, Spans)| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
+            Some(volumes[at].1.haunt(spans))
+        };
+        let departed = Departed {
+            outstanding,
+            unit: record.unit,
+            has_others: record.has_others,
+            ghosts: by_unit.into_iter().filter_map(haunt).collect(),
+            lease: record.lease,
+        };
         self.departed.insert(record.tag, departed);
         self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// True while a volume of these logical units may have something of them to do.
+    pub(super) fn uses_any(&self, units: &[UnitId]) -> bool {
+        self.departed.values().any(|departed| {
+            departed.has_others || departed.unit.is_some_and(|unit| units.contains(&unit))
+        })
     }
 
     /// An operation of an aborted task has ended. False: there is no such task.
@@ -103,12 +122,13 @@ impl Commands {
     /// Takes back the operations of a task that no volume has yet. Returns how many there were.
     fn take_back(&mut self, tag: u64, service: &Service) -> usize {
         let mut count = 0;
-        for requests in &mut self.requests {
+        for (_, requests) in &mut self.requests {
             let before = requests.len();
             requests.retain(|request| request.tag != tag);
             count += before - requests.len();
         }
-        let held = service.units.iter().map(|unit| unit.volume.cancel(&self.queue, tag));
+        let volumes = service.volumes();
+        let held = volumes.iter().map(|(_, volume)| volume.cancel(&self.queue, tag));
         count + held.sum::<usize>()
     }
 

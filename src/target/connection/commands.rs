@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
 use super::record::Record;
-use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, Request};
+use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, ErrorKind, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
 use crate::scsi::{
-    Admission, Command, DataIn, Nexus, Ops, Outcome, Preempted, Status, Step, Transfer,
+    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, Status, Step, Transfer,
+    UnitId,
 };
+use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
-use crate::target::registry::{Backing, Service};
 use crate::target::session::{Counters, SessionEntry};
 
 /// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
@@ -70,8 +71,8 @@ pub(super) struct Commands {
     pub(super) line: Line,
     /// Commands that wait for memory, oldest first.
     pub(super) waiting: VecDeque<TaskId>,
-    /// What goes to each volume at the end of the turn.
-    pub(super) requests: Vec<Vec<Request>>,
+    /// What goes to the volume of each logical unit at the end of the turn; ascending.
+    pub(super) requests: Vec<(UnitId, Vec<Request>)>,
     /// Aborted tasks that a volume still works on.
     pub(super) afterlife: Afterlife,
     /// Tasks to be aborted before commands can be answered, with the numbers of these.
@@ -87,8 +88,6 @@ impl Commands {
         budget: &Rc<Budget>,
         queue: Arc<CompletionQueue>,
     ) -> Self {
-        let service = attached.as_ref().and_then(|attached| attached.service());
-        let volumes = service.map_or(0, |service| service.units.len());
         Self {
             attached,
             memory: budget.share(),
@@ -96,7 +95,7 @@ impl Commands {
             records: Vec::new(),
             line: Line::default(),
             waiting: VecDeque::new(),
-            requests: (0..volumes).map(|_| Vec::new()).collect(),
+            requests: Vec::new(),
             afterlife: Afterlife::default(),
             preemptions: Vec::new(),
             preemption_count: 0,
@@ -189,11 +188,10 @@ impl Commands {
                 self.finish(id, Outcome::status(Status::TaskSetFull), session);
             }
             Admission::Run(prepared) => {
-                let unit = service.index_of(prepared.lun());
                 let record = self.record(id);
                 record.transfer = Some(prepared.transfer());
                 record.memory = usize::try_from(prepared.memory_bytes()).unwrap_or(usize::MAX);
-                record.unit = unit;
+                record.unit = Some(prepared.unit());
                 record.prepared = Some(prepared);
                 self.waiting.push_back(id);
                 self.serve_waiting(session);
@@ -276,26 +274,20 @@ impl Commands {
         let Some(record) = self.records.get_mut(id.0 as usize).and_then(Option::as_mut) else {
             return;
         };
-        let Some(service) = self.attached.as_ref().and_then(|attached| attached.service()) else {
-            return;
-        };
+        let Some(unit) = record.unit else { return };
         let (tag, flight) = (record.tag, &mut record.flight);
-        if let Some(unit) = record.unit
-            && let Some(requests) = self.requests.get_mut(unit)
-        {
-            requests.extend(self.ops.drain_own().map(|op| {
-                flight.add(unit, &op);
-                Request { tag, op }
-            }));
+        let mut request = |unit, op| {
+            flight.add(unit, &op);
+            Request { tag, op }
+        };
+        let own = requests_to(&mut self.requests, unit);
+        own.extend(self.ops.drain_own().map(|op| request(unit, op)));
+        let mut has_others = false;
+        for (unit, op) in self.ops.drain_others() {
+            requests_to(&mut self.requests, unit).push(request(unit, op));
+            has_others = true;
         }
-        for (lun, op) in self.ops.drain_others() {
-            if let Some(unit) = service.index_of(lun)
-                && let Some(requests) = self.requests.get_mut(unit)
-            {
-                flight.add(unit, &op);
-                requests.push(Request { tag, op });
-            }
-        }
+        record.has_others |= has_others;
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
@@ -305,10 +297,19 @@ impl Commands {
         let Some(attached) = self.attached.clone() else { return false };
         let Some(service) = attached.service() else { return false };
         loop {
-            for (requests, unit) in self.requests.iter_mut().zip(&service.units) {
-                if !requests.is_empty() {
-                    unit.volume.submit(requests, &mut self.done, &self.queue);
-                    progress = true;
+            let volumes = service.volumes();
+            for (unit, requests) in &mut self.requests {
+                if requests.is_empty() {
+                    continue;
+                }
+                progress = true;
+                match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
+                    Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
+                    Err(_) => {
+                        self.done.extend(requests.drain(..).map(|Request { tag, .. }| {
+                            BlockCompletion { tag, result: Err(ErrorKind::Gone.into()) }
+                        }))
+                    }
                 }
             }
             if self.done.is_empty() {
@@ -318,6 +319,30 @@ impl Commands {
             self.completed(&mut done, session);
             self.done = done;
         }
+    }
+
+    /// Logical units were taken away: their commands that the volume has not got yet end at once.
+    pub(super) fn refuse(&mut self, units: &[UnitId], session: &mut DriverSession) {
+        self.requests.retain(|(unit, requests)| !requests.is_empty() || !units.contains(unit));
+        let waits = |record: &Record| {
+            record.running.is_none() && record.unit.is_some_and(|unit| units.contains(&unit))
+        };
+        for index in 0..self.records.len() {
+            if self.records[index].as_ref().is_some_and(waits) {
+                let id = TaskId(index as u32);
+                self.waiting.retain(|waiting| *waiting != id);
+                let sense = Sense::illegal(Asc::LUN_NOT_SUPPORTED);
+                self.finish(id, Outcome::check(sense), session);
+            }
+        }
+    }
+
+    /// True while a volume of these logical units may have something of this connection to do.
+    pub(super) fn use_any(&self, units: &[UnitId]) -> bool {
+        let uses = |record: &Record| {
+            record.has_others || record.unit.is_some_and(|unit| units.contains(&unit))
+        };
+        self.records.iter().flatten().any(uses) || self.afterlife.uses_any(units)
     }
 
     /// Goes on with tasks whose operations have ended. Requests that come of it wait for
@@ -421,4 +446,16 @@ impl Commands {
     pub(super) fn attached(&self) -> Option<&Rc<Attached>> {
         self.attached.as_ref()
     }
+}
+
+/// Where the requests to the volume of a logical unit are collected.
+fn requests_to(all: &mut Vec<(UnitId, Vec<Request>)>, unit: UnitId) -> &mut Vec<Request> {
+    let at = match all.binary_search_by_key(&unit, |(unit, _)| *unit) {
+        Ok(at) => at,
+        Err(at) => {
+            all.insert(at, (unit, Vec::new()));
+            at
+        }
+    };
+    &mut all[at].1
 }

@@ -20,10 +20,10 @@ use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
 use crate::iscsi::login::SessionType;
-use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Session};
+use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Notice, Session};
 use crate::scsi::NexusSpec;
+use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::registry::Backing;
 use crate::target::session::{Order, SessionEntry, Signal};
 use crate::target::shard::ShardState;
 
@@ -46,6 +46,8 @@ pub(super) struct Driver {
     local: std::net::SocketAddr,
     /// Aborts that others have asked for, until this turn's events are taken.
     pub(super) done: Vec<Arc<Signal>>,
+    /// Logical units that were taken away, while commands to them are left.
+    removals: Vec<Arc<Removal>>,
     ping: Option<PingTimer>,
     close: Option<CloseReason>,
 }
@@ -75,6 +77,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         ends,
         local,
         done: Vec::new(),
+        removals: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
     };
@@ -202,6 +205,7 @@ impl Driver {
         // What was answered at once may have let others go on.
         self.take_events();
         self.preempt();
+        self.removals.retain(|removal| self.commands.use_any(&removal.units));
         progress |= self.send(cx)?;
         Ok(progress)
     }
@@ -228,12 +232,23 @@ impl Driver {
                 }
                 Order::BarrierReached(position) => self.commands.others_done(position),
                 Order::Notify(notice) => self.session.notify(notice),
+                Order::LunsChanged(removal) => self.luns_changed(removal),
             }
         }
         let Some(why) = close else { return Ok(true) };
         // What was to be said before is said if the socket takes it.
         self.send(cx)?;
         Err(io::Error::other(why))
+    }
+
+    fn luns_changed(&mut self, removal: Arc<Removal>) {
+        let attached = self.commands.attached();
+        if let Some(service) = attached.and_then(|attached| attached.service()) {
+            let (lun, sense) = service.device.luns_changed_event();
+            self.session.notify(Notice::Scsi { lun, sense });
+        }
+        self.commands.refuse(&removal.units, &mut self.session);
+        self.removals.push(removal);
     }
 
     fn take_completions(&mut self, cx: &mut Context<'_>) -> bool {

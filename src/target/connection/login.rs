@@ -16,8 +16,9 @@ use crate::iscsi::login::{
 };
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
+use crate::target::backing::Backing;
 use crate::target::portal::PortalGroup;
-use crate::target::registry::{Backing, NewSession, NoSession, Target, normalised};
+use crate::target::registry::{NewSession, NoSession, Target, normalised};
 use crate::target::server::Shared;
 use crate::target::session::{Order, SessionEntry, SessionKey};
 use crate::target::shard::ShardState;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::driver::Driver;
 use crate::iscsi::session::{TmfFunction, tmf_response};
-use crate::target::registry::Service;
+use crate::target::backing::Service;
 use crate::target::session::{Abort, Order, SessionEntry, Signal};
 
 /// Whose tasks, beside this session's, a function is about.

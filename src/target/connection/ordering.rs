@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use super::commands::{Commands, DriverSession};
 use crate::iscsi::session::TaskId;
-use crate::scsi::TaskAttribute;
-use crate::target::registry::Service;
+use crate::scsi::{TaskAttribute, UnitId};
+use crate::target::backing::Service;
 use crate::target::session::{Order, SessionEntry, Signal};
 use crate::target::task_set::Kind;
 
 /// A command that has not begun.
 struct Dormant {
     id: TaskId,
-    unit: usize,
+    unit: UnitId,
     /// Its place among the tasks of all sessions.
     position: u64,
     /// For an ORDERED one: tasks of this session before it that have not ended.
@@ -62,11 +62,7 @@ impl Commands {
         let Some(service) = attached.service() else { return };
         let attribute = attribute(command.attribute);
         let is_plain = attribute == TaskAttribute::Simple && service.task_sets.is_plain();
-        let unit = if is_plain {
-            None
-        } else {
-            service.device.resolve(command.lun).ok().and_then(|number| service.index_of(number))
-        };
+        let unit = if is_plain { None } else { service.device.unit(command.lun).ok() };
         if unit.is_none_or(|unit| self.may_begin_now(id, attribute, unit, service)) {
             self.admit(id, session);
         }
@@ -77,7 +73,7 @@ impl Commands {
         &mut self,
         id: TaskId,
         attribute: TaskAttribute,
-        unit: usize,
+        unit: UnitId,
         service: &Service,
     ) -> bool {
         let sets = &service.task_sets;
@@ -109,7 +105,7 @@ impl Commands {
 
     /// Asks the other sessions to say when what they have before `position` has ended. False if
     /// there are none.
-    fn ask_others(&self, members: &[Arc<SessionEntry>], unit: usize, position: u64) -> bool {
+    fn ask_others(&self, members: &[Arc<SessionEntry>], unit: UnitId, position: u64) -> bool {
         let Some(attached) = &self.attached else { return false };
         let mut others = members.iter().filter(|member| member.id != attached.entry.id).peekable();
         if others.peek().is_none() {
@@ -123,7 +119,7 @@ impl Commands {
     }
 
     /// The tasks of this session in a task set that are before a position.
-    fn tasks_before(&self, unit: usize, position: u64) -> Vec<TaskId> {
+    fn tasks_before(&self, unit: UnitId, position: u64) -> Vec<TaskId> {
         let in_set = self.records.iter().enumerate().filter_map(|(i, record)| {
             let record = record.as_ref().filter(|record| record.unit == Some(unit))?;
             Some((TaskId(u32::try_from(i).ok()?), record.position))
@@ -144,7 +140,7 @@ impl Commands {
     }
 
     /// An ORDERED task of another session has taken a position.
-    pub(super) fn barrier(&mut self, unit: usize, position: u64, done: Arc<Signal>) {
+    pub(super) fn barrier(&mut self, unit: UnitId, position: u64, done: Arc<Signal>) {
         let older = self.tasks_before(unit, position);
         if !older.is_empty() {
             self.line.barriers.push(Barrier { older, _done: done });

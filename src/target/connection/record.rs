@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::block::{Buffer, Op, Span};
-use crate::scsi::{Outcome, Prepared, Task, Transfer};
+use crate::scsi::{Outcome, Prepared, Task, Transfer, UnitId};
 use crate::target::budget::Lease;
 
 /// Ranges kept apart for one task; a longer list becomes one range for each volume.
@@ -25,8 +25,10 @@ pub(super) struct Record {
     /// The most bytes of data that it holds at a time.
     pub(super) memory: usize,
     pub(super) running: Option<Task>,
-    /// In the task set of this logical unit (by index), whose volume gets its operations.
-    pub(super) unit: Option<usize>,
+    /// In the task set of this logical unit, whose volume gets its operations.
+    pub(super) unit: Option<UnitId>,
+    /// It has operations on volumes of other logical units, too.
+    pub(super) has_others: bool,
     /// The position in the task set at which others wait for it.
     pub(super) position: Option<u64>,
     /// By which its operations are known.
@@ -41,14 +43,14 @@ pub(super) struct Record {
 #[derive(Default)]
 pub(super) struct Flight {
     outstanding: usize,
-    /// What they may change, by the index of the logical unit; with what those have changed that
+    /// What they may change, by the logical unit; with what those have changed that
     /// have ended, as long as there are others.
-    written: SmallVec<[(usize, Span); 1]>,
+    written: SmallVec<[(UnitId, Span); 1]>,
 }
 
 impl Flight {
     /// One more.
-    pub(super) fn add(&mut self, unit: usize, op: &Op) {
+    pub(super) fn add(&mut self, unit: UnitId, op: &Op) {
         self.outstanding += 1;
         if let Some(span) = Span::written_by(op) {
             if self.written.len() >= SPANS_MAX {
@@ -70,13 +72,13 @@ impl Flight {
         self.outstanding
     }
 
-    pub(super) fn written(&self) -> &[(usize, Span)] {
+    pub(super) fn written(&self) -> &[(UnitId, Span)] {
         &self.written
     }
 
     /// One range for each volume instead of many.
     fn coarsen(&mut self) {
-        let mut hulls: SmallVec<[(usize, Span); 1]> = SmallVec::new();
+        let mut hulls: SmallVec<[(UnitId, Span); 1]> = SmallVec::new();
         for (unit, span) in self.written.drain(..) {
             match hulls.iter_mut().find(|(other, _)| *other == unit) {
                 Some((_, hull)) => {
@@ -97,10 +99,10 @@ mod tests {
     #[test]
     fn what_a_task_may_change_is_known_until_its_last_operation_has_ended() {
         let mut flight = Flight::default();
-        flight.add(0, &Op::Discard { offset: 8, len: 8 });
-        flight.add(1, &Op::Flush);
+        flight.add(UnitId(0), &Op::Discard { offset: 8, len: 8 });
+        flight.add(UnitId(1), &Op::Flush);
         flight.end_one();
-        assert_eq!(flight.written(), [(0, Span { start: 8, end: 16 })]);
+        assert_eq!(flight.written(), [(UnitId(0), Span { start: 8, end: 16 })]);
         flight.end_one();
         assert_eq!((flight.outstanding(), flight.written()), (0, &[][..]));
     }
@@ -109,15 +111,15 @@ mod tests {
     fn a_long_list_stays_short_and_covers_all() {
         let mut flight = Flight::default();
         for i in 0..10_000u64 {
-            let unit = usize::from(i % 2 == 1);
+            let unit = UnitId(i % 2);
             flight.add(unit, &Op::Discard { offset: i * 100, len: 10 });
         }
         assert!(flight.written().len() <= SPANS_MAX + 1);
-        for unit in 0..2 {
-            let of_unit = flight.written().iter().filter(|(of, _)| *of == unit);
+        for unit in 0..2u64 {
+            let of_unit = flight.written().iter().filter(|(of, _)| *of == UnitId(unit));
             let ends = of_unit.map(|(_, span)| (span.start, span.end));
             let (first, last) = ends.fold((u64::MAX, 0), |(a, b), (s, e)| (a.min(s), b.max(e)));
-            assert_eq!((first, last), (unit as u64 * 100, (9_998 + unit as u64) * 100 + 10));
+            assert_eq!((first, last), (unit * 100, (9_998 + unit) * 100 + 10));
         }
     }
 }
