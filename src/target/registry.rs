@@ -2,7 +2,6 @@
 //!
 //! Logins look targets up here. Commands look up nothing: a session keeps its target.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
@@ -10,7 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use super::backing::{Backing, Change, Fences, Removal};
-use super::session::{Life, SessionEntry, SessionKey};
+use super::session::{Life, NewSession, SessionEntry, SessionKey};
 use super::spec::{Access, TargetSpec};
 
 /// A published target.
@@ -26,12 +25,6 @@ impl Target {
         self.access.is_offered_in(session.key.portal_group)
             && self.access.admits(&session.key.initiator, session.peer.ip())
     }
-}
-
-/// A session about to be made.
-pub(super) struct NewSession {
-    pub(super) key: SessionKey,
-    pub(super) peer: SocketAddr,
 }
 
 /// Why there is no session.
@@ -167,6 +160,11 @@ impl Registry {
         sessions
     }
 
+    /// The session of a key.
+    pub(super) fn session(&self, key: &SessionKey) -> Option<Arc<SessionEntry>> {
+        self.sessions.get(key).map(|entry| Arc::clone(&entry))
+    }
+
     /// Enters a session; at most one of each key.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
         if let Some(old) = self.too_many_draining(&new.key) {
@@ -180,14 +178,11 @@ impl Registry {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
             return Err(NoSession::TooMany);
         }
-        let entry = SessionEntry::new(self.take_id(), self.take_tsih(), new.key, new.peer);
+        let tsih = if new.tsih == 0 { self.take_tsih() } else { new.tsih };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let entry = SessionEntry::new(id, tsih, new);
         vacant.insert(Arc::clone(&entry));
         Ok(entry)
-    }
-
-    /// A number that was never given before.
-    pub(super) fn take_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A handle that is not 0; numbers come again only after all others.
@@ -209,6 +204,7 @@ impl Registry {
     /// Nothing more comes of a session: what it has in the store is fenced. Another one may take
     /// its place.
     pub(super) fn fell_quiet(&self, entry: &Arc<SessionEntry>) {
+        entry.set_lease(None);
         self.draining.insert(entry.id, Arc::clone(entry));
         self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         entry.advance(Life::Quiet);
@@ -216,6 +212,7 @@ impl Registry {
 
     /// The last of a session is gone.
     pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
+        entry.set_lease(None);
         let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         let was_quiet = self.draining.remove(&entry.id);
         if was_live.is_some() || was_quiet.is_some() {

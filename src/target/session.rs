@@ -3,15 +3,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
-use super::backing::Removal;
+use super::backing::{Backing, Removal};
 use super::server::SessionStatus;
+use crate::iscsi::login::SessionParams;
 use crate::iscsi::session::{Notice, TmfFunction};
 use crate::scsi::{Nexus, UnitId};
 
@@ -24,8 +25,27 @@ pub(super) struct SessionKey {
     pub(super) isid: [u8; 6],
     /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
     pub(super) portal_group: u16,
-    /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
-    pub(super) discovery: u64,
+    /// What a discovery session is about; it takes the place of no other kind (RFC 7143 7.4.2).
+    pub(super) discovery: Option<Discovery>,
+}
+
+/// The last part of a discovery session's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Discovery {
+    /// It names no target: the address that it came to.
+    At(SocketAddr),
+    /// It names a target, normalised.
+    Of(String),
+}
+
+/// A session about to be made.
+pub(super) struct NewSession {
+    pub(super) key: SessionKey,
+    /// That of the session whose connection is reinstated; 0 for a session that is new.
+    pub(super) tsih: u16,
+    pub(super) cid: u16,
+    pub(super) params: SessionParams,
+    pub(super) peer: SocketAddr,
 }
 
 /// What others may ask of the task that drives a session.
@@ -84,6 +104,21 @@ impl Drop for Signal {
     }
 }
 
+/// An I_T nexus of a session. It outlives a connection that is reinstated, and is lost with the
+/// last session entry that holds it.
+pub(super) struct Lease {
+    pub(super) backing: Arc<Backing>,
+    pub(super) nexus: Arc<Nexus>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(service) = &self.backing.service {
+            service.device.detach(&self.nexus);
+        }
+    }
+}
+
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Life {
@@ -100,11 +135,14 @@ pub(super) struct SessionEntry {
     pub(super) id: u64,
     pub(super) tsih: u16,
     pub(super) key: SessionKey,
+    /// Of its one connection.
+    pub(super) cid: u16,
+    /// What its login settled.
+    pub(super) params: SessionParams,
     pub(super) peer: SocketAddr,
     pub(super) since: SystemTime,
     pub(super) counters: Counters,
-    /// Set once it runs commands.
-    pub(super) nexus: OnceLock<Arc<Nexus>>,
+    lease: Mutex<Option<Arc<Lease>>>,
     /// `None` when nobody takes them any more.
     orders: Mutex<Option<Vec<Order>>>,
     waker: AtomicWaker,
@@ -129,15 +167,17 @@ impl Counters {
 }
 
 impl SessionEntry {
-    pub(super) fn new(id: u64, tsih: u16, key: SessionKey, peer: SocketAddr) -> Arc<Self> {
+    pub(super) fn new(id: u64, tsih: u16, new: NewSession) -> Arc<Self> {
         Arc::new(Self {
             id,
             tsih,
-            key,
-            peer,
+            key: new.key,
+            cid: new.cid,
+            params: new.params,
+            peer: new.peer,
             since: SystemTime::now(),
             counters: Counters::default(),
-            nexus: OnceLock::new(),
+            lease: Mutex::default(),
             orders: Mutex::new(Some(Vec::new())),
             waker: AtomicWaker::new(),
             life: watch::Sender::new(Life::Live),
@@ -177,6 +217,24 @@ impl SessionEntry {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(orders);
         self.life.send_if_modified(|now| std::mem::replace(now, life.max(*now)) < life);
+    }
+
+    /// Its nexus, until it ends; in no discovery session.
+    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_lease(&self, lease: Option<Arc<Lease>>) {
+        let before = {
+            let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, lease)
+        };
+        drop(before);
+    }
+
+    /// In a discovery session nothing is sent but answers (RFC 7143 7.4.3).
+    pub(super) fn is_discovery(&self) -> bool {
+        self.key.discovery.is_some()
     }
 
     /// What the control plane shows of it.

@@ -332,3 +332,40 @@ fn t24_under_pressure_every_command_gets_an_answer() {
         assert_eq!(peer.run(&[0; 6], 0, &[]).status, 0, "and the session goes on");
     }
 }
+
+/// PERSISTENT RESERVE OUT; the first key is the session's own.
+fn persistent_reserve(peer: &mut Initiator, action: u8, kind: u8, key: u64, about: u64) -> u8 {
+    let cdb = [0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0];
+    let mut list = [key.to_be_bytes(), about.to_be_bytes()].concat();
+    list.resize(24, 0);
+    peer.run(&cdb, 0, &list).status
+}
+
+#[test]
+fn t18_preempt_and_abort_ends_the_tasks_of_who_is_preempted_even_while_the_store_hangs() {
+    const WRITE_EXCLUSIVE: u8 = 1;
+    let (lab, volume) = gated();
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    let mut other = lab.ready(A, 3);
+    assert_eq!(persistent_reserve(&mut one, 0, 0, 0, 0x11), 0);
+    assert_eq!(persistent_reserve(&mut two, 0, 0, 0, 0x22), 0);
+    assert_eq!(persistent_reserve(&mut two, 1, WRITE_EXCLUSIVE, 0x22, 0), 0);
+    assert_eq!(one.write_blocks(0, &pattern(512, 1)).status, 0x18, "it is reserved");
+    hang_a_write(&mut two, &volume, 0, 2);
+    volume.hold();
+    let read = other.send_read(64, 512);
+    volume.wait_for(2);
+    volume.let_others_pass();
+
+    assert_eq!(persistent_reserve(&mut one, 5, WRITE_EXCLUSIVE, 0x11, 0x22), 0);
+    assert_eq!(volume.waiting(), 2, "the store has not moved");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x2a, 5), "registration preempted");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), TASK_SET_CLEARED);
+    assert_eq!(two.run(&[0; 6], 0, &[]).status, 0);
+    let write = one.send_write(0, &pattern(4096, 1));
+    one.ping();
+    volume.release();
+    assert_eq!(one.finish(&write, &[]).status, 0);
+    assert_eq!(other.finish(&read, &[]).status, 0, "whom nobody has preempted");
+    assert!(one.read_blocks(0, 4096) == pattern(4096, 1));
+}

@@ -129,6 +129,8 @@ pub(super) struct Task<D> {
     pub(super) r2ts: SmallVec<[Solicited; 1]>,
     /// R2Ts sent so far.
     pub(super) r2t_sn: u32,
+    /// The tag of the last R-Data SNACK, for the response.
+    pub(super) snack_tag: u32,
     pub(super) fault: Option<Fault>,
     /// The end, while data is still on the way that has to be waited for.
     pub(super) completion: Option<Completion<D>>,
@@ -154,6 +156,7 @@ impl<D> Task<D> {
             solicited_end: 0,
             r2ts: SmallVec::new(),
             r2t_sn: 0,
+            snack_tag: 0,
             fault: None,
             completion: None,
         }

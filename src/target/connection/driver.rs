@@ -19,12 +19,12 @@ use super::login::{Connected, SessionEnds};
 use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
-use crate::iscsi::login::SessionType;
+use crate::iscsi::login::{Names, SessionType};
 use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Notice, Session};
 use crate::scsi::NexusSpec;
 use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::session::{Order, SessionEntry, Signal};
+use crate::target::session::{Lease, Order, SessionEntry, Signal};
 use crate::target::shard::ShardState;
 
 /// How long a discovery session may be silent: there is nothing to stay for.
@@ -60,10 +60,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let portal_group = entry.key.portal_group;
-    let attached = backing.and_then(|backing| {
-        attach(backing, &entry, &names.initiator_name, names.isid, portal_group)
-    });
+    let attached = backing.and_then(|backing| attach(backing, &names, &entry));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -106,23 +103,30 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     driver.wind_up().await;
 }
 
-fn attach(
-    backing: Arc<Backing>,
-    entry: &Arc<SessionEntry>,
-    initiator: &str,
-    isid: [u8; 6],
-    portal_group: u16,
-) -> Option<Rc<Attached>> {
-    let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+/// A nexus for the session, or that of the session which goes on with a new connection.
+fn attach(backing: Arc<Backing>, names: &Names, entry: &Arc<SessionEntry>) -> Option<Rc<Attached>> {
     let service = backing.service.as_ref()?;
-    let nexus = service.device.attach(NexusSpec {
-        initiator_name: initiator.to_owned(),
+    let nexus = match entry.lease() {
+        Some(lease) => Arc::clone(&lease.nexus),
+        None => {
+            let nexus = service.device.attach(nexus_spec(names, entry.key.portal_group));
+            let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+            entry.set_lease(Some(Arc::new(lease)));
+            nexus
+        }
+    };
+    service.task_sets.join(entry);
+    Some(Rc::new(Attached { backing, nexus, entry: Arc::clone(entry) }))
+}
+
+fn nexus_spec(names: &Names, portal_group: u16) -> NexusSpec {
+    let initiator = &names.initiator_name;
+    let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    NexusSpec {
+        initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
         target_port: portal_group,
-    });
-    service.task_sets.join(entry);
-    let nexus = Arc::clone(entry.nexus.get_or_init(|| nexus));
-    Some(Rc::new(Attached { backing, nexus, entry: Arc::clone(entry) }))
+    }
 }
 
 /// When to ping a silent initiator, and when to give it up.
@@ -330,7 +334,6 @@ impl Driver {
             && let Some(service) = attached.service()
         {
             service.task_sets.leave(&ends.entry);
-            service.device.detach(&attached.nexus);
         }
         ends.shared.registry.fell_quiet(&ends.entry);
         while commands.is_draining() {

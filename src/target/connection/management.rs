@@ -122,7 +122,7 @@ impl Driver {
             let Some(attached) = self.commands.attached().cloned() else { return };
             let done = Signal::new(&self.ends.entry, Order::Preempted(number));
             for session in self.other_sessions() {
-                let nexus = session.nexus.get().map(|nexus| nexus.id());
+                let nexus = session.lease().map(|lease| lease.nexus.id());
                 if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
                     let cleared_by = Some(Arc::clone(&attached.nexus));
                     let lun = Some(u64::from(preempted.lun) << 48);
