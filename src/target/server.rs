@@ -12,7 +12,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::options::Options;
 use super::portal::PortalGroup;
-use super::registry::{Order, Published, Registry, SessionEntry, Target, normalised};
+use super::registry::{Published, Registry, Target, normalised};
+use super::session::{Order, SessionEntry};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
 use super::spec::{Redirect, TargetSpec};
 use crate::iscsi::session::Notice;
@@ -143,6 +144,9 @@ impl Server {
         let mut listeners = Vec::new();
         let mut opened = Vec::new();
         for mut group in groups {
+            if let Some(chap) = &group.discovery_chap {
+                chap.warn_if_short();
+            }
             let bound = group.portals.iter().map(open).collect::<Result<Vec<_>, _>>()?;
             group.portals = bound.iter().map(|(_, address)| *address).collect();
             let group = Arc::new(group);
@@ -174,8 +178,8 @@ impl Server {
             task.abort();
             let _aborted = task.await;
         }
-        let sessions = self.shared.registry.sessions();
-        for session in &sessions {
+        let sessions = self.shared.registry.sessions_to_the_end();
+        for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
         let closed = close_all(sessions, "the target is shutting down");
@@ -336,6 +340,9 @@ impl Handle {
     /// the CHAP secrets changed, if there is another volume, identity, block length or write
     /// protection under the number of a LUN, or if the LUNs changed and a volume is `None`.
     pub fn publish(&self, spec: TargetSpec) {
+        if let Some(chap) = &spec.access.chap {
+            chap.warn_if_short();
+        }
         let registry = &self.shared.registry;
         let Published { target, replaced, removal } = registry.publish(spec);
         for session in registry.sessions_of(&target.name) {
@@ -354,7 +361,8 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let was_there = self.shared.registry.withdraw(name);
-        close_all(self.shared.registry.sessions_of(name), "the target was removed").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "the target was removed")
+            .await;
         was_there
     }
 
@@ -409,7 +417,8 @@ impl Handle {
 
     /// Closes all sessions of a target and waits for their end; they may log in again.
     pub async fn disconnect(&self, name: &str) {
-        close_all(self.shared.registry.sessions_of(name), "closed by the control plane").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "closed by the control plane")
+            .await;
     }
 
     /// Asks the initiator of a session to log out, and closes the session if it is still there
@@ -447,6 +456,11 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
     let count = sessions.len();
     let seconds = u16::try_from(patience.as_secs()).unwrap_or(u16::MAX);
     for session in sessions {
+        if session.is_discovery() {
+            // RFC 7143 7.4.3.
+            session.order(Order::Close("closed by the operator"));
+            continue;
+        }
         session.order(Order::Notify(Notice::LogoutRequest { seconds }));
         tokio::spawn(async move {
             let patience = Duration::from_secs(seconds.into());
