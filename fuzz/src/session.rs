@@ -27,7 +27,7 @@ struct Anyone;
 
 impl Policy for Anyone {
     fn authorize(&self, _: &Names) -> Result<Grant, Refusal> {
-        Ok(Grant { chap: None, target_portal_group_tag: 1, target_alias: None })
+        Ok(Grant { chap: None, target_portal_group_tag: 1, target_alias: None, session: None })
     }
 }
 
@@ -117,6 +117,7 @@ impl Target {
             initiator_name: "iqn.i".into(),
             initiator_port: "iqn.i,i,0x000000000001".into(),
             target_port: 1,
+            protocol_level: 2,
         });
         let session = Session::new(established, Limits::default(), limits);
         Self {

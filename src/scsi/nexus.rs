@@ -20,6 +20,8 @@ pub struct NexusSpec {
     pub initiator_port: String,
     /// Relative target port identifier: the portal group tag.
     pub target_port: u16,
+    /// iSCSIProtocolLevel of the session (RFC 7144 7.1.1): the version of iSCSI in INQUIRY.
+    pub protocol_level: u16,
 }
 
 /// An established I_T nexus, from [`super::Device::attach`].
