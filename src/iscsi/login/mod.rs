@@ -200,6 +200,13 @@ impl Login {
         self.state.as_ref()?.who.as_ref()
     }
 
+    /// Whether a Login Request has come. Before, anything else ends the connection without an answer
+    /// (RFC 7143 6.3).
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.requests > 0
+    }
+
     /// Takes one Login Request and its data segment. After [`Reply::Fail`] every further request
     /// fails.
     pub fn handle(&mut self, request: &LoginRequest, data: &[u8], policy: &dyn Policy) -> Reply {
