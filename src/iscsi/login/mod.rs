@@ -78,7 +78,7 @@ pub trait Policy {
 }
 
 /// The conditions on which a login may go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
     /// CHAP has to be passed, with these.
     pub chap: Option<ChapCredentials>,
