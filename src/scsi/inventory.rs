@@ -90,7 +90,7 @@ impl Inventory {
         let mut state = self.state.lock();
         // A machine that powers up finds its disk spinning, whoever stopped it before.
         state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
-        let lost = state.lost.iter().position(|lost| lost.spec == spec);
+        let lost = state.lost.iter().position(|lost| lost.spec.is_same_nexus(&spec));
         let lost = lost.and_then(|at| state.lost.remove(at));
         let see = |unit: &Arc<LogicalUnit>| Seen {
             unit: Arc::clone(unit),
@@ -107,7 +107,7 @@ impl Inventory {
     pub(super) fn detach(&self, nexus: &Nexus) {
         let mut state = self.state.lock();
         state.nexuses.retain(|other| other.id != nexus.id);
-        state.lost.retain(|lost| lost.spec != nexus.spec);
+        state.lost.retain(|lost| !lost.spec.is_same_nexus(&nexus.spec));
         if state.lost.len() >= LOST_MAX {
             state.lost.pop_front();
         }

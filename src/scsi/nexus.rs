@@ -20,6 +20,17 @@ pub struct NexusSpec {
     pub initiator_port: String,
     /// Relative target port identifier: the portal group tag.
     pub target_port: u16,
+    /// The relative identifiers of all target ports of the device, this one among them.
+    pub target_ports: Vec<u16>,
+    /// The task management functions of RFC 7144 were negotiated (iSCSIProtocolLevel 2).
+    pub has_query_functions: bool,
+}
+
+impl NexusSpec {
+    /// The same two ports, and so the same nexus when it is there again.
+    pub(super) fn is_same_nexus(&self, other: &Self) -> bool {
+        (&self.initiator_port, self.target_port) == (&other.initiator_port, other.target_port)
+    }
 }
 
 /// An established I_T nexus, from [`super::Device::attach`].

@@ -46,7 +46,13 @@ pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
 pub(super) fn nexus_spec(number: u8) -> NexusSpec {
     let initiator_name = format!("iqn.2025-01.example:host{number}");
     let initiator_port = format!("{initiator_name},i,0x00023d00000{number}");
-    NexusSpec { initiator_name, initiator_port, target_port: 1 }
+    NexusSpec {
+        initiator_name,
+        initiator_port,
+        target_port: 1,
+        target_ports: vec![1],
+        has_query_functions: false,
+    }
 }
 
 impl Bench {

@@ -20,7 +20,7 @@ use super::login::{Connected, SessionEnds};
 use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
-use crate::iscsi::login::SessionType;
+use crate::iscsi::login::{Established, SessionType};
 use crate::iscsi::session::{
     CloseReason, DiscoveryScope, Event, Notice, Session, TaskId, TmfFunction, tmf_response,
 };
@@ -68,9 +68,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let portal_group = entry.key.portal_group;
-    let attached = backing
-        .and_then(|backing| attach(backing, &names.initiator_name, names.isid, portal_group));
+    let attached = backing.and_then(|backing| attach(backing, &established, &entry, shard));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -115,15 +113,18 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
 
 fn attach(
     backing: Arc<Backing>,
-    initiator: &str,
-    isid: [u8; 6],
-    portal_group: u16,
+    established: &Established,
+    entry: &SessionEntry,
+    shard: &ShardState,
 ) -> Option<Rc<Attached>> {
-    let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let names = &established.names;
+    let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
-        initiator_name: initiator.to_owned(),
-        initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: portal_group,
+        initiator_name: names.initiator_name.clone(),
+        initiator_port: format!("{},i,0x{isid:012x}", names.initiator_name),
+        target_port: entry.key.portal_group,
+        target_ports: shard.shared.portal_group_tags(),
+        has_query_functions: established.params.protocol_level >= 2,
     });
     Some(Rc::new(Attached { backing, nexus }))
 }
