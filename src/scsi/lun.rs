@@ -7,7 +7,8 @@ use parking_lot::{Mutex, RwLock};
 use super::cdb::Blocks;
 use super::reservation::Reservations;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
-use crate::block::VolumeInfo;
+use super::statistics::Past;
+use crate::block::{Usage, VolumeInfo};
 
 /// Largest transfer of one command in bytes (MAXIMUM TRANSFER LENGTH of VPD page B0h): what a
 /// command may make this target hold in memory.
@@ -63,7 +64,9 @@ pub(super) struct LogicalUnit {
     blocks: AtomicU64,
     flags: AtomicU32,
     info: RwLock<VolumeInfo>,
+    usage: RwLock<Usage>,
     reservations: Mutex<Reservations>,
+    past: Mutex<Past>,
 }
 
 /// What changed with a new [`VolumeInfo`], as far as initiators must hear of it.
@@ -83,7 +86,9 @@ impl LogicalUnit {
             blocks: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             info: RwLock::new(spec.info),
+            usage: RwLock::default(),
             reservations: Mutex::default(),
+            past: Mutex::default(),
         };
         unit.apply(spec.info);
         unit
@@ -110,6 +115,20 @@ impl LogicalUnit {
 
     pub(super) fn info(&self) -> VolumeInfo {
         *self.info.read()
+    }
+
+    /// What the volume takes in its store, as it was when it was last asked.
+    pub(super) fn usage(&self) -> Usage {
+        *self.usage.read()
+    }
+
+    pub(super) fn set_usage(&self, usage: Usage) {
+        *self.usage.write() = usage;
+    }
+
+    /// What is kept of its counters.
+    pub(super) fn with_past<T>(&self, work: impl FnOnce(&mut Past) -> T) -> T {
+        work(&mut self.past.lock())
     }
 
     /// Capacity in logical blocks.

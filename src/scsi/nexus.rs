@@ -9,6 +9,8 @@ use super::attention::Attentions;
 use super::copies::Copies;
 use super::lun::LogicalUnit;
 use super::sense::Asc;
+use super::statistics::{Counter, Counters};
+use super::task::Plan;
 
 /// Who talks to whom: what the transport knows when a session is established.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,25 @@ pub(super) struct View {
 pub(super) struct Seen {
     pub(super) unit: Arc<LogicalUnit>,
     pub(super) attentions: Arc<Attentions>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Seen {
+    pub(super) fn new(unit: &Arc<LogicalUnit>, attentions: Attentions) -> Self {
+        let (attentions, counters) = (Arc::new(attentions), Arc::default());
+        Self { unit: Arc::clone(unit), attentions, counters }
+    }
+
+    /// Counts a command that goes on.
+    pub(super) fn count(&self, plan: &Plan) {
+        let (commands, bytes, len) = match plan {
+            Plan::Read(range) => (Counter::Reads, Counter::BytesRead, range.len),
+            Plan::Write { range, .. } => (Counter::Writes, Counter::BytesWritten, range.len),
+            _ => return,
+        };
+        self.counters.add(commands, 1);
+        self.counters.add(bytes, len);
+    }
 }
 
 impl View {

@@ -8,7 +8,7 @@ use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
 use super::{
-    atomic, copy, copy_limits, inquiry, medium, mode, pr, provisioning, read_write, report,
+    atomic, copy, copy_limits, inquiry, log, medium, mode, pr, provisioning, read_write, report,
     start_stop, verify, write_same,
 };
 
@@ -94,6 +94,8 @@ pub(super) const TABLE: &[Row] = &[
     row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Read, Unit(medium::read_defect_data_10)),
     row(0x41, "WRITE SAME(10)", &blocks_10(0x08), Guard::Write, Unit(write_same::write_same_10)),
     row(0x42, "UNMAP", &[0xff, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0], Guard::Write, Unit(provisioning::unmap)).when(provisioning::unmap_supported),
+    row(0x4c, "LOG SELECT", &[0xff, 0x02, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(log::select)),
+    row(0x4d, "LOG SENSE", &[0xff, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0], Guard::Query, Unit(log::sense)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::select_10)),
     row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),

@@ -8,9 +8,13 @@ use super::inquiry::{self, VENDOR};
 use super::lun::{Address, LogicalUnit, WRITE_SAME_BLOCKS_MAX};
 use super::outcome::Refusal;
 use super::sense::Sense;
+use crate::block::Usage;
 
 /// Most descriptors of one UNMAP command.
 pub(super) const UNMAP_DESCRIPTORS_MAX: u32 = 256;
+
+/// A threshold set is 2 to the power of this many blocks: what LOG SENSE counts space in.
+pub(super) const THRESHOLD_EXPONENT: u8 = 11;
 
 type Page = fn(&AnyCall<'_>, &LogicalUnit) -> Vec<u8>;
 
@@ -217,8 +221,9 @@ fn block_device_characteristics(_: &AnyCall<'_>, _: &LogicalUnit) -> Vec<u8> {
 /// SBC-3 6.6.6.
 fn logical_block_provisioning(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     if unit.has_unmap() {
+        let exponent = if unit.usage() == Usage::default() { 0 } else { THRESHOLD_EXPONENT };
         // LBPU, LBPWS, LBPWS10, LBPRZ; thin provisioned.
-        vec![0, 0xe4, 2, 0]
+        vec![exponent, 0xe4, 2, 0]
     } else {
         vec![0, 0, 0, 0]
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::server::LunStatus;
 use super::spec::Lun;
-use crate::block::Volume;
+use crate::block::{Usage, Volume};
 use crate::scsi::{Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -125,6 +125,10 @@ impl Backing {
         service.device.refresh(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
             Some(volumes[at].1.info())
+        });
+        service.device.set_usage(|unit| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit);
+            at.map_or_else(|_| Usage::default(), |at| volumes[at].1.usage())
         });
     }
 

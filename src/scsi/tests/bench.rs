@@ -192,6 +192,9 @@ impl<'a> Host<'a> {
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
+                if let Some(sense) = &outcome.sense {
+                    self.bench.device.failed(&self.nexus, unit, sense);
+                }
                 assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
                 return Ok(Answer::of(outcome));
             }

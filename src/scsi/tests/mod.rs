@@ -5,6 +5,7 @@ mod conditions;
 mod copy;
 mod data;
 mod identity;
+mod logs;
 mod modes;
 mod provisioning;
 mod random;
