@@ -27,7 +27,7 @@ use crate::iscsi::session::{
 use crate::scsi::{Device, Nexus, NexusSpec};
 use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::registry::{Order, SessionEntry};
+use crate::target::registry::{Lease, Order, SessionEntry};
 use crate::target::shard::ShardState;
 
 /// How long a discovery session may be silent: there is nothing to stay for.
@@ -111,21 +111,27 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     driver.drain().await;
 }
 
+/// A nexus for the session, or that of the session which goes on with a new connection.
 fn attach(
     backing: Arc<Backing>,
     established: &Established,
     entry: &SessionEntry,
     shard: &ShardState,
 ) -> Option<Rc<Attached>> {
-    let names = &established.names;
+    if let Some(lease) = entry.lease() {
+        return Some(Rc::new(Attached { backing, nexus: Arc::clone(&lease.nexus) }));
+    }
+    let (names, initiator) = (&established.names, &established.names.initiator_name);
     let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
-        initiator_name: names.initiator_name.clone(),
-        initiator_port: format!("{},i,0x{isid:012x}", names.initiator_name),
+        initiator_name: initiator.clone(),
+        initiator_port: format!("{initiator},i,0x{isid:012x}"),
         target_port: entry.key.portal_group,
         target_ports: shard.shared.portal_group_tags(),
         has_query_functions: established.params.protocol_level >= 2,
     });
+    let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+    entry.set_lease(Some(Arc::new(lease)));
     Some(Rc::new(Attached { backing, nexus }))
 }
 
@@ -375,11 +381,6 @@ impl Driver {
             }
             std::future::poll_fn(|cx| self.queue.poll_drain(cx, &mut self.completions)).await;
             self.commands.completed(&mut self.completions, &mut self.session);
-        }
-        if let Some(attached) = self.commands.attached()
-            && let Some(service) = attached.service()
-        {
-            service.device.detach(&attached.nexus);
         }
     }
 }
