@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::{Buffer, Completion, CompletionQueue, Done, Op, Request, Volume};
 use stirrup::scsi::{
-    Admission, Background, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome, Status, Step,
-    Task, TaskAttribute, Transfer, UnitId,
+    Admission, Background, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome,
+    Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 /// Size of the volume: small, so that random addresses hit it and its end.
@@ -28,6 +28,7 @@ pub fn run(bytes: &[u8]) {
         block_bytes,
         read_only,
         info: volumes[usize::from(id)].info(),
+        saved_state: volumes[usize::from(id)].saved_state(),
     };
     let block_bytes = if choice & 2 == 0 { 512 } else { 4096 };
     let units = vec![unit(0, block_bytes, choice & 4 != 0), unit(1, 512, false)];
@@ -135,7 +136,7 @@ fn check_op(op: &Op) {
         Op::Discard { offset, len }
         | Op::WriteZeroes { offset, len, .. }
         | Op::Extents { offset, len, .. } => (*offset, *len),
-        Op::Flush => return,
+        Op::Flush | Op::SaveState(_) => return,
     };
     assert!(len > 0 && offset.checked_add(len).is_some_and(|end| end <= VOLUME_BYTES), "{op:?}");
 }

@@ -381,39 +381,6 @@ impl Image {
         Ok(children.len())
     }
 
-    /// A value kept with the image.
-    ///
-    /// # Errors
-    /// When the image cannot be read.
-    pub fn metadata(&self, key: &str) -> Result<Option<String>, Error> {
-        let (name, mut value) = (cstring(key)?, [0_u8; 1024]);
-        let mut len = value.len();
-        // SAFETY: the call writes at most `len` bytes.
-        let code = unsafe {
-            (self.api().rbd_metadata_get)(
-                self.handle,
-                name.as_ptr(),
-                value.as_mut_ptr().cast(),
-                &raw mut len,
-            )
-        };
-        self.pool
-            .optional(code, || format!("metadata {key} of {}", self.label()))
-            .map(|found| found.map(|()| until_nul(&value)))
-    }
-
-    /// Keeps a value with the image.
-    ///
-    /// # Errors
-    /// When the image cannot be written.
-    pub fn set_metadata(&self, key: &str, value: &str) -> Result<(), Error> {
-        let (name, text) = (cstring(key)?, cstring(value)?);
-        // SAFETY: both strings outlive the call.
-        let code =
-            unsafe { (self.api().rbd_metadata_set)(self.handle, name.as_ptr(), text.as_ptr()) };
-        self.pool.check(code, || format!("metadata {key} of {}", self.label())).map(drop)
-    }
-
     /// The address of the client that has the exclusive lock. It may be dead.
     ///
     /// # Errors

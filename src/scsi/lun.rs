@@ -8,7 +8,7 @@ use super::cdb::Blocks;
 use super::exclusive::Exclusive;
 use super::reservation::Reservations;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
-use crate::block::VolumeInfo;
+use crate::block::{SavedState, VolumeInfo};
 
 /// Largest transfer of one command in bytes (MAXIMUM TRANSFER LENGTH of VPD page B0h): what a
 /// command may make this target hold in memory.
@@ -38,6 +38,8 @@ pub struct LogicalUnitSpec {
     pub read_only: bool,
     /// The volume as it is now.
     pub info: VolumeInfo,
+    /// What the volume has kept of the persistent reservations.
+    pub saved_state: SavedState,
 }
 
 /// Bits of [`LogicalUnit::flags`].
@@ -87,10 +89,14 @@ impl LogicalUnit {
             blocks: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             info: RwLock::new(spec.info),
-            reservations: Mutex::default(),
+            reservations: Mutex::new(Reservations::restored(
+                &spec.saved_state,
+                !spec.info.read_only,
+            )),
             exclusive: Mutex::default(),
         };
         unit.apply(spec.info);
+        unit.with_reservations(|_restored| ());
         unit
     }
 

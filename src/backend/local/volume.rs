@@ -8,11 +8,13 @@ use arc_swap::ArcSwap;
 
 use super::files::{self, StoreDir};
 use super::layer::{Chain, Map};
+use super::state::ImageState;
 use crate::backend::fileio::{self, WriteVec};
 use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Error, Extent, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, SavedState,
+    StateRecord, Volume, VolumeInfo,
 };
 
 /// Most pieces of files that one question for extents looks at; the answer ends there.
@@ -29,6 +31,8 @@ pub(super) struct Layered {
     pub(super) write_cache: bool,
     /// Swapped for one with a new head by a snapshot or a resize, while no request is at work.
     pub(super) chain: ArcSwap<Chain>,
+    /// The record kept beside the data; snapshots have none.
+    pub(super) state: Option<ImageState>,
     /// Somebody has it open for writing.
     pub(super) writer: AtomicBool,
     /// The store stays locked as long as anything, a queued sync too, may still write.
@@ -160,6 +164,17 @@ impl Engine for Layered {
             .map_err(|error| self.failed("search for extents", &error))
     }
 
+    fn saved_state(&self) -> SavedState {
+        self.state.as_ref().map_or(SavedState::Unsupported, ImageState::get)
+    }
+
+    fn save_state(&self, record: &StateRecord) -> Result<(), Error> {
+        match &self.state {
+            Some(state) => state.save(record),
+            None => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
     fn sync(&self) -> Result<(), Error> {
         let chain = self.chain.load();
         let top = chain.top();
@@ -210,6 +225,10 @@ impl Volume for LayeredVolume {
 
     fn has_failed(&self) -> bool {
         self.volume.has_failed()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.volume.saved_state()
     }
 
     fn submit(

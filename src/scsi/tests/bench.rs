@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::scsi::{
     Admission, Asc, Background, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops,
-    Outcome, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
+    Outcome, Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -42,6 +43,7 @@ pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
         block_bytes,
         read_only: false,
         info,
+        saved_state: SavedState::Unsupported,
     }
 }
 
@@ -59,6 +61,7 @@ impl Bench {
     pub(super) fn with(block_bytes: u32, change: impl FnOnce(&mut LogicalUnitSpec)) -> Self {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
+        spec.saved_state = volume.saved_state();
         change(&mut spec);
         Self::over(vec![volume], vec![spec])
     }
@@ -82,6 +85,17 @@ impl Bench {
         let device = Device::new(TARGET, specs);
         let (fault, ops_seen, background) = Default::default();
         Self { device, block_bytes, volumes, fault, ops_seen, background }
+    }
+
+    /// The power is lost and comes back: the volume is what is left.
+    pub(super) fn restart(&mut self) {
+        let mut spec = spec(self.volumes[0].info(), self.block_bytes);
+        spec.saved_state = self.volumes[0].saved_state();
+        self.device = Device::new(TARGET, vec![spec]);
+    }
+
+    pub(super) fn saved_state(&self) -> SavedState {
+        self.volumes[0].saved_state()
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
@@ -203,12 +217,14 @@ impl<'a> Host<'a> {
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
-        let Ok(answer) = self.run_until(cdb, data, usize::MAX) else { panic!("it does not end") };
-        answer
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.end(task, ops),
+            Err(answer) => answer,
+        }
     }
 
-    /// Admits and starts a command: the logical unit and what it asks for, if it goes on.
-    fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(UnitId, Ops, Task), Outcome> {
+    /// A command up to its first operations; the answer if there are none.
+    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -216,7 +232,7 @@ impl<'a> Host<'a> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Err(outcome),
+            Admission::Done(outcome) => return Err(Answer::of(outcome)),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -226,18 +242,22 @@ impl<'a> Host<'a> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
-        let unit = prepared.unit();
         let mut ops = Ops::new();
         match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => Err(outcome),
-            Step::Wait(task) => Ok((unit, ops, task)),
+            Step::Done(outcome) => Err(Answer::of(outcome)),
+            Step::Wait(task) => Ok((task, ops)),
         }
+    }
+
+    /// The rest of a command.
+    pub(super) fn end(&self, task: Task, ops: Ops) -> Answer {
+        let Ok(answer) = self.go_on(task, ops, usize::MAX) else { panic!("it does not end") };
+        answer
     }
 
     /// The operations that a command asks for at once.
     pub(super) fn first_ops(&self, cdb: &[u8], data: &[u8]) -> Vec<Op> {
-        self.begin(cdb, data)
-            .map_or_else(|_| Vec::new(), |(_, mut ops, _)| ops.drain_own().collect())
+        self.begin(cdb, data).map_or_else(|_| Vec::new(), |(_, mut ops)| ops.drain_own().collect())
     }
 
     /// Runs a command until it ends, or gives back what there is of it after so many operations.
@@ -247,10 +267,14 @@ impl<'a> Host<'a> {
         data: &[u8],
         ops_max: usize,
     ) -> Result<Answer, Task> {
-        let (unit, mut ops, mut task) = match self.begin(cdb, data) {
-            Err(outcome) => return Ok(Answer::of(outcome)),
-            Ok(begun) => begun,
-        };
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.go_on(task, ops, ops_max),
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
+        let unit = UnitId(self.lun >> 48);
         let mut done = Vec::new();
         self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
@@ -306,6 +330,7 @@ pub(super) struct Answer {
     pub(super) status: Status,
     pub(super) data: Vec<u8>,
     pub(super) sense: Option<Sense>,
+    pub(super) preempted: Option<Preempted>,
 }
 
 impl Answer {
@@ -316,7 +341,8 @@ impl Answer {
             DataIn::Bytes(bytes) => bytes,
             DataIn::Buffer(buffer) => buffer.to_vec(),
         };
-        Self { status: outcome.status, data, sense: outcome.sense }
+        let preempted = outcome.preempted.map(|preempted| *preempted);
+        Self { status: outcome.status, data, sense: outcome.sense, preempted }
     }
 
     pub(super) fn good(self) -> Vec<u8> {

@@ -11,4 +11,8 @@ mod modes;
 mod provisioning;
 mod random;
 mod reports;
+mod reservation_commands;
+mod reservation_model;
+mod reservation_power;
+mod reservation_registering;
 mod reservations;
