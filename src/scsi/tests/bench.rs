@@ -225,28 +225,8 @@ impl<'a> Host<'a> {
 
     /// A command up to its first operations; the answer if there are none.
     pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
-        let command = Command {
-            lun: self.lun,
-            cdb,
-            attribute: TaskAttribute::Simple,
-            data_out_bytes: data.len() as u64,
-        };
-        let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Err(Answer::of(outcome)),
-            Admission::Run(prepared) => prepared,
-        };
-        let data_out = match prepared.transfer() {
-            Transfer::Out { bytes } => {
-                let len = data.len().min(usize::try_from(bytes).unwrap());
-                Some(Buffer::from_slice(&data[..len]))
-            }
-            Transfer::None | Transfer::In { .. } => None,
-        };
-        let mut ops = Ops::new();
-        match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => Err(Answer::of(outcome)),
-            Step::Wait(task) => Ok((task, ops)),
-        }
+        let begun = self.begin_on(cdb, data).map_err(Answer::of)?;
+        Ok((begun.2, begun.1))
     }
 
     /// The rest of a command.
@@ -274,7 +254,7 @@ impl<'a> Host<'a> {
     }
 
     fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
-        let unit = UnitId(self.lun >> 48);
+        let unit = UnitId((self.lun >> 48) & 0x3fff);
         let mut done = Vec::new();
         self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
