@@ -235,9 +235,37 @@ impl<'a> Host<'a> {
         answer
     }
 
+    /// Admits and starts a command: the logical unit and what it asks for, if it goes on.
+    fn begin_on(&self, cdb: &[u8], data: &[u8]) -> Result<(UnitId, Ops, Task), Outcome> {
+        let command = Command {
+            lun: self.lun,
+            cdb,
+            attribute: TaskAttribute::Simple,
+            data_out_bytes: data.len() as u64,
+        };
+        let prepared = match self.bench.device.admit(&self.nexus, &command) {
+            Admission::Done(outcome) => return Err(outcome),
+            Admission::Run(prepared) => prepared,
+        };
+        let data_out = match prepared.transfer() {
+            Transfer::Out { bytes } => {
+                let len = data.len().min(usize::try_from(bytes).unwrap());
+                Some(Buffer::from_slice(&data[..len]))
+            }
+            Transfer::None | Transfer::In { .. } => None,
+        };
+        let unit = prepared.unit();
+        let mut ops = Ops::new();
+        match prepared.start(data_out, &mut ops) {
+            Step::Done(outcome) => Err(outcome),
+            Step::Wait(task) => Ok((unit, ops, task)),
+        }
+    }
+
     /// The operations that a command asks for at once.
     pub(super) fn first_ops(&self, cdb: &[u8], data: &[u8]) -> Vec<Op> {
-        self.begin(cdb, data).map_or_else(|_| Vec::new(), |(_, mut ops)| ops.drain_own().collect())
+        self.begin_on(cdb, data)
+            .map_or_else(|_| Vec::new(), |(_, mut ops, _)| ops.drain_own().collect())
     }
 
     /// Runs a command until it ends, or gives back what there is of it after so many operations.
@@ -254,7 +282,7 @@ impl<'a> Host<'a> {
     }
 
     fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
-        let unit = UnitId((self.lun >> 48) & 0x3fff);
+        let unit = UnitId(self.lun >> 48 & 0x3fff);
         let mut done = Vec::new();
         self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
