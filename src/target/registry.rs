@@ -260,7 +260,10 @@ impl Registry {
                     Change::Luns(removal) => {
                         (Arc::clone(&old.backing), Some(removal), changed_chap)
                     }
-                    Change::NotPossible => (Backing::new(&name, luns), None, true),
+                    Change::NotPossible => {
+                        old.backing.works.close();
+                        (Backing::new(&name, luns), None, true)
+                    }
                 };
                 let target = Arc::new(Target { name, access, backing });
                 held.insert(Arc::clone(&target));

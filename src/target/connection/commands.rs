@@ -11,6 +11,7 @@ use crate::scsi::{
     Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Prepared, Sense, Status, Step, Task,
     TaskAttribute, Transfer, UnitId,
 };
+use crate::target::background;
 use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
 use crate::target::registry::Counters;
@@ -270,6 +271,12 @@ impl Commands {
             has_others = true;
         }
         self.record(id).has_others |= has_others;
+        if let Some(work) = self.ops.take_background()
+            && let Some(attached) = &self.attached
+        {
+            let backing = Arc::clone(&attached.backing);
+            background::spawn(work, backing, &self.queue, id.0.into());
+        }
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
