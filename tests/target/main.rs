@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod background;
 mod initiator;
 mod luns;
 mod portals;
