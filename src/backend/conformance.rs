@@ -4,6 +4,8 @@
 //! nobody else uses) and removes them when it succeeds, so a store that already holds things, such
 //! as a Ceph pool, will do.
 
+mod state;
+
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
@@ -45,6 +47,10 @@ const CASES: &[(&str, Case)] = &[
     ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
+    ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
+    ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
+    ("a record goes with its image", state::a_record_goes_with_its_image),
+    ("of records that race the last is kept", state::the_last_record_is_kept),
 ];
 
 /// Runs every case; panics, naming the case, at the first that fails.
