@@ -133,10 +133,11 @@ layouts! {
         lun @ 8, itt @ 16, ttt @ 20, numbers @ 24;
     }
     scsi_response: ScsiResponse {
-        response @ 2, status @ 3, itt @ 16, snack_tag @ 20, numbers @ 24, exp_data_sn @ 36;
+        response @ 2, status @ 3, qualifier @ 8, itt @ 16, snack_tag @ 20, numbers @ 24,
+        exp_data_sn @ 36;
     }
     task_management_response: TaskManagementResponse {
-        response @ 2, itt @ 16, numbers @ 24;
+        response @ 2, information @ 8, itt @ 16, numbers @ 24;
     }
     login_response: LoginResponse {
         version_max @ 2, version_active @ 3, isid @ 8, tsih @ 14, itt @ 16, stat_sn @ 24,
@@ -192,7 +193,15 @@ proptest! {
             (false, true) => Some(Overflow::Under(count)),
             (true, true) => None,
         };
-        prop_assert_eq!(ScsiResponse::parse(&bhs).ok().map(|pdu| pdu.overflow), expected);
+        let read_count = u32::from_be_bytes(bhs[40..44].try_into().unwrap());
+        let read_expected = match (bhs[1] & 0x10 != 0, bhs[1] & 8 != 0) {
+            (false, false) => Some(Overflow::None),
+            (true, false) => Some(Overflow::Over(read_count)),
+            (false, true) => Some(Overflow::Under(read_count)),
+            (true, true) => None,
+        };
+        let both = ScsiResponse::parse(&bhs).ok().map(|pdu| (pdu.overflow, pdu.read_overflow));
+        prop_assert_eq!(both, expected.zip(read_expected));
         let status = DataIn::parse(&bhs).ok().map(|pdu| pdu.status);
         if bhs[1] & 1 == 0 {
             prop_assert_eq!(status, Some(None));

@@ -6,7 +6,7 @@ use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::{Buffer, CompletionQueue, Op, Request, Volume};
 use stirrup::scsi::{
     Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome, Status, Step,
-    Task, TaskAttribute, Transfer,
+    Task, TaskAttribute, Transfer, UnitId,
 };
 
 /// Size of the volume: small, so that random addresses hit it and its end.
@@ -22,6 +22,7 @@ pub fn run(bytes: &[u8]) {
     let choice = input.byte();
     let volume = MemoryVolume::new(VOLUME_BYTES, choice & 1 != 0);
     let unit = LogicalUnitSpec {
+        id: UnitId(1),
         number: 1,
         identity: "fuzz".into(),
         block_bytes: if choice & 2 == 0 { 512 } else { 4096 },

@@ -4,6 +4,7 @@
 //! nobody else uses) and removes them when it succeeds, so a store that already holds things, such
 //! as a Ceph pool, will do.
 
+mod growth;
 mod state;
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ const CASES: &[(&str, Case)] = &[
     ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
+    ("an open image grows", growth::grown_while_open),
+    ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
     ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
     ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
     ("a record goes with its image", state::a_record_goes_with_its_image),

@@ -128,6 +128,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreErrorKind::InUse`] while it is open for writing.
     fn remove(&self, image: &str) -> Result<(), StoreError>;
 
+    /// Makes an image larger; what is new reads as zeros. An open volume of it has the new size
+    /// when this returns, or soon after. The same size again does nothing; snapshots and clones
+    /// keep theirs.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Invalid`] for a smaller size: what is beyond
+    /// it would be lost.
+    fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError>;
+
     /// The names of all images, sorted.
     ///
     /// # Errors
@@ -220,6 +229,17 @@ impl From<block::Error> for StoreError {
         };
         Self::new(kind, error.to_string())
     }
+}
+
+/// Images only grow.
+fn check_growth(image: &str, old: u64, new: u64) -> Result<(), StoreError> {
+    if new >= old {
+        return Ok(());
+    }
+    let message = format!(
+        "image {image} has {old} bytes and cannot shrink to {new}: what is beyond would be lost"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
 const NAME_BYTES_MAX: usize = 128;

@@ -9,6 +9,7 @@
 pub mod buffer;
 pub mod completion;
 mod error;
+pub mod fence;
 mod state;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
+pub use fence::{Fenced, Ghost, Span, Spans};
 pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,

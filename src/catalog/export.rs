@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::block::Volume;
 
-use super::model::{Chap, Network};
+use super::model::{Chap, Moved, Network};
 
 /// A disk as a target with one logical unit.
 #[derive(Clone)]
@@ -24,6 +24,10 @@ pub struct Export {
     pub networks: Vec<Network>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// Where initiators that log in are sent to.
+    pub moved: Option<Moved>,
 }
 
 /// Which initiator names may log in.

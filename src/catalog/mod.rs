@@ -46,7 +46,9 @@ pub use engine::{ExportState, Serving};
 pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
-pub use model::{Chap, Disk, DiskState, Format, Image, ImageState, Network, Node, Secret, Warning};
+pub use model::{
+    Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Secret, Warning,
+};
 pub use name::{ImageName, Name};
 pub use service::{Catalog, DiskView, StoreHealth};
 pub use spec::{ChapSpec, DiskSpec, ImportSpec, NodeSpec};

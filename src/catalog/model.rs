@@ -1,7 +1,7 @@
 //! What the catalog keeps.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -130,6 +130,12 @@ pub struct Disk {
     pub networks: Vec<Network>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,
+    /// Tags of the portal groups in which its target is offered; empty: all.
+    #[serde(default)]
+    pub portal_groups: Vec<u16>,
+    /// Where initiators that log in are sent to.
+    #[serde(default)]
+    pub moved: Option<Moved>,
     /// The node it is bound to; while it is being created, the node it will be bound to.
     pub node: Option<Name>,
     /// It was unbound from a node and has not been bound since: no one may log in. The machine
@@ -219,6 +225,64 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Where a disk's target has moved to (RFC 7143 11.13.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// `HOST:PORT`; an IPv6 address in brackets.
+    pub address: String,
+    /// For good: initiators may forget the address they knew.
+    pub permanently: bool,
+}
+
+/// Port registered for iSCSI (RFC 7143 15).
+const ISCSI_PORT: u16 = 3260;
+/// Longest name of a host (RFC 1035 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+
+impl Moved {
+    /// A move to `HOST` or `HOST:PORT`, where the host is an IPv4 address, an IPv6 address in
+    /// brackets or a DNS name (RFC 7143 13.8).
+    ///
+    /// # Errors
+    /// `invalid-address`.
+    pub fn to(address: &str, permanently: bool) -> Result<Self, Error> {
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let is_host = |host: &str| match host.strip_prefix('[') {
+            Some(rest) => rest
+                .strip_suffix(']')
+                .and_then(|ip| ip.parse::<Ipv6Addr>().ok())
+                .is_some_and(|ip| !ip.is_unspecified()),
+            None => {
+                let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+                let ip = host.parse::<Ipv4Addr>().ok();
+                let name = host.len() <= HOST_BYTES_MAX && host.split('.').all(is_label);
+                ip.map_or(name && !numeric, |ip| !ip.is_unspecified())
+            }
+        };
+        let bare = address.ends_with(']') || !address.contains(':');
+        let parsed = match address.rsplit_once(':') {
+            Some((host, port)) if !bare => {
+                let digits = port.bytes().all(|b| b.is_ascii_digit());
+                port.parse().ok().filter(|port| digits && *port != 0).map(|port| (host, port))
+            }
+            _ => Some((address, ISCSI_PORT)),
+        };
+        match parsed.filter(|(host, _)| is_host(host)) {
+            Some((host, port)) => Ok(Self { address: format!("{host}:{port}"), permanently }),
+            None => Err(Error::invalid(
+                "invalid-address",
+                format!(
+                    "{} is nothing that an initiator can be sent to; write 192.0.2.1:3260, \
+                     [2001:db8::1]:3260 or gateway.example.org:3260",
+                    quoted(address)
+                ),
+            )),
+        }
+    }
+}
+
 /// An address and the number of its bits that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -270,6 +334,44 @@ mod tests {
         }
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "host", "1.2.3.4/+8 "] {
             assert_eq!(text.parse::<Network>().unwrap_err().code(), "invalid-address", "{text}");
+        }
+    }
+
+    #[test]
+    fn where_a_target_may_have_moved_to() {
+        for (text, kept) in [
+            ("192.0.2.1", "192.0.2.1:3260"),
+            ("192.0.2.1:99", "192.0.2.1:99"),
+            ("[2001:db8::1]", "[2001:db8::1]:3260"),
+            ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+            ("gw-2.example.org", "gw-2.example.org:3260"),
+            ("gw2:65535", "gw2:65535"),
+        ] {
+            assert_eq!(Moved::to(text, true).unwrap().address, kept);
+        }
+        let long = "a".repeat(254);
+        for text in [
+            "",
+            ":",
+            ":3260",
+            "0.0.0.0",
+            "[::]",
+            "2001:db8::1",
+            "[2001:db8::1",
+            "192.0.2.1:0",
+            "192.0.2.1:65536",
+            "192.0.2.1:+1",
+            "192.0.2.1,1",
+            "1.2.3",
+            "a b",
+            "a\0",
+            "a..b",
+            "a:",
+            "[192.0.2.1]",
+            "300.0.0.1",
+            &long,
+        ] {
+            assert_eq!(Moved::to(text, true).unwrap_err().code(), "invalid-address", "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ use super::error::{Error, ErrorKind, Noun};
 use super::export::{Allowed, Exporter};
 use super::jobs::{Job, Jobs};
 use super::locks::{Guard, Locks};
-use super::model::{Disk, Image, Node};
+use super::model::{Disk, Image, Moved, Node};
 use super::name::{ImageName, Name};
 use super::spec::{DiskSpec, NodeSpec};
 use super::state::{RedbState, State};
@@ -328,6 +328,26 @@ impl Catalog {
         .await
     }
 
+    /// Makes a disk larger; its sessions go on. The second answer: it had that size already.
+    ///
+    /// # Errors
+    /// `disk-not-found`, `disk-not-ready`, `disk-cannot-shrink`, `invalid-size`, and what the
+    /// store says.
+    pub async fn resize_disk(
+        &self,
+        project: Name,
+        name: Name,
+        size_bytes: u64,
+    ) -> Result<(DiskView, bool), Error> {
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        let subject = Subject::Disk(project.clone(), name.clone());
+        self.call(subject, vec![guard], move |engine| {
+            let (disk, existed) = engine.resize_disk(&project, &name, size_bytes)?;
+            Ok((view(engine, disk)?, existed))
+        })
+        .await
+    }
+
     /// Ends a disk's sessions and removes it.
     ///
     /// # Errors
@@ -336,6 +356,24 @@ impl Catalog {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let subject = Subject::Disk(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| engine.remove_disk(&project, &name)).await
+    }
+
+    /// Sends initiators that log in to a disk elsewhere, from now on and after restarts; with `None`
+    /// no more. Sessions go on.
+    ///
+    /// # Errors
+    /// `disk-not-found`, `busy`.
+    pub async fn move_disk(
+        &self,
+        project: Name,
+        name: Name,
+        moved: Option<Moved>,
+    ) -> Result<DiskView, Error> {
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        self.call(Subject::Nothing, vec![guard], move |engine| {
+            view(engine, engine.move_disk(&project, &name, moved)?)
+        })
+        .await
     }
 
     /// The nodes of a project, or of all, sorted, each with its disk.

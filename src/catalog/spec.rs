@@ -48,6 +48,8 @@ pub struct DiskSpec {
     pub networks: Vec<Network>,
     /// CHAP is required.
     pub chap: Option<ChapSpec>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
 }
 
 /// CHAP credentials as asked for; what is `None` is made up.
@@ -95,7 +97,14 @@ impl DiskSpec {
     /// A clone of `image` as LUN 1, without conditions.
     #[must_use]
     pub fn new(image: ImageName) -> Self {
-        Self { image, lun: 1, initiators: Vec::new(), networks: Vec::new(), chap: None }
+        Self {
+            image,
+            lun: 1,
+            initiators: Vec::new(),
+            networks: Vec::new(),
+            chap: None,
+            portal_groups: Vec::new(),
+        }
     }
 
     /// # Errors
@@ -107,10 +116,14 @@ impl DiskSpec {
                 format!("{} is no logical unit number: use 0 to {LUN_MAX}", self.lun),
             ));
         }
-        if self.initiators.len().max(self.networks.len()) > RULES_MAX {
+        let rules = [self.initiators.len(), self.networks.len(), self.portal_groups.len()];
+        if rules.iter().any(|count| *count > RULES_MAX) {
             return Err(Error::invalid(
                 "too-many-rules",
-                format!("a disk takes {RULES_MAX} initiator names and {RULES_MAX} networks"),
+                format!(
+                    "a disk takes {RULES_MAX} initiator names, {RULES_MAX} networks and \
+                     {RULES_MAX} portal groups"
+                ),
             ));
         }
         for name in &self.initiators {
@@ -125,6 +138,7 @@ impl DiskSpec {
             && self.lun == disk.lun
             && self.initiators == disk.initiators
             && self.networks == disk.networks
+            && self.portal_groups == disk.portal_groups
             && match (&self.chap, &disk.chap) {
                 (None, None) => true,
                 (Some(spec), Some(chap)) => spec.matches(chap),

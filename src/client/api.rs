@@ -5,14 +5,14 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::api::disks::{Disk, DiskCreate, DiskList};
+use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, Redirect};
 use crate::control::api::images::{Image, ImageImport, ImageList};
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
 use crate::control::api::problem::Problem;
-use crate::control::api::sessions::SessionList;
+use crate::control::api::sessions::{LogoutRequest, SessionList};
 use crate::control::api::system::{Health, Version};
-use crate::control::api::targets::{Target, TargetList};
+use crate::control::api::targets::{Drained, Target, TargetList};
 
 use super::error::ClientError;
 use super::http::{Http, path, with_query};
@@ -74,6 +74,27 @@ impl Api {
         create: &DiskCreate,
     ) -> Result<Answer<Disk>> {
         self.send(Method::PUT, path(&["projects", project, "disks", disk]), Some(create)).await
+    }
+
+    /// With `None` the disk is served here again.
+    pub(super) async fn redirect_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        redirect: Option<&Redirect>,
+    ) -> Result<Answer<Disk>> {
+        let method = if redirect.is_some() { Method::PUT } else { Method::DELETE };
+        self.send(method, path(&["projects", project, "disks", disk, "redirect"]), redirect).await
+    }
+
+    pub(super) async fn resize_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        resize: &DiskResize,
+    ) -> Result<Answer<Disk>> {
+        let path = path(&["projects", project, "disks", disk, "resize"]);
+        self.send(Method::POST, path, Some(resize)).await
     }
 
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {
@@ -146,6 +167,20 @@ impl Api {
 
     pub(super) async fn sessions(&self, target: Option<&str>) -> Result<Answer<SessionList>> {
         self.get(with_query(path(&["sessions"]), "target", target)).await
+    }
+
+    pub(super) async fn drain(
+        &self,
+        target: &str,
+        request: &LogoutRequest,
+    ) -> Result<Answer<Drained>> {
+        self.send(Method::POST, path(&["targets", target, "drain"]), Some(request)).await
+    }
+
+    pub(super) async fn logout(&self, id: u64, request: &LogoutRequest) -> Result<()> {
+        let path = path(&["sessions", &id.to_string(), "logout"]);
+        let body = serde_json::to_vec(request).map_err(|e| self.strange(&e))?;
+        self.call(Method::POST, path, Some(body)).await.map(drop)
     }
 
     pub(super) async fn kill_session(&self, id: u64) -> Result<()> {

@@ -1,9 +1,12 @@
 //! The arguments of `stirrup`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+
+use crate::config::parse_size;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -186,8 +189,39 @@ pub(super) enum DiskCommand {
         /// Network that may log in, as ADDR or ADDR/PREFIX; may be repeated
         #[arg(long = "address", value_name = "NETWORK")]
         addresses: Vec<String>,
+        /// Portal group in which it is offered, by its tag; may be repeated [default: all]
+        #[arg(long = "portal-group", value_name = "TAG")]
+        portal_groups: Vec<u16>,
         #[command(flatten)]
         chap: ChapArgs,
+    },
+    /// Send initiators that log in to a disk to another gateway; sessions go on
+    Redirect {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Where to, as HOST or HOST:PORT
+        address: String,
+        /// For good: initiators may forget this gateway
+        #[arg(long)]
+        permanently: bool,
+    },
+    /// Take a redirection back: initiators log in here again
+    Recall {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+    },
+    /// Make a disk larger, while it is in use too
+    Resize {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Its new size, as 40GiB, or how much more, as +10GiB
+        size: NewSize,
     },
     /// Remove a disk, its data and its target
     Remove {
@@ -265,6 +299,14 @@ pub(super) enum TargetCommand {
         /// Name of the target
         target: String,
     },
+    /// Ask all initiators of a target to log out, and end the sessions that are left then
+    Drain {
+        /// Name of the target
+        target: String,
+        /// Time they have
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        seconds: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -275,7 +317,15 @@ pub(super) enum SessionCommand {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// End a session; its initiator may log in again
+    /// Ask an initiator to log out, and end its session if it has not in time
+    Logout {
+        /// Number of the session
+        id: u64,
+        /// Time it has
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        seconds: u16,
+    },
+    /// End a session at once; its initiator may log in again
     Kill {
         /// Number of the session
         id: u64,
@@ -360,4 +410,38 @@ pub(super) struct MaybeProject {
     /// Only of this project [default: STIRRUP_PROJECT, or all]
     #[arg(long, short, value_name = "PROJECT")]
     pub(super) project: Option<String>,
+}
+
+/// What a disk is to grow to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewSize {
+    /// This size, in bytes.
+    Bytes(u64),
+    /// So many bytes more.
+    More(u64),
+}
+
+impl FromStr for NewSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('+') {
+            Some(more) => parse_size(more).map(Self::More),
+            None => parse_size(text).map(Self::Bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_size_is_one_or_a_difference() {
+        assert_eq!("40GiB".parse(), Ok(NewSize::Bytes(40 << 30)));
+        assert_eq!("+4k".parse(), Ok(NewSize::More(4096)));
+        for text in ["", "+", "-1G", "++1G", "big"] {
+            assert!(text.parse::<NewSize>().is_err(), "{text}");
+        }
+    }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::control::api::disks::{ChapRequest, DiskCreate};
+use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, Redirect};
 use crate::control::api::nodes::{Bind, NodePut, Provision};
+use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
     ChapArgs, Cli, Command, DiskCommand, ImageCommand, IscsiCommand, JobCommand, MaybeProject,
-    NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
+    NewSize, NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
 };
 use super::console::Console;
 use super::error::ClientError;
@@ -83,6 +84,14 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.target(&target).await?;
                 self.show(&answer, output::target)
             }
+            Command::Target(TargetCommand::Drain { target, seconds }) => {
+                let request = LogoutRequest { seconds: Some(seconds) };
+                let answer = self.api.drain(&target, &request).await?;
+                self.show(&answer, |console, drained| {
+                    let sessions = drained.sessions;
+                    console.note(&format!("{sessions} sessions have {seconds} s to log out"))
+                })
+            }
             Command::Node(command) => self.node(command).await,
             Command::Image(command) => self.image(command).await,
             Command::Disk(command) => self.disk(command).await,
@@ -140,10 +149,42 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.disk(&self.named(project)?, &disk).await?;
                 self.show(&answer, output::disk)
             }
-            DiskCommand::Create { project, disk, image, lun, initiators, addresses, chap } => {
-                let create =
-                    DiskCreate { image, lun, initiators, addresses, chap: chap_request(&chap) };
+            DiskCommand::Create {
+                project,
+                disk,
+                image,
+                lun,
+                initiators,
+                addresses,
+                portal_groups,
+                chap,
+            } => {
+                let chap = chap_request(&chap);
+                let create = DiskCreate { image, lun, initiators, addresses, chap, portal_groups };
                 let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Redirect { project, disk, address, permanently } => {
+                let redirect = Redirect { address, permanently };
+                let project = self.named(project)?;
+                let answer = self.api.redirect_disk(&project, &disk, Some(&redirect)).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Recall { project, disk } => {
+                let answer = self.api.redirect_disk(&self.named(project)?, &disk, None).await?;
+                self.show(&answer, output::disk)
+            }
+            DiskCommand::Resize { project, disk, size } => {
+                let project = self.named(project)?;
+                let size_bytes = match size {
+                    NewSize::Bytes(bytes) => bytes,
+                    NewSize::More(more) => {
+                        let now = self.api.disk(&project, &disk).await?.value.size_bytes;
+                        now.saturating_add(more)
+                    }
+                };
+                let resize = DiskResize { size_bytes };
+                let answer = self.api.resize_disk(&project, &disk, &resize).await?;
                 self.show(&answer, output::disk)
             }
             DiskCommand::Remove { project, disk, sure } => {
@@ -228,6 +269,10 @@ impl<'c> Calls<'_, 'c> {
             SessionCommand::List { target } => {
                 let answer = self.api.sessions(target.as_deref()).await?;
                 self.show(&answer, |console, list| output::sessions(console, &list.items))
+            }
+            SessionCommand::Logout { id, seconds } => {
+                self.api.logout(id, &LogoutRequest { seconds: Some(seconds) }).await?;
+                self.note(&format!("session {id} has {seconds} s to log out"))
             }
             SessionCommand::Kill { id } => {
                 self.api.kill_session(id).await?;

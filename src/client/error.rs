@@ -46,6 +46,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("image-broken", "stirrup health; import it again under another name"),
     ("disk-exists", "another name, or remove it first: stirrup disk remove"),
     ("disk-bound", "take it away from its node first: stirrup node unbind, or stirrup dpro"),
+    ("disk-cannot-shrink", "a size above what stirrup disk show says, or +SIZE"),
     ("disk-not-ready", "stirrup disk show says what is under way"),
     ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
     ("node-bound", "take its disk away first: stirrup node unbind, or stirrup dpro"),

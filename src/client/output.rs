@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
-use crate::control::api::disks::{Disk, Portal};
+use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
@@ -98,6 +98,7 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     };
     let addresses =
         if disk.addresses.is_empty() { "any".to_owned() } else { disk.addresses.join(", ") };
+    let groups: Vec<_> = disk.portal_groups.iter().map(ToString::to_string).collect();
     let mut lines = vec![
         ("project", disk.project.clone()),
         ("disk", disk.name.clone()),
@@ -116,6 +117,10 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("LUN", disk.boot.lun.to_string()),
         ("WWID", disk.boot.wwid.clone()),
     ];
+    if !groups.is_empty() {
+        lines.push(("portal groups", groups.join(", ")));
+    }
+    lines.extend(redirect(disk.redirect.as_ref()));
     lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
     lines
 }
@@ -189,12 +194,20 @@ pub(super) fn target(console: &mut Console<'_>, target: &Target) -> Result {
         ("portals", portals(&target.portals)),
         ("sessions", target.sessions.to_string()),
     ];
+    lines.extend(redirect(target.redirect.as_ref()));
     for lun in &target.luns {
         let bytes = lun.size_bytes.map_or_else(|| "not open".to_owned(), size);
         let access = if lun.read_only { "read-only" } else { "read-write" };
         lines.push(("LUN", format!("{}: {bytes}, {access}, WWID {}", lun.lun, lun.wwid)));
     }
     details(console, &lines)
+}
+
+/// Where initiators are sent to, if they are.
+fn redirect(redirect: Option<&Redirect>) -> Option<(&'static str, String)> {
+    let Redirect { address, permanently } = redirect?;
+    let how = if *permanently { "for good" } else { "for now" };
+    Some(("sent to", format!("{address}, {how}")))
 }
 
 pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Result {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Chap, Config, DefaultStore, LogFormat, RbdStore, parse};
+use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdStore, parse};
 
 /// A configuration being read.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub(super) struct Section {
     pub(super) doc: &'static str,
     /// Nothing of it holds unless the table is there.
     pub(super) optional: bool,
+    /// It may be there many times (`[[name]]`); what can be wrong with one of them as a whole.
+    pub(super) repeated: Option<fn(&Draft) -> Result<(), String>>,
     /// What the mere presence of the table does.
     pub(super) enter: fn(&mut Draft),
     pub(super) keys: &'static [Key],
@@ -67,7 +69,7 @@ const fn key(name: &'static str, default: Sample, kind: Kind, doc: &'static str)
 }
 
 const fn section(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Section {
-    Section { name, doc, optional: false, enter: |_| {}, keys }
+    Section { name, doc, optional: false, repeated: None, enter: |_| {}, keys }
 }
 
 pub(super) const SECTIONS: &[Section] = &[
@@ -75,6 +77,19 @@ pub(super) const SECTIONS: &[Section] = &[
     section("control", "The Unix socket of the control API.", CONTROL),
     section("log", "What is logged to standard error, and how.", LOG),
     section("target", "Where and under which names targets are served.", TARGET),
+    Section {
+        optional: true,
+        repeated: Some(check_group),
+        enter: |draft| draft.config.portal_groups.push(PortalGroup::default()),
+        ..section(
+            "portal_group",
+            "A portal group: portals that belong together, and who may log in there; as many of \
+             these tables as there are groups. They stand in place of `portals`, `advertise` and \
+             `portal_group_tag` in [target]. A disk is offered in all groups unless it names some. \
+             An initiator has a session of its own in each group, on a target port of its own.",
+            PORTAL_GROUP,
+        )
+    },
     section(
         "limits",
         "What one daemon takes on at most. A limit that is reached slows initiators down or makes \
@@ -86,8 +101,9 @@ pub(super) const SECTIONS: &[Section] = &[
         optional: true,
         ..section(
             "discovery",
-            "CHAP for discovery sessions. Without this table every initiator may ask for the list \
-             of targets; logging in to a target has its own rules either way.",
+            "CHAP for discovery sessions, in portal groups that have none of their own. Without \
+             this table every initiator may ask for the list of targets; logging in to a target has \
+             its own rules either way.",
             DISCOVERY,
         )
     },
@@ -211,13 +227,12 @@ const TARGET: &[Key] = &[
         "portal_group_tag",
         Def("1"),
         Kind::Integer {
-            min: 0,
+            min: 1,
             max: 65535,
-            set: |d, v| {
-                d.config.target.portal_group_tag = u16::try_from(v).unwrap_or(u16::MAX);
-            },
+            set: |d, v| d.config.target.portal_group_tag = to_u16(v),
         },
-        "Tag of the portal group that all portals form.",
+        "Tag of the portal group that all portals form. It is also the number of the SCSI target \
+         port, of which 0 is none.",
     ),
     key(
         "unnamed_access",
@@ -234,6 +249,95 @@ const TARGET: &[Key] = &[
         Def("0"),
         Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
         "Number of threads that serve connections; 0: one per core.",
+    ),
+];
+
+const PORTAL_GROUP: &[Key] = &[
+    key(
+        "tag",
+        Ex("2"),
+        Kind::Integer { min: 1, max: 65535, set: |d, v| group(d).tag = to_u16(v) },
+        "Portal group tag, different in each group. It is also the number of the SCSI target port.",
+    ),
+    key(
+        "portals",
+        Ex("[\"192.0.2.1:3260\", \"[2001:db8::1]:3260\"]"),
+        Kind::List {
+            what: "like ADDR:PORT",
+            clear: |d| group(d).portals.clear(),
+            push: |d, v| parse::portal(v).map(|v| group(d).portals.push(v)),
+            empty_allowed: false,
+        },
+        "Addresses to listen on. IPv6 addresses stand in brackets and take IPv6 only.",
+    ),
+    key(
+        "advertise",
+        Def("[]"),
+        Kind::List {
+            what: "like ADDR or ADDR:PORT",
+            clear: |d| group(d).advertise.clear(),
+            push: |d, v| parse::advertised(v).map(|v| group(d).advertise.push(v)),
+            empty_allowed: true,
+        },
+        "Addresses told to initiators for this group; empty: the portals themselves.",
+    ),
+    key(
+        "initiators",
+        Def("[]"),
+        Kind::List {
+            what: "an initiator name, or the beginning of some and `*`",
+            clear: |d| group(d).initiators.clear(),
+            push: |d, v| parse::initiator(v).map(|v| group(d).initiators.push(v)),
+            empty_allowed: true,
+        },
+        "Who may log in here, for discovery too; empty: everyone. Rules of disks come on top.",
+    ),
+    key(
+        "addresses",
+        Def("[]"),
+        Kind::List {
+            what: "like ADDR or ADDR/PREFIX",
+            clear: |d| group(d).addresses.clear(),
+            push: |d, v| parse::network(v).map(|v| group(d).addresses.push(v)),
+            empty_allowed: true,
+        },
+        "Networks from which one may log in here; empty: any.",
+    ),
+    key(
+        "discovery_chap_user",
+        Ex("\"discovery\""),
+        Kind::Text {
+            what: "1 to 255 bytes",
+            set: |d, v| parse::chap_user(v).map(|v| group_chap(d).user = v),
+        },
+        "As `chap_user` in [discovery], for this group.",
+    ),
+    key(
+        "discovery_chap_secret",
+        Ex("\"at least 12 bytes\""),
+        Kind::Text {
+            what: "12 to 255 bytes",
+            set: |d, v| {
+                d.holds_secret = true;
+                once(group_chap(d))?;
+                parse::secret(v).map(|v| group_chap(d).secret = v)
+            },
+        },
+        "As `chap_secret` in [discovery], for this group.",
+    ),
+    key(
+        "discovery_chap_secret_file",
+        Ex("\"/etc/stirrup/discovery.secret\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| {
+                once(group_chap(d))?;
+                let v = secret_file(d, v)?;
+                group_chap(d).secret = v;
+                Ok(())
+            },
+        },
+        "As `chap_secret_file` in [discovery], for this group.",
     ),
 ];
 
@@ -379,6 +483,20 @@ const ISCSI: &[Key] = &[
         },
         "Digests accepted for data.",
     ),
+    key(
+        "chap_algorithms",
+        Def("[\"MD5\", \"SHA1\", \"SHA-256\", \"SHA3-256\"]"),
+        Kind::List {
+            what: "\"MD5\", \"SHA1\", \"SHA-256\" or \"SHA3-256\"",
+            clear: |d| d.config.iscsi.chap_algorithms.clear(),
+            push: |d, v| parse::chap_algorithm(v).map(|v| d.config.iscsi.chap_algorithms.push(v)),
+            empty_allowed: false,
+        },
+        "Algorithms accepted for CHAP; the initiator's order of preference decides. MD5 is among \
+         them because boot firmware knows no other, and what CHAP asks of it (no one finds the \
+         secret from the answer) is not what MD5 is broken in; an initiator that knows better \
+         ones names them first. Take it out when every initiator does.",
+    ),
 ];
 
 const DISCOVERY: &[Key] = &[
@@ -514,6 +632,10 @@ fn to_usize(v: u64) -> usize {
     usize::try_from(v).unwrap_or(usize::MAX)
 }
 
+fn to_u16(v: u64) -> u16 {
+    u16::try_from(v).unwrap_or(u16::MAX)
+}
+
 fn seconds(v: u64) -> Duration {
     Duration::from_secs(v)
 }
@@ -532,10 +654,47 @@ fn rbd(draft: &mut Draft) -> &mut RbdStore {
 }
 
 fn chap(draft: &mut Draft) -> &mut Chap {
-    draft
-        .config
-        .discovery
-        .get_or_insert_with(|| Chap { user: String::new(), secret: Zeroizing::default() })
+    draft.config.discovery.get_or_insert_default()
+}
+
+/// The portal group that is being read.
+fn group(draft: &mut Draft) -> &mut PortalGroup {
+    if draft.config.portal_groups.is_empty() {
+        draft.config.portal_groups.push(PortalGroup::default());
+    }
+    let last = draft.config.portal_groups.len() - 1;
+    &mut draft.config.portal_groups[last]
+}
+
+fn group_chap(draft: &mut Draft) -> &mut Chap {
+    group(draft).discovery.get_or_insert_default()
+}
+
+fn once(chap: &Chap) -> Result<(), String> {
+    match chap.secret.is_empty() {
+        true => Ok(()),
+        false => Err("the secret is given already, and must be given once".to_owned()),
+    }
+}
+
+/// What can be wrong with the portal group that was read last.
+fn check_group(draft: &Draft) -> Result<(), String> {
+    let Some((group, before)) = draft.config.portal_groups.split_last() else { return Ok(()) };
+    let missing = |key: &str| Err(format!("`{key}` is missing in [[portal_group]]"));
+    if group.tag == 0 {
+        return missing("tag");
+    }
+    if group.portals.is_empty() {
+        return missing("portals");
+    }
+    if before.iter().any(|other| other.tag == group.tag) {
+        return Err(format!("there is a portal group of tag {} already", group.tag));
+    }
+    match &group.discovery {
+        Some(chap) if chap.user.is_empty() => missing("discovery_chap_user"),
+        Some(chap) if chap.secret.is_empty() => missing("discovery_chap_secret"),
+        _ => Ok(()),
+    }
 }
 
 fn secret_file(draft: &mut Draft, text: &str) -> Result<Zeroizing<String>, String> {

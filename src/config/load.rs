@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::keys::{Draft, Key, Kind, SECTIONS, Section};
 use super::{Config, ConfigError, DefaultStore, parse_size};
@@ -98,9 +98,15 @@ impl Reader<'_> {
                     self.value(section, key, line, value)?;
                     self.given.push((section.name, key.name, line));
                 }
-                (None, DeValue::Table(table)) if is_table(&inner) => self.table(&inner, table)?,
+                (None, DeValue::Table(table)) if is_table(&inner) && repeated(&inner).is_none() => {
+                    self.table(&inner, table)?;
+                }
+                (None, DeValue::Array(tables)) if let Some(check) = repeated(&inner) => {
+                    self.tables(&inner, tables, check)?;
+                }
                 (None, _) if is_table(&inner) => {
-                    return Err(self.at(line, format!("`{inner}` is a table: write [{inner}]")));
+                    let right = shown_name(&inner);
+                    return Err(self.at(line, format!("`{inner}` is a table: write {right}")));
                 }
                 (None, value) => {
                     return Err(
@@ -108,6 +114,25 @@ impl Reader<'_> {
                     );
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The tables of a section that may be there many times.
+    fn tables(
+        &mut self,
+        name: &str,
+        tables: &DeArray<'_>,
+        check: fn(&Draft) -> Result<(), String>,
+    ) -> Result<(), ConfigError> {
+        for item in tables {
+            let line = self.line(&item.span());
+            let DeValue::Table(table) = item.get_ref() else {
+                let right = shown_name(name);
+                return Err(self.at(line, format!("`{name}` is a table: write {right}")));
+            };
+            self.table(name, table)?;
+            check(&self.draft).map_err(|message| self.at(line, message))?;
         }
         Ok(())
     }
@@ -134,6 +159,13 @@ impl Reader<'_> {
                 "default_store",
                 "the default store is \"rbd\", but there is no table [store.rbd]",
             ));
+        }
+        let single = ["portals", "advertise", "portal_group_tag"];
+        let given = single.into_iter().find(|key| self.line_of("target", key).is_some());
+        if let (Some(key), false) = (given, config.portal_groups.is_empty()) {
+            let message =
+                format!("`{key}` belongs into each [[portal_group]], now that there are some");
+            return Err(self.at_key("target", key, &message));
         }
         if config.iscsi.first_burst_bytes > config.iscsi.max_burst_bytes {
             let key = if self.line_of("iscsi", "first_burst_length").is_some() {
@@ -266,8 +298,21 @@ fn is_table(name: &str) -> bool {
     })
 }
 
+/// How one of the tables of a section that may be there many times is checked.
+fn repeated(name: &str) -> Option<fn(&Draft) -> Result<(), String>> {
+    SECTIONS.iter().find(|section| section.name == name)?.repeated
+}
+
+/// A section's name as in the file.
+pub(super) fn shown_name(section: &str) -> String {
+    match repeated(section) {
+        Some(_) => format!("[[{section}]]"),
+        None => format!("[{section}]"),
+    }
+}
+
 fn within(section: &str) -> String {
-    if section.is_empty() { String::new() } else { format!(" in [{section}]") }
+    if section.is_empty() { String::new() } else { format!(" in {}", shown_name(section)) }
 }
 
 /// A value in a complaint. Texts are cut short; none that is a secret gets here.
@@ -288,8 +333,8 @@ fn unknown(section: &str, word: &str, table: bool) -> String {
     if table {
         let full = if section.is_empty() { word.to_owned() } else { format!("{section}.{word}") };
         let names = SECTIONS.iter().map(|s| s.name).filter(|name| !name.is_empty());
-        let hint =
-            nearest(&full, names).map_or_else(String::new, |n| format!("; did you mean [{n}]?"));
+        let hint = nearest(&full, names)
+            .map_or_else(String::new, |n| format!("; did you mean {}?", shown_name(n)));
         return format!("unknown table [{full}]{hint}");
     }
     let here = SECTIONS.iter().filter(|s| s.name == section).flat_map(|s| s.keys).map(|k| k.name);
@@ -300,7 +345,7 @@ fn unknown(section: &str, word: &str, table: bool) -> String {
     let hint = match (nearest(word, here), elsewhere) {
         (Some(near), _) => format!("; did you mean `{near}`?"),
         (None, Some("")) => "; it belongs at the top of the file, before any table".to_owned(),
-        (None, Some(name)) => format!("; it belongs in [{name}]"),
+        (None, Some(name)) => format!("; it belongs in {}", shown_name(name)),
         (None, None) => String::new(),
     };
     let place = if section.is_empty() { " at the top of the file".into() } else { within(section) };

@@ -16,7 +16,7 @@ mod sizes;
 mod tests;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,11 +43,14 @@ pub struct Config {
     pub log: Log,
     /// Where and under which names targets are served.
     pub target: Target,
+    /// The portal groups; empty: the one of [`Target`].
+    pub portal_groups: Vec<PortalGroup>,
     /// What one daemon takes on at most.
     pub limits: Limits,
     /// What is offered in login negotiation.
     pub iscsi: Iscsi,
-    /// CHAP for discovery sessions; `None`: discovery is open to everyone.
+    /// CHAP for discovery sessions in portal groups without one of their own; `None`: discovery
+    /// is open to everyone.
     pub discovery: Option<Chap>,
     /// The local store.
     pub local: LocalStore,
@@ -101,13 +104,30 @@ pub struct Target {
     pub advertise: Vec<SocketAddr>,
     /// What target names start with (RFC 7143 4.2.7.4).
     pub iqn_prefix: String,
-    /// Tag of the one portal group (RFC 7143 13.9).
+    /// Tag of the portal group that `portals` form (RFC 7143 13.9).
     pub portal_group_tag: u16,
     /// Disks for which no initiator name is known are open to anyone that passes their other
     /// rules, and not closed to all.
     pub unnamed_access_open: bool,
     /// Number of shards (threads that serve connections); 0: one per core.
     pub shards: usize,
+}
+
+/// `[[portal_group]]`: portals that belong together, and who may log in there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortalGroup {
+    /// Its tag, not 0 and different in each group (RFC 7143 13.9).
+    pub tag: u16,
+    /// Addresses to listen on; never empty.
+    pub portals: Vec<SocketAddr>,
+    /// Addresses told to initiators; empty: the portals.
+    pub advertise: Vec<SocketAddr>,
+    /// Initiator names that may log in here, a trailing `*` matching any end; empty: all.
+    pub initiators: Vec<String>,
+    /// Networks, with their prefix lengths, that may log in here; empty: all.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// CHAP for discovery sessions here; `None`: as everywhere.
+    pub discovery: Option<Chap>,
 }
 
 /// `[limits]`: what one daemon takes on at most.
@@ -146,6 +166,21 @@ pub struct Iscsi {
     pub header_digest: Vec<Digest>,
     /// Digests accepted for data; never empty.
     pub data_digest: Vec<Digest>,
+    /// Algorithms accepted for CHAP; never empty.
+    pub chap_algorithms: Vec<ChapAlgorithm>,
+}
+
+/// An algorithm of CHAP, by the names of IANA's registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChapAlgorithm {
+    /// 5, MD5.
+    Md5,
+    /// 6, SHA1.
+    Sha1,
+    /// 7, SHA-256.
+    Sha256,
+    /// 8, SHA3-256.
+    Sha3_256,
 }
 
 /// A digest (RFC 7143 13.1).
@@ -158,7 +193,7 @@ pub enum Digest {
 }
 
 /// CHAP credentials.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Chap {
     /// Name.
     pub user: String,
@@ -217,6 +252,7 @@ impl Default for Config {
                 unnamed_access_open: true,
                 shards: 0,
             },
+            portal_groups: Vec::new(),
             limits: Limits {
                 sessions_max: 4096,
                 half_open_connections_max: 256,
@@ -234,6 +270,12 @@ impl Default for Config {
                 max_outstanding_r2t: 4,
                 header_digest: vec![Digest::None, Digest::Crc32c],
                 data_digest: vec![Digest::None, Digest::Crc32c],
+                chap_algorithms: vec![
+                    ChapAlgorithm::Md5,
+                    ChapAlgorithm::Sha1,
+                    ChapAlgorithm::Sha256,
+                    ChapAlgorithm::Sha3_256,
+                ],
             },
             discovery: None,
             local: LocalStore {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::Digest;
+use super::{ChapAlgorithm, Digest};
 
 /// Port registered for iSCSI (RFC 7143 15).
 pub(super) const ISCSI_PORT: u16 = 3260;
@@ -82,6 +82,48 @@ pub(super) fn digest(text: &str) -> Result<Digest, String> {
         "CRC32C" => Ok(Digest::Crc32c),
         _ => Err(format!("`{text}` is not a digest: use \"None\" or \"CRC32C\"")),
     }
+}
+
+/// An algorithm of CHAP.
+pub(super) fn chap_algorithm(text: &str) -> Result<ChapAlgorithm, String> {
+    match text {
+        "MD5" => Ok(ChapAlgorithm::Md5),
+        "SHA1" => Ok(ChapAlgorithm::Sha1),
+        "SHA-256" => Ok(ChapAlgorithm::Sha256),
+        "SHA3-256" => Ok(ChapAlgorithm::Sha3_256),
+        _ => Err(format!(
+            "`{text}` is no algorithm of CHAP: use \"MD5\", \"SHA1\", \"SHA-256\" or \"SHA3-256\""
+        )),
+    }
+}
+
+/// An initiator name, or the beginning of some with `*` after it.
+pub(super) fn initiator(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:_".contains(&byte);
+    if (4..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is not an initiator name: write one like \"iqn.2004-10.org.example:node-1\", or \
+         the beginning of some and `*`"
+    ))
+}
+
+/// `ADDR` or `ADDR/PREFIX`.
+pub(super) fn network(text: &str) -> Result<(IpAddr, u8), String> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let parsed = address.parse::<IpAddr>().ok().and_then(|address| {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), str::parse).ok()?;
+        (prefix <= longest).then_some((address, prefix))
+    });
+    parsed.ok_or_else(|| {
+        format!("`{text}` is not an address or network: write \"10.1.0.0/16\" or \"fd00::/8\"")
+    })
 }
 
 /// A log filter.
@@ -211,6 +253,21 @@ mod tests {
         assert_eq!(advertised("2001:db8::1"), advertised("[2001:db8::1]:3260"));
         for bad in ["0.0.0.0", "::", "192.0.2.1:0", "gateway", ""] {
             assert!(advertised(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_and_from_where() {
+        assert_eq!(network("10.1.0.0/16"), Ok(([10, 1, 0, 0].into(), 16)));
+        assert_eq!(network("fd00::1").map(|(_, prefix)| prefix), Ok(128));
+        for bad in ["10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0/8", "node", "", "10.0.0.1/-1"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+        for good in ["iqn.2004-10.org.example:a", "iqn.2010-04.org.ipxe:*", "IQN.2004-10.X"] {
+            assert!(initiator(good).is_ok(), "{good}");
+        }
+        for bad in ["", "*", "iqn", "iqn.a b", "iqn.a*b", "iqn.\n", &"i".repeat(224)] {
+            assert!(initiator(bad).is_err(), "{bad}");
         }
     }
 

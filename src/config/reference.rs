@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys::{SECTIONS, Sample};
+use super::load::shown_name;
 
 /// `docs/configuration.md`.
 #[cfg(test)]
@@ -20,7 +21,7 @@ pub(super) fn page() -> String {
         let title = if section.name.is_empty() { "Top of the file" } else { section.name };
         let _ = match section.name {
             "" => write!(page, "\n## {title}\n\n"),
-            name => write!(page, "\n## `[{name}]`\n\n"),
+            name => write!(page, "\n## `{}`\n\n", shown_name(name)),
         };
         let _ = writeln!(page, "{}", section.doc);
         for key in section.keys {
@@ -48,7 +49,7 @@ pub fn sample() -> String {
         comment(&mut sample, section.doc);
         if !section.name.is_empty() {
             let mark = if section.optional { "#" } else { "" };
-            let _ = writeln!(sample, "{mark}[{}]", section.name);
+            let _ = writeln!(sample, "{mark}{}", shown_name(section.name));
         }
         for key in section.keys {
             sample.push('\n');

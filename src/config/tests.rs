@@ -25,7 +25,10 @@ fn documented_defaults_hold() {
     for section in SECTIONS {
         let mut text = String::new();
         if !section.name.is_empty() {
-            text = format!("[{}]\n", section.name);
+            text = format!("{}\n", load::shown_name(section.name));
+        }
+        if section.repeated.is_some() {
+            text += "tag = 1\nportals = [\"[::1]:1\"]\n";
         }
         let bare = parse(&text).unwrap().config;
         for key in section.keys {
@@ -43,11 +46,56 @@ fn the_whole_sample_is_accepted() {
     let text: String = reference::sample()
         .lines()
         .map(|line| line.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(line))
-        .filter(|line| !line.starts_with("chap_secret_file"))
+        .filter(|line| !line.contains("chap_secret_file ="))
+        .scan(true, |single, line| {
+            // The one group of [target], or groups.
+            *single &= line != "[[portal_group]]";
+            let key = line.split(' ').next().unwrap_or_default();
+            let omit = *single && ["portals", "advertise", "portal_group_tag"].contains(&key);
+            Some(if omit { "" } else { line })
+        })
         .fold(String::new(), |all, line| all + line + "\n");
     let loaded = parse(&text).unwrap();
     assert_eq!(loaded.config.rbd.unwrap().pool, "rbd");
     assert_eq!(loaded.config.discovery.unwrap().user, "discovery");
+    let [group] = &loaded.config.portal_groups[..] else { panic!("one group") };
+    assert_eq!((group.tag, group.portals.len()), (2, 2));
+}
+
+#[test]
+fn portal_groups() {
+    let text = r#"
+        [[portal_group]]
+        tag = 1
+        portals = ["10.0.0.1:3260", "[fd00::1]:3260"]
+        [[portal_group]]
+        tag = 0x10
+        portals = ["192.0.2.1:3261"]
+        advertise = ["198.51.100.1"]
+        initiators = ["iqn.2026-01.org.example:*"]
+        addresses = ["192.0.2.0/24", "fd00::1"]
+        discovery_chap_user = "me"
+        discovery_chap_secret = "twelve bytes"
+    "#;
+    let config = parse(text).unwrap().config;
+    let chap = Chap { user: "me".into(), secret: Zeroizing::new("twelve bytes".into()) };
+    let expected = [
+        PortalGroup {
+            tag: 1,
+            portals: vec!["10.0.0.1:3260".parse().unwrap(), "[fd00::1]:3260".parse().unwrap()],
+            ..PortalGroup::default()
+        },
+        PortalGroup {
+            tag: 16,
+            portals: vec!["192.0.2.1:3261".parse().unwrap()],
+            advertise: vec!["198.51.100.1:3260".parse().unwrap()],
+            initiators: vec!["iqn.2026-01.org.example:*".into()],
+            addresses: vec![("192.0.2.0".parse().unwrap(), 24), ("fd00::1".parse().unwrap(), 128)],
+            discovery: Some(chap),
+        },
+    ];
+    assert_eq!(config.portal_groups, expected);
+    assert_eq!(config.target, Config::default().target);
 }
 
 #[test]
@@ -84,6 +132,7 @@ fn every_key_is_read() {
         max_outstanding_r2t = 2
         header_digest = ["CRC32C"]
         data_digest = ["None"]
+        chap_algorithms = ["SHA3-256", "SHA-256"]
         [discovery]
         chap_user = "me"
         chap_secret = "twelve bytes"
@@ -109,6 +158,7 @@ fn every_key_is_read() {
             unnamed_access_open: false,
             shards: 3,
         },
+        portal_groups: Vec::new(),
         limits: Limits {
             sessions_max: 10,
             half_open_connections_max: 11,
@@ -126,6 +176,7 @@ fn every_key_is_read() {
             max_outstanding_r2t: 2,
             header_digest: vec![Digest::Crc32c],
             data_digest: vec![Digest::None],
+            chap_algorithms: vec![ChapAlgorithm::Sha3_256, ChapAlgorithm::Sha256],
         },
         discovery: Some(Chap { user: "me".into(), secret: Zeroizing::new("twelve bytes".into()) }),
         local: LocalStore { directory: "/l".into(), write_cache: true, io_threads: 5 },
@@ -138,7 +189,8 @@ fn every_key_is_read() {
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.
-    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+    let once = SECTIONS.iter().filter(|section| section.repeated.is_none());
+    for key in once.flat_map(|section| section.keys) {
         assert!(text.contains(&format!("{} = ", key.name)) || key.name == "chap_secret_file");
     }
 }
@@ -180,6 +232,21 @@ fn complaints() {
         "[discovery]\nchap_secret = \"twelve bytes\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret = \"short\"",
         "[discovery]\nchap_user = \"me\"\nchap_secret_file = \"/nowhere/secret\"",
+        "[iscsi]\nchap_algorithms = [\"SHA-512\"]",
+        "[iscsi]\nchap_algorithms = []",
+        "[target]\nportal_group_tag = 0",
+        "[portal_group]\ntag = 1",
+        "portal_group = [1]",
+        "[[portal_group]]\nportals = [\"[::1]:1\"]",
+        "[[portal_group]]\ntag = 1",
+        "[[portal_group]]\ntag = 1\nportal = []",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\n[[portal_group]]\ntag = 1\nportals = [\"[::1]:2\"]",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\naddresses = [\"10.0.0.0/33\"]",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\ninitiators = [\"*\"]",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\ndiscovery_chap_user = \"me\"",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\ndiscovery_chap_secret = \"twelve bytes\"",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\n[target]\nportals = [\"[::1]:2\"]",
+        "[[target]]\nshards = 1",
         "[target",
         "a = 1\na = 2",
     ];
@@ -238,8 +305,8 @@ proptest::proptest! {
         value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,40}\"|\\[\"[0-9a-f.:/]{0,20}\"\\]|true|\\{\\}|1e9)",
     ) {
         for section in SECTIONS {
-            for key in section.keys.iter().filter(|key| key.name != "chap_secret_file") {
-                let table = if section.name.is_empty() { String::new() } else { format!("[{}]\n", section.name) };
+            for key in section.keys.iter().filter(|key| !key.name.ends_with("chap_secret_file")) {
+                let table = if section.name.is_empty() { String::new() } else { load::shown_name(section.name) + "\n" };
                 let _ = parse(&format!("{table}{} = {value}\n", key.name));
             }
         }

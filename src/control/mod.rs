@@ -34,6 +34,14 @@ pub trait DataPath: Send + Sync + 'static {
     /// Ends a session; whether there was one of that id.
     fn kill_session(&self, id: u64) -> bool;
 
+    /// Asks the initiator of a session to log out, and ends the session after `patience` in any
+    /// case; whether there was one of that id.
+    fn request_logout(&self, id: u64, patience: Duration) -> bool;
+
+    /// As [`DataPath::request_logout`] for all sessions of a target: how many there are; `None` if
+    /// there is no such target.
+    fn drain(&self, target: &str, patience: Duration) -> Option<u64>;
+
     /// The WWID (VPD page 83h, as Linux shows it) of a logical unit with this identity.
     fn wwid(&self, identity: &str) -> String;
 }
@@ -56,6 +64,10 @@ pub struct TargetInfo {
     pub luns: Vec<LunInfo>,
     /// Sessions that are logged in.
     pub sessions: u64,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// Where initiators that log in are sent to, and whether for good.
+    pub moved: Option<(String, bool)>,
 }
 
 /// A logical unit that is served.
@@ -82,6 +94,8 @@ pub struct SessionInfo {
     pub initiator: String,
     /// ISID (RFC 7143 11.12.5).
     pub isid: [u8; 6],
+    /// Tag of the portal group that it came in by.
+    pub tpgt: u16,
     /// Address and port of the initiator.
     pub address: SocketAddr,
     /// When it logged in.

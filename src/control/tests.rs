@@ -26,13 +26,17 @@ const HANG: Duration = Duration::from_secs(120);
 struct FakeDataPath {
     exporter: Arc<FakeExporter>,
     sessions: Mutex<Vec<SessionInfo>>,
+    /// The times that initiators were given to log out.
+    asked: Mutex<Vec<Duration>>,
 }
 
 impl DataPath for FakeDataPath {
     fn portals(&self) -> Vec<PortalInfo> {
         ["10.0.0.1:3260", "[fd00::1]:3260"]
             .map(|address| PortalInfo { address: address.parse().unwrap(), tpgt: 1 })
-            .to_vec()
+            .into_iter()
+            .chain([PortalInfo { address: "10.0.1.1:3260".parse().unwrap(), tpgt: 2 }])
+            .collect()
     }
 
     fn targets(&self) -> Vec<TargetInfo> {
@@ -46,6 +50,8 @@ impl DataPath for FakeDataPath {
                 read_only: false,
             }],
             sessions: 0,
+            portal_groups: export.portal_groups.clone(),
+            moved: export.moved.clone().map(|moved| (moved.address, moved.permanently)),
         };
         targets.values().map(info).collect()
     }
@@ -59,6 +65,18 @@ impl DataPath for FakeDataPath {
         let before = sessions.len();
         sessions.retain(|session| session.id != id);
         sessions.len() < before
+    }
+
+    fn request_logout(&self, id: u64, patience: Duration) -> bool {
+        self.asked.lock().push(patience);
+        self.sessions.lock().iter().any(|session| session.id == id)
+    }
+
+    fn drain(&self, target: &str, patience: Duration) -> Option<u64> {
+        self.asked.lock().push(patience);
+        let sessions = self.sessions.lock();
+        let of_target = sessions.iter().filter(|session| session.target.as_deref() == Some(target));
+        Some(of_target.count() as u64).filter(|count| *count > 0)
     }
 
     fn wwid(&self, identity: &str) -> String {
@@ -88,7 +106,11 @@ impl Daemon {
             Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
-        let data_path = Arc::new(FakeDataPath { exporter, sessions: Mutex::default() });
+        let data_path = Arc::new(FakeDataPath {
+            exporter,
+            sessions: Mutex::default(),
+            asked: Mutex::default(),
+        });
         let directory = tempfile::tempdir().unwrap();
         let socket = ControlSocket::bind(&directory.path().join("s"), &[]).unwrap();
         let control = Control { catalog: catalog.clone(), data_path: data_path.clone(), limits };
@@ -324,6 +346,52 @@ async fn the_life_of_a_disk() {
 }
 
 #[tokio::test]
+async fn a_disk_is_sent_elsewhere_and_called_back() {
+    let daemon = Daemon::start();
+    daemon.import("golden").await;
+    let path = "/v1/projects/default/disks/d1";
+    let redirect = format!("{path}/redirect");
+    let there = json!({"address": "192.0.2.9", "permanently": true});
+    daemon.put(&redirect, there.clone()).await.problem(404, "disk-not-found");
+    daemon.put(path, json!({"image": "golden"})).await.ok(StatusCode::CREATED);
+    assert!(daemon.get(path).await.get("redirect").is_none());
+
+    let disk = daemon.put(&redirect, there.clone()).await.ok(StatusCode::OK);
+    let expected = json!({"address": "192.0.2.9:3260", "permanently": true});
+    assert_eq!(disk["redirect"], expected);
+    assert_eq!(daemon.put(&redirect, there).await.ok(StatusCode::OK)["redirect"], expected);
+    let targets = daemon.get("/v1/targets").await;
+    assert_eq!(targets["items"][0]["redirect"], expected, "the data path was told");
+    let nowhere = json!({"address": "0.0.0.0"});
+    daemon.put(&redirect, nowhere).await.problem(422, "invalid-address");
+    assert_eq!(daemon.get(path).await["redirect"], expected);
+
+    let disk = daemon.delete(&redirect).await.ok(StatusCode::OK);
+    assert!(disk.get("redirect").is_none());
+    daemon.delete(&redirect).await.ok(StatusCode::OK);
+    assert!(daemon.get("/v1/targets").await["items"][0].get("redirect").is_none());
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_is_reached_in_its_portal_groups() {
+    let daemon = Daemon::start();
+    daemon.import("golden").await;
+    let path = "/v1/projects/default/disks/d1";
+    let unknown = json!({"image": "golden", "portal_groups": [1, 3]});
+    let problem = daemon.put(path, unknown).await.problem(422, "portal-group-unknown");
+    assert_eq!(problem["detail"], "no portal group 3 is configured; there is 1, 2");
+    let body = json!({"image": "golden", "portal_groups": [2]});
+    let disk = daemon.put(path, body.clone()).await.ok(StatusCode::CREATED);
+    let portal = json!({"address": "10.0.1.1", "port": 3260, "tpgt": 2});
+    assert_eq!((&disk["portal_groups"], &disk["boot"]["portals"]), (&json!([2]), &json!([portal])));
+    assert_eq!(daemon.get("/v1/targets").await["items"][0]["portals"], json!([portal]));
+    assert_eq!(daemon.put(path, body).await.ok(StatusCode::OK)["existed"], true);
+    daemon.put(path, json!({"image": "golden"})).await.problem(409, "disk-exists");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn the_life_of_a_node() {
     let daemon = Daemon::start();
     daemon.import("golden").await;
@@ -361,7 +429,8 @@ async fn the_life_of_a_node() {
         "set initiator-iqn iqn.2004-10.org.example:n1",
         "set username d1",
         "set password very-secret-it-is",
-        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1",
+        "sanboot --keep iscsi:10.0.0.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1 \
+         iscsi:10.0.1.1:tcp:3260:1:iqn.2026-01.io.stirrup:default.d1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
@@ -439,6 +508,7 @@ async fn sessions_are_listed_and_ended() {
         target: target.map(str::to_owned),
         initiator: "iqn.2004-10.org.example:n1".to_owned(),
         isid: [0x40, 0, 0x27, 0x23, 0xab, 0xcd],
+        tpgt: 2,
         address: "10.0.0.9:40000".parse().unwrap(),
         since: jiff::Timestamp::UNIX_EPOCH,
         bytes_read: 1,
@@ -447,10 +517,21 @@ async fn sessions_are_listed_and_ended() {
     };
     *daemon.data_path.sessions.lock() = vec![session(7, Some("t1")), session(8, None)];
     let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
-        "isid": "40002723abcd", "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
+        "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
         "bytes_read": 1, "bytes_written": 2, "commands": 3});
     assert_eq!(daemon.get("/v1/sessions?target=t1").await["items"], json!([expected]));
     assert_eq!(daemon.get("/v1/sessions").await["items"].as_array().unwrap().len(), 2);
+    let logout = async |path: &str, body: Value| daemon.call(Method::POST, path, Some(body)).await;
+    let answer = logout("/v1/sessions/7/logout", json!({})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    logout("/v1/sessions/9/logout", json!({})).await.problem(404, "session-not-found");
+    let answer = logout("/v1/sessions/7/logout", json!({"seconds": 65536})).await;
+    answer.problem(422, "invalid-body");
+    let drained = logout("/v1/targets/t1/drain", json!({"seconds": 3})).await;
+    assert_eq!(drained.ok(StatusCode::ACCEPTED), json!({"sessions": 1}));
+    logout("/v1/targets/t9/drain", json!({})).await.problem(404, "target-not-found");
+    let seconds: Vec<_> = daemon.data_path.asked.lock().iter().map(Duration::as_secs).collect();
+    assert_eq!(seconds, [10, 10, 3, 10]);
     daemon.delete("/v1/sessions/7").await.gone();
     daemon.delete("/v1/sessions/7").await.problem(404, "session-not-found");
     daemon.delete("/v1/sessions/-1").await.problem(400, "bad-request");

@@ -10,7 +10,8 @@ use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
 use crate::control::{DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
 use crate::scsi;
 use crate::target::{
-    Access, Chap, Handle, Initiators, Lun, LunStatus, SessionStatus, TargetSpec, TargetStatus,
+    Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, TargetSpec,
+    TargetStatus,
 };
 
 /// How long the sessions of a target may take to end. What they have in the store has to end
@@ -23,12 +24,11 @@ const BLOCK_BYTES: u32 = 512;
 pub(super) struct Exports {
     handle: Handle,
     runtime: runtime::Handle,
-    portal_group_tag: u16,
 }
 
 impl Exports {
-    pub(super) fn new(handle: Handle, portal_group_tag: u16) -> Self {
-        Self { handle, runtime: runtime::Handle::current(), portal_group_tag }
+    pub(super) fn new(handle: Handle) -> Self {
+        Self { handle, runtime: runtime::Handle::current() }
     }
 
     /// Waits for the end of sessions, for a bounded time. Called from blocking threads.
@@ -77,6 +77,10 @@ fn spec(export: Export) -> TargetSpec {
             initiators,
             addresses: networks.collect(),
             chap: export.chap.as_ref().map(chap),
+            portal_groups: export.portal_groups,
+            moved: export
+                .moved
+                .map(|moved| Redirect { address: moved.address, permanently: moved.permanently }),
         },
     }
 }
@@ -92,9 +96,8 @@ fn chap(chap: &catalog::Chap) -> Chap {
 
 impl DataPath for Exports {
     fn portals(&self) -> Vec<PortalInfo> {
-        let tpgt = self.portal_group_tag;
         let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        let mut found: Vec<SocketAddr> = Vec::new();
+        let mut found: Vec<(SocketAddr, u16)> = Vec::new();
         for family in families {
             for portal in self.handle.portals(outward_address(family)) {
                 if !found.contains(&portal) {
@@ -102,7 +105,7 @@ impl DataPath for Exports {
                 }
             }
         }
-        found.into_iter().map(|address| PortalInfo { address, tpgt }).collect()
+        found.into_iter().map(|(address, tpgt)| PortalInfo { address, tpgt }).collect()
     }
 
     fn targets(&self) -> Vec<TargetInfo> {
@@ -116,6 +119,8 @@ impl DataPath for Exports {
             name: target.name,
             luns: target.luns.into_iter().map(lun).collect(),
             sessions: target.sessions as u64,
+            portal_groups: target.portal_groups,
+            moved: target.moved.map(|moved| (moved.address, moved.permanently)),
         };
         self.handle.targets().into_iter().map(info).collect()
     }
@@ -126,6 +131,7 @@ impl DataPath for Exports {
             target: session.target,
             initiator: session.initiator,
             isid: session.isid,
+            tpgt: session.portal_group_tag,
             address: session.peer,
             since: jiff::Timestamp::try_from(session.since).unwrap_or_default(),
             bytes_read: session.read_bytes,
@@ -137,6 +143,14 @@ impl DataPath for Exports {
 
     fn kill_session(&self, id: u64) -> bool {
         self.handle.kill_session(id)
+    }
+
+    fn request_logout(&self, id: u64, patience: Duration) -> bool {
+        self.handle.request_logout(id, patience)
+    }
+
+    fn drain(&self, target: &str, patience: Duration) -> Option<u64> {
+        self.handle.drain(target, patience).map(|sessions| sessions as u64)
     }
 
     fn wwid(&self, identity: &str) -> String {

@@ -64,7 +64,7 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
 async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let mut target = Server::start(settings::target(config)).map_err(Failure::runtime)?;
-    let exports = Arc::new(Exports::new(target.handle(), config.target.portal_group_tag));
+    let exports = Arc::new(Exports::new(target.handle()));
     let catalog = Catalog::open(
         &config.state_dir,
         stores,
@@ -74,10 +74,12 @@ async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     let socket = ControlSocket::bind(&config.control.socket, &config.control.allowed_uids)
         .map_err(Failure::runtime)?;
-    let portals = target.listen(&config.target.portals).map_err(Failure::runtime)?;
+    let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
-    for portal in portals {
-        tracing::info!(%portal, "serving iSCSI");
+    for group in groups {
+        for portal in &group.portals {
+            tracing::info!(%portal, portal_group = group.tag, "serving iSCSI");
+        }
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
     notify(&[sd_notify::NotifyState::Ready]);

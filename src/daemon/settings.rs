@@ -2,8 +2,8 @@
 
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
-use crate::iscsi::login::{self, DigestPolicy};
-use crate::target::{Chap, Options};
+use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
+use crate::target::{Chap, Initiators, Options, PortalGroup};
 use crate::{catalog, telemetry};
 
 pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
@@ -20,8 +20,6 @@ pub(super) fn target(config: &Config) -> Options {
     };
     let memory = usize::try_from(config.limits.buffer_memory_bytes).unwrap_or(usize::MAX);
     Options {
-        advertise: config.target.advertise.clone(),
-        portal_group_tag: config.target.portal_group_tag,
         shards,
         login: login_limits(config),
         login_timeout: config.limits.login_timeout,
@@ -31,13 +29,39 @@ pub(super) fn target(config: &Config) -> Options {
         ping_interval: config.limits.nop_in_interval,
         ping_timeout: config.limits.nop_in_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
-        discovery_chap: config.discovery.as_ref().map(|chap| Chap {
+        ..Options::default()
+    }
+}
+
+/// The portal groups: the one of `[target]`, or those that have tables of their own.
+pub(super) fn portal_groups(config: &Config) -> Vec<PortalGroup> {
+    let chap = |own: Option<&config::Chap>| {
+        own.or(config.discovery.as_ref()).map(|chap| Chap {
             user: chap.user.clone(),
             secret: chap.secret.clone(),
             mutual: None,
-        }),
-        ..Options::default()
+        })
+    };
+    if config.portal_groups.is_empty() {
+        let target = &config.target;
+        return vec![PortalGroup {
+            advertise: target.advertise.clone(),
+            discovery_chap: chap(None),
+            ..PortalGroup::open(target.portal_group_tag, &target.portals)
+        }];
     }
+    let group = |group: &config::PortalGroup| PortalGroup {
+        tag: group.tag,
+        portals: group.portals.clone(),
+        advertise: group.advertise.clone(),
+        initiators: match group.initiators.is_empty() {
+            true => Initiators::Any,
+            false => Initiators::Listed(group.initiators.clone()),
+        },
+        addresses: group.addresses.clone(),
+        discovery_chap: chap(group.discovery.as_ref()),
+    };
+    config.portal_groups.iter().map(group).collect()
 }
 
 fn login_limits(config: &Config) -> login::Limits {
@@ -49,8 +73,18 @@ fn login_limits(config: &Config) -> login::Limits {
         max_outstanding_r2t: u16::try_from(iscsi.max_outstanding_r2t).unwrap_or(u16::MAX),
         header_digest: digest_policy(&iscsi.header_digest),
         data_digest: digest_policy(&iscsi.data_digest),
+        chap_algorithms: iscsi.chap_algorithms.iter().map(chap_algorithm).collect(),
         command_window: config.limits.command_window,
         ..login::Limits::default()
+    }
+}
+
+fn chap_algorithm(algorithm: &config::ChapAlgorithm) -> ChapAlgorithm {
+    match algorithm {
+        config::ChapAlgorithm::Md5 => ChapAlgorithm::Md5,
+        config::ChapAlgorithm::Sha1 => ChapAlgorithm::Sha1,
+        config::ChapAlgorithm::Sha256 => ChapAlgorithm::Sha256,
+        config::ChapAlgorithm::Sha3_256 => ChapAlgorithm::Sha3_256,
     }
 }
 

@@ -123,6 +123,8 @@ pub(super) type RbdCallback =
 pub(super) type RadosCallback =
     unsafe extern "C" fn(completion: *mut RadosCompletion, arg: *mut c_void);
 /// The callback of `rbd_diff_iterate2`.
+/// Called on one of librbd's threads, which must not be used for calls of librbd.
+pub(super) type UpdateCallback = unsafe extern "C" fn(arg: *mut c_void);
 pub(super) type DiffCallback =
     unsafe extern "C" fn(offset: u64, len: usize, exists: c_int, arg: *mut c_void) -> c_int;
 
@@ -219,6 +221,15 @@ table! {
         ) -> c_int;
         fn rbd_close(image: *mut ImageHandle) -> c_int;
         fn rbd_stat(image: *mut ImageHandle, info: *mut ImageInfo, len: usize) -> c_int;
+        fn rbd_get_size(image: *mut ImageHandle, size: *mut u64) -> c_int;
+        fn rbd_resize2(
+            image: *mut ImageHandle, size: u64, allow_shrink: bool, progress: ProgressFn,
+            arg: *mut c_void,
+        ) -> c_int;
+        fn rbd_update_watch(
+            image: *mut ImageHandle, watch: *mut u64, callback: UpdateCallback, arg: *mut c_void,
+        ) -> c_int;
+        fn rbd_update_unwatch(image: *mut ImageHandle, watch: u64) -> c_int;
         fn rbd_get_id(image: *mut ImageHandle, id: *mut c_char, len: usize) -> c_int;
         fn rbd_get_features(image: *mut ImageHandle, features: *mut u64) -> c_int;
         fn rbd_get_flags(image: *mut ImageHandle, flags: *mut u64) -> c_int;

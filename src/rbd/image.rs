@@ -3,8 +3,8 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
@@ -14,6 +14,7 @@ use super::ffi::{
     LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo, SnapSpec, Watcher,
 };
 use super::pool::{fetch, text};
+use super::watch::Watch;
 use super::{Error, Pool, closer};
 
 /// How an image is opened.
@@ -49,6 +50,9 @@ pub struct Image {
     name: String,
     access: Access,
     info: Info,
+    size_bytes: AtomicU64,
+    /// Of an image that is open for writing.
+    watch: OnceLock<Watch>,
     fenced: AtomicBool,
     /// The pool knows that it is being closed.
     closing: AtomicBool,
@@ -56,7 +60,6 @@ pub struct Image {
 
 /// What was true of the image when it was opened.
 struct Info {
-    size_bytes: u64,
     object_bytes: u64,
     features: u64,
 }
@@ -98,12 +101,53 @@ impl Image {
             handle,
             name: image.to_owned(),
             access,
-            info: Info { size_bytes: 0, object_bytes: 0, features: 0 },
+            info: Info { object_bytes: 0, features: 0 },
+            size_bytes: AtomicU64::new(0),
+            watch: OnceLock::new(),
             fenced: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
         this.info = this.read_info()?;
-        Ok(Arc::new(this))
+        let this = Arc::new(this);
+        if access == Access::ReadWrite {
+            let watch = Watch::start(&this)?;
+            // Before the size is read, so that no change is missed.
+            let _first = this.watch.set(watch);
+            this.refresh()?;
+        }
+        Ok(this)
+    }
+
+    /// Reads the size again.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub(super) fn refresh(&self) -> Result<(), Error> {
+        let mut size = 0;
+        // SAFETY: the call fills in `size`.
+        let code = unsafe { (self.api().rbd_get_size)(self.handle, &raw mut size) };
+        self.check(code, "rbd_get_size")?;
+        self.size_bytes.store(size, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the image larger; what is new reads as zeros.
+    ///
+    /// # Errors
+    /// EINVAL if it would become smaller.
+    pub fn resize(&self, size_bytes: u64) -> Result<(), Error> {
+        // SAFETY: an open handle; the progress function must not be NULL.
+        let code = unsafe {
+            (self.api().rbd_resize2)(
+                self.handle,
+                size_bytes,
+                false,
+                no_progress,
+                std::ptr::null_mut(),
+            )
+        };
+        self.check(code, "resizing")?;
+        self.refresh()
     }
 
     fn read_info(&self) -> Result<Info, Error> {
@@ -119,7 +163,8 @@ impl Image {
         // SAFETY: the call fills in `features`.
         let code = unsafe { (self.api().rbd_get_features)(self.handle, &raw mut features) };
         self.check(code, "rbd_get_features")?;
-        Ok(Info { size_bytes: info.size, object_bytes: info.obj_size, features })
+        self.size_bytes.store(info.size, Ordering::Release);
+        Ok(Info { object_bytes: info.obj_size, features })
     }
 
     /// Its name.
@@ -140,10 +185,10 @@ impl Image {
         self.access
     }
 
-    /// Size in bytes when it was opened.
+    /// Size in bytes: as it is now, if it is open for writing; otherwise when it was opened.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.info.size_bytes
+        self.size_bytes.load(Ordering::Acquire)
     }
 
     /// Size of its objects in bytes.
@@ -175,7 +220,7 @@ impl Image {
     pub fn stat(&self) -> Result<Stat, Error> {
         Ok(Stat {
             id: self.id()?,
-            size_bytes: self.info.size_bytes,
+            size_bytes: self.size_bytes(),
             used_bytes: self.used_bytes()?,
             parent: self.parent()?,
             snapshots: self.snapshots()?,
@@ -211,7 +256,7 @@ impl Image {
                 self.handle,
                 std::ptr::null(),
                 0,
-                self.info.size_bytes,
+                self.size_bytes(),
                 0,
                 1,
                 count,
@@ -438,12 +483,16 @@ impl Drop for Image {
         unsafe impl Send for Owned {}
 
         let (pool, owned) = (Arc::clone(&self.pool), Owned(self.handle));
+        let watch = self.watch.take();
         let name = std::mem::take(&mut self.name);
         if !self.closing.load(Ordering::Relaxed) {
             pool.set_closing(&name);
         }
         closer::run(move || {
             let owned = owned;
+            if let Some(watch) = watch {
+                watch.end(pool.api(), owned.0);
+            }
             // SAFETY: the last reference is gone, and with it every operation. The result says
             // nothing that could still be acted on.
             unsafe { (pool.api().rbd_close)(owned.0) };

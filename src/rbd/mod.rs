@@ -16,6 +16,7 @@ mod ffi;
 mod image;
 mod metadata;
 mod pool;
+mod watch;
 
 pub use closer::wait_closed;
 pub use cluster::{Cluster, RBD_OPTIONS};

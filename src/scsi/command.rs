@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attention::Attentions;
 use super::cdb::Cdb;
 use super::inventory::Inventory;
 use super::lun::{Address, LogicalUnit};
@@ -30,6 +31,8 @@ pub(super) enum Handler {
     /// Commands that any LUN answers, a missing one too, and that unit attention conditions do
     /// not hold up (SAM-5 5.14.1): INQUIRY, REPORT LUNS, REQUEST SENSE.
     Anywhere(fn(&AnyCall<'_>) -> Result<Plan, Refusal>),
+    /// Commands for any logical unit that exists, the REPORT LUNS well-known one too.
+    Existing(fn(&AnyCall<'_>) -> Result<Plan, Refusal>),
     /// Commands for a logical unit.
     Unit(fn(&Call<'_>) -> Result<Plan, Refusal>),
 }
@@ -42,6 +45,8 @@ pub(super) struct AnyCall<'a> {
     pub(super) address: Address,
     /// The logical unit that is addressed, if it exists.
     pub(super) unit: Option<&'a Arc<LogicalUnit>>,
+    /// The unit attention conditions of what is addressed, if it exists.
+    pub(super) attentions: Option<&'a Attentions>,
 }
 
 /// A command to a logical unit.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::cdb::Cdb;
 use super::command::{AnyCall, Call, Handler, Row};
 use super::inventory::Inventory;
-use super::lun::{Address, LogicalUnit, LogicalUnitSpec, flag};
-use super::nexus::{Nexus, NexusSpec};
+use super::lun::{Address, LogicalUnit, LogicalUnitSpec, REPORT_LUNS_LUN, UnitId, flag};
+use super::nexus::{Nexus, NexusSpec, Seen};
 use super::opcode;
 use super::outcome::{Outcome, Refusal, Status, TaskAttribute};
 use super::reservation::Guard;
@@ -45,16 +45,39 @@ pub enum Admission {
 pub struct NoSuchLun;
 
 impl Device {
-    /// A device with these logical units (of two with one number, the first;
-    /// none beyond [`super::LUN_MAX`]). `target_name` is
-    /// the iSCSI name, for the designators of VPD page 83h.
+    /// A device with these logical units (of two with one number, the first; none beyond
+    /// [`super::LUN_MAX`]). `target_name` is the iSCSI name, for the designators of VPD page 83h.
     #[must_use]
     pub fn new(target_name: impl Into<String>, luns: Vec<LogicalUnitSpec>) -> Self {
         Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
     }
 
-    /// A session is established: its first command to each logical unit hears POWER ON, RESET, OR
-    /// BUS DEVICE RESET OCCURRED.
+    /// Replaces the logical units. One whose identifier and number were there stays, with its
+    /// reservations, mode parameters and unit attentions, whatever else its spec says. If any
+    /// came or went, every nexus hears REPORTED LUNS DATA HAS CHANGED on all of them, and true is
+    /// returned: [`Self::luns_changed_event`] is what to tell initiators besides.
+    ///
+    /// A command that was admitted before goes on: its operations are for the volume of
+    /// [`super::Prepared::unit`], which must stay until it has ended.
+    pub fn set_luns(&self, luns: Vec<LogicalUnitSpec>) -> bool {
+        self.inventory.set_luns(luns)
+    }
+
+    /// The asynchronous event (SAM-5 7.13, RFC 7143 11.9) after a change of the logical units:
+    /// LUN field and sense data.
+    #[must_use]
+    pub fn luns_changed_event(&self) -> (u64, Vec<u8>) {
+        let lun = self
+            .inventory
+            .units()
+            .first()
+            .map_or(REPORT_LUNS_LUN, |unit| u64::from_be_bytes(Address::encode(unit.number)));
+        (lun, Sense::new(SenseKey::UnitAttention, Asc::REPORTED_LUNS_CHANGED).encode())
+    }
+
+    /// A session is established. Its first command to each logical unit hears POWER ON, RESET, OR
+    /// BUS DEVICE RESET OCCURRED; if the same ports had a nexus before, I_T NEXUS LOSS OCCURRED,
+    /// and what else it had not heard by then.
     #[must_use]
     pub fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
         self.inventory.attach(spec)
@@ -70,19 +93,23 @@ impl Device {
     #[must_use]
     pub fn admit(&self, nexus: &Arc<Nexus>, command: &Command<'_>) -> Admission {
         let address = Address::decode(command.lun);
-        let unit = match address {
-            Address::Unit(number) => self.inventory.unit(number),
+        let view = nexus.view();
+        let seen = match address {
+            Address::Unit(number) => view.find(number),
             Address::ReportLuns | Address::Other => None,
         };
-        let format = unit.map_or(SenseFormat::Fixed, |unit| unit.sense_format());
-        match self.plan(nexus, address, unit, command) {
-            Ok(Plan::Done(outcome)) => Admission::Done(outcome.in_format(format)),
-            Ok(plan) => {
-                let lun = unit.map_or(0, |unit| unit.number);
-                Admission::Run(Prepared { lun, format, plan })
+        let format = seen.map_or(SenseFormat::Fixed, |seen| seen.unit.sense_format());
+        let outcome = match (self.plan(nexus, address, seen, command), seen) {
+            (Ok(Plan::Done(outcome)), _) => outcome,
+            (Ok(plan), Some(Seen { unit, .. })) => {
+                let (unit, lun) = (unit.id, unit.number);
+                return Admission::Run(Prepared { unit, lun, format, plan });
             }
-            Err(refusal) => Admission::Done(Outcome::from(refusal).in_format(format)),
-        }
+            // What is no logical unit has no command that would go on.
+            (Ok(_), None) => Outcome::check(Sense::illegal(Asc::LUN_NOT_SUPPORTED)),
+            (Err(refusal), _) => Outcome::from(refusal),
+        };
+        Admission::Done(outcome.in_format(format))
     }
 
     /// The checks in the order of SAM-5 5.3.3 and SPC-4 5.12.1.
@@ -90,15 +117,20 @@ impl Device {
         &self,
         nexus: &Arc<Nexus>,
         address: Address,
-        unit: Option<&Arc<LogicalUnit>>,
+        seen: Option<&Seen>,
         command: &Command<'_>,
     ) -> Result<Plan, Refusal> {
         let cdb = Cdb::new(command.cdb);
         let row = opcode::find(&cdb);
+        let attentions = match (seen, address) {
+            (Some(seen), _) => Some(&*seen.attentions),
+            (None, Address::ReportLuns) => Some(&nexus.well_known),
+            (None, _) => None,
+        };
         let anywhere = matches!(row, Ok(Row { handler: Handler::Anywhere(_), .. }));
         if !anywhere {
-            let unit = unit.ok_or_else(|| Sense::illegal(Asc::LUN_NOT_SUPPORTED))?;
-            if let Some(asc) = nexus.take_attention(unit.index) {
+            let attentions = attentions.ok_or_else(|| Sense::illegal(Asc::LUN_NOT_SUPPORTED))?;
+            if let Some(asc) = attentions.take() {
                 return Err(Sense::new(SenseKey::UnitAttention, asc).into());
             }
         }
@@ -109,19 +141,21 @@ impl Device {
         if command.cdb.len() < row.usage.len() {
             return Err(Sense::illegal(Asc::INVALID_FIELD_IN_CDB).into());
         }
+        let unit = seen.map(|seen| &seen.unit);
         if let Some(unit) = unit {
             check_unit(nexus, unit, row)?;
         }
         cdb.check_usage(row.usage)?;
         let inventory = &self.inventory;
         let plan = match (&row.handler, unit) {
-            (Handler::Anywhere(handle), _) => {
-                handle(&AnyCall { cdb, inventory, nexus, address, unit })?
+            (Handler::Anywhere(handle) | Handler::Existing(handle), _) => {
+                handle(&AnyCall { cdb, inventory, nexus, address, unit, attentions })?
             }
             (Handler::Unit(handle), Some(unit)) => {
                 handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })?
             }
-            (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::LUN_NOT_SUPPORTED).into()),
+            // The well-known logical unit has no other commands (SPC-4 8.2).
+            (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::INVALID_OPCODE).into()),
         };
         if plan.agrees_with(command.data_out_bytes) {
             Ok(plan)
@@ -130,15 +164,19 @@ impl Device {
         }
     }
 
-    /// The volume behind a logical unit has changed its size or its abilities.
-    pub fn volume_changed(&self, number: u16, info: VolumeInfo) {
-        let Some(unit) = self.inventory.unit(number) else { return };
-        let changes = unit.set_info(info);
-        if changes.capacity {
-            self.inventory.establish(unit, Asc::CAPACITY_CHANGED, |_| true);
-        }
-        if changes.mode {
-            self.inventory.establish(unit, Asc::MODE_PARAMETERS_CHANGED, |_| true);
+    /// Takes over what the volumes say of themselves now: of each logical unit, if `look` answers.
+    /// Where size or abilities are others than before, every nexus hears of it.
+    pub fn refresh(&self, look: impl Fn(UnitId) -> Option<VolumeInfo>) {
+        for unit in self.inventory.units() {
+            let Some(changes) = look(unit.id).and_then(|info| unit.set_info(info)) else {
+                continue;
+            };
+            if changes.capacity {
+                self.inventory.establish(&unit, Asc::CAPACITY_CHANGED, |_| true);
+            }
+            if changes.mode {
+                self.inventory.establish(&unit, Asc::MODE_PARAMETERS_CHANGED, |_| true);
+            }
         }
     }
 
@@ -154,6 +192,21 @@ impl Device {
         .ok_or(NoSuchLun)
     }
 
+    /// QUERY ASYNCHRONOUS EVENT (SAM-5 7.10): the additional response information of the function,
+    /// if a unit attention condition is pending.
+    ///
+    /// # Errors
+    /// If the LUN field addresses no logical unit.
+    pub fn asynchronous_event(
+        &self,
+        nexus: &Nexus,
+        lun: u64,
+    ) -> Result<Option<[u8; 3]>, NoSuchLun> {
+        let number = self.resolve(lun)?;
+        let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
+        Ok(nexus.asynchronous_event(&unit))
+    }
+
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), after the tasks of all nexuses are aborted: RESERVE ends,
     /// every nexus hears BUS DEVICE RESET FUNCTION OCCURRED, the one that asked for it, too.
     ///
@@ -162,21 +215,16 @@ impl Device {
     pub fn reset_lun(&self, lun: u64) -> Result<u16, NoSuchLun> {
         let number = self.resolve(lun)?;
         let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
-        self.reset_unit(unit);
+        unit.reset();
+        self.inventory.establish(&unit, Asc::BUS_DEVICE_RESET, |_| true);
         Ok(number)
     }
 
     /// TARGET WARM RESET and TARGET COLD RESET (RFC 7143 11.5.1): as a reset of every logical
     /// unit.
     pub fn reset_target(&self) {
-        for unit in &self.inventory.units {
-            self.reset_unit(unit);
-        }
-    }
-
-    fn reset_unit(&self, unit: &LogicalUnit) {
-        unit.reset();
-        self.inventory.establish(unit, Asc::BUS_DEVICE_RESET, |_| true);
+        self.inventory.units().iter().for_each(|unit| unit.reset());
+        self.inventory.establish_all(Asc::BUS_DEVICE_RESET);
     }
 
     /// CLEAR TASK SET (SAM-5 7.4), after the tasks of all nexuses are aborted: `aborted` says
@@ -193,7 +241,7 @@ impl Device {
         let number = self.resolve(lun)?;
         let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
         self.inventory
-            .establish(unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
+            .establish(&unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
         Ok(number)
     }
 }

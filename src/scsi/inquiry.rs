@@ -1,5 +1,6 @@
 //! INQUIRY (SPC-4 6.4) and REQUEST SENSE (SPC-4 6.39): answered by every LUN, a missing one too.
 
+use super::attention::Attentions;
 use super::command::AnyCall;
 use super::lun::Address;
 use super::outcome::Refusal;
@@ -41,7 +42,7 @@ fn standard(peripheral: u8) -> Vec<u8> {
     data[2] = 0x06; // SPC-4
     data[3] = 0x12; // HISUP, response data format 2
     data[4] = (STANDARD_BYTES - 5) as u8;
-    data[5] = 0x10; // TPGS: implicit asymmetric access
+    data[5] = 0x18; // TPGS: implicit asymmetric access; 3PC
     data[6] = 0x10; // MULTIP
     data[7] = 0x02; // CMDQUE
     data[8..16].copy_from_slice(VENDOR);
@@ -56,13 +57,11 @@ fn standard(peripheral: u8) -> Vec<u8> {
 /// Reports, and so clears, the oldest unit attention condition. A missing logical unit answers
 /// with GOOD and LOGICAL UNIT NOT SUPPORTED in the data (SPC-4 6.39).
 pub(super) fn request_sense(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
-    let sense = match (call.unit, call.address) {
-        (Some(unit), _) => match call.nexus.take_attention(unit.index) {
-            Some(asc) => Sense::new(SenseKey::UnitAttention, asc),
-            None => unit.check_ready().err().unwrap_or(Sense::new(SenseKey::NoSense, Asc::NONE)),
-        },
-        (None, Address::ReportLuns) => Sense::new(SenseKey::NoSense, Asc::NONE),
-        (None, _) => Sense::illegal(Asc::LUN_NOT_SUPPORTED),
+    let nothing = Sense::new(SenseKey::NoSense, Asc::NONE);
+    let sense = match call.attentions.map(Attentions::take) {
+        Some(Some(asc)) => Sense::new(SenseKey::UnitAttention, asc),
+        Some(None) => call.unit.and_then(|unit| unit.check_ready().err()).unwrap_or(nothing),
+        None => Sense::illegal(Asc::LUN_NOT_SUPPORTED),
     };
     let format = if call.cdb.bit(1, 0) { SenseFormat::Descriptor } else { SenseFormat::Fixed };
     Ok(Plan::answer(Sense { format, ..sense }.encode(), call.cdb.u8(4).into()))

@@ -1,67 +1,128 @@
 //! What all commands of a device share: its logical units and its I_T nexuses.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::attention::Attentions;
-use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, flag};
-use super::nexus::{Nexus, NexusSpec};
+use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, UnitId, flag};
+use super::nexus::{Nexus, NexusSpec, Seen, View};
 use super::sense::Asc;
+
+/// Ports that are remembered after their nexus was lost.
+const LOST_MAX: usize = 256;
 
 /// Logical units and nexuses of one target.
 pub(super) struct Inventory {
     /// iSCSI name of the target.
     pub(super) target_name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// Ascending by number.
-    pub(super) units: Vec<Arc<LogicalUnit>>,
-    nexuses: Mutex<Vec<Arc<Nexus>>>,
-    next_nexus: AtomicU64,
+    units: Vec<Arc<LogicalUnit>>,
+    nexuses: Vec<Arc<Nexus>>,
+    last_nexus: u64,
+    /// Oldest first.
+    lost: VecDeque<Lost>,
+}
+
+/// Two ports whose I_T nexus was lost, and what the initiator had not heard by then.
+struct Lost {
+    spec: NexusSpec,
+    pending: Vec<(UnitId, Vec<Asc>)>,
 }
 
 impl Inventory {
-    pub(super) fn new(target_name: String, mut luns: Vec<LogicalUnitSpec>) -> Self {
+    pub(super) fn new(target_name: String, luns: Vec<LogicalUnitSpec>) -> Self {
+        let inventory = Self { target_name, state: Mutex::default() };
+        inventory.set_luns(luns);
+        inventory
+    }
+
+    /// These are the logical units now: those of an identifier that was there stay as they are,
+    /// with their state, the others are new. True if any came or went.
+    pub(super) fn set_luns(&self, mut luns: Vec<LogicalUnitSpec>) -> bool {
         luns.retain(|lun| lun.number <= LUN_MAX);
         luns.sort_by_key(|lun| lun.number);
         luns.dedup_by_key(|lun| lun.number);
-        let units = luns.into_iter().enumerate();
-        Self {
-            target_name,
-            units: units.map(|(i, spec)| Arc::new(LogicalUnit::new(i, spec))).collect(),
-            nexuses: Mutex::default(),
-            next_nexus: AtomicU64::new(1),
+        let mut state = self.state.lock();
+        let held = &state.units;
+        let stays = |spec: &LogicalUnitSpec| {
+            let at = held.binary_search_by_key(&spec.number, |unit| unit.number).ok()?;
+            held.get(at).filter(|unit| unit.id == spec.id)
+        };
+        let units: Vec<_> = luns
+            .into_iter()
+            .map(|spec| match stays(&spec) {
+                Some(unit) => Arc::clone(unit),
+                None => Arc::new(LogicalUnit::new(spec)),
+            })
+            .collect();
+        let same = |(a, b): (&Arc<LogicalUnit>, &Arc<LogicalUnit>)| Arc::ptr_eq(a, b);
+        if units.len() == held.len() && units.iter().zip(held).all(same) {
+            return false;
         }
+        state.units = units;
+        for nexus in &state.nexuses {
+            nexus.set_view(next_view(&nexus.view(), &state.units));
+            nexus.establish_all(Asc::REPORTED_LUNS_CHANGED);
+        }
+        true
     }
 
     /// The logical unit of a number.
-    pub(super) fn unit(&self, number: u16) -> Option<&Arc<LogicalUnit>> {
-        let at = self.units.binary_search_by_key(&number, |unit| unit.number).ok()?;
-        self.units.get(at)
+    pub(super) fn unit(&self, number: u16) -> Option<Arc<LogicalUnit>> {
+        let state = self.state.lock();
+        let at = state.units.binary_search_by_key(&number, |unit| unit.number).ok()?;
+        state.units.get(at).map(Arc::clone)
     }
 
+    pub(super) fn units(&self) -> Vec<Arc<LogicalUnit>> {
+        self.state.lock().units.clone()
+    }
+
+    /// A nexus is there: for the first time since the device is, or again after it was lost.
     pub(super) fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
-        let attentions: Box<[_]> = self.units.iter().map(|_| Attentions::default()).collect();
-        attentions.iter().for_each(|unit| unit.establish(Asc::POWER_ON_OR_RESET));
+        let mut state = self.state.lock();
         // A machine that powers up finds its disk spinning, whoever stopped it before.
-        self.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
-        let id = self.next_nexus.fetch_add(1, Ordering::Relaxed);
-        let nexus = Arc::new(Nexus { id, spec, attentions });
-        self.nexuses.lock().push(Arc::clone(&nexus));
+        state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
+        let lost = state.lost.iter().position(|lost| lost.spec == spec);
+        let lost = lost.and_then(|at| state.lost.remove(at));
+        let see = |unit: &Arc<LogicalUnit>| Seen {
+            unit: Arc::clone(unit),
+            attentions: Arc::new(first_attentions(unit, lost.as_ref())),
+        };
+        let view = View { seen: state.units.iter().map(see).collect() };
+        state.last_nexus += 1;
+        let nexus = Arc::new(Nexus::new(state.last_nexus, spec, view));
+        state.nexuses.push(Arc::clone(&nexus));
         nexus
     }
 
     /// Forgets a nexus; what it reserved with RESERVE is free.
     pub(super) fn detach(&self, nexus: &Nexus) {
-        self.nexuses.lock().retain(|other| other.id != nexus.id);
-        for unit in &self.units {
-            unit.with_reservations(|reservations| reservations.release(nexus));
+        let mut state = self.state.lock();
+        state.nexuses.retain(|other| other.id != nexus.id);
+        state.lost.retain(|lost| lost.spec != nexus.spec);
+        if state.lost.len() >= LOST_MAX {
+            state.lost.pop_front();
+        }
+        let view = nexus.view();
+        let pending = view.seen.iter().map(|seen| (seen.unit.id, seen.attentions.pending()));
+        state.lost.push_back(Lost { spec: nexus.spec.clone(), pending: pending.collect() });
+        drop(state);
+        for seen in &view.seen {
+            seen.unit.with_reservations(|reservations| reservations.release(nexus));
         }
     }
 
     /// The nexuses there are.
     pub(super) fn nexuses(&self) -> Vec<Arc<Nexus>> {
-        self.nexuses.lock().clone()
+        self.state.lock().nexuses.clone()
     }
 
     /// A unit attention condition for every nexus that `concerns` picks.
@@ -71,8 +132,37 @@ impl Inventory {
         asc: Asc,
         concerns: impl Fn(&Nexus) -> bool,
     ) {
-        for nexus in self.nexuses.lock().iter().filter(|nexus| concerns(nexus)) {
-            nexus.establish(unit.index, asc);
+        for nexus in self.state.lock().nexuses.iter().filter(|nexus| concerns(nexus)) {
+            nexus.establish(unit, asc);
         }
+    }
+
+    /// A unit attention condition of the whole device for every nexus.
+    pub(super) fn establish_all(&self, asc: Asc) {
+        self.state.lock().nexuses.iter().for_each(|nexus| nexus.establish_all(asc));
+    }
+}
+
+/// What a nexus sees after the logical units have changed: of those that it saw before it has
+/// still to hear what it had, new ones have just powered on.
+fn next_view(old: &View, units: &[Arc<LogicalUnit>]) -> View {
+    let see = |unit: &Arc<LogicalUnit>| match old.find(unit.number) {
+        Some(seen) if seen.unit.id == unit.id => seen.clone(),
+        _ => Seen { unit: Arc::clone(unit), attentions: Arc::new(first_attentions(unit, None)) },
+    };
+    View { seen: units.iter().map(see).collect() }
+}
+
+/// What a new nexus has to hear: of the loss, and what it had not heard before it (SAM-5 6.3.4);
+/// POWER ON if the device has not known it, or not this logical unit.
+fn first_attentions(unit: &LogicalUnit, lost: Option<&Lost>) -> Attentions {
+    let known = lost.and_then(|lost| lost.pending.iter().find(|(id, _)| *id == unit.id));
+    match known {
+        Some((_, pending)) => {
+            let attentions = Attentions::of(pending.clone());
+            attentions.establish(Asc::NEXUS_LOSS);
+            attentions
+        }
+        None => Attentions::of(vec![Asc::POWER_ON_OR_RESET]),
     }
 }

@@ -17,9 +17,16 @@ pub const LUN_MAX: u16 = 0x3fff;
 /// Most logical blocks of one WRITE SAME (VPD page B0h).
 pub(super) const WRITE_SAME_BLOCKS_MAX: u32 = 0x8000;
 
+/// Tells a logical unit from every other that the device has or ever had: a number may come again
+/// with another volume behind it, an identifier does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u64);
+
 /// A logical unit to make.
 #[derive(Debug, Clone)]
 pub struct LogicalUnitSpec {
+    /// By which the caller knows it and its volume again; unique, never used again.
+    pub id: UnitId,
     /// Its number, at most [`LUN_MAX`].
     pub number: u16,
     /// What serial number and designators are made from; must be lasting and unique.
@@ -50,8 +57,7 @@ pub(super) mod flag {
 
 /// A logical unit, shared by all nexuses. Reads and writes look at two atomics only.
 pub(super) struct LogicalUnit {
-    /// Position in the device's inventory.
-    pub(super) index: usize,
+    pub(super) id: UnitId,
     pub(super) number: u16,
     pub(super) identity: String,
     pub(super) block_bytes: u32,
@@ -69,9 +75,9 @@ pub(super) struct Changes {
 }
 
 impl LogicalUnit {
-    pub(super) fn new(index: usize, spec: LogicalUnitSpec) -> Self {
+    pub(super) fn new(spec: LogicalUnitSpec) -> Self {
         let unit = Self {
-            index,
+            id: spec.id,
             number: spec.number,
             identity: spec.identity,
             block_bytes: spec.block_bytes.max(512),
@@ -84,19 +90,28 @@ impl LogicalUnit {
                 !spec.info.read_only,
             )),
         };
-        unit.set_info(spec.info);
+        unit.apply(spec.info);
         unit.with_reservations(|_restored| ());
         unit
     }
 
-    /// Takes over what the volume says of itself now.
-    pub(super) fn set_info(&self, info: VolumeInfo) -> Changes {
+    /// Takes over what the volume says of itself now; `None` if that is nothing new.
+    pub(super) fn set_info(&self, info: VolumeInfo) -> Option<Changes> {
+        if self.info() == info {
+            return None;
+        }
         let old = std::mem::replace(&mut *self.info.write(), info);
-        let blocks = info.size_bytes / u64::from(self.block_bytes);
-        let capacity = self.blocks.swap(blocks, Ordering::AcqRel) != blocks;
+        self.apply(info);
+        let blocks = |info: VolumeInfo| info.size_bytes / u64::from(self.block_bytes);
+        Some(Changes {
+            capacity: blocks(old) != blocks(info),
+            mode: old.read_only != info.read_only || old.write_cache != info.write_cache,
+        })
+    }
+
+    fn apply(&self, info: VolumeInfo) {
+        self.blocks.store(info.size_bytes / u64::from(self.block_bytes), Ordering::Release);
         self.set_flag(flag::READ_ONLY, self.read_only || info.read_only);
-        let mode = old.read_only != info.read_only || old.write_cache != info.write_cache;
-        Changes { capacity, mode }
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
@@ -106,6 +121,11 @@ impl LogicalUnit {
     /// Capacity in logical blocks.
     pub(super) fn blocks(&self) -> u64 {
         self.blocks.load(Ordering::Acquire)
+    }
+
+    /// Capacity in bytes: whole blocks.
+    pub(super) fn bytes(&self) -> u64 {
+        self.blocks() * u64::from(self.block_bytes)
     }
 
     pub(super) fn has(&self, flags: u32) -> bool {
@@ -211,6 +231,9 @@ impl Range {
         usize::try_from(self.len).unwrap_or(0)
     }
 }
+
+/// The LUN field of the REPORT LUNS well-known logical unit (SAM-5 4.7.7.5.1).
+pub(super) const REPORT_LUNS_LUN: u64 = 0xc101 << 48;
 
 /// What the eight bytes of a LUN field address (SAM-5 4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! Small commands about the medium: TEST UNIT READY, READ CAPACITY, SYNCHRONIZE CACHE.
 
 use super::cdb::Blocks;
-use super::command::Call;
+use super::command::{AnyCall, Call};
 use super::outcome::Refusal;
 use super::sense::Sense;
 use super::task::Plan;
 
-pub(super) fn test_unit_ready(call: &Call<'_>) -> Result<Plan, Refusal> {
-    call.unit.check_ready()?;
+pub(super) fn test_unit_ready(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
+    // The well-known logical unit is always ready.
+    call.unit.map_or(Ok(()), |unit| unit.check_ready())?;
     Ok(Plan::good())
 }
 

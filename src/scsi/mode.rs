@@ -1,115 +1,15 @@
-//! MODE SENSE and MODE SELECT (SPC-4 6.10 to 6.13), and the mode pages.
+//! MODE SENSE and MODE SELECT (SPC-4 6.10 to 6.13).
 
 use std::ops::Range;
 
 use super::command::Call;
 use super::lun::{LogicalUnit, flag};
+use super::mode_pages::{ALL_PAGES, D_SENSE, PAGES, Page, SWP, Values};
 use super::nexus::Nexus;
 use super::outcome::{Outcome, Refusal};
 use super::parameters::{Apply, ListCall, with_list};
 use super::sense::{Asc, Sense};
 use super::task::{Begun, Plan};
-
-/// Which values MODE SENSE asks for (SPC-4 table 159).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Values {
-    Current,
-    /// A mask of what MODE SELECT may change.
-    Changeable,
-    Default,
-}
-
-/// A mode page: its address, and its bytes after the header.
-struct Page {
-    code: u8,
-    subpage: u8,
-    body: fn(&LogicalUnit, Values) -> Vec<u8>,
-}
-
-/// Ascending by code and subpage.
-const PAGES: &[Page] = &[
-    Page { code: 0x01, subpage: 0x00, body: error_recovery },
-    Page { code: 0x08, subpage: 0x00, body: caching },
-    Page { code: 0x0a, subpage: 0x00, body: control },
-    Page { code: 0x0a, subpage: 0x01, body: control_extension },
-    Page { code: 0x1c, subpage: 0x00, body: informational_exceptions },
-];
-
-const ALL_PAGES: u8 = 0x3f;
-const ALL_SUBPAGES: u8 = 0xff;
-
-impl Page {
-    fn encode(&self, unit: &LogicalUnit, values: Values) -> Vec<u8> {
-        let body = (self.body)(unit, values);
-        let mut out = match self.subpage {
-            0 => vec![self.code, body.len() as u8],
-            subpage => {
-                let [high, low] = (body.len() as u16).to_be_bytes();
-                vec![0x40 | self.code, subpage, high, low]
-            }
-        };
-        out.extend_from_slice(&body);
-        out
-    }
-
-    fn is_asked(&self, code: u8, subpage: u8) -> bool {
-        (code == ALL_PAGES || code == self.code)
-            && (subpage == ALL_SUBPAGES || subpage == self.subpage)
-    }
-}
-
-/// SBC-3 6.5.10. Nothing is changeable.
-fn error_recovery(_: &LogicalUnit, values: Values) -> Vec<u8> {
-    let mut body = vec![0; 10];
-    if values != Values::Changeable {
-        body[0] = 0xc0; // AWRE, ARRE
-    }
-    body
-}
-
-/// SBC-3 6.5.5. WCE is what the volume does; it cannot be changed here.
-fn caching(unit: &LogicalUnit, values: Values) -> Vec<u8> {
-    let mut body = vec![0; 18];
-    if values != Values::Changeable && unit.info().write_cache {
-        body[0] = 0x04;
-    }
-    body
-}
-
-const D_SENSE: u8 = 0x04;
-const SWP: u8 = 0x08;
-
-/// SPC-4 7.5.8.
-fn control(unit: &LogicalUnit, values: Values) -> Vec<u8> {
-    let mut body = vec![0; 10];
-    if values == Values::Changeable {
-        body[0] = D_SENSE;
-        body[2] = SWP;
-        return body;
-    }
-    body[0] = 0x02; // GLTSD: log parameters are not saved by themselves
-    body[1] = 0x10; // unrestricted reordering
-    body[6..8].copy_from_slice(&[0xff, 0xff]); // busy timeout: no limit
-    if values == Values::Current {
-        body[0] |= if unit.has(flag::DESCRIPTOR_SENSE) { D_SENSE } else { 0 };
-        body[2] |= if unit.has(flag::SOFTWARE_READ_ONLY) { SWP } else { 0 };
-    }
-    body
-}
-
-/// SPC-4 7.5.9.
-fn control_extension(_: &LogicalUnit, _: Values) -> Vec<u8> {
-    vec![0; 28]
-}
-
-/// SPC-4 7.5.15: no informational exceptions are reported.
-fn informational_exceptions(_: &LogicalUnit, values: Values) -> Vec<u8> {
-    let mut body = vec![0; 10];
-    if values != Values::Changeable {
-        body[0] = 0x08; // DEXCPT
-    }
-    body
-}
 
 /// MODE SENSE and MODE SELECT come with short and with long headers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -225,7 +125,8 @@ fn apply_select(call: &ListCall, list: &[u8], header: Header) -> Result<Begun, R
     Ok(Begun::Done(Outcome::good()))
 }
 
-/// A block descriptor must say what is so: the block length does not change.
+/// A block descriptor must say what is so: neither the block length nor the number of blocks is
+/// changed by it. 0 blocks and the highest number leave them as they are (SBC-3 6.5.2).
 fn check_descriptor(
     call: &ListCall,
     list: &[u8],
@@ -233,21 +134,29 @@ fn check_descriptor(
     len: usize,
 ) -> Result<(), Refusal> {
     let length_field = if header_len == 4 { 3 } else { 6 };
-    let descriptor = match list.get(header_len..header_len + len) {
-        Some(descriptor) => descriptor,
-        None => return Err(Sense::illegal(Asc::PARAMETER_LIST_LENGTH_ERROR).into()),
+    let long = header_len == 8 && list[4] & 0x01 != 0;
+    let Some(descriptor) = list.get(header_len..header_len + len) else {
+        return Err(Sense::illegal(Asc::PARAMETER_LIST_LENGTH_ERROR).into());
     };
-    let block_bytes = match descriptor {
-        [] => return Ok(()),
-        [_, _, _, _, _, b5, b6, b7] => u32::from_be_bytes([0, *b5, *b6, *b7]),
-        [.., b12, b13, b14, b15] if len == 16 => u32::from_be_bytes([*b12, *b13, *b14, *b15]),
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| (n << 8) | u64::from(*byte));
+    let (blocks, all, block_bytes) = match (descriptor, long) {
+        ([], _) => return Ok(()),
+        ([count @ .., _, b5, b6, b7], false) if len == 8 => {
+            (number(count), u64::from(u32::MAX), number(&[*b5, *b6, *b7]))
+        }
+        ([count @ .., _, _, _, _, b12, b13, b14, b15], true) if len == 16 => {
+            (number(count), u64::MAX, number(&[*b12, *b13, *b14, *b15]))
+        }
         _ => return Err(Sense::parameter(length_field, None).into()),
     };
-    if block_bytes == call.unit.block_bytes {
-        Ok(())
-    } else {
-        Err(Sense::parameter(header_len + len - 4, None).into())
+    if ![0, all, call.unit.blocks()].contains(&blocks) {
+        return Err(Sense::parameter(header_len, None).into());
     }
+    if block_bytes != u64::from(call.unit.block_bytes) {
+        let at = if long { 12 } else { 5 };
+        return Err(Sense::parameter(header_len + at, None).into());
+    }
+    Ok(())
 }
 
 /// The page that begins at `at`, and where its bytes after the header are.
@@ -286,6 +195,9 @@ fn check_unchangeable(
     let differs = |i: &usize| (new[*i] ^ current[*i]) & !mask[*i] != 0;
     match (0..new.len()).find(differs) {
         None => Ok(()),
-        Some(i) => Err(Sense::parameter(at + i, None).into()),
+        Some(i) => {
+            let bits = (new[i] ^ current[i]) & !mask[i];
+            Err(Sense::parameter(at + i, Some(7 - bits.leading_zeros() as u8)).into())
+        }
     }
 }

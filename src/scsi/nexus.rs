@@ -1,6 +1,13 @@
 //! I_T nexuses.
 
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
 use super::attention::Attentions;
+use super::copies::Copies;
+use super::lun::LogicalUnit;
 use super::sense::Asc;
 
 /// Who talks to whom: what the transport knows when a session is established.
@@ -16,16 +23,45 @@ pub struct NexusSpec {
 }
 
 /// An established I_T nexus, from [`super::Device::attach`].
-#[derive(Debug)]
 pub struct Nexus {
     /// Unique within the device, never used again.
     pub(super) id: u64,
     pub(super) spec: NexusSpec,
-    /// By the index of the logical unit in the device.
-    pub(super) attentions: Box<[Attentions]>,
+    /// What RECEIVE COPY RESULTS tells.
+    pub(super) copies: Copies,
+    view: ArcSwap<View>,
+    /// Of the REPORT LUNS well-known logical unit.
+    pub(super) well_known: Attentions,
+}
+
+/// The logical units that a nexus sees, with what it has still to hear of each. Replaced as a
+/// whole when logical units come or go: a command looks at one view from its begin to its end.
+pub(super) struct View {
+    /// Ascending by number.
+    pub(super) seen: Vec<Seen>,
+}
+
+/// A logical unit as one nexus sees it.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) unit: Arc<LogicalUnit>,
+    pub(super) attentions: Arc<Attentions>,
+}
+
+impl View {
+    pub(super) fn find(&self, number: u16) -> Option<&Seen> {
+        let at = self.seen.binary_search_by_key(&number, |seen| seen.unit.number).ok()?;
+        self.seen.get(at)
+    }
 }
 
 impl Nexus {
+    pub(super) fn new(id: u64, spec: NexusSpec, view: View) -> Self {
+        let well_known = Attentions::of(vec![Asc::POWER_ON_OR_RESET]);
+        let copies = Copies::default();
+        Self { id, spec, copies, view: ArcSwap::from_pointee(view), well_known }
+    }
+
     /// Its number: unique within the device, never used again.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -38,14 +74,50 @@ impl Nexus {
         &self.spec
     }
 
-    /// The oldest unit attention condition for a logical unit, which is then cleared.
-    pub(super) fn take_attention(&self, unit: usize) -> Option<Asc> {
-        self.attentions.get(unit)?.take()
+    /// What QUERY ASYNCHRONOUS EVENT tells of the unit attention conditions for a logical unit
+    /// (SAM-5 7.10): whether there is more than one, sense key, ASC and ASCQ of the oldest.
+    pub(super) fn asynchronous_event(&self, unit: &LogicalUnit) -> Option<[u8; 3]> {
+        const ONE: u8 = 1 << 4;
+        const MORE: u8 = 2 << 4;
+        const UNIT_ATTENTION: u8 = 6;
+        let view = self.view();
+        let seen = view.find(unit.number).filter(|seen| seen.unit.id == unit.id)?;
+        let (asc, count) = seen.attentions.peek()?;
+        let [asc, ascq] = asc.0.to_be_bytes();
+        Some([if count > 1 { MORE } else { ONE } | UNIT_ATTENTION, asc, ascq])
     }
 
-    pub(super) fn establish(&self, unit: usize, asc: Asc) {
-        if let Some(attentions) = self.attentions.get(unit) {
-            attentions.establish(asc);
+    pub(super) fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    pub(super) fn set_view(&self, view: View) {
+        self.view.store(Arc::new(view));
+    }
+
+    /// A unit attention condition of one logical unit, if the nexus sees it.
+    pub(super) fn establish(&self, unit: &LogicalUnit, asc: Asc) {
+        let view = self.view();
+        if let Some(seen) = view.find(unit.number).filter(|seen| seen.unit.id == unit.id) {
+            seen.attentions.establish(asc);
         }
+    }
+
+    /// A unit attention condition of every logical unit, the well-known one too.
+    pub(super) fn establish_all(&self, asc: Asc) {
+        self.view().seen.iter().for_each(|seen| seen.attentions.establish(asc));
+        self.well_known.establish(asc);
+    }
+
+    /// Clears a condition of every logical unit without reporting it.
+    pub(super) fn clear_all(&self, asc: Asc) {
+        self.view().seen.iter().for_each(|seen| seen.attentions.clear(asc));
+        self.well_known.clear(asc);
+    }
+}
+
+impl fmt::Debug for Nexus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nexus").field("id", &self.id).field("spec", &self.spec).finish()
     }
 }

@@ -2,14 +2,14 @@
 //! SUPPORTED OPERATION CODES come from it.
 
 use super::cdb::Cdb;
-use super::command::Handler::{Anywhere, Unit};
+use super::command::Handler::{Anywhere, Existing, Unit};
 use super::command::{Handler, Row};
 use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
 use super::{
-    atomic, inquiry, medium, mode, pr, pr_out, provisioning, read_write, report, start_stop,
-    verify, write_same,
+    atomic, copy, copy_limits, inquiry, medium, mode, pr, pr_out, provisioning, read_write, report,
+    start_stop, verify, write_same,
 };
 
 fn always(_: &LogicalUnit) -> bool {
@@ -67,10 +67,13 @@ const DPO_FUA_16: &[u8] = &blocks_16(0x18);
 const SERVICE_ACTION_IN_16: &[u8] =
     &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
+/// Service action, list identifier, allocation length.
+const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+
 /// Ascending by operation code, then service action.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
-    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Unit(medium::test_unit_ready)),
+    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Existing(medium::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0], Guard::Free, Anywhere(inquiry::request_sense)),
     row(0x08, "READ(6)", BLOCKS_6, Guard::Read, Unit(read_write::read)),
     row(0x0a, "WRITE(6)", BLOCKS_6, Guard::Write, Unit(read_write::write)),
@@ -107,6 +110,11 @@ pub(super) const TABLE: &[Row] = &[
     row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x05),
     row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x06),
     row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", PR_OUT, Guard::Query, Unit(pr_out::out)).action(0x07),
+    row(0x83, "EXTENDED COPY(LID1)", &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Write, Unit(copy::extended_copy)).action(0x00),
+    row(0x84, "RECEIVE COPY RESULTS, COPY STATUS", COPY_RESULTS, Guard::Write, Unit(copy::copy_status)).action(0x00),
+    row(0x84, "RECEIVE COPY RESULTS, RECEIVE DATA", COPY_RESULTS, Guard::Write, Unit(copy::receive_data)).action(0x01),
+    row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, Guard::Write, Unit(copy_limits::operating_parameters)).action(0x03),
+    row(0x84, "RECEIVE COPY RESULTS, FAILED SEGMENT DETAILS", COPY_RESULTS, Guard::Write, Unit(copy::failed_segment_details)).action(0x04),
     row(0x88, "READ(16)", DPO_FUA_16, Guard::Read, Unit(read_write::read)),
     row(0x89, "COMPARE AND WRITE", &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0x1f, 0], Guard::Write, Unit(atomic::compare_and_write)).when(atomic::supported),
     row(0x8a, "WRITE(16)", DPO_FUA_16, Guard::Write, Unit(read_write::write)),

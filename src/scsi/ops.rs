@@ -1,5 +1,6 @@
 //! Block operations on their way from a command to the volumes.
 
+use super::lun::UnitId;
 use crate::block::Op;
 
 /// The block operations that a step of a command asks for. Almost all go to the volume of the
@@ -7,7 +8,7 @@ use crate::block::Op;
 #[derive(Debug, Default)]
 pub struct Ops {
     own: Vec<Op>,
-    others: Vec<(u16, Op)>,
+    others: Vec<(UnitId, Op)>,
 }
 
 impl Ops {
@@ -23,14 +24,14 @@ impl Ops {
         self.own.is_empty() && self.others.is_empty()
     }
 
-    /// Takes out those for the volume of [`super::Prepared::lun`].
+    /// Takes out those for the volume of [`super::Prepared::unit`].
     pub fn drain_own(&mut self) -> impl Iterator<Item = Op> {
         self.own.drain(..)
     }
 
-    /// Takes out those for the volumes of other logical units of the device, with the number of
-    /// the logical unit.
-    pub fn drain_others(&mut self) -> impl Iterator<Item = (u16, Op)> {
+    /// Takes out those for the volumes of other logical units of the device. One that is there
+    /// no more is to be answered with [`crate::block::ErrorKind::Gone`].
+    pub fn drain_others(&mut self) -> impl Iterator<Item = (UnitId, Op)> {
         self.others.drain(..)
     }
 
@@ -39,8 +40,8 @@ impl Ops {
         self.own.push(op);
     }
 
-    /// Asks for one on the volume of the logical unit `lun` of the same device.
-    pub(super) fn push_to(&mut self, lun: u16, op: Op) {
-        self.others.push((lun, op));
+    /// Asks for one on the volume of another logical unit of the same device.
+    pub(super) fn push_to(&mut self, unit: UnitId, op: Op) {
+        self.others.push((unit, op));
     }
 }

@@ -1,9 +1,9 @@
 //! REPORT LUNS, and the REPORT commands of MAINTENANCE IN.
 
 use super::command::{AnyCall, Call, Row};
-use super::lun::Address;
+use super::lun::{Address, REPORT_LUNS_LUN};
 use super::outcome::Refusal;
-use super::sense::Sense;
+use super::sense::{Asc, Sense};
 use super::task::Plan;
 
 /// SPC-4 6.33.
@@ -12,8 +12,11 @@ pub(super) fn report_luns(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
     if allocation < 16 {
         return Err(Sense::cdb_field(6, None).into());
     }
-    let units = call.inventory.units.iter().map(|unit| Address::encode(unit.number));
-    let report_luns = [0xc1, 0x01, 0, 0, 0, 0, 0, 0];
+    // Who asks for the inventory need not be told any more that it has changed (SAM-5 5.14.1).
+    call.nexus.clear_all(Asc::REPORTED_LUNS_CHANGED);
+    let view = call.nexus.view();
+    let units = view.seen.iter().map(|seen| Address::encode(seen.unit.number));
+    let report_luns = REPORT_LUNS_LUN.to_be_bytes();
     let luns: Vec<[u8; 8]> = match call.cdb.u8(2) {
         0x00 => units.collect(),
         0x01 => vec![report_luns],

@@ -36,10 +36,15 @@ pub struct Asc(pub u16);
 #[allow(missing_docs, reason = "the names are the standard's")]
 impl Asc {
     pub const NONE: Self = Self(0x0000);
+    pub const OPERATION_IN_PROGRESS: Self = Self(0x0016);
     pub const BECOMING_READY: Self = Self(0x0401);
     pub const INITIALIZING_COMMAND_REQUIRED: Self = Self(0x0402);
     pub const ASYMMETRIC_ACCESS_TRANSITION: Self = Self(0x040a);
+    pub const UNREACHABLE_COPY_TARGET: Self = Self(0x0804);
     pub const WRITE_ERROR: Self = Self(0x0c00);
+    pub const THIRD_PARTY_DEVICE_FAILURE: Self = Self(0x0d01);
+    pub const COPY_TARGET_NOT_REACHABLE: Self = Self(0x0d02);
+    pub const INCORRECT_COPY_TARGET_TYPE: Self = Self(0x0d03);
     pub const INVALID_FIELD_IN_INFORMATION_UNIT: Self = Self(0x0e03);
     pub const UNRECOVERED_READ_ERROR: Self = Self(0x1100);
     pub const PARAMETER_LIST_LENGTH_ERROR: Self = Self(0x1a00);
@@ -50,6 +55,13 @@ impl Asc {
     pub const LUN_NOT_SUPPORTED: Self = Self(0x2500);
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Self = Self(0x2600);
     pub const INVALID_RELEASE_OF_RESERVATION: Self = Self(0x2604);
+    pub const TOO_MANY_TARGET_DESCRIPTORS: Self = Self(0x2606);
+    pub const UNSUPPORTED_TARGET_DESCRIPTOR_TYPE: Self = Self(0x2607);
+    pub const TOO_MANY_SEGMENT_DESCRIPTORS: Self = Self(0x2608);
+    pub const UNSUPPORTED_SEGMENT_DESCRIPTOR_TYPE: Self = Self(0x2609);
+    pub const UNEXPECTED_INEXACT_SEGMENT: Self = Self(0x260a);
+    pub const INLINE_DATA_LENGTH_EXCEEDED: Self = Self(0x260b);
+    pub const COPY_SEGMENT_GRANULARITY_VIOLATION: Self = Self(0x260d);
     pub const WRITE_PROTECTED: Self = Self(0x2700);
     pub const SOFTWARE_WRITE_PROTECTED: Self = Self(0x2702);
     pub const SPACE_ALLOCATION_FAILED: Self = Self(0x2707);
@@ -62,6 +74,7 @@ impl Asc {
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);
     pub const CAPACITY_CHANGED: Self = Self(0x2a09);
     pub const COMMANDS_CLEARED: Self = Self(0x2f00);
+    pub const REPORTED_LUNS_CHANGED: Self = Self(0x3f0e);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Self = Self(0x3900);
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);
@@ -97,6 +110,8 @@ pub struct Sense {
     pub asc: Asc,
     /// The INFORMATION field.
     pub information: Option<u64>,
+    /// The COMMAND-SPECIFIC INFORMATION field.
+    pub command_specific: Option<u64>,
     /// For ILLEGAL REQUEST: the field that is wrong.
     pub field: Option<FieldPointer>,
     /// How it is encoded.
@@ -107,7 +122,14 @@ impl Sense {
     /// Sense data without INFORMATION and field pointer, in fixed format.
     #[must_use]
     pub fn new(key: SenseKey, asc: Asc) -> Self {
-        Self { key, asc, information: None, field: None, format: SenseFormat::Fixed }
+        Self {
+            key,
+            asc,
+            information: None,
+            command_specific: None,
+            field: None,
+            format: SenseFormat::Fixed,
+        }
     }
 
     /// ILLEGAL REQUEST.
@@ -154,6 +176,9 @@ impl Sense {
             out[3..7].copy_from_slice(&information.to_be_bytes());
         }
         out[7] = 10;
+        // The low half, where all that is in use has its place.
+        let command_specific = self.command_specific.unwrap_or(0) as u32;
+        out[8..12].copy_from_slice(&command_specific.to_be_bytes());
         out[12..14].copy_from_slice(&self.asc.0.to_be_bytes());
         if let Some(field) = self.field {
             out[15..18].copy_from_slice(&field.encode());
@@ -168,6 +193,10 @@ impl Sense {
         if let Some(information) = self.information {
             out.extend_from_slice(&[0x00, 0x0a, 0x80, 0]);
             out.extend_from_slice(&information.to_be_bytes());
+        }
+        if let Some(command_specific) = self.command_specific {
+            out.extend_from_slice(&[0x01, 0x0a, 0, 0]);
+            out.extend_from_slice(&command_specific.to_be_bytes());
         }
         if let Some(field) = self.field {
             out.extend_from_slice(&[0x02, 0x06, 0, 0]);

@@ -4,7 +4,7 @@
 //! steps is a [`Work`] and then [`Steps`] behind a box.
 
 use super::data::whole_blocks;
-use super::lun::Range;
+use super::lun::{Range, UnitId};
 use super::ops::Ops;
 use super::outcome::{DataIn, Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Asc, Sense, SenseFormat};
@@ -88,6 +88,7 @@ pub(super) trait Steps: Send {
 
 /// An admitted command that waits for its data.
 pub struct Prepared {
+    pub(super) unit: UnitId,
     pub(super) lun: u16,
     pub(super) format: SenseFormat,
     pub(super) plan: Plan,
@@ -102,7 +103,13 @@ pub enum Step {
 }
 
 impl Prepared {
-    /// The number of the logical unit whose volume gets the operations.
+    /// The logical unit whose volume gets the operations.
+    #[must_use]
+    pub fn unit(&self) -> UnitId {
+        self.unit
+    }
+
+    /// Its number.
     #[must_use]
     pub fn lun(&self) -> u16 {
         self.lun

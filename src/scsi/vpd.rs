@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::command::AnyCall;
+use super::copy_limits;
 use super::inquiry::{self, VENDOR};
 use super::lun::{LogicalUnit, WRITE_SAME_BLOCKS_MAX};
 use super::outcome::Refusal;
@@ -19,6 +20,7 @@ const PAGES: &[(u8, Page)] = &[
     (0x80, serial_number),
     (0x83, device_identification),
     (0x86, extended_inquiry),
+    (0x8f, copy_limits::third_party_copy_page),
     (0xb0, block_limits),
     (0xb1, block_device_characteristics),
     (0xb2, logical_block_provisioning),
@@ -111,16 +113,23 @@ fn name_string(association: u8, name: &str) -> Vec<u8> {
     designator(UTF8, association, 8, &bytes)
 }
 
-fn device_identification(call: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
-    let target = &call.inventory.target_name;
-    let port = call.nexus.spec.target_port;
-    let port_bytes = (u32::from(port)).to_be_bytes();
+/// The designators that name a logical unit itself, with their headers.
+pub(super) fn unit_designators(unit: &LogicalUnit) -> [Vec<u8>; 4] {
     let t10 = [VENDOR.as_slice(), hex(&fingerprint(&unit.identity)).as_bytes()].concat();
     [
         designator(BINARY, OF_UNIT, 3, &naa(&unit.identity)),
         designator(BINARY, OF_UNIT, 2, &eui64(unit)),
         designator(ASCII, OF_UNIT, 1, &t10),
         name_string(OF_UNIT, &wwid(&unit.identity)),
+    ]
+}
+
+fn device_identification(call: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
+    let target = &call.inventory.target_name;
+    let port = call.nexus.spec.target_port;
+    let port_bytes = (u32::from(port)).to_be_bytes();
+    [
+        unit_designators(unit).concat(),
         designator(BINARY, OF_PORT, 4, &port_bytes),
         designator(BINARY, OF_PORT, 5, &port_bytes),
         name_string(OF_PORT, &format!("{target},t,0x{port:04x}")),

@@ -8,16 +8,30 @@ impl Access {
     /// True if an initiator of this name at this address may try; CHAP comes on top.
     #[must_use]
     pub fn admits(&self, initiator: &str, address: IpAddr) -> bool {
-        let name_ok = match &self.initiators {
-            Initiators::Any => true,
-            Initiators::Listed(patterns) => {
-                patterns.iter().any(|pattern| name_matches(pattern, initiator))
-            }
-        };
-        let address_ok = self.addresses.is_empty()
-            || self.addresses.iter().any(|network| contains(*network, address));
-        name_ok && address_ok
+        admits(&self.initiators, &self.addresses, initiator, address)
     }
+
+    /// True if the target is there in the portal group of this tag.
+    #[must_use]
+    pub fn is_offered_in(&self, portal_group_tag: u16) -> bool {
+        self.portal_groups.is_empty() || self.portal_groups.contains(&portal_group_tag)
+    }
+}
+
+/// True if rules by name and by network (none: any) admit an initiator.
+pub(super) fn admits(
+    initiators: &Initiators,
+    networks: &[(IpAddr, u8)],
+    initiator: &str,
+    address: IpAddr,
+) -> bool {
+    let name_ok = match initiators {
+        Initiators::Any => true,
+        Initiators::Listed(patterns) => {
+            patterns.iter().any(|pattern| name_matches(pattern, initiator))
+        }
+    };
+    name_ok && (networks.is_empty() || networks.iter().any(|network| contains(*network, address)))
 }
 
 /// iSCSI names are compared in their normalised form, which for ASCII is lower case
@@ -76,7 +90,7 @@ mod tests {
                 "iqn.2010-04.org.ipxe:*".into(),
             ]),
             addresses: vec![(ip("10.0.0.0"), 8)],
-            chap: None,
+            ..Access::default()
         };
         assert!(access.admits("IQN.2026-11.io.example:NODE1", ip("10.9.9.9")));
         assert!(access.admits("iqn.2010-04.org.ipxe:4711", ip("10.9.9.9")));
@@ -85,5 +99,8 @@ mod tests {
         assert!(Access::default().admits("anyone", ip("::1")));
         let nobody = Access { initiators: Initiators::Listed(vec![]), ..Access::default() };
         assert!(!nobody.admits("", ip("::1")));
+        assert!(nobody.is_offered_in(7));
+        let somewhere = Access { portal_groups: vec![1, 3], ..Access::default() };
+        assert!(somewhere.is_offered_in(3) && !somewhere.is_offered_in(2));
     }
 }

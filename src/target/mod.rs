@@ -7,14 +7,17 @@
 //! (`connection::driver`), with everything it needs (session, data, commands) owned by that task.
 
 mod access;
+mod backing;
 mod budget;
 mod connection;
 mod options;
+mod portal;
 mod registry;
 mod server;
 mod shard;
 mod spec;
 
 pub use options::Options;
+pub use portal::PortalGroup;
 pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};
-pub use spec::{Access, Chap, Initiators, Lun, TargetSpec};
+pub use spec::{Access, Chap, Initiators, Lun, Redirect, TargetSpec};

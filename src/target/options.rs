@@ -1,19 +1,12 @@
 //! What an operator may set of the target.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Chap;
 use crate::iscsi::{login, session};
 
 /// Settings of the data path, from the configuration file or the command line.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `ADDRESS:PORT`s to tell initiators instead of the addresses that they connect to; for
-    /// gateways behind address translation.
-    pub advertise: Vec<SocketAddr>,
-    /// Portal group tag of all portals (RFC 7143 4.2.7).
-    pub portal_group_tag: u16,
     /// Threads that serve connections; 0: one for each core.
     pub shards: usize,
     /// What logins offer.
@@ -39,15 +32,11 @@ pub struct Options {
     /// unanswered ones end the connection; this clears away what boot firmware leaves behind.
     /// `None`: no probes.
     pub keepalive_idle: Option<Duration>,
-    /// CHAP for discovery sessions.
-    pub discovery_chap: Option<Chap>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            advertise: Vec::new(),
-            portal_group_tag: 1,
             shards: 0,
             login: login::Limits::default(),
             session: session::Limits::default(),
@@ -58,7 +47,6 @@ impl Default for Options {
             ping_interval: Some(Duration::from_secs(15)),
             ping_timeout: Duration::from_secs(15),
             keepalive_idle: Some(Duration::from_secs(30)),
-            discovery_chap: None,
         }
     }
 }

@@ -13,10 +13,10 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::{oneshot, watch};
 
-use super::server::{LunStatus, SessionStatus};
-use super::spec::{Access, Lun, TargetSpec};
-use crate::block::{SavedState, Volume};
-use crate::scsi::{self, Device, LogicalUnitSpec};
+use super::backing::{Backing, Change, Removal};
+use super::server::SessionStatus;
+use super::spec::{Access, TargetSpec};
+use crate::iscsi::session::Notice;
 
 /// A published target.
 pub(super) struct Target {
@@ -25,85 +25,12 @@ pub(super) struct Target {
     pub(super) backing: Arc<Backing>,
 }
 
-/// The logical units of a target with their state; outlives a change of the access rules.
-pub(super) struct Backing {
-    luns: Vec<Lun>,
-    /// The device and the volume of each LUN; `None` while a volume is not there.
-    pub(super) service: Option<Service>,
-}
-
-/// What commands run against.
-pub(super) struct Service {
-    pub(super) device: Device,
-    pub(super) volumes: Vec<(u16, Arc<dyn Volume>)>,
-}
-
-impl Backing {
-    fn new(spec: &TargetSpec) -> Self {
-        let volumes: Option<Vec<_>> = spec
-            .luns
-            .iter()
-            .map(|lun| lun.volume.clone().map(|volume| (lun.number, volume)))
-            .collect();
-        let service = volumes.map(|volumes| {
-            let units = spec
-                .luns
-                .iter()
-                .zip(&volumes)
-                .map(|(lun, (_, volume))| LogicalUnitSpec {
-                    number: lun.number,
-                    identity: lun.identity.clone(),
-                    block_bytes: lun.block_bytes,
-                    read_only: lun.read_only,
-                    info: volume.info(),
-                    saved_state: saved_state(lun, volume.as_ref()),
-                })
-                .collect();
-            Service { device: Device::new(spec.name.clone(), units), volumes }
-        });
-        Self { luns: spec.luns.clone(), service }
+impl Target {
+    /// True if the access rules let a session go on that is logged in.
+    pub(super) fn admits(&self, session: &SessionEntry) -> bool {
+        self.access.is_offered_in(session.key.portal_group)
+            && self.access.admits(&session.key.initiator, session.peer.ip())
     }
-
-    pub(super) fn lun_status(&self) -> Vec<LunStatus> {
-        let status = |lun: &Lun| {
-            let info = lun.volume.as_ref().map(|volume| volume.info());
-            LunStatus {
-                number: lun.number,
-                identity: lun.identity.clone(),
-                size_bytes: info.map(|info| info.size_bytes),
-                read_only: lun.read_only || info.is_some_and(|info| info.read_only),
-            }
-        };
-        self.luns.iter().map(status).collect()
-    }
-
-    /// True if sessions can go on with these LUNs.
-    fn is_same(&self, luns: &[Lun]) -> bool {
-        let same = |a: &Lun, b: &Lun| {
-            let volumes_same = match (&a.volume, &b.volume) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                (None, None) => true,
-                _ => false,
-            };
-            volumes_same
-                && (a.number, &a.identity, a.block_bytes, a.read_only)
-                    == (b.number, &b.identity, b.block_bytes, b.read_only)
-        };
-        self.luns.len() == luns.len() && self.luns.iter().zip(luns).all(|(a, b)| same(a, b))
-    }
-}
-
-/// What a volume has kept for its logical unit.
-fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
-    let saved = volume.saved_state();
-    if !scsi::can_restore(&saved) {
-        tracing::error!(
-            identity = lun.identity,
-            "the record of persistent reservations is damaged, or a newer version's: nobody may \
-             read or write until a registered initiator clears them (sg_persist --clear)"
-        );
-    }
-    saved
 }
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
@@ -113,6 +40,8 @@ pub(super) struct SessionKey {
     pub(super) target: Option<String>,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
+    /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
+    pub(super) portal_group: u16,
     /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
     pub(super) discovery: u64,
 }
@@ -125,6 +54,10 @@ pub(super) enum Order {
     Abort { lun: Option<u64>, done: oneshot::Sender<()> },
     /// A task management function that needed other sessions has come to an end.
     ManagementDone { itt: u32, response: u8 },
+    /// Tell the initiator something (RFC 7143 11.9).
+    Notify(Notice),
+    /// LUNs were added or taken away. To be held until no command to the latter is left.
+    LunsChanged(Arc<Removal>),
 }
 
 /// A session as the rest of the process sees it.
@@ -180,6 +113,7 @@ impl SessionEntry {
             target: self.key.target.clone(),
             initiator: self.key.initiator.clone(),
             isid: self.key.isid,
+            portal_group_tag: self.key.portal_group,
             peer: self.peer,
             since: self.since,
             commands: counter(&self.counters.commands),
@@ -210,6 +144,15 @@ pub(super) enum NoSession {
     Exists(Arc<SessionEntry>),
     /// There are too many.
     TooMany,
+}
+
+/// What publishing a target comes to for the sessions that it has.
+pub(super) struct Published {
+    pub(super) target: Arc<Target>,
+    /// They have to end.
+    pub(super) replaced: bool,
+    /// LUNs were added or taken away.
+    pub(super) removal: Option<Arc<Removal>>,
 }
 
 /// All targets and sessions of the daemon.
@@ -251,24 +194,30 @@ impl Registry {
         targets
     }
 
-    /// Adds a target or replaces the one of that name.
-    pub(super) fn publish(&self, spec: TargetSpec) {
+    /// Adds a target or replaces the one of that name; says what that means for its sessions.
+    pub(super) fn publish(&self, spec: TargetSpec) -> Published {
+        let TargetSpec { name, luns, access } = spec;
         // The entry is locked meanwhile: two publishers of one target take turns.
-        match self.targets.entry(normalised(&spec.name)) {
+        match self.targets.entry(normalised(&name)) {
             Entry::Occupied(mut held) => {
-                let old = &held.get().backing;
-                let backing = if old.is_same(&spec.luns) {
-                    Arc::clone(old)
-                } else {
-                    Arc::new(Backing::new(&spec))
+                let old = held.get();
+                let changed_chap = old.access.chap != access.chap;
+                let (backing, removal, replaced) = match Backing::change(&old.backing, &luns) {
+                    Change::None => (Arc::clone(&old.backing), None, changed_chap),
+                    Change::Luns(removal) => {
+                        (Arc::clone(&old.backing), Some(removal), changed_chap)
+                    }
+                    Change::NotPossible => (Backing::new(&name, luns), None, true),
                 };
-                let target = Target { name: spec.name, access: spec.access, backing };
-                held.insert(Arc::new(target));
+                let target = Arc::new(Target { name, access, backing });
+                held.insert(Arc::clone(&target));
+                Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Arc::new(Backing::new(&spec));
-                let target = Target { name: spec.name, access: spec.access, backing };
-                vacant.insert(Arc::new(target));
+                let backing = Backing::new(&name, luns);
+                let target = Arc::new(Target { name, access, backing });
+                vacant.insert(Arc::clone(&target));
+                Published { target, replaced: false, removal: None }
             }
         }
     }

@@ -8,11 +8,14 @@ use std::time::{Duration, SystemTime};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::options::Options;
-use super::registry::{Order, Registry, SessionEntry};
+use super::portal::PortalGroup;
+use super::registry::{Order, Published, Registry, SessionEntry, Target, normalised};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
-use super::spec::TargetSpec;
+use super::spec::{Redirect, TargetSpec};
+use crate::iscsi::session::Notice;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -20,13 +23,19 @@ const BACKLOG: i32 = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
+/// What initiators are told when the daemon ends: a daemon that is only restarted is there again
+/// within a second, and what open-iscsi waits by itself is two.
+const GOING_DOWN: Notice = Notice::DropAll { time2wait: 1, time2retain: 0 };
+/// How often volumes are looked at: a resize is heard of within this time, whoever made it.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What every connection needs to know.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
     pub(super) half_open: Arc<HalfOpenCount>,
-    /// Where the portals really are, once they are open.
-    pub(super) portals: OnceLock<Vec<SocketAddr>>,
+    /// The portal groups, once they are open; their portals are where they really are.
+    groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
     pub(super) stopping: watch::Sender<bool>,
 }
@@ -35,6 +44,7 @@ pub(super) struct Shared {
 pub struct Server {
     shared: Arc<Shared>,
     acceptors: Vec<tokio::task::JoinHandle<()>>,
+    refresher: Option<tokio::task::JoinHandle<()>>,
     shards: Arc<Vec<Shard>>,
 }
 
@@ -93,37 +103,59 @@ impl Server {
         let shared = Arc::new(Shared {
             registry: Registry::new(options.sessions_max),
             half_open: Arc::new(HalfOpenCount::new(options.half_open_max)),
-            portals: OnceLock::new(),
+            groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
             options,
         });
         let shards = (0..shard_count)
             .map(|index| Shard::start(index, Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { shared, acceptors: Vec::new(), shards: Arc::new(shards) })
+        Ok(Self { shared, acceptors: Vec::new(), refresher: None, shards: Arc::new(shards) })
     }
 
-    /// Binds the portals, all or none, and begins to accept. Returns where they are: a port of 0
-    /// is replaced by a free one. To be called once, within a tokio runtime.
+    /// As [`Server::listen_in`], with one portal group of tag 1 that is open to all; where its
+    /// portals are.
     ///
     /// # Errors
     /// The first portal that cannot be opened.
     pub fn listen(&mut self, portals: &[SocketAddr]) -> Result<Vec<SocketAddr>, PortalError> {
-        let open = |address| {
-            let listener = bind(address)?;
-            let bound = listener.local_addr()?;
-            Ok((listener, bound))
+        let groups = self.listen_in(vec![PortalGroup::open(1, portals)])?;
+        Ok(groups.iter().flat_map(|group| group.portals.clone()).collect())
+    }
+
+    /// Binds the portals of all groups, all or none, and begins to accept. Returns the groups with
+    /// their portals where they are: a port of 0 is replaced by a free one. To be called once,
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first portal that cannot be opened.
+    pub fn listen_in(
+        &mut self,
+        groups: Vec<PortalGroup>,
+    ) -> Result<Vec<Arc<PortalGroup>>, PortalError> {
+        let open = |&address: &SocketAddr| {
+            let bound = bind(address).and_then(|listener| {
+                let address = listener.local_addr()?;
+                Ok((listener, address))
+            });
+            bound.map_err(|source| PortalError { address, source })
         };
-        let bound = portals
-            .iter()
-            .map(|&address| open(address).map_err(|source| PortalError { address, source }))
-            .collect::<Result<Vec<_>, _>>()?;
-        let addresses: Vec<_> = bound.iter().map(|(_, address)| *address).collect();
-        let addresses = self.shared.portals.get_or_init(|| addresses).clone();
-        self.acceptors.extend(bound.into_iter().map(|(listener, _)| {
-            tokio::spawn(accept(listener, Arc::clone(&self.shared), Arc::clone(&self.shards)))
+        let mut listeners = Vec::new();
+        let mut opened = Vec::new();
+        for mut group in groups {
+            let bound = group.portals.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+            group.portals = bound.iter().map(|(_, address)| *address).collect();
+            let group = Arc::new(group);
+            listeners.extend(bound.into_iter().map(|(l, _)| (l, Arc::clone(&group))));
+            opened.push(group);
+        }
+        let opened = self.shared.groups.get_or_init(|| opened).clone();
+        self.refresher = Some(tokio::spawn(refresh(Arc::clone(&self.shared))));
+        self.acceptors.extend(listeners.into_iter().map(|(listener, group)| {
+            let (shared, shards) = (Arc::clone(&self.shared), Arc::clone(&self.shards));
+            tokio::spawn(accept(listener, group, shared, shards))
         }));
-        Ok(addresses)
+        Ok(opened)
     }
 
     /// A handle for the control plane.
@@ -138,11 +170,14 @@ impl Server {
     #[must_use]
     pub async fn stop(self, patience: Duration) -> bool {
         self.shared.stopping.send_replace(true);
-        for acceptor in self.acceptors {
-            acceptor.abort();
-            let _aborted = acceptor.await;
+        for task in self.acceptors.into_iter().chain(self.refresher) {
+            task.abort();
+            let _aborted = task.await;
         }
         let sessions = self.shared.registry.sessions();
+        for session in &sessions {
+            session.order(Order::Notify(GOING_DOWN));
+        }
         let closed = close_all(sessions, "the target is shutting down");
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
@@ -167,7 +202,25 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shard>>) {
+/// Asks volumes what they are like, rather than have them tell: that would be a callback through
+/// everything that wraps a volume, and a thousand answers a second are nothing.
+async fn refresh(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for target in shared.registry.targets() {
+            target.backing.refresh();
+        }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    group: Arc<PortalGroup>,
+    shared: Arc<Shared>,
+    shards: Arc<Vec<Shard>>,
+) {
     loop {
         // Beyond the limit nothing is accepted: who comes then waits, and is not turned away.
         let Ok(place) = Arc::clone(&shared.half_open.places).acquire_owned().await else { return };
@@ -195,7 +248,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, shards: Arc<Vec<Shar
             }
         };
         if let Some(shard) = shards.iter().min_by_key(|shard| shard.load()) {
-            shard.give(Handoff { stream, peer, half_open });
+            shard.give(Handoff { stream, peer, group: Arc::clone(&group), half_open });
         }
     }
 }
@@ -223,6 +276,10 @@ pub struct TargetStatus {
     pub luns: Vec<LunStatus>,
     /// Sessions that are logged in to it.
     pub sessions: usize,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// Where new logins are sent to.
+    pub moved: Option<Redirect>,
 }
 
 /// A logical unit as the control plane shows it.
@@ -252,6 +309,8 @@ pub struct SessionStatus {
     pub initiator: String,
     /// Initiator session identifier.
     pub isid: [u8; 6],
+    /// Tag of the portal group that it came in by.
+    pub portal_group_tag: u16,
     /// Where the initiator is.
     pub peer: SocketAddr,
     /// When it logged in.
@@ -269,20 +328,23 @@ pub struct SessionStatus {
 }
 
 impl Handle {
-    /// Adds a target, or replaces the one of that name. Sessions that the new access rules do not
-    /// admit, and all of them if the LUNs or the CHAP secrets changed, lose their connection.
+    /// Adds a target, or replaces the one of that name.
+    ///
+    /// Its sessions go on, and hear of LUNs that were added or taken away (REPORTED LUNS DATA HAS
+    /// CHANGED); the volume of one taken away is let go when the last command to it has ended.
+    /// They lose their connection if the new access rules do not admit them, and all of them if
+    /// the CHAP secrets changed, if there is another volume, identity, block length or write
+    /// protection under the number of a LUN, or if the LUNs changed and a volume is `None`.
     pub fn publish(&self, spec: TargetSpec) {
         let registry = &self.shared.registry;
-        let before = registry.target(&spec.name);
-        let name = spec.name.clone();
-        registry.publish(spec);
-        let (Some(before), Some(after)) = (before, registry.target(&name)) else { return };
-        let replaced = !Arc::ptr_eq(&before.backing, &after.backing)
-            || before.access.chap != after.access.chap;
-        for session in registry.sessions_of(&name) {
+        let Published { target, replaced, removal } = registry.publish(spec);
+        for session in registry.sessions_of(&target.name) {
+            if let Some(removal) = &removal {
+                session.order(Order::LunsChanged(Arc::clone(removal)));
+            }
             if replaced {
                 session.order(Order::Close("the target has changed"));
-            } else if !after.access.admits(&session.key.initiator, session.peer.ip()) {
+            } else if !target.admits(&session) {
                 session.order(Order::Close("the target's access rules admit it no more"));
             }
         }
@@ -296,12 +358,23 @@ impl Handle {
         was_there
     }
 
+    /// Looks at the volumes of a target: initiators hear of what has changed (CAPACITY DATA HAS
+    /// CHANGED). It happens by itself within a second; this is for who has just resized one.
+    /// False if there is no such target.
+    pub fn refresh(&self, name: &str) -> bool {
+        let target = self.shared.registry.target(name);
+        target.is_some_and(|target| {
+            target.backing.refresh();
+            true
+        })
+    }
+
     /// All targets, by name.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetStatus> {
         let sessions = self.shared.registry.sessions();
-        let status = |target: Arc<super::registry::Target>| {
-            let name = super::registry::normalised(&target.name);
+        let status = |target: Arc<Target>| {
+            let name = normalised(&target.name);
             TargetStatus {
                 luns: target.backing.lun_status(),
                 sessions: sessions
@@ -309,6 +382,8 @@ impl Handle {
                     .filter(|session| session.key.target.as_deref() == Some(&name))
                     .count(),
                 name: target.name.clone(),
+                portal_groups: target.access.portal_groups.clone(),
+                moved: target.access.moved.clone(),
             }
         };
         self.shared.registry.targets().into_iter().map(status).collect()
@@ -337,31 +412,84 @@ impl Handle {
         close_all(self.shared.registry.sessions_of(name), "closed by the control plane").await;
     }
 
-    /// `ADDRESS:PORT`s under which initiators reach the target, as seen from `local` (the address
-    /// that an initiator has connected to) where the portal is bound to all addresses.
+    /// Asks the initiator of a session to log out, and closes the session if it is still there
+    /// after `patience` (whole seconds, at most 65535). False if there is none of that id. To be
+    /// called within a tokio runtime.
     #[must_use]
-    pub fn portals(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
-        self.shared.advertised(local)
+    pub fn request_logout(&self, id: u64, patience: Duration) -> bool {
+        let mut sessions = self.shared.registry.sessions();
+        sessions.retain(|session| session.id == id);
+        request_logout(sessions, patience) > 0
+    }
+
+    /// As [`Handle::request_logout`] for all sessions of a target: how many those are; `None` if
+    /// there is no such target. Initiators that come back are admitted, unless the target has
+    /// moved or its rules say otherwise.
+    #[must_use]
+    pub fn drain(&self, name: &str, patience: Duration) -> Option<usize> {
+        self.shared.registry.target(name)?;
+        Some(request_logout(self.shared.registry.sessions_of(name), patience))
+    }
+
+    /// Where initiators reach the targets, with the tag of the portal group, as seen from `local`
+    /// (the address that an initiator has connected to) where a portal is bound to all addresses.
+    #[must_use]
+    pub fn portals(&self, local: Option<IpAddr>) -> Vec<(SocketAddr, u16)> {
+        let reached = |group: &Arc<PortalGroup>| {
+            let tag = group.tag;
+            group.reached_at(local).into_iter().map(move |address| (address, tag))
+        };
+        self.shared.groups().iter().flat_map(reached).collect()
     }
 }
 
+fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize {
+    let count = sessions.len();
+    let seconds = u16::try_from(patience.as_secs()).unwrap_or(u16::MAX);
+    for session in sessions {
+        session.order(Order::Notify(Notice::LogoutRequest { seconds }));
+        tokio::spawn(async move {
+            let patience = Duration::from_secs(seconds.into());
+            if tokio::time::timeout(patience, session.has_ended()).await.is_err() {
+                session.order(Order::Close("the initiator did not log out as it was asked to"));
+            }
+        });
+    }
+    count
+}
+
 impl Shared {
-    pub(super) fn advertised(&self, local: Option<IpAddr>) -> Vec<SocketAddr> {
-        if !self.options.advertise.is_empty() {
-            return self.options.advertise.clone();
-        }
-        let local = local.map(|ip| ip.to_canonical());
-        self.portals
-            .get()
-            .into_iter()
-            .flatten()
-            .filter_map(|portal| match (portal.ip().is_unspecified(), local) {
-                (false, _) => Some(*portal),
-                (true, Some(local)) if local.is_ipv4() == portal.is_ipv4() => {
-                    Some(SocketAddr::new(local, portal.port()))
-                }
-                (true, _) => None,
+    fn groups(&self) -> &[Arc<PortalGroup>] {
+        self.groups.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Those of `targets` that an initiator may log in to, each with the addresses of the portal
+    /// groups where it may (`address:port,portal-group-tag`). `local` is the address that the
+    /// initiator has connected to.
+    pub(super) fn visible(
+        &self,
+        targets: Vec<Arc<Target>>,
+        initiator: &str,
+        peer: IpAddr,
+        local: IpAddr,
+    ) -> Vec<(String, Vec<String>)> {
+        let groups: Vec<(u16, Vec<String>)> = self
+            .groups()
+            .iter()
+            .filter(|group| group.admits(initiator, peer))
+            .map(|group| {
+                let reached = group.reached_at(Some(local)).into_iter();
+                (group.tag, reached.map(|portal| format!("{portal},{}", group.tag)).collect())
             })
-            .collect()
+            .collect();
+        let mut visible = Vec::new();
+        for target in targets {
+            let offered = groups.iter().filter(|(tag, _)| target.access.is_offered_in(*tag));
+            let addresses: Vec<_> = offered.flat_map(|(_, portals)| portals.clone()).collect();
+            if !addresses.is_empty() && target.access.admits(initiator, peer) {
+                visible.push((target.name.clone(), addresses));
+            }
+        }
+        visible
     }
 }

@@ -16,12 +16,15 @@ use tokio::task::LocalSet;
 
 use super::budget::Budget;
 use super::connection::{self, Incoming};
+use super::portal::PortalGroup;
 use super::server::Shared;
 
 /// A connection on its way to a shard, with the permission to be half open.
 pub(super) struct Handoff {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
+    /// That of the portal it came in by.
+    pub(super) group: Arc<PortalGroup>,
     pub(super) half_open: HalfOpen,
 }
 
@@ -142,10 +145,10 @@ async fn serve(
     let budget = Budget::new(shared.options.shard_buffer_bytes);
     let state = Rc::new(ShardState { shared, budget });
     let mut connections = tokio::task::JoinSet::new();
-    while let Some(Handoff { stream, peer, half_open }) = incoming.recv().await {
+    while let Some(Handoff { stream, peer, group, half_open }) = incoming.recv().await {
         let (state, load) = (Rc::clone(&state), Arc::clone(&load));
         connections.spawn_local(async move {
-            match Incoming::adopt(stream, peer, half_open) {
+            match Incoming::adopt(stream, peer, group, half_open) {
                 Ok(incoming) => connection::run(incoming, &state).await,
                 Err(error) => tracing::debug!(%peer, %error, "connection lost at once"),
             }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use crate::block::Volume;
 use crate::iscsi::login::{ChapCredentials, ChapIdentity, Secret};
 
-/// A target to publish. Publishing one whose name is there already replaces it: sessions that the
-/// new access rules admit go on when LUNs and CHAP secrets are the same.
+/// A target to publish. Publishing one whose name is there already replaces it
+/// ([`super::Handle::publish`] says what that means for its sessions).
 #[derive(Clone)]
 pub struct TargetSpec {
     /// iSCSI target name (RFC 7143 4.2.7), or any other string for initiators that expect M2's
@@ -50,7 +50,7 @@ pub enum Initiators {
     Listed(Vec<String>),
 }
 
-/// Who may log in to a target. All conditions must hold.
+/// Who may log in to a target, and where. All conditions must hold.
 #[derive(Clone, Default, Debug)]
 pub struct Access {
     /// By name.
@@ -59,6 +59,20 @@ pub struct Access {
     pub addresses: Vec<(IpAddr, u8)>,
     /// CHAP, required if set.
     pub chap: Option<Chap>,
+    /// Tags of the portal groups in which the target is offered; empty: all.
+    pub portal_groups: Vec<u16>,
+    /// New logins are sent elsewhere.
+    pub moved: Option<Redirect>,
+}
+
+/// Where a target has moved to (RFC 7143 11.13.5, status class 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// `HOST:PORT`; an IPv6 address in brackets. iPXE follows IPv4 addresses only.
+    pub address: String,
+    /// For good (0102): the initiator may forget this address. Otherwise (0101) it comes back
+    /// here the next time.
+    pub permanently: bool,
 }
 
 /// CHAP credentials (RFC 7143 12.1.3).

@@ -42,13 +42,15 @@ impl Place {
     }
 
     fn configure(&self, more: &str) {
+        self.configure_portals(&format!("[target]\nportals = [\"{}\"]\n", self.portal), more);
+    }
+
+    fn configure_portals(&self, portals: &str, more: &str) {
         let dir = self.dir.path().display();
         let text = format!(
             "state_dir = \"{dir}/state\"\n\
-             [control]\nsocket = \"{dir}/control\"\n\
-             [target]\nportals = [\"{}\"]\n\
-             [store.local]\ndirectory = \"{dir}/store\"\n{more}",
-            self.portal
+             [control]\nsocket = \"{dir}/control\"\n{portals}\
+             [store.local]\ndirectory = \"{dir}/store\"\n{more}"
         );
         fs::write(self.path("stirrup.toml"), text).unwrap();
     }
@@ -235,6 +237,72 @@ fn deprovisioning_ends_the_session_and_leaves_nothing() {
     assert!(place.stirrup(&["rm", "default", "golden", "--yes"]).status.success());
     let left = fs::read_dir(place.path("store/layers")).unwrap().count();
     assert_eq!(left, 0, "no layer is left in the store");
+}
+
+/// The status of a login that is refused once the disk is open.
+fn refused(portal: SocketAddr, iqn: &str) -> Option<u16> {
+    let begin = std::time::Instant::now();
+    loop {
+        match Initiator::log_in(portal, iqn, &Wishes::default()).err() {
+            Some(0x0301) => assert!(begin.elapsed() < HANG, "the disk never opens"),
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn portal_groups_redirections_and_drains_through_a_kill_9() {
+    let place = Place::new();
+    let second = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let groups = format!(
+        "[[portal_group]]\ntag = 3\nportals = [\"{}\"]\n\
+         [[portal_group]]\ntag = 4\nportals = [\"{second}\"]\naddresses = [\"127.0.0.0/8\"]\n\
+         discovery_chap_user = \"u\"\ndiscovery_chap_secret = \"twelve bytes\"\n",
+        place.portal
+    );
+    place.configure_portals(&groups, "");
+    let mut daemon = place.start();
+    place.provision(&["node1"]);
+    place.json(&["disk", "create", "-p", "default", "d2", "golden", "--portal-group", "4"]);
+    let unknown = ["disk", "create", "-p", "default", "d3", "golden", "--portal-group", "5"];
+    let said = String::from_utf8(place.stirrup(&unknown).stderr).unwrap();
+    assert!(said.contains("there is 3, 4"), "{said}");
+    let (one, two) = ("iqn.2026-01.io.stirrup:default.node1", "iqn.2026-01.io.stirrup:default.d2");
+    assert_eq!(refused(place.portal, one), None);
+    assert_eq!(refused(second, one), None);
+    assert_eq!(refused(place.portal, two), Some(0x0203));
+    assert_eq!(refused(second, two), None);
+    let discovery = Wishes { discovery: true, ..Wishes::default() };
+    assert_eq!(Initiator::log_in(second, "", &discovery).err(), Some(0x0201));
+    let found = Initiator::log_in(place.portal, "", &discovery).unwrap().send_targets();
+    assert!(found.contains(&format!("TargetAddress={},3\0TargetAddress={second},4", place.portal)));
+
+    let redirect = ["disk", "redirect", "-p", "default", "node1", "192.0.2.7", "--permanently"];
+    assert_eq!(place.json(&redirect).pointer("/redirect/permanently"), Some(&Value::Bool(true)));
+    assert_eq!(refused(place.portal, one), Some(0x0102));
+    daemon.signal(rustix::process::Signal::KILL);
+    let mut daemon = place.start();
+    assert_eq!(refused(place.portal, one), Some(0x0102), "remembered");
+    assert_eq!(refused(place.portal, two), Some(0x0203), "remembered");
+    place.json(&["disk", "recall", "-p", "default", "node1"]);
+    assert_eq!(refused(place.portal, one), None);
+
+    let mut node = log_in(&place, one);
+    let drained = place.json(&["target", "drain", one, "--seconds", "1"]);
+    assert!(drained.get("sessions").and_then(Value::as_u64) >= Some(1), "{drained}");
+    let (bhs, _) = node.receive().expect("an asynchronous message");
+    assert_eq!((bhs[0] & 0x3f, bhs[36], bhs[43]), (0x32, 1, 1), "logout within a second");
+    assert!(node.is_closed());
+
+    let mut node = log_in(&place, one);
+    let sessions = place.list("session");
+    let session = sessions.as_array().unwrap().last().unwrap().get("id").unwrap().to_string();
+    let said = place.stirrup(&["session", "logout", &session]);
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(node.receive().expect("an asynchronous message").0[43], 10);
+    assert_eq!(daemon.signal(rustix::process::Signal::TERM), Some(0));
+    let (bhs, _) = node.receive().expect("another one");
+    assert_eq!((bhs[0] & 0x3f, bhs[36]), (0x32, 3), "the daemon ends");
 }
 
 #[test]

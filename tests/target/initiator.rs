@@ -157,6 +157,12 @@ impl Initiator {
         true
     }
 
+    /// From now on commands go to this LUN field.
+    pub(crate) fn at(&mut self, lun: u64) -> &mut Self {
+        self.lun = lun;
+        self
+    }
+
     /// A command that is not sent yet.
     pub(crate) fn command(&mut self, cdb: &[u8], read: u32, write: u32) -> ScsiCommand {
         self.itt += 1;
@@ -215,7 +221,7 @@ impl Initiator {
     }
 
     /// Answers an R2T with PDUs of an odd size.
-    fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
+    pub(crate) fn send_data(&mut self, command: &ScsiCommand, r2t: &R2t, data: &[u8]) {
         let end = r2t.buffer_offset + r2t.desired_length;
         let mut offset = r2t.buffer_offset;
         for data_sn in 0.. {

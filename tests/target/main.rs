@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod initiator;
+mod luns;
+mod portals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use stirrup::block::Volume;
 use stirrup::iscsi::pdu::{
     Opcode, Pdu, ScsiCommand, TaskManagementRequest, TaskManagementResponse,
 };
-use stirrup::target::{Access, Chap, Handle, Initiators, Lun, Options, Server, TargetSpec};
+use stirrup::target::{
+    Access, Chap, Handle, Initiators, Lun, Options, PortalGroup, Server, TargetSpec,
+};
 use tokio::runtime::Runtime;
 
 const A: &str = "iqn.2026-11.test:a";
@@ -27,21 +31,27 @@ struct Lab {
     server: Option<Server>,
     handle: Handle,
     portal: SocketAddr,
+    groups: Vec<Arc<PortalGroup>>,
 }
 
 impl Lab {
     fn with(options: Options, address: &str) -> Self {
+        Self::in_groups(options, vec![PortalGroup::open(1, &[address.parse().unwrap()])])
+    }
+
+    fn in_groups(options: Options, groups: Vec<PortalGroup>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (server, portal) = runtime.block_on(async {
+        let (server, groups) = runtime.block_on(async {
             let mut server = Server::start(options).unwrap();
-            let portal = server.listen(&[address.parse().unwrap()]).unwrap()[0];
-            (server, portal)
+            let groups = server.listen_in(groups).unwrap();
+            (server, groups)
         });
-        Self { handle: server.handle(), runtime, server: Some(server), portal }
+        let portal = groups[0].portals[0];
+        Self { handle: server.handle(), runtime, server: Some(server), portal, groups }
     }
 
     fn new() -> Self {
@@ -49,17 +59,8 @@ impl Lab {
     }
 
     fn publish(&self, name: &str, volume: Option<Arc<dyn Volume>>, access: Access) {
-        self.handle.publish(TargetSpec {
-            name: name.into(),
-            luns: vec![Lun {
-                number: 1,
-                volume,
-                identity: format!("id of {name}"),
-                block_bytes: 512,
-                read_only: false,
-            }],
-            access,
-        });
+        let luns = vec![lun(1, volume)];
+        self.handle.publish(TargetSpec { name: name.into(), luns, access });
     }
 
     fn open(&self, name: &str) {
@@ -76,6 +77,11 @@ impl Lab {
         peer.get_ready();
         peer
     }
+}
+
+fn lun(number: u16, volume: Option<Arc<dyn Volume>>) -> Lun {
+    let identity = format!("image {number}");
+    Lun { number, volume, identity, block_bytes: 512, read_only: false }
 }
 
 impl Drop for Lab {

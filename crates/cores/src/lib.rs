@@ -1,8 +1,9 @@
 //! The rooms `iscsi`, `scsi` and `block` of Stirrup, compiled alone.
 //!
 //! They import nothing of the other rooms, so their tests build and run here in a fraction of the
-//! time of the whole: what coverage and mutation testing need (`scripts/coverage`,
-//! `scripts/mutants`), and handy while working on them (`cargo test -p stirrup-cores`).
+//! time of the whole: what coverage and mutation testing (`scripts/coverage`,
+//! `scripts/mutants`) and the fuzz targets need, and handy while working on them
+//! (`cargo test -p stirrup-cores`).
 
 #[path = "../../../src/block/mod.rs"]
 pub mod block;
@@ -11,11 +12,10 @@ pub mod iscsi;
 #[path = "../../../src/scsi/mod.rs"]
 pub mod scsi;
 
-/// The volume that the tests run against.
-#[cfg(test)]
+/// The volume that tests and fuzz targets run against.
 #[path = "../../../src/backend"]
-mod backend {
+pub mod backend {
     mod check;
     mod kept;
-    pub(crate) mod memory;
+    pub mod memory;
 }

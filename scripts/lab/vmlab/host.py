@@ -33,8 +33,10 @@ def need_packages(*groups):
         )
 
 
-def temporary_directory(name):
-    """A directory under the lab's own, gone when the context ends."""
+def temporary_directory(name, in_memory=False):
+    """A directory under the lab's own, or `in_memory`, gone when the context ends."""
+    if in_memory:
+        return tempfile.TemporaryDirectory(prefix=name + ".", dir="/dev/shm")
     (LAB / "tmp").mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix=name + ".", dir=LAB / "tmp")
 

@@ -187,14 +187,16 @@ write_cache = {json.dumps(write_cache)}
         return f"iscsi://127.0.0.1:{self.port}/{disk['boot']['iqn']}/{disk['boot']['lun']}"
 
 
-def fresh(stack, check, options, store="local", ipv6=False):
+def fresh(stack, check, options, store="local", in_memory=False, **how):
     """A daemon with an empty catalog and store, that ends with `stack` (an ExitStack); for rbd
-    together with a Ceph cluster of its own. Raises Abandoned if it does not come up."""
-    directory = pathlib.Path(stack.enter_context(host.temporary_directory("stirrup")))
+    together with a Ceph cluster of its own. `in_memory`: nothing of it is on a disk. `how`: what
+    `Stirrup` takes by name. Raises Abandoned if it does not come up."""
+    temporary = host.temporary_directory("stirrup", in_memory)
+    directory = pathlib.Path(stack.enter_context(temporary))
     conf = None
     if store == "rbd":
         conf = check.must("rbd: a Ceph cluster", _ceph_cluster, stack, directory / "ceph")
-    daemon = Stirrup(options.stirrupd, options.stirrup, directory, conf, ipv6=ipv6)
+    daemon = Stirrup(options.stirrupd, options.stirrup, directory, conf, **how)
     stack.callback(daemon.close)
     check.must(f"{store}: start stirrupd", daemon.start)
     return daemon

@@ -168,6 +168,11 @@ impl Chain {
         &self.layers[0]
     }
 
+    /// The layer on top, to be kept.
+    pub(super) fn top_layer(&self) -> &Arc<Layer> {
+        &self.layers[0]
+    }
+
     /// Which layer holds what of the bytes `offset..offset + len`, in ascending order.
     pub(super) fn runs(&self, offset: u64, len: u64) -> impl Iterator<Item = Run<'_>> {
         let end = offset + len;

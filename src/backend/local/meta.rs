@@ -207,6 +207,13 @@ impl Meta {
         .collect()
     }
 
+    /// A layer.
+    pub(super) fn layer(&self, id: &LayerId) -> Result<Layer, StoreError> {
+        let reading = self.db.begin_read().map_err(failed)?;
+        let layers = reading.open_table(LAYERS).map_err(failed)?;
+        get(&layers, &id.to_string())?.ok_or_else(|| corrupt(format!("layer {id} is missing")))
+    }
+
     /// The layer `top` and those below it, topmost first.
     pub(super) fn chain(&self, top: &LayerId) -> Result<Vec<(LayerId, Layer)>, StoreError> {
         let reading = self.db.begin_read().map_err(failed)?;

@@ -6,6 +6,7 @@ mod files;
 mod layer;
 mod map;
 mod meta;
+mod resize;
 mod state;
 mod volume;
 
@@ -15,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -29,7 +30,8 @@ use self::volume::{Layered, LayeredVolume};
 use super::pool::Pool;
 use super::pooled::Core;
 use super::{
-    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
+    check_name,
 };
 use crate::block::Volume;
 
@@ -162,7 +164,7 @@ impl LocalStore {
     ) -> Arc<Core<Layered>> {
         let layered = Layered {
             name,
-            size_bytes,
+            size_bytes: AtomicU64::new(size_bytes),
             write_cache,
             chain: ArcSwap::from_pointee(chain),
             state,
@@ -361,17 +363,18 @@ impl Store for LocalStore {
         let record = self.meta.image(parent)?;
         let below = record.snapshot(snapshot).ok_or_else(|| no_snapshot(parent, snapshot))?;
         self.check_depth(&below.layer)?;
-        self.with_new_layer(record.size_bytes, true, |head| {
+        let size_bytes = self.meta.layer(&below.layer)?.size_bytes;
+        self.with_new_layer(size_bytes, true, |head| {
             let image = Image {
                 id: Self::new_id()?,
-                size_bytes: record.size_bytes,
+                size_bytes,
                 head: *head,
                 parent: Some((parent.to_owned(), snapshot.to_owned())),
                 snapshots: Vec::new(),
             };
             self.meta.change(|tables| {
                 tables.add_image(child, &image)?;
-                tables.add_layer(head, Some(below.layer), record.size_bytes)?;
+                tables.add_layer(head, Some(below.layer), size_bytes)?;
                 tables.count_clone(parent, snapshot, true)
             })
         })
@@ -402,6 +405,18 @@ impl Store for LocalStore {
         })?;
         self.remove_layers(&free);
         Ok(())
+    }
+
+    fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_size(size_bytes)?;
+        let mut open = self.open.lock();
+        let record = self.meta.image(image)?;
+        check_growth(image, record.size_bytes, size_bytes)?;
+        if size_bytes == record.size_bytes {
+            return Ok(());
+        }
+        self.grow(&mut open, image, record, size_bytes)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
@@ -453,7 +468,8 @@ impl Store for LocalStore {
         let found = record.snapshot(snapshot).ok_or_else(|| no_snapshot(image, snapshot))?;
         let chain = self.chain(&mut open, &found.layer, false)?;
         let name = format!("snapshot {snapshot} of image {image}");
-        let core = self.core(name, record.size_bytes, false, chain, None);
+        let size_bytes = self.meta.layer(&found.layer)?.size_bytes;
+        let core = self.core(name, size_bytes, false, chain, None);
         Ok(Arc::new(LayeredVolume::read_only(core)))
     }
 }

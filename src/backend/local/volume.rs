@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -26,9 +26,10 @@ const IMPORT_BYTES: usize = 1 << 20;
 pub(super) struct Layered {
     /// For messages: the image, and the snapshot.
     pub(super) name: String,
-    pub(super) size_bytes: u64,
+    /// Changed, with the chain, by a resize.
+    pub(super) size_bytes: AtomicU64,
     pub(super) write_cache: bool,
-    /// Swapped for one with a new head by a snapshot, while no request is at work.
+    /// Swapped for one with a new head by a snapshot or a resize, while no request is at work.
     pub(super) chain: ArcSwap<Chain>,
     /// The record kept beside the data; snapshots have none.
     pub(super) state: Option<ImageState>,
@@ -39,6 +40,11 @@ pub(super) struct Layered {
 }
 
 impl Layered {
+    /// Size in bytes.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Acquire)
+    }
+
     fn failed(&self, what: &str, error: &io::Error) -> Error {
         Error::from_io(error, &format!("{what} of {}", self.name))
     }
@@ -55,7 +61,7 @@ impl Layered {
         let (first, last) = (offset / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
         let held = |block| map.bits().run(block, block + 1).1;
         let start = if held(first) { offset } else { first * BLOCK_BYTES };
-        let whole = ((last + 1) * BLOCK_BYTES).min(self.size_bytes);
+        let whole = ((last + 1) * BLOCK_BYTES).min(self.size_bytes());
         let stop = if held(last) { end } else { whole };
 
         let mut before = Buffer::unfilled((offset - start) as usize);
@@ -80,7 +86,7 @@ impl Layered {
         };
         let end = offset + len;
         let from = offset.next_multiple_of(BLOCK_BYTES);
-        let to = if end == self.size_bytes { end } else { end / BLOCK_BYTES * BLOCK_BYTES };
+        let to = if end == self.size_bytes() { end } else { end / BLOCK_BYTES * BLOCK_BYTES };
         if from >= to {
             return self.write_blocks(offset, &Buffer::zeroed(len as usize));
         }
@@ -123,7 +129,7 @@ impl Layered {
 impl Engine for Layered {
     fn info(&self) -> VolumeInfo {
         VolumeInfo {
-            size_bytes: self.size_bytes,
+            size_bytes: self.size_bytes(),
             read_only: false,
             write_cache: self.write_cache,
             physical_block_bytes: BLOCK_BYTES as u32,
@@ -234,7 +240,7 @@ impl Volume for LayeredVolume {
 impl ImageWriter for LayeredVolume {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let core = self.volume.core();
-        let size = core.engine().size_bytes;
+        let size = core.engine().size_bytes();
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > size) {
             let message = format!(
                 "{} bytes at {offset} are beyond the end of {} ({size} bytes)",

@@ -24,7 +24,8 @@ use rustix::io::Errno;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_name,
+    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
+    check_name,
 };
 use crate::block::Volume;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
@@ -165,10 +166,7 @@ impl Store for RbdStore {
 
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
-        if size_bytes == 0 || size_bytes > SIZE_BYTES_MAX {
-            let message = format!("{image}: a size of {size_bytes} bytes");
-            return Err(StoreError::new(StoreErrorKind::Invalid, message));
-        }
+        check_size(image, size_bytes)?;
         Ok(self.pool()?.create(image, size_bytes)?)
     }
 
@@ -222,6 +220,21 @@ impl Store for RbdStore {
         Ok(pool.remove(image)?)
     }
 
+    fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_size(image, size_bytes)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        owner::evict_if_dead(&pool, image)?;
+        // A live owner does it for us.
+        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        check_growth(image, open.size_bytes(), size_bytes)?;
+        if size_bytes == open.size_bytes() {
+            return Ok(());
+        }
+        Ok(open.resize(size_bytes)?)
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         let mut names = self.pool()?.list()?;
         names.sort_unstable();
@@ -264,6 +277,14 @@ impl Store for RbdStore {
             None => Ok(Arc::new(RbdVolume::of_image(image)?)),
         }
     }
+}
+
+fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
+    if (1..=SIZE_BYTES_MAX).contains(&size_bytes) {
+        return Ok(());
+    }
+    let message = format!("{image}: a size of {size_bytes} bytes");
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
 /// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.

@@ -62,7 +62,7 @@ impl RbdVolume {
             let message = format!("{} has another owner now", self.image.label());
             return Some(Err(Error::new(ErrorKind::Fenced, message)));
         }
-        if let Some(answer) = check::answer(op, self.info.size_bytes, self.info.read_only) {
+        if let Some(answer) = check::answer(op, self.image.size_bytes(), self.info.read_only) {
             return Some(answer);
         }
         match op {
@@ -83,7 +83,7 @@ impl RbdVolume {
 
 impl Volume for RbdVolume {
     fn info(&self) -> VolumeInfo {
-        self.info
+        VolumeInfo { size_bytes: self.image.size_bytes(), ..self.info }
     }
 
     fn has_failed(&self) -> bool {

@@ -6,13 +6,13 @@ use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
 use super::rows::{self, Batch, Versioned};
-use super::{Engine, FOREIGN, Held, backing_prefix, foreign, key};
+use super::{Engine, FOREIGN, Held, backing_prefix, busy, foreign, key};
 use crate::backend::{OpenMode, StoreErrorKind};
 use crate::block::Volume;
 use crate::catalog::UnnamedAccess;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::export::{Allowed, Export};
-use crate::catalog::model::{Disk, DiskState, Image, ImageState, Node};
+use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node};
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -122,6 +122,8 @@ impl Engine {
             initiators: spec.initiators.clone(),
             networks: spec.networks.clone(),
             chap: spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
+            portal_groups: spec.portal_groups.clone(),
+            moved: None,
             node: node.cloned(),
             closed: false,
             created: Timestamp::now(),
@@ -213,6 +215,30 @@ impl Engine {
         self.mark_and_erase(row)
     }
 
+    /// Sends initiators that log in to a disk elsewhere; with `None` no more. Sessions go on.
+    pub(in crate::catalog) fn move_disk(
+        &self,
+        project: &Name,
+        name: &Name,
+        moved: Option<Moved>,
+    ) -> Result<Disk, Error> {
+        let Versioned { value: mut disk, revision } = self.disk_row(project, name)?;
+        if !disk.is_there() {
+            return Err(busy(format!("disk '{name}' is being made or removed")));
+        }
+        if disk.moved != moved {
+            disk.moved = moved;
+            let mut batch = Batch::default();
+            batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+            batch.apply(self.state.as_ref())?;
+        }
+        // Also when an earlier call failed between the row and the target.
+        let node = self.node_of(&disk)?.map(|row| row.value);
+        let volume = self.serving(&disk).volume;
+        self.publish(&disk, node.as_ref(), volume)?;
+        Ok(disk)
+    }
+
     /// Writes the intent of removing a disk and carries it out.
     pub(super) fn mark_and_erase(&self, row: Versioned<Disk>) -> Result<(), Error> {
         let Versioned { value: mut disk, revision } = row;
@@ -301,6 +327,8 @@ impl Engine {
             allowed: self.allowed(disk, node),
             networks: disk.networks.clone(),
             chap: disk.chap.clone(),
+            portal_groups: disk.portal_groups.clone(),
+            moved: disk.moved.clone(),
         };
         let result = self.exporter.publish(export);
         let state = match (&result, &volume) {
@@ -370,8 +398,10 @@ impl Engine {
             Err(error) if error.code() == BROKEN => DiskState::Broken,
             Err(_) => disk.state,
         };
-        if state != disk.state {
-            disk.state = state;
+        // Another than the row has if a resize was cut short, or somebody else grew the image.
+        let size_bytes = opened.as_ref().map_or(disk.size_bytes, |volume| volume.info().size_bytes);
+        if (state, size_bytes) != (disk.state, disk.size_bytes) {
+            (disk.state, disk.size_bytes) = (state, size_bytes);
             let mut batch = Batch::default();
             batch.put(Table::Disks, &key(project, name), revision, &disk)?;
             batch.apply(self.state.as_ref())?;

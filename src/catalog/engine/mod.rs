@@ -10,6 +10,7 @@ mod images;
 mod jobs;
 mod nodes;
 mod reconcile;
+mod resize;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -258,3 +258,20 @@ fn a_restart_changes_nothing_that_an_initiator_sees() {
     assert_eq!(seen(&world), before);
     assert!(world.exporter.targets.lock().values().all(|export| export.volume.is_some()));
 }
+
+#[test]
+fn a_disk_grows_and_does_not_shrink() {
+    let (world, engine) = ready();
+    let (disk, _) = create(&engine, "d1", &spec()).unwrap();
+    let resize = |bytes| engine.resize_disk(&project(), &name("d1"), bytes);
+    let size = disk.size_bytes;
+    let (grown, existed) = resize(size + 4096).unwrap();
+    assert_eq!((grown.size_bytes, existed), (size + 4096, false));
+    assert_eq!(world.store.images.lock()[&disk.backing].size_bytes, size + 4096);
+    assert!(resize(size + 4096).unwrap().1);
+    assert_eq!(resize(size).unwrap_err().code(), "disk-cannot-shrink");
+    assert_eq!(resize(size + 4097).unwrap_err().code(), "invalid-size");
+    assert_eq!(engine.disk(&project(), &name("d1")).unwrap().size_bytes, size + 4096);
+    let error = engine.resize_disk(&project(), &name("none"), size).unwrap_err();
+    assert_eq!(error.code(), "disk-not-found");
+}

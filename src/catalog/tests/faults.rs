@@ -196,6 +196,13 @@ fn cases() -> Vec<Case> {
             repeat_code: Some("disk-not-found"),
         },
         Case {
+            name: "resize disk",
+            setup: with_disk,
+            call: |engine| engine.resize_disk(&project(), &name("d1"), 1 << 20).map(drop),
+            done: |engine| engine.disk(&project(), &name("d1")).unwrap().size_bytes == 1 << 20,
+            repeat_code: None,
+        },
+        Case {
             name: "put node",
             setup: with_bound_node,
             call: |engine| {

@@ -240,6 +240,17 @@ impl Store for FakeStore {
         })
     }
 
+    fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            if size_bytes < image.size_bytes {
+                return Err(error(StoreErrorKind::Invalid));
+            }
+            image.size_bytes = size_bytes;
+            Ok(())
+        })
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         self.step(|images| Ok(images.keys().cloned().collect()))
     }

@@ -40,6 +40,13 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));
+    let mut moved = bound.clone();
+    moved["redirect"] = json!({"address": "192.0.2.9:3260", "permanently": true});
+    moved["portal_groups"] = json!([1, 2]);
+    on("PUT", project("disks/node1/redirect"), 200, Some(&moved));
+    on("DELETE", project("disks/node1/redirect"), 200, Some(&bound));
+    on("POST", project("disks/data/resize"), 200, Some(&free));
+    on("GET", project("disks/data"), 200, Some(&free));
     on("DELETE", project("disks/node1"), 204, None);
     on("GET", "/v1/nodes?project=demo".into(), 200, Some(&list(&[node.clone(), self::node(None)])));
     on("GET", project("nodes/node1"), 200, Some(&node));
@@ -54,6 +61,9 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/sessions".into(), 200, Some(&sessions));
     on("GET", format!("/v1/sessions?target={}", TARGET.replace(':', "%3A")), 200, Some(&sessions));
     on("DELETE", "/v1/sessions/7".into(), 204, None);
+    on("POST", "/v1/sessions/7/logout".into(), 202, None);
+    let drain = format!("/v1/targets/{}/drain", TARGET.replace(':', "%3A"));
+    on("POST", drain, 202, Some(&json!({"sessions": 2})));
     on("GET", "/v1/jobs".into(), 200, Some(&list(&[job("running", 35), job("failed", 35)])));
     on("GET", "/v1/jobs/3".into(), 200, Some(&job("failed", 35)));
     on("DELETE", "/v1/jobs/3".into(), 202, Some(&job("running", 35)));

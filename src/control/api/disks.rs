@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Answer, Filter, made, portal};
+use super::{Answer, Filter, made, portal, portals};
 use crate::catalog::{
-    Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Name, Secret,
+    Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Moved, Name,
+    Secret,
 };
 use crate::control::Control;
 
@@ -31,6 +32,29 @@ pub struct DiskCreate {
     /// CHAP is required when present; `{}` has the secret generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chap: Option<ChapRequest>,
+    /// Tags of the portal groups in which it is offered; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub portal_groups: Vec<u16>,
+}
+
+/// Where initiators that log in to a disk's target are sent to (RFC 7143 11.13.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// `HOST` or `HOST:PORT`: an IPv4 address, an IPv6 address in brackets or a name. iPXE follows
+    /// IPv4 addresses only.
+    pub address: String,
+    /// For good: initiators may forget this gateway. Otherwise they ask here first the next time.
+    #[serde(default)]
+    pub permanently: bool,
+}
+
+/// How large a disk is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskResize {
+    /// Size in bytes, a multiple of 4096, not below what it has.
+    pub size_bytes: u64,
 }
 
 /// CHAP credentials; what is absent is generated. Secrets are never shown again, but in the boot
@@ -91,9 +115,15 @@ pub struct Disk {
     pub open: bool,
     /// Networks one must come from; empty: any.
     pub addresses: Vec<String>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    #[serde(default)]
+    pub portal_groups: Vec<u16>,
+    /// Where initiators that log in are sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
     /// How to boot from it.
     pub boot: Boot,
-    /// Answer to a PUT only: it was there before.
+    /// Answer to a PUT or a resize only: it was there, or as large, before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existed: Option<bool>,
 }
@@ -156,6 +186,9 @@ impl TryFrom<DiskCreate> for DiskSpec {
         spec.networks =
             request.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         spec.chap = request.chap.map(Into::into);
+        spec.portal_groups = request.portal_groups;
+        spec.portal_groups.sort_unstable();
+        spec.portal_groups.dedup();
         Ok(spec)
     }
 }
@@ -194,13 +227,18 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
         initiators,
         open: *allowed == Allowed::Anyone,
         addresses: disk.networks.iter().map(ToString::to_string).collect(),
+        portal_groups: disk.portal_groups.clone(),
+        redirect: disk
+            .moved
+            .clone()
+            .map(|Moved { address, permanently }| Redirect { address, permanently }),
         boot: boot(control, view),
         existed: None,
     }
 }
 
 fn boot(control: &Control, DiskView { disk, .. }: &DiskView) -> Boot {
-    let portals = control.data_path.portals();
+    let portals = portals(control, &disk.portal_groups);
     let uris: Vec<String> = portals
         .iter()
         .map(|portal| crate::boot::uri(portal.address, disk.lun, &disk.target))
@@ -213,6 +251,17 @@ fn boot(control: &Control, DiskView { disk, .. }: &DiskView) -> Boot {
         lun: disk.lun,
         wwid: control.data_path.wwid(&disk.identity),
     }
+}
+
+/// A disk in a portal group that is not there could not be reached.
+fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
+    let mut known: Vec<u16> = control.data_path.portals().iter().map(|p| p.tpgt).collect();
+    known.sort_unstable();
+    known.dedup();
+    let Some(unknown) = groups.iter().find(|tag| !known.contains(tag)) else { return Ok(()) };
+    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+    let message = format!("no portal group {unknown} is configured; there is {}", known.join(", "));
+    Err(Error::invalid("portal-group-unknown", message))
 }
 
 fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
@@ -257,6 +306,7 @@ pub(super) async fn create(
     Json(request): Json<DiskCreate>,
 ) -> Answer<(StatusCode, Json<Disk>)> {
     let (project, name) = names(&path)?;
+    check_groups(&control, &request.portal_groups)?;
     let (disk, existed) = control.catalog.create_disk(project, name, request.try_into()?).await?;
     let disk = Disk { existed: Some(existed), ..render(&control, &disk) };
     Ok((made(existed), Json(disk)))
@@ -300,4 +350,71 @@ pub(super) async fn remove(
     let (project, name) = names(&path)?;
     control.catalog.remove_disk(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has initiators that log in to the disk's target sent elsewhere, after restarts too. Sessions go
+/// on; drain the target to end them.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/disks/{disk}/redirect",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = Redirect,
+    responses(
+        (status = 200, description = "The disk", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn redirect(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Redirect>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let moved = Moved::to(&request.address, request.permanently)?;
+    let disk = control.catalog.move_disk(project, name, Some(moved)).await?;
+    Ok(Json(render(&control, &disk)))
+}
+
+/// Has initiators log in to the disk's target here again.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/disks/{disk}/redirect",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The disk", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn recall(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let disk = control.catalog.move_disk(project, name, None).await?;
+    Ok(Json(render(&control, &disk)))
+}
+
+/// Makes a disk larger, under its sessions: its machine sees the new size. The same size again
+/// does nothing; a disk does not shrink.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/resize",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskResize,
+    responses(
+        (status = 200, description = "It has the size", body = Disk),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn resize(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskResize>,
+) -> Answer<Json<Disk>> {
+    let (project, name) = names(&path)?;
+    let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
+    Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
 }

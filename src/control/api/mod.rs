@@ -11,6 +11,7 @@
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
+//! | `PUT`, `DELETE /v1/projects/{project}/disks/{disk}/redirect` | [`disks::Redirect`] | 200 [`disks::Disk`] |
 //! | `GET /v1/nodes[?project=]` | | [`nodes::NodeList`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}` | [`nodes::NodePut`] | 201 or 200 [`nodes::Node`] |
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
@@ -21,6 +22,8 @@
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
 //! | `GET /v1/targets`, `/v1/targets/{name}` | | [`targets::TargetList`], [`targets::Target`] |
 //! | `GET /v1/sessions[?target=]`, `DELETE /v1/sessions/{id}` | | [`sessions::SessionList`]; 204 |
+//! | `POST /v1/targets/{name}/drain` | [`sessions::LogoutRequest`] | 202 [`targets::Drained`] |
+//! | `POST /v1/sessions/{id}/logout` | [`sessions::LogoutRequest`] | 202 |
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}` | | [`jobs::JobList`], [`jobs::Job`] |
 //! | `DELETE /v1/jobs/{id}` | | 202 [`jobs::Job`]: cancellation is asked for |
 //!
@@ -85,6 +88,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(images::show, images::remove))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
+        .routes(routes!(disks::redirect, disks::recall))
+        .routes(routes!(disks::resize))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))
@@ -92,8 +97,10 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(nodes::ipxe))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
+        .routes(routes!(targets::drain))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::kill))
+        .routes(routes!(sessions::logout))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::cancel))
 }
@@ -125,6 +132,13 @@ pub(super) fn router(control: Control) -> Router {
 /// 200 if it was there, 201 if it was made.
 fn made(existed: bool) -> StatusCode {
     if existed { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+/// The portals of these groups (none: of all).
+fn portals(control: &Control, groups: &[u16]) -> Vec<PortalInfo> {
+    let mut portals = control.data_path.portals();
+    portals.retain(|portal| groups.is_empty() || groups.contains(&portal.tpgt));
+    portals
 }
 
 fn portal(info: PortalInfo) -> disks::Portal {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
-use super::{Answer, Filter, made};
+use super::{Answer, Filter, made, portals};
 use crate::boot::{self, Credentials};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
 use crate::control::Control;
@@ -290,7 +290,8 @@ pub(super) async fn ipxe(
         let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
         return Err(Failure::new(StatusCode::CONFLICT, "node-unbound", detail));
     };
-    let portals: Vec<_> = control.data_path.portals().iter().map(|p| p.address).collect();
+    let portals: Vec<_> =
+        portals(&control, &disk.portal_groups).iter().map(|p| p.address).collect();
     let script = boot::script(&boot::Boot {
         title: &format!("{}/{}", node.project, node.name),
         initiator: node.initiator.as_deref(),

@@ -1,5 +1,7 @@
 //! Sessions that are logged in.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -23,6 +25,9 @@ pub struct Session {
     pub initiator: String,
     /// ISID, 12 hexadecimal digits.
     pub isid: String,
+    /// Tag of the portal group that it came in by.
+    #[serde(default)]
+    pub tpgt: u16,
     /// Address and port of the initiator.
     pub address: String,
     /// When it logged in (RFC 3339).
@@ -33,6 +38,21 @@ pub struct Session {
     pub bytes_written: u64,
     /// SCSI commands so far.
     pub commands: u64,
+}
+
+/// How initiators are asked to log out (RFC 7143 11.9).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {
+    /// Time they have, in seconds; 10 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u16>,
+}
+
+impl LogoutRequest {
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(10).into())
+    }
 }
 
 /// Sessions, in the order of their ids.
@@ -57,6 +77,7 @@ fn render(session: SessionInfo) -> Session {
         target: session.target,
         initiator: session.initiator,
         isid: session.isid.iter().map(|byte| format!("{byte:02x}")).collect(),
+        tpgt: session.tpgt,
         address: session.address.to_string(),
         since: session.since.to_string(),
         bytes_read: session.bytes_read,
@@ -103,6 +124,34 @@ pub(super) async fn kill(
     if control.data_path.kill_session(id) {
         return Ok(StatusCode::NO_CONTENT);
     }
+    Err(not_found(id))
+}
+
+fn not_found(id: u64) -> Failure {
     let detail = format!("no session {id}; it may have ended");
-    Err(Failure::new(StatusCode::NOT_FOUND, "session-not-found", detail))
+    Failure::new(StatusCode::NOT_FOUND, "session-not-found", detail)
+}
+
+/// Asks the initiator of a session to log out, and ends the session if it is still there when the
+/// time is over. The initiator may log in again.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/logout",
+    tag = "sessions",
+    params(("id" = u64, Path, description = "Number of the session")),
+    request_body = LogoutRequest,
+    responses(
+        (status = 202, description = "It is asked"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn logout(
+    State(control): State<Control>,
+    Path(id): Path<u64>,
+    Json(request): Json<LogoutRequest>,
+) -> Answer<StatusCode> {
+    match control.data_path.request_logout(id, request.patience()) {
+        true => Ok(StatusCode::ACCEPTED),
+        false => Err(not_found(id)),
+    }
 }

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::disks::Portal;
+use super::disks::{Portal, Redirect};
 use super::problem::Problem;
-use super::{Answer, portal};
+use super::sessions::LogoutRequest;
+use super::{Answer, portal, portals};
 use crate::control::respond::Failure;
 use crate::control::{Control, TargetInfo};
 
@@ -22,6 +23,16 @@ pub struct Target {
     /// Its logical units.
     pub luns: Vec<TargetLun>,
     /// Sessions that are logged in.
+    pub sessions: u64,
+    /// Where initiators that log in are sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+}
+
+/// What draining a target has begun.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Drained {
+    /// Sessions that were asked to log out.
     pub sessions: u64,
 }
 
@@ -58,9 +69,10 @@ fn render(control: &Control, target: TargetInfo) -> Target {
     });
     Target {
         name: target.name,
-        portals: control.data_path.portals().into_iter().map(portal).collect(),
+        portals: portals(control, &target.portal_groups).into_iter().map(portal).collect(),
         luns: luns.collect(),
         sessions: target.sessions,
+        redirect: target.moved.map(|(address, permanently)| Redirect { address, permanently }),
     }
 }
 
@@ -99,4 +111,30 @@ pub(super) async fn show(
         Failure::new(StatusCode::NOT_FOUND, "target-not-found", "no target of that name is served")
     })?;
     Ok(Json(render(&control, target)))
+}
+
+/// Asks every initiator that is logged in to a target to log out, and ends the sessions that are
+/// left when the time is over. Initiators may log in again; redirect the disk first to have them
+/// go elsewhere.
+#[utoipa::path(
+    post,
+    path = "/v1/targets/{name}/drain",
+    tag = "targets",
+    params(("name" = String, Path, description = "Name of the target")),
+    request_body = LogoutRequest,
+    responses(
+        (status = 202, description = "They are asked", body = Drained),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn drain(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    Json(request): Json<LogoutRequest>,
+) -> Answer<(StatusCode, Json<Drained>)> {
+    let Some(sessions) = control.data_path.drain(&name, request.patience()) else {
+        let detail = format!("no target '{name}'");
+        return Err(Failure::new(StatusCode::NOT_FOUND, "target-not-found", detail));
+    };
+    Ok((StatusCode::ACCEPTED, Json(Drained { sessions })))
 }

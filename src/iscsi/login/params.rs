@@ -55,7 +55,7 @@ impl Default for Limits {
             data_digest: DigestPolicy::Optional,
             max_connections: 1,
             error_recovery_level: 0,
-            protocol_level: 1,
+            protocol_level: 2,
             task_reporting: vec![TaskReporting::Rfc3720],
             chap_algorithms: ChapAlgorithm::ALL.to_vec(),
             command_window: 128,

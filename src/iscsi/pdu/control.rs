@@ -63,6 +63,8 @@ impl Pdu for TaskManagementRequest {
 pub struct TaskManagementResponse {
     /// 0 complete, 1 task does not exist, 2 LUN does not exist, 5 not supported, 255 rejected.
     pub response: u8,
+    /// Additional response information (RFC 7144 6.4.1).
+    pub information: [u8; 3],
     /// Initiator task tag.
     pub itt: u32,
     /// Sequence numbers.
@@ -73,12 +75,18 @@ impl Pdu for TaskManagementResponse {
     const OPCODE: Opcode = Opcode::TaskManagementResponse;
 
     fn parse(bhs: &Bhs) -> Result<Self, ParseError> {
-        Ok(Self { response: bhs[2], itt: u32_at(bhs, 16), numbers: Numbers::parse(bhs) })
+        Ok(Self {
+            response: bhs[2],
+            information: [bhs[8], bhs[9], bhs[10]],
+            itt: u32_at(bhs, 16),
+            numbers: Numbers::parse(bhs),
+        })
     }
 
     fn put(&self, bhs: &mut Bhs) {
         bhs[1] = FINAL;
         bhs[2] = self.response;
+        put(bhs, 8, self.information);
         put(bhs, 16, self.itt.to_be_bytes());
         self.numbers.put(bhs);
     }
@@ -268,14 +276,12 @@ pub enum RejectReason {
     InvalidField = 0x09,
     /// The operation has too many PDUs.
     LongOperation = 0x0a,
-    /// The negotiation was reset.
-    NegotiationReset = 0x0b,
     /// Only a logout is accepted.
     WaitingForLogout = 0x0c,
 }
 
 impl RejectReason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 10] = [
         Self::DataDigest,
         Self::SnackReject,
         Self::ProtocolError,
@@ -285,7 +291,6 @@ impl RejectReason {
         Self::InvalidDataAck,
         Self::InvalidField,
         Self::LongOperation,
-        Self::NegotiationReset,
         Self::WaitingForLogout,
     ];
 }

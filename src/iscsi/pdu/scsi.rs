@@ -1,8 +1,8 @@
 //! SCSI commands and their data: RFC 7143 11.3, 11.4, 11.7, 11.8.
 
 use super::{
-    Bhs, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, array_at, bit, flag, put, u32_at,
-    u64_at,
+    Bhs, FINAL, IMMEDIATE, Numbers, Opcode, ParseError, Pdu, array_at, bit, flag, put, u16_at,
+    u32_at, u64_at,
 };
 
 /// SCSI Command (RFC 7143 11.3).
@@ -109,15 +109,19 @@ pub struct ScsiResponse {
     pub response: u8,
     /// SCSI status.
     pub status: u8,
-    /// Residual.
+    /// Status qualifier (RFC 7144 5.2.1).
+    pub qualifier: u16,
+    /// Residual; that of the write of a bidirectional command.
     pub overflow: Overflow,
+    /// Residual of the read of a bidirectional command.
+    pub read_overflow: Overflow,
     /// Initiator task tag.
     pub itt: u32,
     /// SNACK tag or 0.
     pub snack_tag: u32,
     /// Sequence numbers.
     pub numbers: Numbers,
-    /// Number of R2T and Data-In PDUs that were sent for the command.
+    /// Number of Data-In PDUs that were sent for the command.
     pub exp_data_sn: u32,
 }
 
@@ -128,7 +132,9 @@ impl Pdu for ScsiResponse {
         Ok(Self {
             response: bhs[2],
             status: bhs[3],
+            qualifier: u16_at(bhs, 8),
             overflow: Overflow::from_bits(bit(bhs[1], 4), bit(bhs[1], 2), u32_at(bhs, 44))?,
+            read_overflow: Overflow::from_bits(bit(bhs[1], 0x10), bit(bhs[1], 8), u32_at(bhs, 40))?,
             itt: u32_at(bhs, 16),
             snack_tag: u32_at(bhs, 20),
             numbers: Numbers::parse(bhs),
@@ -138,13 +144,16 @@ impl Pdu for ScsiResponse {
 
     fn put(&self, bhs: &mut Bhs) {
         let (bits, residual) = self.overflow.bits();
-        bhs[1] = FINAL | bits;
+        let (read_bits, read_residual) = self.read_overflow.bits();
+        bhs[1] = FINAL | bits | read_bits << 2;
         bhs[2] = self.response;
         bhs[3] = self.status;
+        put(bhs, 8, self.qualifier.to_be_bytes());
         put(bhs, 16, self.itt.to_be_bytes());
         put(bhs, 20, self.snack_tag.to_be_bytes());
         self.numbers.put(bhs);
         put(bhs, 36, self.exp_data_sn.to_be_bytes());
+        put(bhs, 40, read_residual.to_be_bytes());
         put(bhs, 44, residual.to_be_bytes());
     }
 }

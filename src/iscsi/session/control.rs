@@ -3,7 +3,7 @@
 use super::{CloseReason, Session};
 use crate::iscsi::login::SessionType;
 use crate::iscsi::pdu::{
-    Bhs, LogoutRequest, LogoutResponse, NopIn, NopOut, RESERVED_TAG, Reject, RejectReason,
+    LogoutRequest, LogoutResponse, NopIn, NopOut, Pdu, RESERVED_TAG, Reject, RejectReason,
 };
 
 /// Where the target is with pings of its own.
@@ -55,6 +55,17 @@ impl<D: Clone> Session<D> {
         self.send(&pdu);
     }
 
+    /// Tells the initiator of a command window that has opened, if no other PDU does (RFC 7143
+    /// 11.4.11).
+    pub(super) fn tell_window(&mut self) {
+        let is_told = self.told_max_cmd_sn == self.window.max_cmd_sn();
+        if is_told || self.closing || self.session_type == SessionType::Discovery {
+            return;
+        }
+        let numbers = self.numbers();
+        self.send(&NopIn { lun: 0, itt: RESERVED_TAG, ttt: RESERVED_TAG, numbers });
+    }
+
     /// A header digest was wrong.
     pub fn header_digest_error(&mut self) {
         self.close(CloseReason::HeaderDigest);
@@ -72,8 +83,7 @@ impl<D: Clone> Session<D> {
             1 => NO_SUCH_CID,
             2 => NO_RECOVERY,
             _ => {
-                let header = crate::iscsi::pdu::Pdu::encode(logout);
-                return self.reject(RejectReason::InvalidField, &header);
+                return self.reject(RejectReason::InvalidField, logout.encode().to_vec());
             }
         };
         if response == CLOSED {
@@ -93,8 +103,10 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    pub(super) fn reject(&mut self, reason: RejectReason, bhs: &Bhs) {
+    /// Rejects a PDU of this header (RFC 7143 11.17).
+    pub(super) fn reject(&mut self, reason: RejectReason, mut header: Vec<u8>) {
+        header.truncate(self.params.initiator_max_recv_data_segment_length as usize);
         let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
-        self.send_with(&pdu, bhs.to_vec());
+        self.send_with(&pdu, header);
     }
 }

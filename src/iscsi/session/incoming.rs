@@ -6,7 +6,9 @@ use super::task::{Command, Fault, Phase, Task, TaskId};
 use super::{CloseReason, Dest, Event, Session};
 use crate::iscsi::login::SessionType;
 use crate::iscsi::pdu::frame::Lengths;
-use crate::iscsi::pdu::{Ahs, Bhs, ParseError, RejectReason, Request, ScsiCommand, parse_ahs};
+use crate::iscsi::pdu::{
+    Ahs, BHS_BYTES, Bhs, ParseError, RESERVED_TAG, RejectReason, Request, ScsiCommand, parse_ahs,
+};
 
 /// The PDU whose data segment is on the way.
 #[derive(Debug)]
@@ -14,17 +16,31 @@ pub(super) enum Current {
     /// None.
     None,
     /// A command; its task is there, not delivered.
-    Command { task: TaskId, bhs: Bhs },
+    Command { task: TaskId },
     /// Data for a task.
-    DataOut { task: TaskId, ttt: u32, len: u32, is_final: bool, bhs: Bhs },
+    DataOut { task: TaskId, ttt: u32, len: u32, is_final: bool },
     /// A ping, text, logout or task management request.
-    Other { request: Request, bhs: Bhs },
+    Other(Request),
     /// To be ignored.
     Ignored,
     /// A command that was aborted before its data was here; its CmdSN counts.
     Aborted { cmd_sn: Option<u32> },
-    /// To be rejected once its data is through; its CmdSN counts.
-    Rejected { reason: RejectReason, cmd_sn: Option<u32>, bhs: Bhs },
+    /// To be rejected once its data is through. Its CmdSN counts as not received: the initiator
+    /// has to fill the gap (RFC 7143 7.3).
+    Rejected(RejectReason),
+}
+
+/// The header of the PDU that is on the way, for a Reject.
+#[derive(Debug)]
+pub(super) struct Header {
+    bhs: Bhs,
+    ahs: Vec<u8>,
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self { bhs: [0; BHS_BYTES], ahs: Vec::new() }
+    }
 }
 
 /// What waits for an earlier CmdSN.
@@ -34,7 +50,7 @@ pub(super) enum Held {
     Command(TaskId),
     /// Another request with its data.
     Other(Request, Vec<u8>),
-    /// A command that was aborted or rejected before its turn: its number only counts.
+    /// A command that was aborted before its turn: its number only counts.
     Void,
 }
 
@@ -52,8 +68,33 @@ fn numbered(request: &Request) -> Option<u32> {
 }
 
 /// A PDU that is to be rejected when its data segment has passed.
-pub(super) fn refuse(reason: RejectReason, cmd_sn: Option<u32>, bhs: &Bhs) -> (Current, Dest) {
-    (Current::Rejected { reason, cmd_sn, bhs: *bhs }, Dest::Discard)
+pub(super) fn refuse(reason: RejectReason) -> (Current, Dest) {
+    (Current::Rejected(reason), Dest::Discard)
+}
+
+/// True if a request has to have a task tag and has none, or breaks the rule of the one that may
+/// go without: a NOP-Out that asks for no answer is immediate (RFC 7143 11.18.1).
+fn lacks_tag(request: &Request) -> bool {
+    match request {
+        Request::NopOut(r) => r.itt == RESERVED_TAG && !r.immediate,
+        Request::TaskManagement(r) => r.itt == RESERVED_TAG,
+        Request::Text(r) => r.itt == RESERVED_TAG,
+        Request::Logout(r) => r.itt == RESERVED_TAG,
+        _ => false,
+    }
+}
+
+/// True if a command has fields that no sender may give it (RFC 7143 11.3.1, 11.3.4).
+fn breaks_format(pdu: &ScsiCommand, has_read_length: bool) -> bool {
+    const ATTRIBUTE_MAX: u8 = 4;
+    let both = pdu.read && pdu.write;
+    let neither = !pdu.read && !pdu.write;
+    pdu.itt == RESERVED_TAG
+        || pdu.attribute > ATTRIBUTE_MAX
+        || (!pdu.is_final && !pdu.write)
+        || (neither && pdu.expected_length > 0)
+        || (has_read_length && !both)
+        || (both && !has_read_length && pdu.expected_length > 0)
 }
 
 impl<D: Clone> Session<D> {
@@ -68,12 +109,13 @@ impl<D: Clone> Session<D> {
             self.current = Current::Ignored;
             return Dest::Discard;
         }
+        self.header = Header { bhs: *bhs, ahs: ahs.to_vec() };
         // Bounded by the check above: a data segment length has 24 bits.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let (current, dest) = match Request::parse(bhs) {
-            Ok(request) => self.accept(request, bhs, ahs, len),
-            Err(ParseError::Opcode(_)) => refuse(RejectReason::NotSupported, None, bhs),
-            Err(ParseError::Field(_)) => refuse(RejectReason::InvalidField, None, bhs),
+            Ok(request) => self.accept(request, ahs, len),
+            Err(ParseError::Opcode(_)) => refuse(RejectReason::NotSupported),
+            Err(ParseError::Field(_)) => refuse(RejectReason::InvalidField),
         };
         self.current = current;
         if len == 0 { Dest::Nothing } else { dest }
@@ -84,22 +126,20 @@ impl<D: Clone> Session<D> {
     pub fn data(&mut self, collected: Vec<u8>, digest_ok: bool) {
         match std::mem::replace(&mut self.current, Current::None) {
             Current::None | Current::Ignored => {}
-            Current::Command { task, bhs } if !digest_ok => {
+            Current::Command { task } if !digest_ok => {
                 // Not delivered, its CmdSN not consumed: the initiator may send it again.
                 self.drop_task(task);
-                self.reject(RejectReason::DataDigest, &bhs);
+                self.reject_arrived(RejectReason::DataDigest);
             }
-            Current::Command { task, .. } => self.arrived(task),
-            Current::DataOut { task, ttt, len, is_final, bhs } => {
+            Current::Command { task } => self.arrived(task),
+            Current::DataOut { task, ttt, len, is_final } => {
                 if !digest_ok {
-                    self.reject(RejectReason::DataDigest, &bhs);
+                    self.reject_arrived(RejectReason::DataDigest);
                 }
                 self.data_out_arrived(task, ttt, len, is_final, digest_ok);
             }
-            Current::Other { bhs, .. } if !digest_ok => {
-                self.reject(RejectReason::DataDigest, &bhs);
-            }
-            Current::Other { request, .. } => match numbered(&request) {
+            Current::Other(_) if !digest_ok => self.reject_arrived(RejectReason::DataDigest),
+            Current::Other(request) => match numbered(&request) {
                 None => self.execute(&request, collected),
                 Some(cmd_sn) => self.hold(cmd_sn, Held::Other(request, collected)),
             },
@@ -108,16 +148,17 @@ impl<D: Clone> Session<D> {
                     self.hold(cmd_sn, Held::Void);
                 }
             }
-            Current::Rejected { reason, cmd_sn, bhs } => {
-                self.reject(reason, &bhs);
-                if let Some(cmd_sn) = cmd_sn {
-                    self.hold(cmd_sn, Held::Void);
-                }
-            }
+            Current::Rejected(reason) => self.reject_arrived(reason),
         }
     }
 
-    fn accept(&mut self, request: Request, bhs: &Bhs, ahs: &[u8], len: u32) -> (Current, Dest) {
+    /// Rejects the PDU that has just arrived, with its whole header (RFC 7143 11.17.4).
+    fn reject_arrived(&mut self, reason: RejectReason) {
+        let header = [&self.header.bhs[..], &self.header.ahs].concat();
+        self.reject(reason, header);
+    }
+
+    fn accept(&mut self, request: Request, ahs: &[u8], len: u32) -> (Current, Dest) {
         let cmd_sn = numbered(&request);
         if let Some(cmd_sn) = cmd_sn {
             let is_held = self.held.iter().any(|(held, _)| *held == cmd_sn);
@@ -126,20 +167,24 @@ impl<D: Clone> Session<D> {
             }
         }
         if self.session_type == SessionType::Discovery && !Self::is_for_discovery(&request) {
-            return refuse(RejectReason::ProtocolError, cmd_sn, bhs);
+            return refuse(RejectReason::ProtocolError);
         }
+        if lacks_tag(&request) {
+            return refuse(RejectReason::InvalidField);
+        }
+        let waits = cmd_sn.is_some_and(|cmd_sn| cmd_sn != self.window.exp_cmd_sn());
         match request {
-            Request::ScsiCommand(command) => self.command_header(&command, bhs, ahs, len),
-            Request::DataOut(data) => self.data_out_header(&data, bhs, len),
-            Request::Snack(_) => refuse(RejectReason::SnackReject, None, bhs),
+            Request::ScsiCommand(command) => self.command_header(&command, ahs, len),
+            Request::DataOut(data) => self.data_out_header(&data, len),
+            Request::Snack(_) => refuse(RejectReason::SnackReject),
             Request::Login(_) => {
                 self.close(CloseReason::Protocol("login request in the full feature phase"));
                 (Current::Ignored, Dest::Discard)
             }
-            _ if self.held_bytes + len as usize > self.limits.held_bytes => {
-                refuse(RejectReason::LongOperation, cmd_sn, bhs)
+            _ if waits && self.held_bytes + len as usize > self.limits.held_bytes => {
+                refuse(RejectReason::LongOperation)
             }
-            other => (Current::Other { request: other, bhs: *bhs }, Dest::Collect),
+            other => (Current::Other(other), Dest::Collect),
         }
     }
 
@@ -148,25 +193,18 @@ impl<D: Clone> Session<D> {
         matches!(request, Request::Text(_) | Request::Logout(_) | Request::NopOut(_))
     }
 
-    fn command_header(
-        &mut self,
-        pdu: &ScsiCommand,
-        bhs: &Bhs,
-        ahs: &[u8],
-        len: u32,
-    ) -> (Current, Dest) {
-        let cmd_sn = (!pdu.immediate).then_some(pdu.cmd_sn);
+    fn command_header(&mut self, pdu: &ScsiCommand, ahs: &[u8], len: u32) -> (Current, Dest) {
         if self.by_itt.contains_key(&pdu.itt) {
-            return refuse(RejectReason::TaskInProgress, cmd_sn, bhs);
+            return refuse(RejectReason::TaskInProgress);
         }
         if pdu.immediate && self.immediate_commands >= self.limits.immediate_commands {
-            return refuse(RejectReason::ImmediateCommand, None, bhs);
+            return refuse(RejectReason::ImmediateCommand);
         }
-        let Ok([extended, _bidirectional]) = parse_ahs(ahs) else {
-            return refuse(RejectReason::InvalidField, cmd_sn, bhs);
+        let Ok([extended, bidirectional]) = parse_ahs(ahs) else {
+            return refuse(RejectReason::InvalidField);
         };
-        if pdu.itt == crate::iscsi::pdu::RESERVED_TAG || (!pdu.is_final && !pdu.write) {
-            return refuse(RejectReason::InvalidField, cmd_sn, bhs);
+        if breaks_format(pdu, bidirectional.is_some()) {
+            return refuse(RejectReason::InvalidField);
         }
         let mut cdb = SmallVec::from_slice(&pdu.cdb);
         if let Some(Ahs::ExtendedCdb(rest)) = extended {
@@ -178,6 +216,8 @@ impl<D: Clone> Session<D> {
             cmd_sn: pdu.cmd_sn,
             cdb,
             attribute: pdu.attribute,
+            // To be ignored unless it was negotiated (RFC 7144 5.1.1).
+            priority: if self.has_rfc7144() { pdu.priority } else { 0 },
             immediate: pdu.immediate,
             read: pdu.read,
             write: pdu.write,
@@ -189,6 +229,9 @@ impl<D: Clone> Session<D> {
         if (len > 0 && !may_send) || (task.unsolicited_open && self.params.initial_r2t) {
             task.fault = Some(Fault::UnexpectedUnsolicitedData);
         }
+        if let Some(Ahs::BidirectionalReadLength(read_length)) = bidirectional {
+            task.fault = Some(Fault::Bidirectional { read_length });
+        }
         let faulty = task.fault.is_some();
         if !faulty {
             task.unsolicited = len;
@@ -199,7 +242,7 @@ impl<D: Clone> Session<D> {
             self.immediate_commands += 1;
         }
         let dest = if faulty { Dest::Discard } else { Dest::Task(id, 0) };
-        (Current::Command { task: id, bhs: *bhs }, dest)
+        (Current::Command { task: id }, dest)
     }
 
     /// A command with its immediate data is here.
@@ -223,11 +266,12 @@ impl<D: Clone> Session<D> {
             return;
         }
         self.take_turn(held);
-        while let Some(i) =
-            self.held.iter().position(|(cmd_sn, _)| *cmd_sn == self.window.exp_cmd_sn())
-        {
-            let (_, next) = self.held.swap_remove(i);
-            self.take_turn(next);
+        loop {
+            self.manage_postponed();
+            let next = self.window.exp_cmd_sn();
+            let Some(i) = self.held.iter().position(|(cmd_sn, _)| *cmd_sn == next) else { return };
+            let (_, held) = self.held.swap_remove(i);
+            self.take_turn(held);
         }
     }
 

@@ -1,13 +1,20 @@
-//! Task management functions (RFC 7143 11.5, 11.6; RFC 7144 5).
+//! Task management functions (RFC 7143 11.5, 11.6; RFC 7144 6).
 //!
 //! Tasks that have not been executed yet are dropped on the spot; those that the driver executes
 //! are marked, nothing more of them reaches the wire, and the response waits until the last of
 //! them has ended: a write that is still on its way to the store could otherwise overtake a later
 //! one (RFC 7143 4.2.3.3).
+//!
+//! A function over many tasks that came as an immediate request waits for the commands that were
+//! sent before it and are not here yet. It does not wait for data that R2Ts have asked for, as
+//! RFC 7143 4.2.3.3 has it: Linux does not send it any more (its FastAbort setting, on unless
+//! turned off), and the function would never be answered. Data that does come is discarded, which
+//! is what 4.2.3.4 makes of it.
 
 use super::incoming::{Current, Held};
-use super::task::{Phase, TaskId, unit_of};
-use super::{Event, Session};
+use super::task::{Phase, Task, TaskId, unit_of};
+use super::window::is_before;
+use super::{CloseReason, Event, Session};
 use crate::iscsi::pdu::{Pdu, RejectReason, TaskManagementRequest, TaskManagementResponse};
 
 /// Task management functions that have an effect here.
@@ -25,10 +32,20 @@ pub enum TmfFunction {
     TargetWarmReset,
     /// The target is reset and all its connections are closed.
     TargetColdReset,
+    /// Is a task of this session there (RFC 7144)?
+    QueryTask,
+    /// Is any task of this session there on one logical unit (RFC 7144)?
+    QueryTaskSet,
+    /// This session's nexus is lost to all logical units (RFC 7144). The session closes when it
+    /// is done.
+    ItNexusReset,
+    /// Is a unit attention condition pending on one logical unit (RFC 7144)? To be answered with
+    /// [`Session::management_succeeded`] if so.
+    QueryAsynchronousEvent,
 }
 
 impl TmfFunction {
-    fn from_code(code: u8) -> Option<Self> {
+    fn from_code(code: u8, has_rfc7144: bool) -> Option<Self> {
         Some(match code {
             1 => Self::AbortTask,
             2 => Self::AbortTaskSet,
@@ -36,9 +53,41 @@ impl TmfFunction {
             5 => Self::LogicalUnitReset,
             6 => Self::TargetWarmReset,
             7 => Self::TargetColdReset,
+            9 if has_rfc7144 => Self::QueryTask,
+            10 if has_rfc7144 => Self::QueryTaskSet,
+            11 if has_rfc7144 => Self::ItNexusReset,
+            12 if has_rfc7144 => Self::QueryAsynchronousEvent,
             _ => return None,
         })
     }
+
+    /// It ends tasks, in all logical units or in one.
+    fn scope(self) -> Scope {
+        match self {
+            Self::AbortTaskSet | Self::ClearTaskSet | Self::LogicalUnitReset => Scope::Unit,
+            Self::TargetWarmReset | Self::TargetColdReset | Self::ItNexusReset => Scope::All,
+            Self::AbortTask
+            | Self::QueryTask
+            | Self::QueryTaskSet
+            | Self::QueryAsynchronousEvent => Scope::Other,
+        }
+    }
+
+    /// It ends with the session's connection.
+    fn drops_connections(self) -> bool {
+        matches!(self, Self::TargetColdReset | Self::ItNexusReset)
+    }
+}
+
+/// The tasks of the session that a function ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// At most one.
+    Other,
+    /// All on one logical unit.
+    Unit,
+    /// All.
+    All,
 }
 
 /// TMF responses (RFC 7143 11.6.1).
@@ -49,42 +98,108 @@ pub mod tmf_response {
     pub const NO_TASK: u8 = 1;
     /// LUN does not exist.
     pub const NO_LUN: u8 = 2;
+    /// Task allegiance reassignment not supported.
+    pub const NO_REASSIGNMENT: u8 = 4;
     /// Task management function not supported.
     pub const NOT_SUPPORTED: u8 = 5;
+    /// Function succeeded: what was asked for is there (RFC 7144 6.4.2).
+    pub const SUCCEEDED: u8 = 7;
+    /// Function rejected.
+    pub const REJECTED: u8 = 255;
 }
+
+/// TASK REASSIGN, which no session here can do (ERL 2).
+const TASK_REASSIGN: u8 = 8;
 
 /// Requests whose answers may wait at once; more are rejected.
 const PENDING_MAX: usize = 16;
+
+/// The end of a function: its response, and the additional response information.
+type Answer = (u8, [u8; 3]);
 
 /// A request whose answer waits.
 #[derive(Debug)]
 pub(super) struct PendingTmf {
     itt: u32,
+    function: TmfFunction,
     /// Marked tasks that still run.
     waits_for: Vec<TaskId>,
-    /// The driver's answer, once it is there.
-    response: Option<u8>,
+    /// Once it is known.
+    answer: Option<Answer>,
 }
 
 impl<D: Clone> Session<D> {
     pub(super) fn manage(&mut self, request: &TaskManagementRequest) {
-        if self.management.len() >= PENDING_MAX {
-            return self.reject(RejectReason::ImmediateCommand, &request.encode());
+        let in_use = self.by_itt.contains_key(&request.itt) || self.is_managing(request.itt);
+        let refusal = if in_use {
+            Some(RejectReason::TaskInProgress)
+        } else if self.management.len() + self.postponed.len() < PENDING_MAX {
+            None
+        } else if request.immediate {
+            Some(RejectReason::ImmediateCommand)
+        } else {
+            Some(RejectReason::LongOperation)
+        };
+        if let Some(reason) = refusal {
+            return self.reject(reason, request.encode().to_vec());
         }
-        let Some(function) = TmfFunction::from_code(request.function) else {
-            return self.management_response(request.itt, tmf_response::NOT_SUPPORTED);
+        let has_rfc7144 = self.has_rfc7144();
+        let Some(function) = TmfFunction::from_code(request.function, has_rfc7144) else {
+            let response = match request.function {
+                TASK_REASSIGN => tmf_response::NO_REASSIGNMENT,
+                _ => tmf_response::NOT_SUPPORTED,
+            };
+            return self.management_response(request.itt, (response, [0; 3]));
         };
-        let (waits_for, response) = match function {
-            TmfFunction::AbortTask => self.abort_task(request),
-            TmfFunction::AbortTaskSet
-            | TmfFunction::ClearTaskSet
-            | TmfFunction::LogicalUnitReset => (self.abort(Some(request.lun)), None),
-            TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => (self.abort(None), None),
+        if request.immediate && self.window.is_ahead(request.cmd_sn) {
+            match function.scope() {
+                Scope::Other => {}
+                Scope::Unit => return self.postponed.push_back(*request),
+                // Nothing of it would be executed (4.2.3.3).
+                Scope::All => self.plug(request.cmd_sn),
+            }
+        }
+        self.perform(function, request);
+    }
+
+    /// Performs functions whose turn has come: all commands that were sent before are here.
+    pub(super) fn manage_postponed(&mut self) {
+        while let Some(request) = self.postponed.front().copied()
+            && !self.window.is_ahead(request.cmd_sn)
+        {
+            self.postponed.pop_front();
+            if let Some(function) = TmfFunction::from_code(request.function, true) {
+                self.perform(function, &request);
+            }
+        }
+    }
+
+    /// True if a management request of this tag is not answered.
+    fn is_managing(&self, itt: u32) -> bool {
+        self.management.iter().any(|pending| pending.itt == itt)
+            || self.postponed.iter().any(|request| request.itt == itt)
+    }
+
+    /// Takes all numbers before `end` as received.
+    fn plug(&mut self, end: u32) {
+        while self.window.is_ahead(end) {
+            self.hold(self.window.exp_cmd_sn(), Held::Void);
+        }
+    }
+
+    fn perform(&mut self, function: TmfFunction, request: &TaskManagementRequest) {
+        let lun = request.lun;
+        let (waits_for, answer) = match function.scope() {
+            Scope::Unit => (self.abort_before(Some(lun), Some(request.cmd_sn)), None),
+            Scope::All => (self.abort_before(None, Some(request.cmd_sn)), None),
+            Scope::Other if function == TmfFunction::AbortTask => self.abort_task(request),
+            Scope::Other => (Vec::new(), self.query(function, request)),
         };
-        let needs_driver = response.is_none();
-        self.management.push(PendingTmf { itt: request.itt, waits_for, response });
+        let needs_driver = answer.is_none();
+        let itt = request.itt;
+        let answer = answer.map(|response| (response, [0; 3]));
+        self.management.push(PendingTmf { itt, function, waits_for, answer });
         if needs_driver {
-            let (itt, lun) = (request.itt, request.lun);
             self.events.push_back(Event::Management { itt, function, lun });
         }
         self.answer_management();
@@ -92,8 +207,18 @@ impl<D: Clone> Session<D> {
 
     /// The driver has done its part of a task management function.
     pub fn management_done(&mut self, itt: u32, response: u8) {
+        self.management_answer(itt, (response, [0; 3]));
+    }
+
+    /// What a query asked for is there: `information` says more about it, as SAM-5 has it for
+    /// QUERY ASYNCHRONOUS EVENT (depth of the queue and sense key, ASC, ASCQ).
+    pub fn management_succeeded(&mut self, itt: u32, information: [u8; 3]) {
+        self.management_answer(itt, (tmf_response::SUCCEEDED, information));
+    }
+
+    fn management_answer(&mut self, itt: u32, answer: Answer) {
         if let Some(pending) = self.management.iter_mut().find(|pending| pending.itt == itt) {
-            pending.response = Some(response);
+            pending.answer = Some(answer);
         }
         self.answer_management();
     }
@@ -101,10 +226,19 @@ impl<D: Clone> Session<D> {
     /// Drops or marks every task on `lun` (all: `None`), for a function that another session
     /// asked for, or because this session ends. Returns those that still run.
     pub fn abort(&mut self, lun: Option<u64>) -> Vec<TaskId> {
+        self.abort_before(lun, None)
+    }
+
+    /// As [`Self::abort`], but for commands that wait for their turn after `cmd_sn`.
+    fn abort_before(&mut self, lun: Option<u64>, cmd_sn: Option<u32>) -> Vec<TaskId> {
+        let is_later = |task: &Task<D>| {
+            let waits = task.phase == Phase::Arriving && !task.command.immediate;
+            waits && cmd_sn.is_some_and(|cmd_sn| !is_before(task.command.cmd_sn, cmd_sn))
+        };
         let ids: Vec<TaskId> = self
             .tasks
             .iter()
-            .filter(|(_, task)| task.phase != Phase::Dropped)
+            .filter(|(_, task)| task.phase != Phase::Dropped && !is_later(task))
             .filter(|(_, task)| lun.is_none_or(|lun| unit_of(task.command.lun) == unit_of(lun)))
             .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
             .collect();
@@ -141,24 +275,54 @@ impl<D: Clone> Session<D> {
         false
     }
 
+    /// The task that a request is about, if it is here.
+    fn referenced(&self, request: &TaskManagementRequest) -> Option<TaskId> {
+        let id = *self.by_itt.get(&request.referenced_tag)?;
+        (unit_of(self.command(id)?.lun) == unit_of(request.lun)).then_some(id)
+    }
+
     fn abort_task(&mut self, request: &TaskManagementRequest) -> (Vec<TaskId>, Option<u8>) {
-        let found = self.by_itt.get(&request.referenced_tag).copied();
-        if let Some(id) = found.filter(|id| {
-            self.command(*id).is_some_and(|command| unit_of(command.lun) == unit_of(request.lun))
-        }) {
+        if let Some(id) = self.referenced(request) {
             let waits_for = if self.abort_one(id) { vec![id] } else { Vec::new() };
             return (waits_for, Some(tmf_response::COMPLETE));
         }
-        // Not here yet: its number is taken, so that it has no effect when it comes.
+        if self.is_managing(request.referenced_tag) {
+            return (Vec::new(), Some(tmf_response::REJECTED));
+        }
+        // Not here yet: its number is taken, so that it has no effect when it comes. The number
+        // of a later command is not: an immediate task has that of the request itself.
         let number = request.ref_cmd_sn;
         let on_its_way = self.window.contains(number)
-            && !self.held.iter().any(|(held, _)| *held == number)
-            && (request.immediate || number != request.cmd_sn);
+            && is_before(number, request.cmd_sn)
+            && !self.held.iter().any(|(held, _)| *held == number);
         if on_its_way {
             self.hold(number, Held::Void);
             return (Vec::new(), Some(tmf_response::COMPLETE));
         }
         (Vec::new(), Some(tmf_response::NO_TASK))
+    }
+
+    /// The answer to a query, or `None` if the driver has to give it: that it is "complete", not
+    /// "succeeded", or that there is no such logical unit (RFC 7144 6.4.2).
+    fn query(&self, function: TmfFunction, request: &TaskManagementRequest) -> Option<u8> {
+        // In the task set from the time it is delivered on.
+        let is_present = |task: &Task<D>| {
+            !matches!(task.phase, Phase::Arriving | Phase::Dropped) && !task.aborted
+        };
+        let found = match function {
+            TmfFunction::QueryTask if self.is_managing(request.referenced_tag) => {
+                return Some(tmf_response::REJECTED);
+            }
+            TmfFunction::QueryTask => self
+                .referenced(request)
+                .and_then(|id| self.tasks.get(id.0 as usize))
+                .is_some_and(is_present),
+            TmfFunction::QueryTaskSet => self.tasks.iter().any(|(_, task)| {
+                is_present(task) && unit_of(task.command.lun) == unit_of(request.lun)
+            }),
+            _ => false,
+        };
+        found.then_some(tmf_response::SUCCEEDED)
     }
 
     /// A marked task has ended.
@@ -173,16 +337,19 @@ impl<D: Clone> Session<D> {
         while let Some(i) = self
             .management
             .iter()
-            .position(|pending| pending.waits_for.is_empty() && pending.response.is_some())
+            .position(|pending| pending.waits_for.is_empty() && pending.answer.is_some())
         {
             let pending = self.management.remove(i);
-            let response = pending.response.unwrap_or(tmf_response::NOT_SUPPORTED);
-            self.management_response(pending.itt, response);
+            let answer = pending.answer.unwrap_or((tmf_response::NOT_SUPPORTED, [0; 3]));
+            self.management_response(pending.itt, answer);
+            if pending.function.drops_connections() && answer.0 == tmf_response::COMPLETE {
+                self.close(CloseReason::Reset);
+            }
         }
     }
 
-    fn management_response(&mut self, itt: u32, response: u8) {
-        let pdu = TaskManagementResponse { response, itt, numbers: self.take_numbers() };
-        self.send(&pdu);
+    fn management_response(&mut self, itt: u32, (response, information): Answer) {
+        let numbers = self.take_numbers();
+        self.send(&TaskManagementResponse { response, information, itt, numbers });
     }
 }

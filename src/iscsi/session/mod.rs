@@ -43,13 +43,13 @@ pub use response::{Completion, Transferred};
 pub use task::{Command, TaskId};
 pub use text::DiscoveryScope;
 
-use self::incoming::{Current, Held};
+use self::incoming::{Current, Header, Held};
 use self::management::PendingTmf;
 use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
 use super::login::{self, Established, SessionParams, SessionType};
-use super::pdu::{Bhs, Numbers, Pdu};
+use super::pdu::{Bhs, Numbers, Pdu, TaskManagementRequest};
 
 /// Bounds of a session.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +110,9 @@ pub enum Event {
 pub enum CloseReason {
     /// The initiator logged out.
     Logout,
+    /// The initiator had the target or its nexus reset, which drops all connections (RFC 7143
+    /// 11.5.1, RFC 7144 6.3).
+    Reset,
     /// The initiator broke the protocol in a way that leaves nothing to go on with.
     Protocol(&'static str),
     /// A header digest was wrong: the stream cannot be followed any further (RFC 7143 7.8).
@@ -120,10 +123,19 @@ pub enum CloseReason {
     Idle,
 }
 
+impl CloseReason {
+    /// The initiator has asked for it, and is to have the answer before the connection closes.
+    #[must_use]
+    pub fn is_answered(self) -> bool {
+        matches!(self, Self::Logout | Self::Reset)
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Logout => f.write_str("logout"),
+            Self::Reset => f.write_str("the initiator had the target or its nexus reset"),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::HeaderDigest => f.write_str("header digest error"),
             Self::PingTimeout => f.write_str("the initiator did not answer a ping"),
@@ -169,19 +181,25 @@ pub struct Session<D> {
     login_limits: login::Limits,
     window: Window,
     stat_sn: u32,
+    /// The MaxCmdSN that the initiator was told last.
+    told_max_cmd_sn: u32,
     next_ttt: u32,
     tasks: Slab<Task<D>>,
     by_itt: HashMap<u32, TaskId>,
     immediate_commands: u32,
     current: Current,
+    header: Header,
     held: Vec<(u32, Held)>,
     held_bytes: usize,
     management: Vec<PendingTmf>,
+    postponed: VecDeque<TaskManagementRequest>,
     text: Option<TextExchange>,
     ping: control::Ping,
     closing: bool,
     events: VecDeque<Event>,
     out: VecDeque<OutPdu<D>>,
+    #[cfg(test)]
+    bug: Option<tests::Bug>,
 }
 
 impl<D: Clone> Session<D> {
@@ -189,13 +207,15 @@ impl<D: Clone> Session<D> {
     /// the command window, and what may still be negotiated.
     #[must_use]
     pub fn new(established: Established, limits: Limits, login_limits: login::Limits) -> Self {
+        let window = Window::new(established.cmd_sn, login_limits.command_window);
         Self {
             params: established.params,
             session_type: established.names.session_type,
             target_name: established.names.target_name,
             cid: established.names.cid,
             limits,
-            window: Window::new(established.cmd_sn, login_limits.command_window),
+            told_max_cmd_sn: window.max_cmd_sn(),
+            window,
             login_limits,
             stat_sn: established.stat_sn,
             next_ttt: 1,
@@ -203,14 +223,18 @@ impl<D: Clone> Session<D> {
             by_itt: HashMap::new(),
             immediate_commands: 0,
             current: Current::None,
+            header: Header::default(),
             held: Vec::new(),
             held_bytes: 0,
             management: Vec::new(),
+            postponed: VecDeque::new(),
             text: None,
             ping: control::Ping::default(),
             closing: false,
             events: VecDeque::new(),
             out: VecDeque::new(),
+            #[cfg(test)]
+            bug: None,
         }
     }
 
@@ -229,7 +253,11 @@ impl<D: Clone> Session<D> {
                     self.tasks.try_remove(id.0 as usize);
                 }
                 // Overtaken by the end of the task.
-                Event::Command(id) | Event::Ready(id) if self.task(id).is_none() => continue,
+                Event::Command(id) if self.task(id).is_none() => continue,
+                Event::Ready(id) => match self.task(id) {
+                    Some(task) if task.phase == Phase::Ready => task.phase = Phase::Running,
+                    _ => continue,
+                },
                 _ => {}
             }
             return Some(event);
@@ -238,6 +266,9 @@ impl<D: Clone> Session<D> {
 
     /// The next PDU to send.
     pub fn next_pdu(&mut self) -> Option<OutPdu<D>> {
+        if self.out.is_empty() {
+            self.tell_window();
+        }
         self.out.pop_front()
     }
 
@@ -272,7 +303,7 @@ impl<D: Clone> Session<D> {
 
     /// Queues a PDU that carries no data.
     fn send(&mut self, pdu: &impl Pdu) {
-        self.out.push_back(OutPdu { bhs: pdu.encode(), data: Payload::None });
+        self.queue(OutPdu { bhs: pdu.encode(), data: Payload::None });
     }
 
     /// Queues a PDU with a data segment of its own.
@@ -280,16 +311,34 @@ impl<D: Clone> Session<D> {
         let mut bhs = pdu.encode();
         super::pdu::frame::set_data_length(&mut bhs, data.len());
         let data = if data.is_empty() { Payload::None } else { Payload::Bytes(data) };
-        self.out.push_back(OutPdu { bhs, data });
+        self.queue(OutPdu { bhs, data });
+    }
+
+    /// Queues a PDU. Nothing comes after the last one.
+    fn queue(&mut self, pdu: OutPdu<D>) {
+        if !self.closing {
+            self.out.push_back(pdu);
+        }
     }
 
     /// The numbers of a PDU that has no StatSN of its own: it carries the next one.
-    fn numbers(&self) -> Numbers {
+    fn numbers(&mut self) -> Numbers {
+        self.told_max_cmd_sn = self.window.max_cmd_sn();
         Numbers {
             stat_sn: self.stat_sn,
             exp_cmd_sn: self.window.exp_cmd_sn(),
-            max_cmd_sn: self.window.max_cmd_sn(),
+            max_cmd_sn: self.told_max_cmd_sn,
         }
+    }
+
+    /// What is lost is sent or asked for again (ERL 1, RFC 7143 7.1.5).
+    fn recovers(&self) -> bool {
+        self.params.error_recovery_level > 0
+    }
+
+    /// RFC 7144 was negotiated (7.1.1).
+    fn has_rfc7144(&self) -> bool {
+        self.params.protocol_level >= 2
     }
 
     /// The numbers of a PDU that is acknowledged by its StatSN.
@@ -312,6 +361,9 @@ impl<D: Clone> Session<D> {
     fn close(&mut self, reason: CloseReason) {
         if !self.closing {
             self.closing = true;
+            self.management.clear();
+            self.postponed.clear();
+            self.text = None;
             self.events.push_back(Event::Close(reason));
         }
     }
@@ -344,6 +396,10 @@ impl<D: Clone> Session<D> {
         if task.command.immediate {
             self.immediate_commands -= 1;
         } else if task.phase != Phase::Arriving {
+            #[cfg(test)]
+            if self.bug == Some(tests::Bug::LosesCredit) && task.command.write {
+                return;
+            }
             self.window.give_back();
         }
     }

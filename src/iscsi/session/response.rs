@@ -34,6 +34,8 @@ pub enum Transferred<D> {
 pub struct Completion<D> {
     /// SCSI status.
     pub status: u8,
+    /// Status qualifier (SAM-5 5.3.2); only sent where RFC 7144 is in use.
+    pub qualifier: u16,
     /// Sense data as SPC has it; empty if there is none.
     pub sense: Vec<u8>,
     /// What was transferred.
@@ -41,12 +43,12 @@ pub struct Completion<D> {
 }
 
 impl<D> Completion<D> {
-    /// ABORTED COMMAND for what the initiator did wrong in the data phase.
+    /// CHECK CONDITION for what the initiator did wrong.
     pub(super) fn fault(fault: Fault) -> Self {
         let mut sense = vec![0; 18];
-        let (asc, ascq) = fault.asc();
-        (sense[0], sense[2], sense[7], sense[12], sense[13]) = (0x70, 0x0b, 10, asc, ascq);
-        Self { status: CHECK_CONDITION, sense, transferred: Transferred::Nothing }
+        let (key, asc, ascq) = fault.sense();
+        (sense[0], sense[2], sense[7], sense[12], sense[13]) = (0x70, key, 10, asc, ascq);
+        Self { status: CHECK_CONDITION, qualifier: 0, sense, transferred: Transferred::Nothing }
     }
 }
 
@@ -65,6 +67,10 @@ impl<D: Clone> Session<D> {
     /// The driver is done with a task; it forgets what it keeps for it. If data of the initiator
     /// is still on the way, the answer waits for it.
     pub fn complete(&mut self, id: TaskId, completion: Completion<D>) {
+        #[cfg(test)]
+        if self.bug == Some(super::tests::Bug::AnswersAborted) {
+            return self.respond(id, completion);
+        }
         let Some(task) = self.task(id) else { return };
         if task.aborted {
             self.remove(id);
@@ -86,10 +92,15 @@ impl<D: Clone> Session<D> {
 
     /// Queues the answer to a command.
     pub(super) fn answer(&mut self, task: &Task<D>, completion: Completion<D>) {
-        let Completion { status, sense, transferred } = completion;
+        let Completion { status, qualifier, sense, transferred } = completion;
+        #[cfg(test)]
+        let transferred = match (&self.bug, transferred) {
+            (Some(super::tests::Bug::Residual), Transferred::Out(_)) => Transferred::Nothing,
+            (_, transferred) => transferred,
+        };
         let command = &task.command;
         let expected_in = if command.read { command.expected_length } else { 0 };
-        let mut data_sn = task.data_sn;
+        let mut data_ins = 0;
         let mut with_status = false;
         let residual = match transferred {
             Transferred::Nothing => overflow(0, command.expected_length),
@@ -101,7 +112,7 @@ impl<D: Clone> Session<D> {
                 let send = u32::try_from(len).unwrap_or(u32::MAX).min(expected_in);
                 with_status = status == GOOD && sense.is_empty() && send > 0;
                 let final_status = with_status.then_some((status, residual));
-                data_sn = self.data_in(command.itt, data_sn, &data, send, final_status);
+                data_ins = self.data_in(command.itt, &data, send, final_status);
                 residual
             }
         };
@@ -111,29 +122,24 @@ impl<D: Clone> Session<D> {
         let response = ScsiResponse {
             response: 0,
             status,
+            qualifier: if self.has_rfc7144() { qualifier } else { 0 },
             overflow: residual,
+            read_overflow: overflow(0, task.fault.map_or(0, Fault::unread)),
             itt: command.itt,
             snack_tag: 0,
             numbers: self.take_numbers(),
-            exp_data_sn: data_sn,
+            exp_data_sn: data_ins,
         };
         self.send_with(&response, with_length(&sense));
     }
 
     /// Queues `len` bytes as Data-In PDUs; the last one carries the status, if there is one to
-    /// carry. Returns the next DataSN.
-    fn data_in(
-        &mut self,
-        itt: u32,
-        mut data_sn: u32,
-        data: &D,
-        len: u32,
-        status: Option<(u8, Overflow)>,
-    ) -> u32 {
+    /// carry. Returns how many.
+    fn data_in(&mut self, itt: u32, data: &D, len: u32, status: Option<(u8, Overflow)>) -> u32 {
         // Multiples of four: only the last PDU of a sequence may need padding (11.7.7).
         let segment_max = self.params.initiator_max_recv_data_segment_length.max(512) & !3;
         let burst_max = self.params.max_burst_length.max(512) & !3;
-        let mut offset = 0;
+        let (mut offset, mut data_sn) = (0, 0);
         while offset < len {
             let burst_left = burst_max - offset % burst_max;
             let part = segment_max.min(len - offset).min(burst_left);
@@ -156,7 +162,7 @@ impl<D: Clone> Session<D> {
             let mut bhs = pdu.encode();
             set_data_length(&mut bhs, part as usize);
             let data = Payload::Part { data: data.clone(), offset, len: part };
-            self.out.push_back(OutPdu { bhs, data });
+            self.queue(OutPdu { bhs, data });
             data_sn = data_sn.wrapping_add(1);
             offset += part;
         }

@@ -22,6 +22,8 @@ pub struct Command {
     pub cdb: SmallVec<[u8; 16]>,
     /// Task attribute as on the wire (RFC 7143 11.3.1).
     pub attribute: u8,
+    /// Command priority (RFC 7144 5.1.1), 0 if it is not in use.
+    pub priority: u8,
     /// It did not wait for its turn, and holds no credit of the command window.
     pub immediate: bool,
     /// Data is expected from the target.
@@ -32,25 +34,45 @@ pub struct Command {
     pub expected_length: u32,
 }
 
-/// A fault of the initiator in the data phase, and the sense data it gets for it: ABORTED COMMAND
-/// with the codes of RFC 7143 11.4.7.2 and SPC-4.
+/// A fault of the initiator, and the sense data it gets for it: the codes of RFC 7143 11.4.7.2
+/// and SPC-4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Unsolicited data that was not allowed, or too much of it.
     UnexpectedUnsolicitedData,
-    /// Data outside what was asked for, out of order, or less than announced.
+    /// Less unsolicited data than has to come, or not what an R2T asked for.
+    WrongAmount,
+    /// Data outside what was asked for, or out of order.
     DataPhase,
-    /// A data digest was wrong.
+    /// A data digest was wrong, or a PDU is missing, which means the same (RFC 7143 7.9).
     DataDigest,
+    /// A bidirectional command: no logical unit here has any.
+    Bidirectional {
+        /// Bytes that were expected from the target.
+        read_length: u32,
+    },
 }
 
 impl Fault {
-    /// Additional sense code and qualifier.
-    pub(super) fn asc(self) -> (u8, u8) {
+    /// Sense key, additional sense code and qualifier.
+    pub(super) fn sense(self) -> (u8, u8, u8) {
+        const ILLEGAL_REQUEST: u8 = 0x05;
+        const ABORTED_COMMAND: u8 = 0x0b;
         match self {
-            Self::UnexpectedUnsolicitedData => (0x0c, 0x0c),
-            Self::DataPhase => (0x4b, 0x00),
-            Self::DataDigest => (0x47, 0x05),
+            Self::UnexpectedUnsolicitedData => (ABORTED_COMMAND, 0x0c, 0x0c),
+            Self::WrongAmount => (ABORTED_COMMAND, 0x0c, 0x0d),
+            Self::DataPhase => (ABORTED_COMMAND, 0x4b, 0x00),
+            Self::DataDigest => (ABORTED_COMMAND, 0x47, 0x05),
+            // Invalid field in command information unit.
+            Self::Bidirectional { .. } => (ILLEGAL_REQUEST, 0x0e, 0x03),
+        }
+    }
+
+    /// Bytes that a bidirectional command expected from the target, and did not get.
+    pub(super) fn unread(self) -> u32 {
+        match self {
+            Self::Bidirectional { read_length } => read_length,
+            _ => 0,
         }
     }
 }
@@ -65,6 +87,8 @@ pub(super) enum Phase {
     Offered,
     /// Data is on the way from the initiator.
     Gathering,
+    /// All data is there, and [`super::Event::Ready`] has not been handed out yet.
+    Ready,
     /// The driver executes it.
     Running,
     /// It is gone, and [`super::Event::Dropped`] has not been handed out yet: until then its
@@ -76,10 +100,14 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Solicited {
     pub(super) ttt: u32,
+    pub(super) r2t_sn: u32,
     pub(super) offset: u32,
     pub(super) len: u32,
+    /// Bytes that are there, from `offset` on without a gap.
     pub(super) received: u32,
     pub(super) data_sn: u32,
+    /// A PDU of the sequence is lost; what comes after it is asked for again.
+    pub(super) lost: bool,
 }
 
 /// One SCSI task.
@@ -92,13 +120,15 @@ pub(super) struct Task<D> {
     /// The initiator has not said F yet in its unsolicited data.
     pub(super) unsolicited_open: bool,
     pub(super) unsolicited_data_sn: u32,
+    /// A PDU of the unsolicited data is lost; it and what comes after it is asked for.
+    pub(super) unsolicited_lost: bool,
     /// Bytes that the command needs from the initiator.
     pub(super) wanted: u32,
     /// End of what has arrived or was asked for.
     pub(super) solicited_end: u32,
     pub(super) r2ts: SmallVec<[Solicited; 1]>,
-    /// R2Ts and Data-In PDUs sent so far.
-    pub(super) data_sn: u32,
+    /// R2Ts sent so far.
+    pub(super) r2t_sn: u32,
     pub(super) fault: Option<Fault>,
     /// Nothing more about it may reach the wire.
     pub(super) aborted: bool,
@@ -121,10 +151,11 @@ impl<D> Task<D> {
             unsolicited: 0,
             unsolicited_open: false,
             unsolicited_data_sn: 0,
+            unsolicited_lost: false,
             wanted: 0,
             solicited_end: 0,
             r2ts: SmallVec::new(),
-            data_sn: 0,
+            r2t_sn: 0,
             fault: None,
             aborted: false,
             completion: None,

@@ -38,7 +38,7 @@ impl<D: Clone> Session<D> {
         }
         if self.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
             // The driver makes one list at a time.
-            return self.reject(RejectReason::ProtocolError, &header);
+            return self.reject(RejectReason::ProtocolError, header.to_vec());
         }
         let mut exchange = match self.text.take() {
             // A new request resets an exchange that was not finished (RFC 7143 6.4).
@@ -147,6 +147,6 @@ impl<D: Clone> Session<D> {
     /// Ends an exchange that went wrong.
     fn reject_text(&mut self, reason: RejectReason, header: &Bhs) {
         self.text = None;
-        self.reject(reason, header);
+        self.reject(reason, header.to_vec());
     }
 }

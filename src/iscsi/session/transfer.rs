@@ -1,10 +1,15 @@
 //! Data from the initiator: unsolicited data, R2T, Data-Out (RFC 7143 4.2.5.2, 11.7, 11.8).
+//!
+//! Data comes in order, within a sequence and from sequence to sequence: DataPDUInOrder and
+//! DataSequenceInOrder are always Yes. When a PDU of a sequence is lost (a wrong digest, a gap in
+//! DataSN), ERL 0 fails the command once the sequence has ended; above it, the rest of the
+//! sequence is discarded and asked for again.
 
 use super::incoming::{Current, refuse};
 use super::response::Completion;
-use super::task::{Fault, Phase, Solicited, TaskId};
+use super::task::{Fault, Phase, Solicited, Task, TaskId};
 use super::{Dest, Event, Session};
-use crate::iscsi::pdu::{Bhs, DataOut, R2t, RESERVED_TAG, RejectReason};
+use crate::iscsi::pdu::{DataOut, R2t, RESERVED_TAG, RejectReason};
 
 impl<D: Clone> Session<D> {
     /// The driver takes a command, which wants `data_out` bytes from the initiator, and has the
@@ -14,7 +19,8 @@ impl<D: Clone> Session<D> {
         let expected = if task.command.write { task.command.expected_length } else { 0 };
         task.wanted = u32::try_from(data_out).unwrap_or(u32::MAX).min(expected);
         task.solicited_end = task.unsolicited;
-        if !task.unsolicited_open && task.unsolicited >= task.wanted {
+        let is_there = !task.unsolicited_open && task.unsolicited >= task.wanted;
+        if is_there && task.fault.is_none() {
             task.phase = Phase::Running;
             return true;
         }
@@ -23,58 +29,37 @@ impl<D: Clone> Session<D> {
         false
     }
 
-    pub(super) fn data_out_header(
-        &mut self,
-        pdu: &DataOut,
-        bhs: &Bhs,
-        len: u32,
-    ) -> (Current, Dest) {
+    pub(super) fn data_out_header(&mut self, pdu: &DataOut, len: u32) -> (Current, Dest) {
         let Some(&id) = self.by_itt.get(&pdu.itt) else {
             // Of a task that was aborted, or never was (RFC 7143 4.2.3.3).
             return (Current::Ignored, Dest::Discard);
         };
         let first_burst = self.params.first_burst_length;
+        let recovers = self.recovers();
         let Some(task) = self.task(id) else { return (Current::Ignored, Dest::Discard) };
-        let (start, end, data_sn, lun_ok) = if pdu.ttt == RESERVED_TAG {
-            if !task.unsolicited_open {
-                return refuse(RejectReason::ProtocolError, None, bhs);
+        let checked = if pdu.ttt == RESERVED_TAG {
+            // All data is there, and in use.
+            if matches!(task.phase, Phase::Ready | Phase::Running) {
+                return refuse(RejectReason::ProtocolError);
             }
-            let end = first_burst.min(task.command.expected_length);
-            (task.unsolicited, end, &mut task.unsolicited_data_sn, true)
+            task.check_unsolicited(pdu, len, first_burst, recovers)
         } else {
-            // Sequences in order (DataSequenceInOrder=Yes): the oldest R2T is served first.
-            match task.r2ts.first_mut() {
-                Some(r2t) if r2t.ttt == pdu.ttt => {
-                    let lun_ok = pdu.lun == task.command.lun;
-                    (
-                        r2t.offset.saturating_add(r2t.received),
-                        r2t.offset + r2t.len,
-                        &mut r2t.data_sn,
-                        lun_ok,
-                    )
-                }
-                _ => return refuse(RejectReason::ProtocolError, None, bhs),
-            }
-        };
-        let in_order = pdu.buffer_offset == start && pdu.data_sn == *data_sn && lun_ok;
-        *data_sn = data_sn.wrapping_add(1);
-        if !in_order {
-            task.fault.get_or_insert(Fault::DataPhase);
-        } else if len > end.saturating_sub(start) {
-            let fault = match pdu.ttt {
-                RESERVED_TAG => Fault::UnexpectedUnsolicitedData,
-                _ => Fault::DataPhase,
+            let Some(i) = task.r2ts.iter().position(|r2t| r2t.ttt == pdu.ttt) else {
+                return refuse(RejectReason::InvalidField);
             };
+            task.check_solicited(i, pdu, len, recovers)
+        };
+        if let Arrival::Faulty(fault) = checked {
             task.fault.get_or_insert(fault);
         }
         // A command that has failed already only waits for the end of its data.
-        let dest = if task.fault.is_some() || task.completion.is_some() {
-            Dest::Discard
-        } else {
-            Dest::Task(id, start)
+        let is_over = task.fault.is_some() || task.completion.is_some();
+        let dest = match checked {
+            Arrival::Good if !is_over => Dest::Task(id, pdu.buffer_offset),
+            _ => Dest::Discard,
         };
         let (ttt, is_final) = (pdu.ttt, pdu.is_final);
-        (Current::DataOut { task: id, ttt, len, is_final, bhs: *bhs }, dest)
+        (Current::DataOut { task: id, ttt, len, is_final }, dest)
     }
 
     pub(super) fn data_out_arrived(
@@ -85,24 +70,22 @@ impl<D: Clone> Session<D> {
         is_final: bool,
         digest_ok: bool,
     ) {
+        let recovers = self.recovers();
+        let first_burst = self.params.first_burst_length;
         let Some(task) = self.task(id) else { return };
-        if !digest_ok {
+        if !digest_ok && !recovers {
             task.fault.get_or_insert(Fault::DataDigest);
         }
+        let mut missing = None;
         if ttt == RESERVED_TAG {
-            if task.fault.is_none() {
-                task.unsolicited += len;
-            }
-            task.unsolicited_open = !is_final;
-            task.solicited_end = task.solicited_end.max(task.unsolicited);
-        } else if let Some(r2t) = task.r2ts.first_mut() {
-            r2t.received = r2t.received.saturating_add(len);
-            if is_final {
-                if r2t.received < r2t.len {
-                    task.fault.get_or_insert(Fault::DataPhase);
-                }
-                task.r2ts.remove(0);
-            }
+            task.unsolicited_arrived(len, is_final, digest_ok, first_burst);
+        } else {
+            missing = task.solicited_arrived(ttt, len, is_final, digest_ok);
+        }
+        let failed = task.fault.is_some() || task.completion.is_some();
+        if let Some((offset, len)) = missing.filter(|_| !failed) {
+            // A recovery R2T (RFC 7143 11.8).
+            self.ask(id, offset, len);
         }
         self.advance(id);
     }
@@ -125,7 +108,7 @@ impl<D: Clone> Session<D> {
                     }
                 }
                 None => {
-                    task.phase = Phase::Running;
+                    task.phase = Phase::Ready;
                     self.events.push_back(Event::Ready(id));
                 }
             }
@@ -160,10 +143,23 @@ impl<D: Clone> Session<D> {
     fn ask(&mut self, id: TaskId, offset: u32, len: u32) {
         let ttt = self.take_ttt();
         let numbers = self.numbers();
+        #[cfg(test)]
+        let offset = match self.bug {
+            Some(super::tests::Bug::R2tOverlap) => offset.saturating_sub(4),
+            _ => offset,
+        };
         let Some(task) = self.task(id) else { return };
-        task.r2ts.push(Solicited { ttt, offset, len, received: 0, data_sn: 0 });
-        let r2t_sn = task.data_sn;
-        task.data_sn = r2t_sn.wrapping_add(1);
+        let r2t_sn = task.r2t_sn;
+        task.r2t_sn = r2t_sn.wrapping_add(1);
+        task.r2ts.push(Solicited {
+            ttt,
+            r2t_sn,
+            offset,
+            len,
+            received: 0,
+            data_sn: 0,
+            lost: false,
+        });
         let r2t = R2t {
             lun: task.command.lun,
             itt: task.command.itt,
@@ -174,5 +170,115 @@ impl<D: Clone> Session<D> {
             desired_length: len,
         };
         self.send(&r2t);
+    }
+}
+
+/// What a Data-Out PDU is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// The next part of its sequence.
+    Good,
+    /// Behind something that is lost: it is going to come again.
+    Stale,
+    /// The command fails for it.
+    Faulty(Fault),
+}
+
+impl<D> Task<D> {
+    fn check_unsolicited(
+        &mut self,
+        pdu: &DataOut,
+        len: u32,
+        first_burst: u32,
+        recovers: bool,
+    ) -> Arrival {
+        let too_much = Arrival::Faulty(Fault::UnexpectedUnsolicitedData);
+        if !self.unsolicited_open {
+            return too_much;
+        }
+        let data_sn = self.unsolicited_data_sn;
+        self.unsolicited_data_sn = data_sn.wrapping_add(1);
+        self.unsolicited_lost |= recovers && pdu.data_sn != data_sn;
+        if self.unsolicited_lost {
+            return Arrival::Stale;
+        }
+        let end = first_burst.min(self.command.expected_length);
+        let arrival = check_place(pdu, data_sn, self.unsolicited);
+        let fits = len <= end.saturating_sub(self.unsolicited);
+        if arrival == Arrival::Good && !fits { too_much } else { arrival }
+    }
+
+    fn check_solicited(&mut self, i: usize, pdu: &DataOut, len: u32, recovers: bool) -> Arrival {
+        let lun_ok = pdu.lun == self.command.lun;
+        let r2t = &mut self.r2ts[i];
+        let data_sn = r2t.data_sn;
+        r2t.data_sn = data_sn.wrapping_add(1);
+        r2t.lost |= recovers && pdu.data_sn != data_sn;
+        // R2Ts are served in the order they were sent (11.8).
+        if !lun_ok || i > 0 {
+            return Arrival::Faulty(Fault::DataPhase);
+        }
+        if r2t.lost {
+            return Arrival::Stale;
+        }
+        let arrival = check_place(pdu, data_sn, r2t.offset.saturating_add(r2t.received));
+        let fits = len <= r2t.len.saturating_sub(r2t.received);
+        let too_much = Arrival::Faulty(Fault::WrongAmount);
+        if arrival == Arrival::Good && !fits { too_much } else { arrival }
+    }
+
+    fn unsolicited_arrived(&mut self, len: u32, is_final: bool, digest_ok: bool, first_burst: u32) {
+        if !self.unsolicited_open {
+            return;
+        }
+        self.unsolicited_lost |= !digest_ok;
+        if self.fault.is_none() && !self.unsolicited_lost {
+            self.unsolicited += len;
+        }
+        self.unsolicited_open = !is_final;
+        self.solicited_end = self.solicited_end.max(self.unsolicited);
+        // More than a burst follows, so the whole burst has to come (11.3.4, 11.4.7.2).
+        let is_short = self.command.expected_length > first_burst && self.unsolicited < first_burst;
+        if is_final && is_short && !self.unsolicited_lost {
+            self.fault.get_or_insert(Fault::WrongAmount);
+        }
+    }
+
+    /// What has to be asked for again: offset and length.
+    fn solicited_arrived(
+        &mut self,
+        ttt: u32,
+        len: u32,
+        is_final: bool,
+        digest_ok: bool,
+    ) -> Option<(u32, u32)> {
+        let i = self.r2ts.iter().position(|r2t| r2t.ttt == ttt)?;
+        let r2t = &mut self.r2ts[i];
+        r2t.lost |= !digest_ok;
+        if !r2t.lost {
+            r2t.received = r2t.received.saturating_add(len);
+        }
+        if !is_final {
+            return None;
+        }
+        let r2t = self.r2ts.remove(i);
+        if r2t.received >= r2t.len {
+            return None;
+        }
+        if !r2t.lost {
+            self.fault.get_or_insert(Fault::WrongAmount);
+        }
+        Some((r2t.offset + r2t.received, r2t.len - r2t.received))
+    }
+}
+
+/// Whether a PDU is the next one of its sequence.
+fn check_place(pdu: &DataOut, data_sn: u32, start: u32) -> Arrival {
+    if pdu.data_sn != data_sn {
+        Arrival::Faulty(Fault::DataDigest)
+    } else if pdu.buffer_offset != start {
+        Arrival::Faulty(Fault::DataPhase)
+    } else {
+        Arrival::Good
     }
 }

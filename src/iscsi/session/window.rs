@@ -32,6 +32,12 @@ impl Window {
         cmd_sn.wrapping_sub(self.exp_cmd_sn) < open
     }
 
+    /// True if commands are missing before this number, which a request may carry that came after
+    /// them: one of the window, or the next beyond it.
+    pub(super) fn is_ahead(&self, cmd_sn: u32) -> bool {
+        cmd_sn != self.exp_cmd_sn && self.contains(cmd_sn.wrapping_sub(1))
+    }
+
     /// The expected command has been taken.
     pub(super) fn consume(&mut self) {
         self.exp_cmd_sn = self.exp_cmd_sn.wrapping_add(1);
@@ -43,9 +49,28 @@ impl Window {
     }
 }
 
+/// `a` comes before `b` in serial arithmetic (RFC 1982 3.2).
+pub(super) fn is_before(a: u32, b: u32) -> bool {
+    a != b && b.wrapping_sub(a) < 1 << 31
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn serial_numbers_wrap() {
+        assert!(is_before(u32::MAX, 0) && is_before(0, 1) && is_before(5, 5 + (1 << 31) - 1));
+        assert!(!is_before(0, u32::MAX) && !is_before(1, 1) && !is_before(2, 1));
+    }
+
+    #[test]
+    fn what_is_ahead_has_something_missing_before_it() {
+        let window = Window::new(u32::MAX - 1, 4);
+        assert!(!window.is_ahead(u32::MAX - 1), "nothing is missing");
+        assert!([u32::MAX, 0, 1, 2].iter().all(|cmd_sn| window.is_ahead(*cmd_sn)));
+        assert!(!window.is_ahead(3) && !window.is_ahead(u32::MAX - 2), "no number of this session");
+    }
 
     #[test]
     fn the_window_wraps_and_closes() {

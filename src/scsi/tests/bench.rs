@@ -9,7 +9,7 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
+    Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -19,7 +19,8 @@ pub(super) const TARGET: &str = "iqn.2025-01.example:disk";
 pub(super) struct Bench {
     pub(super) device: Device,
     pub(super) block_bytes: u32,
-    volume: MemoryVolume,
+    /// By the number of the logical unit.
+    volumes: Vec<MemoryVolume>,
     /// The operation with this number (from 0, over all commands) fails.
     pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
     ops_seen: std::cell::Cell<usize>,
@@ -34,6 +35,7 @@ pub(super) struct Host<'a> {
 
 pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
     LogicalUnitSpec {
+        id: UnitId(0),
         number: 0,
         identity: "store/image-0001".to_owned(),
         block_bytes,
@@ -59,49 +61,78 @@ impl Bench {
         let mut spec = spec(volume.info(), block_bytes);
         spec.saved_state = volume.saved_state();
         change(&mut spec);
-        let device = Device::new(TARGET, vec![spec]);
+        Self::over(vec![volume], vec![spec])
+    }
+
+    /// Logical units 0 and 1 of 8 MiB each, with these block lengths.
+    pub(super) fn pair(block_bytes: [u32; 2]) -> Self {
+        let volumes: Vec<_> = (0..2).map(|_| MemoryVolume::new(BLOCKS * 512, false)).collect();
+        let specs = volumes.iter().zip(block_bytes).zip(0..);
+        let specs = specs.map(|((volume, block_bytes), number)| LogicalUnitSpec {
+            number,
+            id: UnitId(number.into()),
+            identity: format!("store/image-000{}", number + 1),
+            ..spec(volume.info(), block_bytes)
+        });
+        let specs = specs.collect();
+        Self::over(volumes, specs)
+    }
+
+    fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
+        let block_bytes = specs[0].block_bytes;
+        let device = Device::new(TARGET, specs);
         let (fault, ops_seen) = Default::default();
-        Self { device, block_bytes, volume, fault, ops_seen }
+        Self { device, block_bytes, volumes, fault, ops_seen }
     }
 
     /// The power is lost and comes back: the volume is what is left.
     pub(super) fn restart(&mut self) {
-        let mut spec = spec(self.volume.info(), self.block_bytes);
-        spec.saved_state = self.volume.saved_state();
+        let mut spec = spec(self.info(), self.block_bytes);
+        spec.saved_state = self.saved_state();
         self.device = Device::new(TARGET, vec![spec]);
     }
 
     pub(super) fn saved_state(&self) -> SavedState {
-        self.volume.saved_state()
+        self.volumes[0].saved_state()
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
-        self.volume.info()
+        self.volumes[0].info()
     }
 
-    /// An initiator that has heard of the power on.
+    /// An initiator that has heard that it is new.
     pub(super) fn host(&self, number: u8) -> Host<'_> {
         let host = self.stranger(number);
-        let power_on = host.run(&[0; 6], &[]);
-        assert_eq!(power_on.asc(), Asc::POWER_ON_OR_RESET);
+        let first = host.run(&[0; 6], &[]).asc();
+        assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
         host
     }
 
     /// An initiator that has just logged in.
     pub(super) fn stranger(&self, number: u8) -> Host<'_> {
-        Host { bench: self, nexus: self.device.attach(nexus_spec(number)), lun: 0 }
+        self.of(self.device.attach(nexus_spec(number)))
+    }
+
+    pub(super) fn of(&self, nexus: Arc<Nexus>) -> Host<'_> {
+        Host { bench: self, nexus, lun: 0 }
     }
 
     /// What the operations of one command come to, one completion after the other.
-    fn submit(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
+    fn submit(&self, own: UnitId, ops: &mut Ops, done: &mut Vec<Completion>) {
         let queue = Arc::new(CompletionQueue::new());
-        for op in ops.drain_own() {
+        let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
+        all.extend(ops.drain_others());
+        for (unit, op) in all {
             let number = self.ops_seen.replace(self.ops_seen.get() + 1);
             match self.fault.get() {
                 Some((at, kind)) if at == number => {
                     done.push(Completion { tag: 0, result: Err(kind.into()) });
                 }
-                _ => self.volume.submit(&mut vec![Request { tag: 0, op }], done, &queue),
+                _ => self.volumes[usize::try_from(unit.0).unwrap()].submit(
+                    &mut vec![Request { tag: 0, op }],
+                    done,
+                    &queue,
+                ),
             }
         }
     }
@@ -117,21 +148,37 @@ impl Bench {
     }
 }
 
-impl Host<'_> {
+/// The LUN field of a small number.
+pub(super) fn lun(number: u8) -> u64 {
+    u64::from(number) << 48
+}
+
+impl<'a> Host<'a> {
     /// The same initiator, addressing another LUN field.
-    pub(super) fn at_lun(&self, lun: u64) -> Host<'_> {
+    pub(super) fn at_lun(&self, lun: u64) -> Host<'a> {
         Host { bench: self.bench, nexus: Arc::clone(&self.nexus), lun }
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
+        let Ok(answer) = self.run_until(cdb, data, usize::MAX) else { panic!("it does not end") };
+        answer
+    }
+
+    /// Runs a command until it ends, or gives back what there is of it after so many operations.
+    pub(super) fn run_until(
+        &self,
+        cdb: &[u8],
+        data: &[u8],
+        ops_max: usize,
+    ) -> Result<Answer, Task> {
         match self.begin(cdb, data) {
-            Ok((task, ops)) => self.end(task, ops),
-            Err(answer) => answer,
+            Ok(begun) => self.end(begun, ops_max),
+            Err(answer) => Ok(answer),
         }
     }
 
     /// A command up to its first operations; the answer if there are none.
-    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
+    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<Begun, Answer> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -149,25 +196,28 @@ impl Host<'_> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
+        let unit = prepared.unit();
         let mut ops = Ops::new();
         match prepared.start(data_out, &mut ops) {
             Step::Done(outcome) => Err(Answer::of(outcome)),
-            Step::Wait(task) => Ok((task, ops)),
+            Step::Wait(task) => Ok(Begun { unit, task, ops }),
         }
     }
 
-    /// The rest of a command.
-    pub(super) fn end(&self, mut task: Task, mut ops: Ops) -> Answer {
+    /// The rest of a command, or what there is of it after so many operations.
+    pub(super) fn end(&self, begun: Begun, ops_max: usize) -> Result<Answer, Task> {
+        let Begun { unit, mut task, mut ops } = begun;
         let mut done = Vec::new();
-        loop {
-            self.bench.submit(&mut ops, &mut done);
+        for _ in 0..ops_max {
+            self.bench.submit(unit, &mut ops, &mut done);
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
                 assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
-                return Answer::of(outcome);
+                return Ok(Answer::of(outcome));
             }
         }
+        Err(task)
     }
 
     /// The data of a command that must succeed.
@@ -200,6 +250,13 @@ impl Host<'_> {
         let count = (data.len() / self.bench.block_bytes as usize) as u32;
         self.put(&cdb16(0x8a, 0, lba, count), data);
     }
+}
+
+/// A command whose operations have not been submitted.
+pub(super) struct Begun {
+    unit: UnitId,
+    task: Task,
+    ops: Ops,
 }
 
 /// An outcome, with the data as bytes.

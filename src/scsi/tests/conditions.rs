@@ -2,13 +2,16 @@
 
 use super::bench::*;
 use crate::scsi::{
-    Admission, Asc, Command, Device, LogicalUnitSpec, SenseKey, Status, TaskAttribute,
+    Admission, Asc, Command, Device, LogicalUnitSpec, NexusSpec, SenseKey, Status, TaskAttribute,
+    UnitId,
 };
 
 const TUR: [u8; 6] = [0; 6];
 const INQUIRY: [u8; 6] = [0x12, 0, 0, 0, 96, 0];
 const REQUEST_SENSE: [u8; 6] = [0x03, 0, 0, 0, 252, 0];
 const REPORT_LUNS: [u8; 12] = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0];
+
+const WELL_KNOWN: u64 = 0xc101 << 48;
 
 fn attention(asc: Asc) -> (SenseKey, Asc) {
     (SenseKey::UnitAttention, asc)
@@ -48,8 +51,8 @@ fn a_resize_is_heard_by_every_nexus_and_seen_in_read_capacity() {
     let bench = Bench::new();
     let (one, two) = (bench.host(1), bench.host(2));
     let info = crate::block::VolumeInfo { size_bytes: 4096 * 512, ..bench.info() };
-    bench.device.volume_changed(0, info);
-    bench.device.volume_changed(0, info);
+    bench.device.refresh(|_| Some(info));
+    bench.device.refresh(|_| Some(info));
     for host in [&one, &two] {
         assert_eq!(host.fails(&TUR, &[]), attention(Asc::CAPACITY_CHANGED));
         host.put(&TUR, &[]);
@@ -64,7 +67,7 @@ fn a_volume_that_becomes_read_only_is_heard_of_and_refuses_writes() {
     let bench = Bench::new();
     let host = bench.host(1);
     let info = crate::block::VolumeInfo { read_only: true, ..bench.info() };
-    bench.device.volume_changed(0, info);
+    bench.device.refresh(|_| Some(info));
     assert_eq!(host.fails(&TUR, &[]), attention(Asc::MODE_PARAMETERS_CHANGED));
     let failed = host.fails(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK]);
     assert_eq!(failed, (SenseKey::DataProtect, Asc::WRITE_PROTECTED));
@@ -130,7 +133,147 @@ fn the_report_luns_well_known_unit_is_there() {
     assert_eq!(well_known.get(&INQUIRY)[0], 0x1e);
     assert_eq!(well_known.get(&REPORT_LUNS)[..4], [0, 0, 0, 8]);
     assert_eq!(well_known.get(&[0x12, 1, 0, 0, 96, 0]), [0x1e, 0, 0, 1, 0]);
+    assert_eq!(well_known.fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
+    well_known.put(&TUR, &[]);
     assert_eq!(well_known.get(&REQUEST_SENSE)[2], 0);
+    bench.device.reset_target();
+    assert_eq!(well_known.get(&REQUEST_SENSE)[12..14], [0x29, 3]);
+    let unknown = (ILLEGAL, Asc::INVALID_OPCODE);
+    assert_eq!(well_known.fails(&cdb10(0x28, 0, 0, 1), &[]), unknown, "no READ there");
+    assert_eq!(well_known.fails(&[0xff; 16], &[]), unknown);
+}
+
+/// A bench whose device has these logical units; number and identifier are the same.
+fn with_units(numbers: &[u16]) -> Bench {
+    let bench = Bench::new();
+    set_units(&bench, numbers);
+    bench
+}
+
+fn set_units(bench: &Bench, numbers: &[u16]) -> bool {
+    let unit = |number| LogicalUnitSpec {
+        id: UnitId(u64::from(number)),
+        number,
+        ..spec(bench.info(), 512)
+    };
+    bench.device.set_luns(numbers.iter().copied().map(unit).collect())
+}
+
+#[test]
+fn a_change_of_the_luns_is_heard_on_all_of_them_by_every_nexus() {
+    let bench = with_units(&[0, 1]);
+    let (one, two) = (bench.host(1), bench.host(2));
+    for host in [&one, &two] {
+        host.at_lun(lun(1)).run(&TUR, &[]);
+        host.at_lun(WELL_KNOWN).run(&TUR, &[]);
+    }
+    assert!(!set_units(&bench, &[1, 0]), "the same in another order");
+    assert!(set_units(&bench, &[0, 1, 300]));
+    assert_eq!(bench.device.luns_changed_event().0, 0);
+    for host in [&one, &two] {
+        for field in [0, lun(1), WELL_KNOWN] {
+            let host = host.at_lun(field);
+            assert_eq!(host.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
+            host.put(&TUR, &[]);
+        }
+        let added = host.at_lun(0x412c << 48);
+        assert_eq!(added.fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET), "it is new");
+        assert_eq!(added.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
+        added.put(&TUR, &[]);
+        let listed = host.get(&REPORT_LUNS);
+        assert_eq!((listed.len(), &listed[24..26]), (32, &[0x41, 0x2c][..]));
+    }
+    assert!(set_units(&bench, &[300]));
+    assert_eq!(one.fails(&TUR, &[]), (ILLEGAL, Asc::LUN_NOT_SUPPORTED));
+    assert_eq!(one.get(&INQUIRY)[0], 0x7f);
+    assert_eq!(bench.device.luns_changed_event().0, 0x412c << 48);
+    assert!(set_units(&bench, &[]));
+    let (field, sense) = bench.device.luns_changed_event();
+    assert_eq!(
+        (field, sense[0], sense[2], &sense[12..14]),
+        (WELL_KNOWN, 0x70, 6, &[0x3f, 0x0e][..])
+    );
+    assert_eq!(one.get(&REPORT_LUNS)[..4], [0; 4]);
+}
+
+#[test]
+fn who_asks_for_the_luns_knows_that_they_have_changed() {
+    let bench = with_units(&[0, 1]);
+    let (one, two) = (bench.host(1), bench.host(2));
+    set_units(&bench, &[0]);
+    one.get(&REPORT_LUNS);
+    one.put(&TUR, &[]);
+    assert_eq!(two.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
+}
+
+#[test]
+fn a_unit_that_stays_keeps_its_state_and_one_with_the_same_number_does_not() {
+    let bench = with_units(&[0]);
+    let (one, two) = (bench.host(1), bench.host(2));
+    one.put(&[0x16, 0, 0, 0, 0, 0], &[]);
+    set_units(&bench, &[0, 5]);
+    two.get(&REPORT_LUNS);
+    assert_eq!(two.status(&TUR, &[]), Status::ReservationConflict);
+    let other = LogicalUnitSpec { id: UnitId(77), ..spec(bench.info(), 512) };
+    assert!(bench.device.set_luns(vec![other]));
+    assert_eq!(two.fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
+    assert_eq!(two.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
+    two.put(&TUR, &[]);
+}
+
+#[test]
+fn a_command_names_the_unit_that_it_was_admitted_to() {
+    let bench = with_units(&[0]);
+    let host = bench.host(1);
+    let read = cdb10(0x28, 0, 0, 1);
+    let admit = || {
+        let attribute = TaskAttribute::Simple;
+        let command = Command { lun: 0, cdb: &read, attribute, data_out_bytes: 0 };
+        match bench.device.admit(&host.nexus, &command) {
+            Admission::Run(prepared) => Some((prepared.unit(), prepared.lun())),
+            Admission::Done(_) => None,
+        }
+    };
+    assert_eq!(admit(), Some((UnitId(0), 0)));
+    bench.device.set_luns(vec![LogicalUnitSpec { id: UnitId(9), ..spec(bench.info(), 512) }]);
+    assert_eq!((admit(), admit()), (None, None), "unit attentions first");
+    assert_eq!(admit(), Some((UnitId(9), 0)));
+}
+
+#[test]
+fn a_session_that_comes_back_hears_of_the_loss_and_of_what_it_missed() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let info = crate::block::VolumeInfo { size_bytes: 4096 * 512, ..bench.info() };
+    bench.device.refresh(|_| Some(info));
+    bench.device.detach(&host.nexus);
+    let again = bench.stranger(1);
+    assert_eq!(again.fails(&TUR, &[]), attention(Asc::NEXUS_LOSS));
+    assert_eq!(again.fails(&TUR, &[]), attention(Asc::CAPACITY_CHANGED));
+    again.put(&TUR, &[]);
+    // One that never heard of the power on still has to.
+    let unheard = bench.stranger(2);
+    bench.device.detach(&unheard.nexus);
+    let unheard = bench.stranger(2);
+    assert_eq!(unheard.fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
+    unheard.put(&TUR, &[]);
+    assert_eq!(bench.stranger(3).fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
+}
+
+#[test]
+fn only_so_many_lost_sessions_are_remembered() {
+    let bench = Bench::new();
+    let nexus = |i: u16| NexusSpec { target_port: i, ..nexus_spec(1) };
+    let first = |i| {
+        let host = bench.of(bench.device.attach(nexus(i)));
+        let heard = host.run(&TUR, &[]).asc();
+        bench.device.detach(&host.nexus);
+        heard
+    };
+    (0..300).for_each(|i| assert_eq!(first(i), Asc::POWER_ON_OR_RESET));
+    assert_eq!(first(299), Asc::NEXUS_LOSS);
+    assert_eq!(first(300 - 256), Asc::NEXUS_LOSS);
+    assert_eq!(first(0), Asc::POWER_ON_OR_RESET, "forgotten");
 }
 
 #[test]

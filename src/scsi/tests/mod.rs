@@ -2,6 +2,7 @@
 
 mod bench;
 mod conditions;
+mod copy;
 mod data;
 mod identity;
 mod modes;

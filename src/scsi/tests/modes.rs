@@ -30,7 +30,7 @@ fn all_pages_come_sorted_with_true_lengths() {
         codes.push((code & 0x3f, subpage));
         rest = &rest[len..];
     }
-    assert_eq!(codes, [(1, 0), (8, 0), (0x0a, 0), (0x0a, 1), (0x1c, 0)]);
+    assert_eq!(codes, [(1, 0), (2, 0), (8, 0), (0x0a, 0), (0x0a, 1), (0x19, 0), (0x1c, 0)]);
     let ten = host.get(&[0x5a, 0, 0x3f, 0xff, 0, 0, 0, 1, 0, 0]);
     assert_eq!(ten[8..], six[4..]);
     assert_eq!(usize::from(u16::from_be_bytes([ten[0], ten[1]])), ten.len() - 2);
@@ -48,6 +48,50 @@ fn short_allocation_lengths_and_probes() {
     let long = host.get(&[0x5a, 0x10, 0x08, 0, 0, 0, 0, 1, 0, 0]);
     assert_eq!((long[4], long[7]), (1, 16), "LLBAA");
     assert_eq!(long[8..16], BLOCKS.to_be_bytes());
+}
+
+#[test]
+fn pages_and_subpages_are_asked_for_one_by_one_or_together() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let whole = host.get(&[0x1a, 0x08, 0x3f, 0xff, 255, 0]);
+    let mut parts = Vec::new();
+    for code in [0x01, 0x02, 0x08, 0x0a, 0x19, 0x1c] {
+        parts.extend_from_slice(&host.get(&[0x1a, 0x08, code, 0xff, 255, 0])[4..]);
+    }
+    assert_eq!(whole[4..], parts);
+    let control = host.get(&[0x1a, 0x08, 0x0a, 0x00, 255, 0]);
+    let extension = host.get(&[0x1a, 0x08, 0x0a, 0x01, 255, 0]);
+    assert_eq!((control[4], control[5], control.len()), (0x0a, 10, 16));
+    assert_eq!((extension[4], extension[5..8].to_vec()), (0x4a, vec![1, 0, 28]));
+    let without_subpages = host.get(&[0x1a, 0x08, 0x3f, 0x00, 255, 0]);
+    assert_eq!(without_subpages.len(), whole.len() - 32);
+    for values in [0x40, 0x80] {
+        let same_shape = host.get(&[0x1a, 0x08, values | 0x3f, 0xff, 255, 0]);
+        assert_eq!(same_shape.len(), whole.len());
+    }
+    assert_eq!(host.get(&[0x1a, 0x08, 0x19, 0, 255, 0])[4..], [0x19, 6, 5, 0, 0, 0, 0, 0]);
+    assert_eq!(host.get(&[0x1a, 0x08, 0x48, 0, 255, 0])[6..], [0; 18], "WCE cannot be changed");
+}
+
+#[test]
+fn a_large_medium_needs_the_long_block_descriptor() {
+    let bench = Bench::with(4096, |spec| spec.info.size_bytes = 32 << 40);
+    let host = bench.host(1);
+    let short = host.get(&[0x5a, 0, 0x08, 0, 0, 0, 0, 0, 255, 0]);
+    assert_eq!((short[4], short[7]), (0, 8));
+    assert_eq!(short[8..16], [0xff, 0xff, 0xff, 0xff, 0, 0, 0x10, 0]);
+    let long = host.get(&[0x5a, 0x10, 0x08, 0, 0, 0, 0, 0, 255, 0]);
+    assert_eq!(long[8..24], [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0]);
+    let none = host.get(&[0x5a, 0x18, 0x08, 0, 0, 0, 0, 0, 255, 0]);
+    assert_eq!((none[4], none[7], none[8]), (0, 0, 0x08), "DBD");
+    // Given back as they came.
+    for mut list in [short, long, none] {
+        list[0] = 0;
+        list[1] = 0;
+        let len = list.len() as u8;
+        host.put(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, len, 0], &list);
+    }
 }
 
 #[test]
@@ -134,6 +178,16 @@ fn broken_lists_are_refused() {
     assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 12, 0], &[0; 4]), BAD_LIST_LENGTH, "less came");
     let descriptor = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0x10, 0];
     assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 12, 0], &descriptor), BAD_LIST, "block length");
+    let descriptor = |blocks: u8| [0, 0, 0, 8, 0, 0, 0, blocks, 0, 0, 2, 0];
+    assert_eq!(host.fails(&[0x15, 0x10, 0, 0, 12, 0], &descriptor(9)), BAD_LIST, "capacity");
+    host.put(&[0x15, 0x10, 0, 0, 12, 0], &descriptor(0));
+    let mut long = [0; 24];
+    (long[7], long[22]) = (16, 2);
+    assert_eq!(host.fails(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, 24, 0], &long), BAD_LIST, "LONGLBA");
+    long[4] = 1;
+    host.put(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, 24, 0], &long);
+    assert_eq!(host.fails(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, 20, 0], &long[..20]), BAD_LIST_LENGTH);
+    assert_eq!(host.fails(&[0x15, 0, 0, 0, 4, 0], &[0; 4]), BAD_CDB, "PF");
     assert_eq!(host.fails(&[0x15, 0x11, 0, 0, 4, 0], &[0; 4]), BAD_CDB, "SP");
     host.put(&[0x15, 0x10, 0, 0, 0, 0], &[]);
 }

@@ -107,7 +107,7 @@ fn write_same_of_zero_blocks_goes_to_the_end_within_the_limit() {
     host.put(&cdb16(0x93, 0, BLOCKS - 2, 0), &[0; BLOCK]);
     assert_eq!(host.read(BLOCKS - 3, 3), [vec![1; BLOCK], vec![0; 2 * BLOCK]].concat());
     let info = crate::block::VolumeInfo { size_bytes: 1 << 40, ..bench.info() };
-    bench.device.volume_changed(0, info);
+    bench.device.refresh(|_| Some(info));
     assert_eq!(host.run(&[0; 6], &[]).asc(), Asc::CAPACITY_CHANGED);
     assert_eq!(host.fails(&cdb16(0x93, 0, 0, 0), &[0; BLOCK]), BAD_CDB);
     assert_eq!(host.fails(&cdb16(0x93, 0, 0, 0x8001), &[0; BLOCK]), BAD_CDB);

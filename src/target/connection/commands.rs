@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, Request};
+use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, ErrorKind, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
 use crate::scsi::{
-    Admission, Command, DataIn, Nexus, Ops, Outcome, Prepared, Status, Step, Task, TaskAttribute,
-    Transfer,
+    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Prepared, Sense, Status, Step, Task,
+    TaskAttribute, Transfer, UnitId,
 };
+use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
-use crate::target::registry::{Backing, Counters, Service};
+use crate::target::registry::Counters;
 
 /// A session whose reads carry the driver's data.
 pub(super) type DriverSession = Session<Rc<ReadData>>;
@@ -53,8 +54,10 @@ struct Record {
     /// The most bytes of data that it holds at a time.
     memory: usize,
     running: Option<Task>,
-    /// Which volume its operations go to.
-    volume: usize,
+    /// The logical unit whose volume its operations go to.
+    unit: Option<UnitId>,
+    /// It has operations on volumes of other logical units, too.
+    has_others: bool,
 }
 
 /// What the commands of a normal session run against.
@@ -80,8 +83,8 @@ pub(super) struct Commands {
     records: Vec<Option<Record>>,
     /// Commands that wait for memory, oldest first.
     waiting: VecDeque<TaskId>,
-    /// What goes to each volume at the end of the turn.
-    requests: Vec<Vec<Request>>,
+    /// What goes to the volume of each logical unit at the end of the turn; ascending.
+    requests: Vec<(UnitId, Vec<Request>)>,
     ops: Ops,
     done: Vec<BlockCompletion>,
 }
@@ -92,15 +95,13 @@ impl Commands {
         budget: &Rc<Budget>,
         queue: Arc<CompletionQueue>,
     ) -> Self {
-        let service = attached.as_ref().and_then(|attached| attached.service());
-        let volumes = service.map_or(0, |service| service.volumes.len());
         Self {
             attached,
             memory: budget.share(),
             queue,
             records: Vec::new(),
             waiting: VecDeque::new(),
-            requests: (0..volumes).map(|_| Vec::new()).collect(),
+            requests: Vec::new(),
             ops: Ops::new(),
             done: Vec::new(),
         }
@@ -179,11 +180,10 @@ impl Commands {
         match service.device.admit(&attached.nexus, &scsi_command) {
             Admission::Done(outcome) => self.finish(id, outcome, session),
             Admission::Run(prepared) => {
-                let volume = volume_index(service, prepared.lun());
                 let record = self.record(id);
                 record.transfer = Some(prepared.transfer());
                 record.memory = usize::try_from(prepared.memory_bytes()).unwrap_or(usize::MAX);
-                record.volume = volume;
+                record.unit = Some(prepared.unit());
                 record.prepared = Some(prepared);
                 self.waiting.push_back(id);
                 self.serve_waiting(session);
@@ -260,17 +260,16 @@ impl Commands {
 
     /// Queues what a step of a task has asked for.
     fn request(&mut self, id: TaskId) {
-        let volume = self.record(id).volume;
-        let Some(requests) = self.requests.get_mut(volume) else { return };
-        requests.extend(self.ops.drain_own().map(|op| Request { tag: id.0.into(), op }));
-        let Some(service) = self.attached.as_ref().and_then(|attached| attached.service()) else {
-            return;
-        };
-        for (lun, op) in self.ops.drain_others() {
-            if let Some(requests) = self.requests.get_mut(volume_index(service, lun)) {
-                requests.push(Request { tag: id.0.into(), op });
-            }
+        let Some(unit) = self.record(id).unit else { return };
+        let request = |op| Request { tag: id.0.into(), op };
+        let own = requests_to(&mut self.requests, unit);
+        own.extend(self.ops.drain_own().map(request));
+        let mut has_others = false;
+        for (unit, op) in self.ops.drain_others() {
+            requests_to(&mut self.requests, unit).push(request(op));
+            has_others = true;
         }
+        self.record(id).has_others |= has_others;
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
@@ -280,10 +279,19 @@ impl Commands {
         let Some(attached) = self.attached.clone() else { return false };
         let Some(service) = attached.service() else { return false };
         loop {
-            for (requests, (_, volume)) in self.requests.iter_mut().zip(&service.volumes) {
-                if !requests.is_empty() {
-                    volume.submit(requests, &mut self.done, &self.queue);
-                    progress = true;
+            let volumes = service.volumes();
+            for (unit, requests) in &mut self.requests {
+                if requests.is_empty() {
+                    continue;
+                }
+                progress = true;
+                match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
+                    Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
+                    Err(_) => {
+                        self.done.extend(requests.drain(..).map(|Request { tag, .. }| {
+                            BlockCompletion { tag, result: Err(ErrorKind::Gone.into()) }
+                        }))
+                    }
                 }
             }
             if self.done.is_empty() {
@@ -293,6 +301,30 @@ impl Commands {
             self.completed(&mut done, session);
             self.done = done;
         }
+    }
+
+    /// Logical units were taken away: their commands that the volume has not got yet end at once.
+    pub(super) fn refuse(&mut self, units: &[UnitId], session: &mut DriverSession) {
+        self.requests.retain(|(unit, requests)| !requests.is_empty() || !units.contains(unit));
+        let waits = |record: &Record| {
+            record.running.is_none() && record.unit.is_some_and(|unit| units.contains(&unit))
+        };
+        for index in 0..self.records.len() {
+            if self.records[index].as_ref().is_some_and(waits) {
+                let id = TaskId(index as u32);
+                self.waiting.retain(|waiting| *waiting != id);
+                let sense = Sense::illegal(Asc::LUN_NOT_SUPPORTED);
+                self.finish(id, Outcome::check(sense), session);
+            }
+        }
+    }
+
+    /// True while a volume of these logical units may have something of this connection to do.
+    pub(super) fn use_any(&self, units: &[UnitId]) -> bool {
+        let uses = |record: &Record| {
+            record.has_others || record.unit.is_some_and(|unit| units.contains(&unit))
+        };
+        self.records.iter().flatten().any(uses)
     }
 
     /// Goes on with tasks whose operations have ended. Requests that come of it wait for
@@ -335,7 +367,11 @@ impl Commands {
             (DataIn::None, _) => Transferred::Nothing,
         };
         let sense = sense.map(|sense| sense.encode()).unwrap_or_default();
-        session.complete(id, Completion { status: status as u8, sense, transferred });
+        let qualifier = match status {
+            Status::Busy | Status::TaskSetFull => RETRY_DELAY,
+            _ => 0,
+        };
+        session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
     }
 
     /// The session has dropped a task.
@@ -362,8 +398,20 @@ impl Commands {
     }
 }
 
-fn volume_index(service: &Service, lun: u16) -> usize {
-    service.volumes.iter().position(|(number, _)| *number == lun).unwrap_or(usize::MAX)
+/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
+/// logical unit (SAM-5 5.3.2).
+const RETRY_DELAY: u16 = 1;
+
+/// Where the requests to the volume of a logical unit are collected.
+fn requests_to(all: &mut Vec<(UnitId, Vec<Request>)>, unit: UnitId) -> &mut Vec<Request> {
+    let at = match all.binary_search_by_key(&unit, |(unit, _)| *unit) {
+        Ok(at) => at,
+        Err(at) => {
+            all.insert(at, (unit, Vec::new()));
+            at
+        }
+    };
+    &mut all[at].1
 }
 
 /// The task attribute of the wire (RFC 7143 11.3.1); untagged counts as simple.

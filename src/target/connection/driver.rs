@@ -22,11 +22,12 @@ use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
 use crate::iscsi::login::SessionType;
 use crate::iscsi::session::{
-    CloseReason, DiscoveryScope, Event, Session, TaskId, TmfFunction, tmf_response,
+    CloseReason, DiscoveryScope, Event, Notice, Session, TaskId, TmfFunction, tmf_response,
 };
 use crate::scsi::{Device, Nexus, NexusSpec};
+use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::registry::{Backing, Order, SessionEntry};
+use crate::target::registry::{Order, SessionEntry};
 use crate::target::shard::ShardState;
 
 /// How long a discovery session may be silent: there is nothing to stay for.
@@ -53,6 +54,8 @@ struct Driver {
     ends: SessionEnds,
     local: std::net::SocketAddr,
     aborts: Vec<PendingAbort>,
+    /// Logical units that were taken away, while commands to them are left.
+    removals: Vec<Arc<Removal>>,
     ping: Option<PingTimer>,
     close: Option<CloseReason>,
 }
@@ -65,8 +68,9 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let attached =
-        backing.and_then(|backing| attach(backing, &names.initiator_name, names.isid, shard));
+    let portal_group = entry.key.portal_group;
+    let attached = backing
+        .and_then(|backing| attach(backing, &names.initiator_name, names.isid, portal_group));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -80,6 +84,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         ends,
         local,
         aborts: Vec::new(),
+        removals: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
     };
@@ -112,13 +117,13 @@ fn attach(
     backing: Arc<Backing>,
     initiator: &str,
     isid: [u8; 6],
-    shard: &ShardState,
+    portal_group: u16,
 ) -> Option<Rc<Attached>> {
     let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
         initiator_name: initiator.to_owned(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: shard.shared.options.portal_group_tag,
+        target_port: portal_group,
     });
     Some(Rc::new(Attached { backing, nexus }))
 }
@@ -180,9 +185,10 @@ impl Driver {
         Poll::Pending
     }
 
-    /// A logout is answered; for any other reason nobody may be there to read what is left.
+    /// Who has asked for the end gets the answer; otherwise nobody may be there to read what is
+    /// left.
     fn may_close(&self, reason: CloseReason) -> bool {
-        reason != CloseReason::Logout || self.transmitter.is_empty()
+        !reason.is_answered() || self.transmitter.is_empty()
     }
 
     /// One turn; true if anything has moved.
@@ -199,11 +205,17 @@ impl Driver {
         // What was answered at once may have let others go on.
         self.take_events();
         self.answer_aborts();
+        self.removals.retain(|removal| self.commands.use_any(&removal.units));
+        progress |= self.send(cx)?;
+        Ok(progress)
+    }
+
+    /// Sends what there is, as far as the socket takes it; true if anything has moved.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         while let Some(pdu) = self.session.next_pdu() {
             self.transmitter.queue(pdu);
         }
-        progress |= self.transmitter.flush(&mut self.stream, cx)?;
-        Ok(progress)
+        self.transmitter.flush(&mut self.stream, cx)
     }
 
     fn take_orders(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -219,12 +231,24 @@ impl Driver {
                 Order::ManagementDone { itt, response } => {
                     self.session.management_done(itt, response);
                 }
+                Order::Notify(notice) => self.session.notify(notice),
+                Order::LunsChanged(removal) => self.luns_changed(removal),
             }
         }
-        match close {
-            Some(why) => Err(io::Error::other(why)),
-            None => Ok(true),
+        let Some(why) = close else { return Ok(true) };
+        // What was to be said before is said if the socket takes it.
+        self.send(cx)?;
+        Err(io::Error::other(why))
+    }
+
+    fn luns_changed(&mut self, removal: Arc<Removal>) {
+        let attached = self.commands.attached();
+        if let Some(service) = attached.and_then(|attached| attached.service()) {
+            let (lun, sense) = service.device.luns_changed_event();
+            self.session.notify(Notice::Scsi { lun, sense });
         }
+        self.commands.refuse(&removal.units, &mut self.session);
+        self.removals.push(removal);
     }
 
     fn take_completions(&mut self, cx: &mut Context<'_>) -> bool {
@@ -281,24 +305,19 @@ impl Driver {
             DiscoveryScope::All => shared.registry.targets(),
             DiscoveryScope::Named(name) => shared.registry.target(name).into_iter().collect(),
         };
-        let entry = &self.ends.entry;
-        let tag = shared.options.portal_group_tag;
-        let addresses: Vec<String> = shared
-            .advertised(Some(self.local.ip()))
-            .iter()
-            .map(|portal| format!("{portal},{tag}"))
-            .collect();
-        targets
-            .into_iter()
-            .filter(|target| target.access.admits(&entry.key.initiator, entry.peer.ip()))
-            .map(|target| (target.name.clone(), addresses.clone()))
-            .collect()
+        let key = &self.ends.entry.key;
+        shared.visible(targets, &key.initiator, self.ends.entry.peer.ip(), self.local.ip())
     }
 
     /// The part of a task management function that goes beyond this session.
     fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
         let Some(attached) = self.commands.attached() else { return };
         let Some(service) = attached.service() else { return };
+        if function == TmfFunction::QueryAsynchronousEvent
+            && let Ok(Some(event)) = service.device.asynchronous_event(&attached.nexus, lun)
+        {
+            return self.session.management_succeeded(itt, event);
+        }
         let (others, response) = effect(&service.device, &attached.nexus, function, lun);
         let sessions = match (others, &self.ends.entry.key.target) {
             (Others::None, _) | (_, None) => Vec::new(),
@@ -375,7 +394,13 @@ enum Others {
 /// The logical unit's side of a function: its state, and the response to give at the end.
 fn effect(device: &Device, nexus: &Arc<Nexus>, function: TmfFunction, lun: u64) -> (Others, u8) {
     let (others, found) = match function {
-        TmfFunction::AbortTask | TmfFunction::AbortTaskSet => (Others::None, device.resolve(lun)),
+        TmfFunction::AbortTask
+        | TmfFunction::AbortTaskSet
+        | TmfFunction::QueryTask
+        | TmfFunction::QueryTaskSet
+        | TmfFunction::QueryAsynchronousEvent => (Others::None, device.resolve(lun)),
+        // The nexus is lost when the session is gone, which follows.
+        TmfFunction::ItNexusReset => return (Others::None, tmf_response::COMPLETE),
         TmfFunction::ClearTaskSet => (Others::Lun, device.task_set_cleared(nexus, lun, |_| true)),
         TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(lun)),
         TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {

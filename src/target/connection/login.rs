@@ -16,11 +16,14 @@ use crate::iscsi::login::{
 };
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
+use crate::target::backing::Backing;
+use crate::target::portal::PortalGroup;
 use crate::target::registry::{
-    Backing, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
+    NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
 };
 use crate::target::server::Shared;
 use crate::target::shard::ShardState;
+use crate::target::spec::Redirect;
 
 /// How long a new session waits for the end of the one whose place it takes. If the store hangs,
 /// the initiator is told to try again later: two sessions of one name never run.
@@ -51,6 +54,7 @@ impl Drop for SessionEnds {
 /// Answers the login's questions from the registry.
 struct Gate<'a> {
     shared: &'a Shared,
+    group: &'a PortalGroup,
     peer: SocketAddr,
     /// What the login was granted against.
     granted: RefCell<Option<Arc<Target>>>,
@@ -63,11 +67,17 @@ impl Gate<'_> {
         let Some(target) = self.shared.registry.target(name) else {
             return refuse(LoginStatus::NotFound, "no such target");
         };
+        if !target.access.is_offered_in(self.group.tag) {
+            return refuse(LoginStatus::NotFound, "the target is not in this portal group");
+        }
         if !target.access.admits(&names.initiator_name, self.peer.ip()) {
             return refuse(
                 LoginStatus::AuthorizationFailure,
                 "the target's access rules do not admit this initiator name and address",
             );
+        }
+        if let Some(Redirect { address, permanently }) = &target.access.moved {
+            return Err(Refusal::moved(*permanently, address.clone()));
         }
         if target.backing.service.is_none() {
             return refuse(LoginStatus::ServiceUnavailable, "the target's volume is not open yet");
@@ -89,9 +99,13 @@ impl Gate<'_> {
 
 impl Policy for Gate<'_> {
     fn authorize(&self, names: &Names) -> Result<Grant, Refusal> {
-        let options = &self.shared.options;
+        if !self.group.admits(&names.initiator_name, self.peer.ip()) {
+            let reason =
+                "the portal group's access rules do not admit this initiator name and address";
+            return Err(Refusal::new(LoginStatus::AuthorizationFailure, reason));
+        }
         let chap = match names.session_type {
-            SessionType::Discovery => options.discovery_chap.clone(),
+            SessionType::Discovery => self.group.discovery_chap.clone(),
             SessionType::Normal => {
                 let target = self.target(names)?;
                 let chap = target.access.chap.clone();
@@ -101,7 +115,7 @@ impl Policy for Gate<'_> {
         };
         Ok(Grant {
             chap: chap.map(|chap| chap.credentials()),
-            target_portal_group_tag: options.portal_group_tag,
+            target_portal_group_tag: self.group.tag,
             target_alias: None,
         })
     }
@@ -112,10 +126,10 @@ pub(super) async fn log_in(
     incoming: Incoming,
     shard: &ShardState,
 ) -> io::Result<Option<Connected>> {
-    let Incoming { stream, peer, local, half_open } = incoming;
+    let Incoming { stream, peer, local, group, half_open } = incoming;
     let shared = &shard.shared;
     let mut stopping = shared.stopping.subscribe();
-    let login = negotiate(stream, peer, local, shared);
+    let login = negotiate(stream, (peer, local), &group, shared);
     let outcome = tokio::select! {
         outcome = tokio::time::timeout(shared.options.login_timeout, login) => outcome,
         _ = stopping.wait_for(|stopping| *stopping) => return Ok(None),
@@ -129,14 +143,14 @@ pub(super) async fn log_in(
 
 async fn negotiate(
     mut stream: TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (peer, local): (SocketAddr, SocketAddr),
+    group: &PortalGroup,
     shared: &Arc<Shared>,
 ) -> io::Result<Option<Connected>> {
     let mut entropy = [0; ENTROPY_BYTES];
     getrandom::fill(&mut entropy).map_err(io::Error::other)?;
     let mut login = Login::new(shared.options.login.clone(), entropy);
-    let gate = Gate { shared, peer, granted: RefCell::default() };
+    let gate = Gate { shared, group, peer, granted: RefCell::default() };
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
@@ -183,7 +197,8 @@ async fn settle(
         SessionType::Discovery => (None, registry.take_id()),
     };
     let initiator = normalised(&names.initiator_name);
-    let key = SessionKey { target, initiator, isid: names.isid, discovery };
+    let portal_group = gate.group.tag;
+    let key = SessionKey { target, initiator, isid: names.isid, portal_group, discovery };
     let deadline = tokio::time::Instant::now() + REINSTATEMENT_WAIT;
     let entry = loop {
         let new = NewSession { key: key.clone(), peer: gate.peer };

@@ -8,9 +8,11 @@ mod transmit;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use super::portal::PortalGroup;
 use super::shard::{HalfOpen, ShardState};
 
 /// A connection that has not logged in yet.
@@ -18,6 +20,7 @@ pub(super) struct Incoming {
     stream: TcpStream,
     peer: SocketAddr,
     local: SocketAddr,
+    group: Arc<PortalGroup>,
     half_open: HalfOpen,
 }
 
@@ -26,10 +29,11 @@ impl Incoming {
     pub(super) fn adopt(
         stream: std::net::TcpStream,
         peer: SocketAddr,
+        group: Arc<PortalGroup>,
         half_open: HalfOpen,
     ) -> io::Result<Self> {
         let local = stream.local_addr()?;
-        Ok(Self { stream: TcpStream::from_std(stream)?, peer, local, half_open })
+        Ok(Self { stream: TcpStream::from_std(stream)?, peer, local, group, half_open })
     }
 }
 

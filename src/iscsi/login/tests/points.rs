@@ -524,7 +524,8 @@ fn l31_after_a_failure_nothing_succeeds() {
 #[test]
 fn l32_protocol_level() {
     assert_eq!(params("").protocol_level, 1);
-    assert_eq!(operational("iSCSIProtocolLevel=2").value("iSCSIProtocolLevel"), Some("1"));
+    assert_eq!(operational("iSCSIProtocolLevel=3").value("iSCSIProtocolLevel"), Some("2"));
+    assert_eq!(params("iSCSIProtocolLevel=2").protocol_level, 2);
     assert_eq!(params("iSCSIProtocolLevel=0").protocol_level, 0);
 }
 

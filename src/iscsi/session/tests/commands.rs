@@ -123,14 +123,13 @@ fn f11_f18_bad_status_comes_apart_with_sense_and_residual() {
     let mut peer = Peer::new();
     peer.send(&read(FIRST, 4096), &[]);
     let id = peer.offered();
-    let sense = vec![0x70, 0, 5];
-    let completion =
-        Completion { status: 2, sense: sense.clone(), transferred: Transferred::Nothing };
+    let completion = bad();
+    let sense = completion.sense.clone();
     peer.session.complete(id, completion);
     let sent = peer.sent();
     let response: ScsiResponse = parse(&sent[0]);
     assert_eq!((response.status, response.overflow), (2, Overflow::Under(4096)));
-    assert_eq!(sent[0].data, Payload::Bytes([&[0, 3][..], &sense].concat()));
+    assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
 }
 
 #[test]
@@ -178,7 +177,7 @@ fn a_task_tag_in_use_is_refused_and_free_after_the_answer() {
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::TaskInProgress);
     peer.session.complete(id, good(Transferred::Nothing));
     peer.sent();
-    peer.send(&ScsiCommand { itt: 1000 + FIRST, ..read(FIRST + 2, 0) }, &[]);
+    peer.send(&again, &[]);
     peer.offered();
 }
 
@@ -189,10 +188,13 @@ fn f27_bad_additional_headers_are_rejected() {
     bhs[4] = 1;
     peer.session.header(&bhs, &[0xff, 0xff, 1, 0]);
     peer.session.data(Vec::new(), true);
-    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    let sent = peer.sent();
+    assert_eq!(parse::<Reject>(&sent[0]).reason, RejectReason::InvalidField);
+    let whole = [&bhs[..], &[0xff, 0xff, 1, 0]].concat();
+    assert_eq!(sent[0].data, Payload::Bytes(whole), "the complete header");
 
     let long = [0, 17, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
-    let mut bhs = read(FIRST + 1, 0).encode();
+    let mut bhs = read(FIRST, 0).encode();
     bhs[4] = 5;
     peer.session.header(&bhs, &long);
     peer.session.data(Vec::new(), true);
@@ -228,4 +230,121 @@ fn f25_a_wrong_data_digest_on_a_command_leaves_its_number_free() {
     assert!(peer.session.admitted(id, 4096));
     peer.session.complete(id, good(Transferred::Out(4096)));
     assert_eq!(peer.answer::<ScsiResponse>().numbers.max_cmd_sn, FIRST + 8, "no credit is made up");
+}
+
+#[test]
+fn f23_the_number_of_a_rejected_command_is_not_received() {
+    let mut peer = Peer::new();
+    let busy = ScsiCommand { immediate: true, ..read(FIRST, 0) };
+    peer.send(&busy, &[]);
+    let id = peer.offered();
+    peer.send(&read(FIRST, 0), &[]);
+    let reject: Reject = peer.answer();
+    assert_eq!(reject.reason, RejectReason::TaskInProgress);
+    assert_eq!(reject.numbers.exp_cmd_sn, FIRST, "a gap (RFC 7143 7.3)");
+    peer.send(&read(FIRST + 1, 0), &[]);
+    peer.silent();
+    peer.session.complete(id, good(Transferred::Nothing));
+    peer.sent();
+    peer.send(&read(FIRST, 0), &[]);
+    assert_eq!(peer.events().len(), 2, "the gap is filled");
+}
+
+#[test]
+fn commands_of_a_bad_format_are_rejected() {
+    let good = write(FIRST, 4096);
+    for bad in [
+        ScsiCommand { itt: RESERVED_TAG, ..good },
+        ScsiCommand { attribute: 5, ..good },
+        ScsiCommand { is_final: false, write: false, read: true, ..good },
+        ScsiCommand { write: false, ..good },
+        ScsiCommand { read: true, ..good },
+    ] {
+        let mut peer = Peer::new();
+        peer.send(&bad, &[]);
+        assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField, "{bad:?}");
+        assert_eq!(peer.events(), []);
+    }
+}
+
+#[test]
+fn f19_a_bidirectional_command_ends_with_both_residuals() {
+    let mut peer = Peer::new();
+    let ahs = [0, 5, 2, 0, 0, 0, 0x10, 0];
+    let mut bhs = ScsiCommand { read: true, ..write(FIRST, 512) }.encode();
+    bhs[4] = 2;
+    peer.session.header(&bhs, &ahs);
+    peer.session.data(Vec::new(), true);
+    let sent = peer.sent();
+    assert_eq!(sense_of(&sent[0]), (5, 0x0e, 3), "illegal request");
+    let response: ScsiResponse = parse(&sent[0]);
+    assert_eq!(
+        (response.overflow, response.read_overflow),
+        (Overflow::Under(512), Overflow::Under(4096))
+    );
+    let mut bhs = read(FIRST + 1, 512).encode();
+    bhs[4] = 2;
+    peer.session.header(&bhs, &ahs);
+    peer.session.data(Vec::new(), true);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField, "not bidirectional");
+}
+
+#[test]
+fn f06_numbers_wrap_at_two_to_the_32() {
+    let established = Established {
+        cmd_sn: u32::MAX - 1,
+        stat_sn: u32::MAX,
+        ..established(SessionType::Normal, params())
+    };
+    let session = Session::new(established, Limits::default(), limits(8));
+    let mut peer = Peer { session };
+    peer.send(&ScsiCommand { itt: 7, ..read(0, 0) }, &[]);
+    peer.silent();
+    for (cmd_sn, itt) in [(u32::MAX - 1, 1), (u32::MAX, 2)] {
+        peer.send(&ScsiCommand { cmd_sn, itt, ..read(0, 0) }, &[]);
+    }
+    let ids: Vec<TaskId> = peer
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            Event::Command(id) => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let order: Vec<u32> = ids.iter().map(|id| peer.session.command(*id).unwrap().cmd_sn).collect();
+    assert_eq!(order, [u32::MAX - 1, u32::MAX, 0]);
+    for (i, id) in (0..).zip(ids) {
+        peer.session.complete(id, good(Transferred::Nothing));
+        let numbers = peer.answer::<ScsiResponse>().numbers;
+        assert_eq!((numbers.exp_cmd_sn, numbers.max_cmd_sn), (1, 6 + i));
+        assert_eq!(numbers.stat_sn, u32::MAX.wrapping_add(i));
+    }
+}
+
+#[test]
+fn f06_a_window_that_opens_in_silence_is_told() {
+    let mut peer = Peer::new();
+    peer.send(&read(FIRST, 0), &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 0);
+    peer.session.abort(Some(LUN));
+    assert_eq!(peer.sent(), [], "it still runs");
+    peer.session.complete(id, good(Transferred::Nothing));
+    let nop: NopIn = peer.answer();
+    assert_eq!((nop.itt, nop.ttt), (RESERVED_TAG, RESERVED_TAG));
+    assert_eq!((nop.numbers.max_cmd_sn, nop.numbers.stat_sn), (FIRST + 8, 100));
+    peer.silent();
+}
+
+#[test]
+fn the_qualifier_and_the_priority_are_there_where_rfc_7144_is() {
+    for (protocol_level, priority, qualifier) in [(1, 0, 0), (2, 9, 0x1234)] {
+        let mut peer = Peer::with(SessionParams { protocol_level, ..params() });
+        peer.send(&ScsiCommand { priority: 9, ..read(FIRST, 0) }, &[]);
+        let id = peer.offered();
+        assert_eq!(peer.session.command(id).unwrap().priority, priority);
+        let busy = Completion { status: 8, qualifier: 0x1234, ..good(Transferred::Nothing) };
+        peer.session.complete(id, busy);
+        assert_eq!(peer.answer::<ScsiResponse>().qualifier, qualifier);
+    }
 }

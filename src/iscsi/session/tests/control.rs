@@ -9,20 +9,6 @@ fn nop(itt: u32, immediate: bool, cmd_sn: u32) -> NopOut {
     NopOut { immediate, lun: 0, itt, ttt: RESERVED_TAG, cmd_sn, exp_stat_sn: 0 }
 }
 
-fn tmf(function: u8, referenced_tag: u32, ref_cmd_sn: u32) -> TaskManagementRequest {
-    TaskManagementRequest {
-        immediate: true,
-        function,
-        lun: LUN,
-        itt: 5000,
-        referenced_tag,
-        cmd_sn: FIRST,
-        exp_stat_sn: 0,
-        ref_cmd_sn,
-        exp_data_sn: 0,
-    }
-}
-
 fn text(cmd_sn: u32, is_final: bool, cont: bool, ttt: u32) -> TextRequest {
     TextRequest { immediate: false, is_final, cont, lun: 0, itt: 6000, ttt, cmd_sn, exp_stat_sn: 0 }
 }
@@ -63,122 +49,6 @@ fn only_an_initiator_that_pings_is_pinged() {
     peer.sent();
     peer.session.idle();
     assert_eq!(peer.events(), [Event::Close(CloseReason::PingTimeout)]);
-}
-
-#[test]
-fn t1_t2_an_aborted_task_is_never_heard_of_again() {
-    let mut peer = Peer::new();
-    peer.send(&read(FIRST, 512), &[]);
-    let id = peer.offered();
-    assert!(peer.session.admitted(id, 0));
-    peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
-    peer.silent();
-    assert!(peer.session.is_aborted(id));
-    peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
-    let response: TaskManagementResponse = peer.answer();
-    assert_eq!((response.response, response.numbers.max_cmd_sn), (0, FIRST + 8));
-    peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
-}
-
-#[test]
-fn t1_a_task_that_waits_for_data_is_dropped_at_once() {
-    let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
-    let command = write(FIRST, 4096);
-    peer.send(&command, &[]);
-    let id = peer.offered();
-    peer.session.admitted(id, 4096);
-    let r2t: R2t = peer.answer();
-    peer.send(&tmf(1, command.itt, FIRST), &[]);
-    assert_eq!(peer.events(), [Event::Dropped(id)]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
-    assert_eq!(peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 4096]), Dest::Discard);
-    peer.silent();
-    peer.send(&write(FIRST + 1, 4096), &[]);
-    peer.offered();
-}
-
-#[test]
-fn t1_a_command_that_is_aborted_before_it_comes_has_no_effect() {
-    let mut peer = Peer::new();
-    peer.send(&tmf(1, 1000 + FIRST + 1, FIRST + 1), &[]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
-    peer.send(&read(FIRST + 1, 0), &[]);
-    peer.silent();
-    peer.send(&read(FIRST, 0), &[]);
-    peer.offered();
-    peer.send(&read(FIRST + 2, 0), &[]);
-    peer.offered();
-}
-
-#[test]
-fn a_held_command_that_is_aborted_leaves_no_hole() {
-    let mut peer = Peer::new();
-    peer.send(&read(FIRST + 1, 0), &[]);
-    peer.send(&tmf(1, 1000 + FIRST + 1, FIRST + 1), &[]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
-    assert_eq!(peer.events().len(), 1, "dropped");
-    peer.send(&read(FIRST, 0), &[]);
-    peer.offered();
-    peer.send(&read(FIRST + 2, 0), &[]);
-    peer.offered();
-}
-
-#[test]
-fn a_reset_from_elsewhere_does_not_lose_the_number_of_an_arriving_command() {
-    let mut peer = Peer::new();
-    let mut bhs = write(FIRST, 4096).encode();
-    set_data_length(&mut bhs, 4096);
-    peer.session.header(&bhs, &[]);
-    assert_eq!(peer.session.abort(Some(LUN)), []);
-    peer.session.data(Vec::new(), true);
-    assert!(matches!(peer.events()[..], [Event::Dropped(_)]));
-    peer.send(&read(FIRST + 1, 0), &[]);
-    peer.offered();
-}
-
-#[test]
-fn t3_an_abort_task_set_is_about_one_lun_only() {
-    let mut peer = Peer::new();
-    peer.send(&read(FIRST, 0), &[]);
-    peer.send(&ScsiCommand { lun: 0, ..read(FIRST + 1, 0) }, &[]);
-    let [Event::Command(here), Event::Command(there)] = peer.events()[..] else { panic!() };
-    assert!(peer.session.admitted(here, 0) && peer.session.admitted(there, 0));
-    peer.send(&tmf(2, 0, 0), &[]);
-    let function = TmfFunction::AbortTaskSet;
-    assert_eq!(peer.events(), [Event::Management { itt: 5000, function, lun: LUN }]);
-    assert!(peer.session.is_aborted(here) && !peer.session.is_aborted(there));
-    peer.session.management_done(5000, tmf_response::COMPLETE);
-    assert_eq!(peer.sent(), [], "a task still runs");
-    peer.session.complete(here, good(Transferred::Nothing));
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
-    peer.session.complete(there, good(Transferred::Nothing));
-    peer.answer::<ScsiResponse>();
-}
-
-#[test]
-fn t7_unknown_functions_are_not_supported() {
-    let mut peer = Peer::new();
-    for function in [0, 3, 8, 20, 127] {
-        peer.send(&tmf(function, 0, 0), &[]);
-        let response: TaskManagementResponse = peer.answer();
-        assert_eq!(response.response, tmf_response::NOT_SUPPORTED);
-    }
-}
-
-#[test]
-fn t8_a_management_request_that_is_not_immediate_waits_for_its_turn() {
-    let mut peer = Peer::new();
-    let request = TaskManagementRequest {
-        immediate: false,
-        cmd_sn: FIRST + 1,
-        ..tmf(1, 1000 + FIRST, FIRST)
-    };
-    peer.send(&request, &[]);
-    peer.silent();
-    peer.send(&read(FIRST, 0), &[]);
-    assert!(matches!(peer.events()[..], [Event::Dropped(_)]), "not offered any more");
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
 }
 
 #[test]
@@ -355,4 +225,33 @@ fn nothing_is_told_where_it_has_no_meaning() {
     peer.answer::<LogoutResponse>();
     peer.session.notify(Notice::LogoutRequest { seconds: 1 });
     assert_eq!(peer.sent(), [], "after the logout response");
+}
+
+#[test]
+fn requests_without_a_tag_are_rejected() {
+    let mut peer = Peer::new();
+    peer.send(&nop(RESERVED_TAG, false, FIRST), &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    let untagged = TextRequest { itt: RESERVED_TAG, ..text(FIRST, true, false, RESERVED_TAG) };
+    peer.send(&untagged, &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    peer.send(&LogoutRequest { itt: RESERVED_TAG, ..logout(0, 7) }, &[]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    assert_eq!(peer.session.window.exp_cmd_sn(), FIRST);
+}
+
+#[test]
+fn a_ping_is_answered_though_much_is_held() {
+    let limits_of_session = Limits { held_bytes: 1024, ..Limits::default() };
+    let established = established(SessionType::Normal, params());
+    let mut peer = Peer { session: Session::new(established, limits_of_session, limits(8)) };
+    peer.send(&nop(1, false, FIRST + 1), &[1; 1000]);
+    peer.silent();
+    peer.send(&nop(2, false, FIRST + 2), &[2; 1000]);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::LongOperation);
+    peer.send(&nop(3, true, FIRST + 3), &[3; 1000]);
+    assert_eq!(peer.answer::<NopIn>().itt, 3, "immediate");
+    peer.send(&nop(4, false, FIRST), &[4; 1000]);
+    let itts: Vec<u32> = peer.sent().iter().map(|pdu| parse::<NopIn>(pdu).itt).collect();
+    assert_eq!(itts, [4, 1], "its turn has come");
 }

@@ -2,6 +2,8 @@
 
 mod commands;
 mod control;
+mod management;
+mod model;
 mod properties;
 mod transfers;
 
@@ -12,6 +14,24 @@ use crate::iscsi::pdu::{
     DataIn, DataOut, NopIn, NopOut, Opcode, R2t, RESERVED_TAG, Reject, RejectReason, ScsiCommand,
     ScsiResponse, TaskManagementRequest, TaskManagementResponse,
 };
+
+/// Mistakes that a session makes on purpose, for the model to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// The credit of a write does not come back.
+    LosesCredit,
+    /// An R2T asks for four bytes that were there or asked for already.
+    R2tOverlap,
+    /// A write has all its bytes as residual.
+    Residual,
+    /// An aborted task is answered when it ends.
+    AnswersAborted,
+}
+
+impl Bug {
+    const ALL: [Self; 4] =
+        [Self::LosesCredit, Self::R2tOverlap, Self::Residual, Self::AnswersAborted];
+}
 
 /// CmdSN of the first command.
 const FIRST: u32 = 10;
@@ -138,7 +158,7 @@ fn read(cmd_sn: u32, expected_length: u32) -> ScsiCommand {
         attribute: 1,
         priority: 0,
         lun: LUN,
-        itt: 1000 + cmd_sn,
+        itt: cmd_sn.wrapping_add(1000),
         expected_length,
         cmd_sn,
         exp_stat_sn: 0,
@@ -166,6 +186,24 @@ fn last(pdu: DataOut) -> DataOut {
     DataOut { is_final: true, ..pdu }
 }
 
+/// CHECK CONDITION without any data.
+fn bad<D>() -> Completion<D> {
+    let sense = vec![0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0, 0, 0];
+    Completion { status: 2, qualifier: 0, sense, transferred: Transferred::Nothing }
+}
+
+/// Sense key, ASC and ASCQ of a CHECK CONDITION.
+fn sense_of(pdu: &OutPdu<&'static str>) -> (u8, u8, u8) {
+    assert_eq!(parse::<ScsiResponse>(pdu).status, 2);
+    let Payload::Bytes(bytes) = &pdu.data else { panic!("{pdu:?}") };
+    (bytes[2 + 2], bytes[2 + 12], bytes[2 + 13])
+}
+
+const UNEXPECTED_UNSOLICITED: (u8, u8, u8) = (0x0b, 0x0c, 0x0c);
+const WRONG_AMOUNT: (u8, u8, u8) = (0x0b, 0x0c, 0x0d);
+const DATA_PHASE: (u8, u8, u8) = (0x0b, 0x4b, 0);
+const CRC: (u8, u8, u8) = (0x0b, 0x47, 5);
+
 fn good<D>(transferred: Transferred<D>) -> Completion<D> {
-    Completion { status: 0, sense: Vec::new(), transferred }
+    Completion { status: 0, qualifier: 0, sense: Vec::new(), transferred }
 }

@@ -108,7 +108,7 @@ proptest! {
                 prop_assert!(field(28) <= max_cmd_sn + 1, "a window is never less than closed");
             }
             prop_assert!(peer.session.tasks.len() <= 8 + 16 + 1);
-            prop_assert!(peer.session.held.len() <= 8);
+            prop_assert!(peer.session.held.len() <= 8 && peer.session.management.len() <= 16);
         }
         // However it stands, an end leaves nothing behind but what the driver executes.
         peer.session.abort(None);

@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn sense_of(pdu: &OutPdu<&'static str>) -> (u8, u8) {
-    assert_eq!(parse::<ScsiResponse>(pdu).status, 2);
-    let Payload::Bytes(bytes) = &pdu.data else { panic!("{pdu:?}") };
-    assert_eq!(bytes[2 + 2], 0x0b, "aborted command");
-    (bytes[2 + 12], bytes[2 + 13])
-}
-
 #[test]
 fn a_write_of_immediate_unsolicited_and_solicited_data() {
     let mut peer = Peer::new();
@@ -47,7 +40,7 @@ fn a_write_of_immediate_unsolicited_and_solicited_data() {
     assert_eq!(peer.events(), [Event::Ready(id)]);
     peer.session.complete(id, good(Transferred::Out(40_000)));
     let response: ScsiResponse = peer.answer();
-    assert_eq!((response.status, response.exp_data_sn), (0, 2));
+    assert_eq!((response.status, response.exp_data_sn), (0, 0), "Data-In only (11.4.8)");
 }
 
 #[test]
@@ -55,14 +48,14 @@ fn f14_unsolicited_data_that_is_not_allowed() {
     let no_immediate = SessionParams { immediate_data: false, ..params() };
     let mut peer = Peer::with(no_immediate);
     assert_eq!(peer.send(&write(FIRST, 4096), &[0; 512]), Dest::Discard);
-    assert_eq!(sense_of(&peer.sent()[0]), (0x0c, 0x0c));
+    assert_eq!(sense_of(&peer.sent()[0]), UNEXPECTED_UNSOLICITED);
 
     let mut peer = Peer::with(SessionParams { initial_r2t: true, ..params() });
     let command = ScsiCommand { is_final: false, ..write(FIRST, 8192) };
     peer.send(&command, &[]);
     assert_eq!(peer.sent(), [], "the answer waits for F");
     assert_eq!(peer.send(&last(data_out(&command, RESERVED_TAG, 0, 0)), &[0; 512]), Dest::Discard);
-    assert_eq!(sense_of(&peer.sent()[0]), (0x0c, 0x0c));
+    assert_eq!(sense_of(&peer.sent()[0]), UNEXPECTED_UNSOLICITED);
 
     let mut peer = Peer::new();
     let command = ScsiCommand { is_final: false, ..write(FIRST, 40_000) };
@@ -71,7 +64,7 @@ fn f14_unsolicited_data_that_is_not_allowed() {
     peer.session.admitted(id, 40_000);
     let beyond = last(data_out(&command, RESERVED_TAG, 0, 8192));
     assert_eq!(peer.send(&beyond, &[0; 512]), Dest::Discard, "beyond FirstBurstLength");
-    assert_eq!(sense_of(&peer.sent()[0]), (0x0c, 0x0c));
+    assert_eq!(sense_of(&peer.sent()[0]), UNEXPECTED_UNSOLICITED);
     assert_eq!(peer.events(), [Event::Dropped(id)], "the driver forgets its data");
     assert!(peer.session.is_idle());
 }
@@ -99,13 +92,14 @@ fn a_number_is_not_given_away_before_the_driver_has_heard_of_its_end() {
 
 #[test]
 fn f12_data_outside_the_r2t_never_reaches_memory() {
-    let bad: [fn(&mut DataOut, &mut usize); 4] = [
-        |pdu, _| pdu.buffer_offset += 512,
-        |pdu, _| pdu.data_sn = 1,
-        |pdu, _| pdu.lun = 0,
-        |_, len| *len = 8192,
+    type Spoil = fn(&mut DataOut, &mut usize);
+    let bad: [(Spoil, (u8, u8, u8)); 4] = [
+        (|pdu, _| pdu.buffer_offset += 512, DATA_PHASE),
+        (|pdu, _| pdu.data_sn = 1, CRC),
+        (|pdu, _| pdu.lun = 0, DATA_PHASE),
+        (|_, len| *len = 8192, WRONG_AMOUNT),
     ];
-    for spoil in bad {
+    for (spoil, sense) in bad {
         let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
         let command = write(FIRST, 4096);
         peer.send(&command, &[]);
@@ -115,7 +109,7 @@ fn f12_data_outside_the_r2t_never_reaches_memory() {
         let (mut pdu, mut len) = (last(data_out(&command, r2t.ttt, 0, 0)), 4096);
         spoil(&mut pdu, &mut len);
         assert_eq!(peer.send(&pdu, &vec![0; len]), Dest::Discard);
-        assert_eq!(sense_of(&peer.sent()[0]), (0x4b, 0));
+        assert_eq!(sense_of(&peer.sent()[0]), sense);
         assert_eq!(peer.events(), [Event::Dropped(id)], "never executed");
     }
 }
@@ -129,7 +123,7 @@ fn f12_a_wrong_transfer_tag_is_rejected_and_the_write_goes_on() {
     peer.session.admitted(id, 4096);
     let r2t: R2t = peer.answer();
     assert_eq!(peer.send(&data_out(&command, r2t.ttt + 1, 0, 0), &[0; 512]), Dest::Discard);
-    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
     peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 4096]);
     assert_eq!(peer.events(), [Event::Ready(id)]);
 }
@@ -143,7 +137,7 @@ fn less_data_than_the_r2t_asks_for_is_a_fault() {
     peer.session.admitted(id, 4096);
     let r2t: R2t = peer.answer();
     peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 512]);
-    assert_eq!(sense_of(&peer.sent()[0]), (0x4b, 0));
+    assert_eq!(sense_of(&peer.sent()[0]), WRONG_AMOUNT);
 }
 
 #[test]
@@ -159,8 +153,7 @@ fn f16_an_early_end_waits_for_the_data_on_its_way() {
     let command = ScsiCommand { is_final: false, ..write(FIRST, 8192) };
     peer.send(&command, &[0; 4096]);
     let id = peer.offered();
-    let busy = Completion { status: 8, sense: Vec::new(), transferred: Transferred::Nothing };
-    peer.session.complete(id, busy);
+    peer.session.complete(id, Completion { status: 8, ..good(Transferred::Nothing) });
     assert_eq!(peer.sent(), []);
     peer.send(&last(data_out(&command, RESERVED_TAG, 0, 4096)), &[0; 4096]);
     assert_eq!(peer.answer::<ScsiResponse>().status, 8);
@@ -177,7 +170,7 @@ fn f25_a_wrong_data_digest_on_data_fails_the_command() {
     peer.send_with_digest(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 4096], false);
     let sent = peer.sent();
     assert_eq!(parse::<Reject>(&sent[0]).reason, RejectReason::DataDigest);
-    assert_eq!(sense_of(&sent[1]), (0x47, 5));
+    assert_eq!(sense_of(&sent[1]), CRC);
 }
 
 #[test]
@@ -206,4 +199,90 @@ fn f17_more_announced_than_the_command_takes_is_not_asked_for() {
     peer.session.complete(id, good(Transferred::Out(512)));
     let response: ScsiResponse = peer.answer();
     assert_eq!(response.overflow, crate::iscsi::pdu::Overflow::Under(u32::MAX - 512));
+}
+
+#[test]
+fn f15_too_little_unsolicited_data() {
+    let mut peer = Peer::new();
+    let command = ScsiCommand { is_final: false, ..write(FIRST, 40_000) };
+    peer.send(&command, &[0; 4096]);
+    let id = peer.offered();
+    peer.session.admitted(id, 40_000);
+    peer.send(&last(data_out(&command, RESERVED_TAG, 0, 4096)), &[0; 512]);
+    assert_eq!(sense_of(&peer.sent()[0]), WRONG_AMOUNT, "less than FirstBurstLength");
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+
+    // Nothing but immediate data is all right, and so is less than a burst when all fits in one.
+    let mut peer = Peer::new();
+    peer.send(&write(FIRST, 40_000), &[0; 512]);
+    let id = peer.offered();
+    peer.session.admitted(id, 40_000);
+    assert_eq!(parse::<R2t>(&peer.sent()[0]).buffer_offset, 512);
+    let command = ScsiCommand { is_final: false, ..write(FIRST + 1, 8192) };
+    peer.send(&command, &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 8192);
+    peer.send(&last(data_out(&command, RESERVED_TAG, 0, 0)), &[0; 512]);
+    assert_eq!(parse::<R2t>(&peer.sent()[0]).buffer_offset, 512);
+}
+
+#[test]
+fn f14_unsolicited_data_after_f_fails_the_command_once_its_r2ts_are_served() {
+    let mut peer = Peer::new();
+    let command = write(FIRST, 8192);
+    peer.send(&command, &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 8192);
+    let r2t: R2t = peer.answer();
+    let stray = data_out(&command, RESERVED_TAG, 0, 0);
+    assert_eq!(peer.send(&stray, &[0; 512]), Dest::Discard);
+    peer.silent();
+    assert_eq!(peer.send(&last(data_out(&command, r2t.ttt, 0, 0)), &[0; 8192]), Dest::Discard);
+    assert_eq!(sense_of(&peer.sent()[0]), UNEXPECTED_UNSOLICITED);
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+}
+
+#[test]
+fn unsolicited_data_of_a_command_that_runs_is_rejected() {
+    let mut peer = Peer::new();
+    let command = write(FIRST, 4096);
+    peer.send(&command, &[0; 4096]);
+    let id = peer.offered();
+    assert!(peer.session.admitted(id, 4096));
+    let stray = last(data_out(&command, RESERVED_TAG, 0, 0));
+    assert_eq!(peer.send(&stray, &[0; 512]), Dest::Discard, "its data is in use");
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    peer.session.complete(id, good(Transferred::Out(4096)));
+    assert_eq!(peer.answer::<ScsiResponse>().status, 0);
+}
+
+#[test]
+fn a_command_whose_data_was_bad_while_it_was_offered_is_not_executed() {
+    let mut peer = Peer::new();
+    let command = ScsiCommand { is_final: false, ..write(FIRST, 8192) };
+    peer.send(&command, &[0; 4096]);
+    let id = peer.offered();
+    peer.send(&last(data_out(&command, RESERVED_TAG, 0, 0)), &[0; 4096]);
+    assert!(!peer.session.admitted(id, 4096), "all it wants is there, but it broke the rules");
+    assert_eq!(sense_of(&peer.sent()[0]), DATA_PHASE);
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+}
+
+#[test]
+fn f20_r2ts_are_to_be_served_in_order() {
+    let mut peer = Peer::with(SessionParams { immediate_data: false, ..params() });
+    let command = write(FIRST, 32_768);
+    peer.send(&command, &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 32_768);
+    let r2ts: Vec<R2t> = peer.sent().iter().map(parse).collect();
+    for r2t in r2ts.iter().rev() {
+        for (data_sn, offset) in [(0, 0), (1, 8192)] {
+            let pdu = data_out(&command, r2t.ttt, data_sn, r2t.buffer_offset + offset);
+            let pdu = DataOut { is_final: data_sn == 1, ..pdu };
+            assert_eq!(peer.send(&pdu, &[0; 8192]), Dest::Discard);
+        }
+    }
+    assert_eq!(sense_of(&peer.sent()[0]), DATA_PHASE, "after the last F");
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
 }

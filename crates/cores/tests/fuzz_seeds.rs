@@ -4,20 +4,26 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "the modules are the fuzz package's own")]
 
+extern crate stirrup_cores as stirrup;
+
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
 
-#[path = "../fuzz/src/cdb.rs"]
+#[path = "../../../fuzz/src/cdb.rs"]
 mod cdb;
-#[path = "../fuzz/src/login_text.rs"]
+#[path = "../../../fuzz/src/chap.rs"]
+mod chap;
+#[path = "../../../fuzz/src/login_text.rs"]
 mod login_text;
-#[path = "../fuzz/src/pdu.rs"]
+#[path = "../../../fuzz/src/pdu.rs"]
 mod pdu;
+#[path = "../../../fuzz/src/session.rs"]
+mod session;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 3, "{target} has lost its seeds");
@@ -47,6 +53,11 @@ fn seeds_are_good() {
     seeds("pdu").iter().for_each(|bytes| pdu::run(bytes));
     seeds("login_text").iter().for_each(|bytes| login_text::run(bytes));
     seeds("cdb").iter().for_each(|bytes| cdb::run(bytes));
+    for (i, bytes) in seeds("session").iter().enumerate() {
+        assert!(session::run(bytes) >= 1, "seed {i}: the target has nothing to say");
+    }
+    let let_in = seeds("chap").iter().filter(|bytes| chap::run(bytes)).count();
+    assert!(let_in >= 5, "the right responses do not get in: {let_in}");
 }
 
 proptest! {
@@ -58,6 +69,16 @@ proptest! {
     #[test]
     fn login_text_mixed(bytes in mixed("login_text")) {
         login_text::run(&bytes);
+    }
+
+    #[test]
+    fn chap_mixed(bytes in mixed("chap")) {
+        chap::run(&bytes);
+    }
+
+    #[test]
+    fn session_mixed(bytes in mixed("session")) {
+        session::run(&bytes);
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! Growing a disk, under its sessions.
+
+use super::rows::{Batch, Versioned};
+use super::{Engine, key};
+use crate::catalog::error::{Error, Noun};
+use crate::catalog::model::{Disk, DiskState};
+use crate::catalog::name::Name;
+use crate::catalog::state::Table;
+
+/// Sizes are multiples of this, so that both logical block lengths fit.
+const GRANULARITY_BYTES: u64 = 4096;
+
+impl Engine {
+    /// Makes a disk larger; its sessions go on and hear of it. The second answer: it had that
+    /// size already. The store comes first, then the row: what a crash leaves between the two is
+    /// put right when the disk is opened ([`Engine::serve`]).
+    pub(in crate::catalog) fn resize_disk(
+        &self,
+        project: &Name,
+        name: &Name,
+        size_bytes: u64,
+    ) -> Result<(Disk, bool), Error> {
+        let row = self.disk_row(project, name)?;
+        let disk = &row.value;
+        let conflict = |code, message| {
+            Error::conflict(code, Noun::Disk, project.as_str(), name.as_str(), message)
+        };
+        if disk.state != DiskState::Ready {
+            let message = format!("disk '{name}' is not ready; see 'stirrup disk show'");
+            return Err(conflict("disk-not-ready", message));
+        }
+        if size_bytes < disk.size_bytes {
+            let message = format!(
+                "disk '{name}' has {} bytes and cannot shrink to {size_bytes}: what is beyond \
+                 would be lost; make a new disk of an image that is small enough",
+                disk.size_bytes
+            );
+            return Err(conflict("disk-cannot-shrink", message));
+        }
+        if size_bytes == disk.size_bytes {
+            return Ok((row.value, true));
+        }
+        if !size_bytes.is_multiple_of(GRANULARITY_BYTES) {
+            let message = format!(
+                "{size_bytes} bytes is no size for a disk: a multiple of {GRANULARITY_BYTES} is"
+            );
+            return Err(Error::invalid("invalid-size", message));
+        }
+        self.store(&disk.store)?.resize(&disk.backing, size_bytes)?;
+        let Versioned { value: mut disk, revision } = row;
+        disk.size_bytes = size_bytes;
+        let mut batch = Batch::default();
+        batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+        batch.apply(self.state.as_ref())?;
+        Ok((disk, false))
+    }
+}

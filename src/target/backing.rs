@@ -1,0 +1,196 @@
+//! What stands behind a target: its device, and the volumes of its LUNs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+
+use super::server::LunStatus;
+use super::spec::Lun;
+use crate::block::{SavedState, Volume};
+use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
+
+/// The logical units of a target with their state. Outlives a change of the access rules, and of
+/// the LUNs as long as none becomes another under the number of an old one.
+pub(super) struct Backing {
+    luns: Mutex<Luns>,
+    /// `None` while a volume is not there.
+    pub(super) service: Option<Service>,
+}
+
+struct Luns {
+    list: Vec<(UnitId, Lun)>,
+    next_unit: u64,
+}
+
+/// What commands run against.
+pub(super) struct Service {
+    pub(super) device: Device,
+    volumes: ArcSwap<Volumes>,
+}
+
+/// Volumes, ascending by the identifier of their logical unit.
+pub(super) type Volumes = Vec<(UnitId, Arc<dyn Volume>)>;
+
+impl Service {
+    /// The volumes of all logical units, and of those that were taken away while commands to them
+    /// may be on their way.
+    pub(super) fn volumes(&self) -> Guard<Arc<Volumes>> {
+        self.volumes.load()
+    }
+}
+
+/// Logical units that were taken away while sessions go on. Each session holds this until its
+/// last command to them has ended; then their volumes are let go.
+pub(super) struct Removal {
+    pub(super) units: Vec<UnitId>,
+    backing: Arc<Backing>,
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let Some(service) = &self.backing.service else { return };
+        service.volumes.rcu(|volumes| {
+            let stays = |(unit, _): &&(UnitId, _)| !self.units.contains(unit);
+            volumes.iter().filter(stays).cloned().collect::<Volumes>()
+        });
+    }
+}
+
+/// What became of an attempt to give a target other LUNs while its sessions go on.
+pub(super) enum Change {
+    /// They are the same.
+    None,
+    /// Some came or went.
+    Luns(Arc<Removal>),
+    /// It cannot be done, and nothing has changed.
+    NotPossible,
+}
+
+impl Backing {
+    pub(super) fn new(target_name: &str, luns: Vec<Lun>) -> Arc<Self> {
+        let list: Vec<_> = (0..).map(UnitId).zip(distinct(&luns).cloned()).collect();
+        let service = parts(&list).map(|(volumes, units)| Service {
+            device: Device::new(target_name, units),
+            volumes: ArcSwap::from_pointee(volumes),
+        });
+        let next_unit = list.len() as u64;
+        Arc::new(Self { luns: Mutex::new(Luns { list, next_unit }), service })
+    }
+
+    /// Takes other LUNs over, if none of them is another than an old one of the same number (a
+    /// command on its way must never reach a disk that it was not meant for), and all volumes are
+    /// there.
+    pub(super) fn change(this: &Arc<Self>, luns: &[Lun]) -> Change {
+        let mut held = this.luns.lock();
+        let old: HashMap<u16, &(UnitId, Lun)> =
+            held.list.iter().map(|entry| (entry.1.number, entry)).collect();
+        let mut next_unit = held.next_unit;
+        let mut list = Vec::with_capacity(luns.len());
+        for lun in distinct(luns) {
+            let unit = match old.get(&lun.number) {
+                Some((unit, old)) if is_same(old, lun) => *unit,
+                Some(_) => return Change::NotPossible,
+                None => {
+                    next_unit += 1;
+                    UnitId(next_unit - 1)
+                }
+            };
+            list.push((unit, lun.clone()));
+        }
+        let stays: HashSet<UnitId> = list.iter().map(|(unit, _)| *unit).collect();
+        let units = held.list.iter().map(|(unit, _)| *unit);
+        let removed: Vec<_> = units.filter(|unit| !stays.contains(unit)).collect();
+        if removed.is_empty() && next_unit == held.next_unit {
+            return Change::None;
+        }
+        let (Some(service), Some((volumes, units))) = (&this.service, parts(&list)) else {
+            return Change::NotPossible;
+        };
+        let first_new = held.next_unit;
+        service.volumes.rcu(|now| {
+            let new = volumes.iter().filter(|(unit, _)| unit.0 >= first_new);
+            now.iter().chain(new).cloned().collect::<Volumes>()
+        });
+        service.device.set_luns(units);
+        *held = Luns { list, next_unit };
+        Change::Luns(Arc::new(Removal { units: removed, backing: Arc::clone(this) }))
+    }
+
+    /// What the volumes say of themselves now: initiators hear of what has changed.
+    pub(super) fn refresh(&self) {
+        let Some(service) = &self.service else { return };
+        let volumes = service.volumes();
+        service.device.refresh(|unit| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
+            Some(volumes[at].1.info())
+        });
+    }
+
+    pub(super) fn lun_status(&self) -> Vec<LunStatus> {
+        let status = |(_, lun): &(UnitId, Lun)| {
+            let info = lun.volume.as_ref().map(|volume| volume.info());
+            LunStatus {
+                number: lun.number,
+                identity: lun.identity.clone(),
+                size_bytes: info.map(|info| info.size_bytes),
+                read_only: lun.read_only || info.is_some_and(|info| info.read_only),
+            }
+        };
+        self.luns.lock().list.iter().map(status).collect()
+    }
+}
+
+/// The first LUN of each number.
+fn distinct(luns: &[Lun]) -> impl Iterator<Item = &Lun> {
+    let mut numbers = HashSet::new();
+    luns.iter().filter(move |lun| numbers.insert(lun.number))
+}
+
+/// Volumes and logical units; `None` if a volume is not there.
+fn parts(luns: &[(UnitId, Lun)]) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
+    let part = |(unit, lun): &(UnitId, Lun)| {
+        let volume = lun.volume.as_ref()?;
+        let spec = LogicalUnitSpec {
+            id: *unit,
+            number: lun.number,
+            identity: lun.identity.clone(),
+            block_bytes: lun.block_bytes,
+            read_only: lun.read_only,
+            info: volume.info(),
+            saved_state: saved_state(lun, volume.as_ref()),
+        };
+        Some(((*unit, Arc::clone(volume)), spec))
+    };
+    let parts: Option<(Volumes, Vec<_>)> = luns.iter().map(part).collect();
+    parts.map(|(mut volumes, units)| {
+        volumes.sort_by_key(|(unit, _)| *unit);
+        (volumes, units)
+    })
+}
+
+/// What a volume has kept for its logical unit.
+fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
+    let saved = volume.saved_state();
+    if !scsi::can_restore(&saved) {
+        tracing::error!(
+            identity = lun.identity,
+            "the record of persistent reservations is damaged, or a newer version's: nobody may \
+             read or write until a registered initiator clears them (sg_persist --clear)"
+        );
+    }
+    saved
+}
+
+/// One LUN goes on as the other.
+fn is_same(a: &Lun, b: &Lun) -> bool {
+    let volumes_same = match (&a.volume, &b.volume) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    volumes_same
+        && (a.number, &a.identity, a.block_bytes, a.read_only)
+            == (b.number, &b.identity, b.block_bytes, b.read_only)
+}

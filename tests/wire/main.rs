@@ -1,0 +1,20 @@
+//! Conformance on the wire: one test for each protocol point of `points.txt`, named after it, by
+//! an initiator that sends what it likes, byte by byte. `docs/conformance.md` is made from both.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod lab;
+mod login;
+mod session;
+
+mod chap;
+mod exchanges;
+mod keys;
+mod login_phase;
+mod sequencing;
+mod transfers;
+mod unh_control;
+mod unh_data;
