@@ -41,8 +41,9 @@ impl Span {
     #[must_use]
     pub fn written_by(op: &Op) -> Option<Self> {
         match op {
-            // Of two records the later one is kept, whichever is carried out first.
-            Op::Read { .. } | Op::Extents { .. } | Op::Flush | Op::SaveState(_) => None,
+            Op::Read { .. } | Op::Extents { .. } | Op::Flush => None,
+            // It changes no bytes, and of two records the later one stays.
+            Op::SaveState(_) => None,
             Op::Write { .. }
             | Op::Discard { .. }
             | Op::WriteZeroes { .. }
@@ -61,7 +62,6 @@ impl Span {
             | Op::WriteZeroes { offset, len, .. }
             | Op::Extents { offset, len, .. } => Self::new(*offset, *len),
             Op::Flush => Self { start: 0, end: u64::MAX },
-            // Beside the data.
             Op::SaveState(_) => Self { start: 0, end: 0 },
         }
     }

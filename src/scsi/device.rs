@@ -52,6 +52,12 @@ impl Device {
         Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
     }
 
+    /// Through which target ports the device can be reached (relative target port identifiers):
+    /// what ALL_TG_PT of PERSISTENT RESERVE OUT registers, besides those in use.
+    pub fn set_target_ports(&self, ports: Vec<u16>) {
+        self.inventory.set_target_ports(ports);
+    }
+
     /// Replaces the logical units. One whose identifier and number were there stays, with its
     /// reservations, mode parameters and unit attentions, whatever else its spec says. If any
     /// came or went, every nexus hears REPORTED LUNS DATA HAS CHANGED on all of them, and true is
@@ -152,7 +158,8 @@ impl Device {
                 handle(&AnyCall { cdb, inventory, nexus, address, unit, attentions })?
             }
             (Handler::Unit(handle), Some(unit)) => {
-                handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })?
+                let (data_out_bytes, table) = (command.data_out_bytes, opcode::TABLE);
+                handle(&Call { cdb, inventory, nexus, unit, data_out_bytes, table })?
             }
             // The well-known logical unit has no other commands (SPC-4 8.2).
             (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::INVALID_OPCODE).into()),
@@ -248,6 +255,12 @@ impl Device {
 
 /// Reservations, and whether this logical unit has the command.
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
+    if unit.has(flag::EXCLUSIVE)
+        && matches!(row.handler, Handler::Unit(_))
+        && let Some(sense) = unit.with_exclusive(|state| state.refusal(row.opcode))
+    {
+        return Err(sense.into());
+    }
     if unit.has(flag::RESERVED)
         && row.guard != Guard::Free
         && !unit.with_reservations(|reservations| reservations.allow(nexus, row.guard))

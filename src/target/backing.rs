@@ -170,6 +170,18 @@ fn parts(luns: &[(UnitId, Lun)]) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
     })
 }
 
+/// One LUN goes on as the other.
+fn is_same(a: &Lun, b: &Lun) -> bool {
+    let volumes_same = match (&a.volume, &b.volume) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    volumes_same
+        && (a.number, &a.identity, a.block_bytes, a.read_only)
+            == (b.number, &b.identity, b.block_bytes, b.read_only)
+}
+
 /// What a volume has kept for its logical unit.
 fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
     let saved = volume.saved_state();
@@ -181,16 +193,4 @@ fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
         );
     }
     saved
-}
-
-/// One LUN goes on as the other.
-fn is_same(a: &Lun, b: &Lun) -> bool {
-    let volumes_same = match (&a.volume, &b.volume) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    };
-    volumes_same
-        && (a.number, &a.identity, a.block_bytes, a.read_only)
-            == (b.number, &b.identity, b.block_bytes, b.read_only)
 }

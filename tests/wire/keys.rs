@@ -35,9 +35,7 @@ fn status_with(lab: &Lab, more: &[u8]) -> u16 {
 
 #[test]
 fn l14_the_first_response_tells_the_portal_group() {
-    let mut options = options();
-    options.portal_group_tag = 4711;
-    let lab = Lab::with(options);
+    let lab = Lab::in_group(options(), 4711);
     for flags in [SECURITY, SECURITY | TO_OPERATIONAL, AT_ONCE] {
         let mut login = lab.login();
         let mut wire = lab.connect();
@@ -196,7 +194,7 @@ fn l24_each_key_has_its_result_function() {
         ("DefaultTime2Wait", "0", "2", "5"),
         ("DefaultTime2Wait", "60", "60", "60"),
         ("DefaultTime2Retain", "0", "0", "0"),
-        ("DefaultTime2Retain", "60", "20", "7"),
+        ("DefaultTime2Retain", "60", "0", "7"),
         ("MaxConnections", "1", "1", "1"),
         ("ErrorRecoveryLevel", "0", "0", "0"),
     ] {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stirrup::block::Volume;
-use stirrup::target::{Access, Chap, Handle, Lun, Options, Server, TargetSpec};
+use stirrup::target::{Access, Chap, Handle, Lun, Options, PortalGroup, Server, TargetSpec};
 use tokio::runtime::Runtime;
 
 use crate::login::Login;
@@ -48,6 +48,11 @@ impl Lab {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::in_group(options, 1)
+    }
+
+    /// With a portal group of this tag.
+    pub(crate) fn in_group(options: Options, tag: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -55,7 +60,8 @@ impl Lab {
             .unwrap();
         let (server, portal) = runtime.block_on(async {
             let mut server = Server::start(options).unwrap();
-            let portal = server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap()[0];
+            let group = PortalGroup::open(tag, &["127.0.0.1:0".parse().unwrap()]);
+            let portal = server.listen_in(vec![group]).unwrap()[0].portals[0];
             (server, portal)
         });
         let volumes = [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)];
@@ -133,7 +139,7 @@ impl Drop for Lab {
     }
 }
 
-pub(crate) fn lun(number: u8, identity: &str, volume: Arc<dyn Volume>) -> Lun {
+pub(crate) fn lun(number: u16, identity: &str, volume: Arc<dyn Volume>) -> Lun {
     Lun {
         number,
         volume: Some(volume),

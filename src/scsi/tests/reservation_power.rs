@@ -131,7 +131,7 @@ fn nobody_hears_of_a_change_before_it_is_stable() {
     register_for_good(&two, 2);
     let preempt = [1_u64.to_be_bytes(), 2_u64.to_be_bytes(), [0; 8]].concat();
     let cdb = [0x5f, PREEMPT, 3, 0, 0, 0, 0, 0, 24, 0];
-    let begun = one.begin(&cdb, &preempt).expect("it is to be saved");
+    let (task, ops) = one.begin(&cdb, &preempt).expect("it is to be saved");
     // Meanwhile all is as it was, and nobody else changes it.
     assert_eq!((keys(&two), reservation(&two)), ((2, vec![1, 2]), None));
     assert_eq!(out(&two, PR_RESERVE, 1, 2, 0).status, Status::Busy);
@@ -139,7 +139,7 @@ fn nobody_hears_of_a_change_before_it_is_stable() {
     assert_eq!(three.status(&RESERVE, &[]), Status::Busy);
     assert_eq!(three.status(&RELEASE, &[]), Status::Busy);
     two.put(&WRITE, &[0; BLOCK]);
-    one.end(begun, usize::MAX).ok().unwrap().good();
+    one.end(task, ops).good();
     assert_eq!(two.run(&TUR, &[]).asc(), Asc::REGISTRATIONS_PREEMPTED);
     assert_eq!(keys(&two), (3, vec![1]));
     out(&three, IGNORE, 0, 0, 3).good();
