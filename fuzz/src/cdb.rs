@@ -28,6 +28,7 @@ pub fn run(bytes: &[u8]) {
         block_bytes: if choice & 2 == 0 { 512 } else { 4096 },
         read_only: choice & 4 != 0,
         info: volume.info(),
+        saved_state: volume.saved_state(),
     };
     let device = Device::new("iqn.2026-01.example:fuzz", vec![unit]);
     let nexus = device.attach(NexusSpec {
@@ -103,7 +104,7 @@ fn check_op(op: &Op) {
         Op::Discard { offset, len }
         | Op::WriteZeroes { offset, len, .. }
         | Op::Extents { offset, len, .. } => (*offset, *len),
-        Op::Flush => return,
+        Op::Flush | Op::SaveState(_) => return,
     };
     assert!(len > 0 && offset.checked_add(len).is_some_and(|end| end <= VOLUME_BYTES), "{op:?}");
 }

@@ -109,6 +109,7 @@ impl Target {
                 block_bytes: block,
                 read_only: false,
                 info: volume.info(),
+                saved_state: volume.saved_state(),
             }
         });
         let device = Device::new("iqn.2026-01.example:fuzz", units.collect());

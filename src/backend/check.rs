@@ -7,6 +7,7 @@ use crate::block::{Buffer, Done, Error, ErrorKind, Op};
 pub(super) fn answer(op: &mut Op, size_bytes: u64, read_only: bool) -> Option<Result<Done, Error>> {
     let (offset, len, changes) = match op {
         Op::Flush => return None,
+        Op::SaveState(_) => return read_only.then(|| Err(ErrorKind::ReadOnly.into())),
         Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
         Op::Extents { offset, len, .. } => (*offset, *len, false),
         Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
@@ -35,6 +36,7 @@ pub(super) fn answer(op: &mut Op, size_bytes: u64, read_only: bool) -> Option<Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::StateRecord;
 
     const SIZE: u64 = 4096;
 
@@ -65,6 +67,13 @@ mod tests {
             }
         }
         assert_eq!(refusal(Op::Flush, true), None);
+    }
+
+    #[test]
+    fn state_is_saved_where_data_may_be_written() {
+        let save = || Op::SaveState(StateRecord::new(Vec::new()).unwrap());
+        assert_eq!(refusal(save(), false), None);
+        assert_eq!(refusal(save(), true), Some(ErrorKind::ReadOnly));
     }
 
     #[test]

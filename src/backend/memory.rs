@@ -5,9 +5,10 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::check;
+use super::kept::Kept;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume,
-    VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState,
+    Volume, VolumeInfo,
 };
 
 /// Bytes behind one lock. Memory is taken when a chunk is first written.
@@ -21,6 +22,7 @@ pub struct MemoryVolume {
     size_bytes: u64,
     read_only: bool,
     chunks: Box<[RwLock<Chunk>]>,
+    state: Kept,
 }
 
 /// The part of a request that falls into one chunk.
@@ -56,7 +58,8 @@ impl MemoryVolume {
     #[must_use]
     pub fn new(size_bytes: u64, read_only: bool) -> Self {
         let chunks = (0..size_bytes.div_ceil(CHUNK_BYTES)).map(|_| RwLock::new(None)).collect();
-        Self { size_bytes, read_only, chunks }
+        let state = Kept::new(SavedState::Record(Vec::new()));
+        Self { size_bytes, read_only, chunks, state }
     }
 
     fn read(&self, offset: u64, buf: &mut Buffer) -> Result<(), Error> {
@@ -147,6 +150,7 @@ impl MemoryVolume {
             Op::CompareAndWrite { offset, compare, write } => {
                 self.compare_and_write(offset, &compare, &write)?;
             }
+            Op::SaveState(record) => self.state.save(&record, |_| Ok(()))?,
             Op::Flush => {}
         }
         Ok(Done::Unit)
@@ -167,7 +171,14 @@ impl Volume for MemoryVolume {
             optimal_io_bytes: 0,
             discard_granularity_bytes: 4096,
             max_compare_and_write_bytes: 1 << 20,
+            // A chunk is written under its lock; nothing of any write outlives a loss of power.
+            max_atomic_write_bytes: CHUNK_BYTES as u32,
+            atomic_write_boundary_bytes: CHUNK_BYTES as u32,
         }
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.state.get()
     }
 
     fn submit(

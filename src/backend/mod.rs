@@ -11,6 +11,7 @@ mod check;
 pub(crate) mod conformance;
 pub mod file;
 mod fileio;
+mod kept;
 pub mod local;
 pub mod memory;
 pub mod null;

@@ -30,6 +30,8 @@ impl Volume for NullVolume {
             optimal_io_bytes: 0,
             discard_granularity_bytes: 4096,
             max_compare_and_write_bytes: 0,
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
         }
     }
 
@@ -48,7 +50,7 @@ impl Volume for NullVolume {
                 Op::Extents { offset, len, max: _ } => {
                     Ok(Done::Extents(vec![Extent { offset, len, mapped: false }]))
                 }
-                Op::CompareAndWrite { .. } => Err(ErrorKind::Unsupported.into()),
+                Op::CompareAndWrite { .. } | Op::SaveState(_) => Err(ErrorKind::Unsupported.into()),
                 _ if self.read_only => Err(ErrorKind::ReadOnly.into()),
                 _ => Ok(Done::Unit),
             };

@@ -15,8 +15,8 @@ use super::check;
 use super::pool::{Finished, Job, Pool, Task, Work};
 use super::range_lock::{RangeGuard, RangeLock};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume,
-    VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState,
+    StateRecord, Volume, VolumeInfo,
 };
 
 /// Unit of copy-on-write and of the locks, in bytes.
@@ -39,6 +39,14 @@ pub(super) trait Engine: Send + Sync + 'static {
     fn zero(&self, offset: u64, len: u64) -> Result<(), Error>;
     /// At most `max` runs, from `offset` on.
     fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error>;
+    /// What [`Self::save_state`] keeps. Never waits.
+    fn saved_state(&self) -> SavedState {
+        SavedState::Unsupported
+    }
+    /// Keeps a record beside the data; on stable storage when this returns.
+    fn save_state(&self, _record: &StateRecord) -> Result<(), Error> {
+        Err(ErrorKind::Unsupported.into())
+    }
     /// Puts all changes that returned before on stable storage. After a failure it is not called
     /// again: the kernel may have dropped what it could not write.
     fn sync(&self) -> Result<(), Error>;
@@ -120,7 +128,8 @@ impl<E: Engine> Core<E> {
     /// Whether `op` is done only when it is on stable storage.
     fn must_be_stable(&self, op: &Op) -> bool {
         match op {
-            Op::Read { .. } | Op::Extents { .. } => false,
+            // A record is stable by itself.
+            Op::Read { .. } | Op::Extents { .. } | Op::SaveState(_) => false,
             Op::Write { fua, .. } | Op::WriteZeroes { fua, .. } => *fua || !self.write_cache,
             Op::Flush => true,
             Op::Discard { .. } | Op::CompareAndWrite { .. } => !self.write_cache,
@@ -139,6 +148,10 @@ impl<E: Engine> Core<E> {
                 return self.engine.extents(offset, len, max.max(1)).map(Done::Extents);
             }
             Op::Flush => self.check_failed()?,
+            Op::SaveState(record) => {
+                self.check_failed()?;
+                self.engine.save_state(&record)?;
+            }
             Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
                 let _alone = self.ranges.exclusive(blocks(offset, len));
@@ -277,6 +290,10 @@ impl<E: Engine> Volume for Pooled<E> {
 
     fn has_failed(&self) -> bool {
         self.core.has_failed()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.core.engine.saved_state()
     }
 
     fn submit(

@@ -42,6 +42,8 @@ impl Span {
     pub fn written_by(op: &Op) -> Option<Self> {
         match op {
             Op::Read { .. } | Op::Extents { .. } | Op::Flush => None,
+            // It changes no bytes, and of two records the later one stays.
+            Op::SaveState(_) => None,
             Op::Write { .. }
             | Op::Discard { .. }
             | Op::WriteZeroes { .. }
@@ -60,6 +62,7 @@ impl Span {
             | Op::WriteZeroes { offset, len, .. }
             | Op::Extents { offset, len, .. } => Self::new(*offset, *len),
             Op::Flush => Self { start: 0, end: u64::MAX },
+            Op::SaveState(_) => Self { start: 0, end: 0 },
         }
     }
 }

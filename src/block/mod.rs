@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod completion;
 mod error;
 pub mod fence;
+mod state;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
 pub use fence::{Fenced, Ghost, Span, Spans};
+pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,
 /// and by the device server after a resize.
@@ -37,6 +39,11 @@ pub struct VolumeInfo {
     pub discard_granularity_bytes: u32,
     /// Largest atomic [`Op::CompareAndWrite`], in bytes; 0 if there is none.
     pub max_compare_and_write_bytes: u32,
+    /// Largest [`Op::Write`] of which, after a loss of power or a crash at any time, and by every
+    /// concurrent read, either all is seen or nothing; in bytes. 0: none is promised to be so.
+    pub max_atomic_write_bytes: u32,
+    /// A write is that only if it crosses no multiple of this, in bytes. 0: it may.
+    pub atomic_write_boundary_bytes: u32,
 }
 
 /// One operation on a volume. Offsets and lengths are in bytes, never zero-length, always inside
@@ -61,6 +68,10 @@ pub enum Op {
     CompareAndWrite { offset: u64, compare: Buffer, write: Buffer },
     /// Which parts of the range hold data of this volume, at most `max` answers (GET LBA STATUS).
     Extents { offset: u64, len: u64, max: u32 },
+    /// Keep this record beside the data, in the place of the one kept before; complete once it is on
+    /// stable storage. It goes where the volume goes, and no clone inherits it. After a failure the
+    /// old record or the new one is kept, nothing else.
+    SaveState(StateRecord),
 }
 
 /// An operation and the tag by which its submitter knows it.
@@ -117,6 +128,11 @@ pub trait Volume: Send + Sync + 'static {
     /// storage is not known. Cheap; it never becomes false again.
     fn has_failed(&self) -> bool {
         false
+    }
+
+    /// What [`Op::SaveState`] has kept, as it is now. Never blocks.
+    fn saved_state(&self) -> SavedState {
+        SavedState::Unsupported
     }
 
     /// Takes every request out of `requests`. Those that can be answered without waiting are

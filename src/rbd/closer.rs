@@ -2,7 +2,8 @@
 //!
 //! Closing an image or a connection waits for the cluster and for librbd's own threads, but the
 //! last reference may be dropped anywhere: on a shard, or in librbd's callback itself, where
-//! closing would wait for its own return. So it happens on a few threads of this module.
+//! closing would wait for its own return. So it happens on a few threads of this module; so do the
+//! few other calls that wait and that librbd has no asynchronous form of.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Once};

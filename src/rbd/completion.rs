@@ -38,7 +38,8 @@ impl Image {
     pub const COMPARE_AND_WRITE_BYTES: usize = COMPARE_AND_WRITE_BYTES;
 
     /// Starts a request; its completion is pushed onto `queue` exactly once. Discarding zeroes
-    /// the range. [`Op::Extents`] is not supported.
+    /// the range. [`Op::Extents`] and
+    /// [`Op::SaveState`] are not supported.
     ///
     /// The range must be inside the image: librbd silently cuts one that is not.
     pub fn submit(self: &Arc<Self>, request: Request, queue: &Arc<CompletionQueue>) {
@@ -84,6 +85,7 @@ impl Image {
             Op::Discard { offset, .. } | Op::WriteZeroes { offset, .. } => ("zeroing", *offset),
             Op::CompareAndWrite { offset, .. } => ("compare-and-write", *offset),
             Op::Extents { offset, .. } => ("extents", *offset),
+            Op::SaveState(_) => ("saving the state", 0),
         };
         let error = Error::from_code(code, format!("{what} of {} at {offset}", self.label()));
         let error = self.pool().cluster().note(error);
@@ -200,7 +202,7 @@ unsafe fn issue(pending: *mut Pending) -> i64 {
                     _ => -i64::from(Errno::OPNOTSUPP.raw_os_error()),
                 }
             }
-            Op::Extents { .. } => -i64::from(Errno::OPNOTSUPP.raw_os_error()),
+            Op::Extents { .. } | Op::SaveState(_) => -i64::from(Errno::OPNOTSUPP.raw_os_error()),
         }
     };
     if code < 0 {

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
-    Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FLAGS_DIFF_INVALID, ImageHandle, ImageInfo,
-    LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo, SnapSpec, Watcher,
+    Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
+    ImageHandle, ImageInfo, LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo,
+    SnapSpec, Watcher,
 };
 use super::pool::{fetch, text};
 use super::watch::Watch;
@@ -197,6 +198,12 @@ impl Image {
         self.info.object_bytes
     }
 
+    /// Whether its bytes go to its objects in turns, a piece to each (`rbd create --stripe-count`).
+    #[must_use]
+    pub fn is_striped(&self) -> bool {
+        self.info.features & FEATURE_STRIPINGV2 != 0
+    }
+
     /// Whether it has the exclusive-lock feature.
     #[must_use]
     pub fn has_exclusive_lock(&self) -> bool {
@@ -372,39 +379,6 @@ impl Image {
         // SAFETY: gives back what the call above handed out, once.
         unsafe { (api.rbd_linked_image_spec_list_cleanup)(children.as_mut_ptr(), children.len()) };
         Ok(children.len())
-    }
-
-    /// A value kept with the image.
-    ///
-    /// # Errors
-    /// When the image cannot be read.
-    pub fn metadata(&self, key: &str) -> Result<Option<String>, Error> {
-        let (name, mut value) = (cstring(key)?, [0_u8; 1024]);
-        let mut len = value.len();
-        // SAFETY: the call writes at most `len` bytes.
-        let code = unsafe {
-            (self.api().rbd_metadata_get)(
-                self.handle,
-                name.as_ptr(),
-                value.as_mut_ptr().cast(),
-                &raw mut len,
-            )
-        };
-        self.pool
-            .optional(code, || format!("metadata {key} of {}", self.label()))
-            .map(|found| found.map(|()| until_nul(&value)))
-    }
-
-    /// Keeps a value with the image.
-    ///
-    /// # Errors
-    /// When the image cannot be written.
-    pub fn set_metadata(&self, key: &str, value: &str) -> Result<(), Error> {
-        let (name, text) = (cstring(key)?, cstring(value)?);
-        // SAFETY: both strings outlive the call.
-        let code =
-            unsafe { (self.api().rbd_metadata_set)(self.handle, name.as_ptr(), text.as_ptr()) };
-        self.pool.check(code, || format!("metadata {key} of {}", self.label())).map(drop)
     }
 
     /// The address of the client that has the exclusive lock. It may be dead.

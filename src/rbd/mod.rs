@@ -14,6 +14,7 @@ mod completion;
 mod error;
 mod ffi;
 mod image;
+mod metadata;
 mod pool;
 mod watch;
 

@@ -120,6 +120,11 @@ impl Inventory {
         }
     }
 
+    /// The nexuses there are.
+    pub(super) fn nexuses(&self) -> Vec<Arc<Nexus>> {
+        self.state.lock().nexuses.clone()
+    }
+
     /// A unit attention condition for every nexus that `concerns` picks.
     pub(super) fn establish(
         &self,

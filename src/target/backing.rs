@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::server::LunStatus;
 use super::spec::Lun;
-use crate::block::Volume;
-use crate::scsi::{Device, LogicalUnitSpec, UnitId};
+use crate::block::{SavedState, Volume};
+use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
 /// the LUNs as long as none becomes another under the number of an old one.
@@ -159,6 +159,7 @@ fn parts(luns: &[(UnitId, Lun)]) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
             block_bytes: lun.block_bytes,
             read_only: lun.read_only,
             info: volume.info(),
+            saved_state: saved_state(lun, volume.as_ref()),
         };
         Some(((*unit, Arc::clone(volume)), spec))
     };
@@ -179,4 +180,17 @@ fn is_same(a: &Lun, b: &Lun) -> bool {
     volumes_same
         && (a.number, &a.identity, a.block_bytes, a.read_only)
             == (b.number, &b.identity, b.block_bytes, b.read_only)
+}
+
+/// What a volume has kept for its logical unit.
+fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
+    let saved = volume.saved_state();
+    if !scsi::can_restore(&saved) {
+        tracing::error!(
+            identity = lun.identity,
+            "the record of persistent reservations is damaged, or a newer version's: nobody may \
+             read or write until a registered initiator clears them (sg_persist --clear)"
+        );
+    }
+    saved
 }

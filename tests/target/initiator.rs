@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
+use stirrup::block::{Completion, CompletionQueue, Request, SavedState, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_data_length};
 use stirrup::iscsi::pdu::{
@@ -361,6 +361,10 @@ impl Gated {
 impl Volume for Gated {
     fn info(&self) -> VolumeInfo {
         self.memory.info()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.memory.saved_state()
     }
 
     fn submit(

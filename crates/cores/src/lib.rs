@@ -16,5 +16,6 @@ pub mod scsi;
 #[path = "../../../src/backend"]
 pub mod backend {
     mod check;
+    mod kept;
     pub mod memory;
 }

@@ -18,6 +18,8 @@ use crate::backend::{StoreError, StoreErrorKind, fileio};
 const STORE: TableDefinition<'_, &str, &str> = TableDefinition::new("store");
 const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
 const LAYERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("layers");
+/// By the identity of an image: the record kept beside its data.
+const STATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
 const FORMAT: &str = "1";
 /// Memory for pages of the database, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -172,6 +174,19 @@ impl Meta {
         get(&images, name)?.ok_or_else(|| no_image(name))
     }
 
+    /// The record kept beside the data of an image; empty if there is none.
+    pub(super) fn state(&self, id: &LayerId) -> Result<Vec<u8>, StoreError> {
+        let reading = self.db.begin_read().map_err(failed)?;
+        let states = match reading.open_table(STATES) {
+            Ok(states) => states,
+            // A store in which none was ever saved.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let record = states.get(id.to_string().as_str()).map_err(failed)?;
+        Ok(record.map(|record| record.value().to_vec()).unwrap_or_default())
+    }
+
     /// The names of all images, sorted.
     pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
         let reading = self.db.begin_read().map_err(failed)?;
@@ -239,6 +254,7 @@ fn no_image(name: &str) -> StoreError {
 pub(super) struct Tables<'a> {
     images: Table<'a, &'static str, &'static [u8]>,
     layers: Table<'a, &'static str, &'static [u8]>,
+    states: Table<'a, &'static str, &'static [u8]>,
 }
 
 impl<'a> Tables<'a> {
@@ -246,6 +262,7 @@ impl<'a> Tables<'a> {
         Ok(Self {
             images: writing.open_table(IMAGES).map_err(failed)?,
             layers: writing.open_table(LAYERS).map_err(failed)?,
+            states: writing.open_table(STATES).map_err(failed)?,
         })
     }
 
@@ -265,8 +282,29 @@ impl<'a> Tables<'a> {
         put(&mut self.images, name, image)
     }
 
-    pub(super) fn remove_image(&mut self, name: &str) -> Result<(), StoreError> {
+    /// Removes an image, and what was kept beside its data.
+    pub(super) fn remove_image(&mut self, name: &str, id: &LayerId) -> Result<(), StoreError> {
         self.images.remove(name).map_err(failed)?;
+        self.states.remove(id.to_string().as_str()).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Keeps a record beside the data of an image that is still there; an empty one: none.
+    pub(super) fn put_state(
+        &mut self,
+        name: &str,
+        id: &LayerId,
+        record: &[u8],
+    ) -> Result<(), StoreError> {
+        if self.image(name)?.id != *id {
+            return Err(no_image(name));
+        }
+        let id = id.to_string();
+        if record.is_empty() {
+            self.states.remove(id.as_str()).map_err(failed)?;
+        } else {
+            self.states.insert(id.as_str(), record).map_err(failed)?;
+        }
         Ok(())
     }
 

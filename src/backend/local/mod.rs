@@ -7,6 +7,7 @@ mod layer;
 mod map;
 mod meta;
 mod resize;
+mod state;
 mod volume;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use self::files::{LayerId, StoreDir};
 use self::layer::{Chain, Layer, Opening};
 use self::meta::{Image, Meta, Snapshot};
+use self::state::ImageState;
 use self::volume::{Layered, LayeredVolume};
 use super::pool::Pool;
 use super::pooled::Core;
@@ -53,7 +55,7 @@ pub struct Options {
 /// A store in a directory, which is locked until the store and its volumes are dropped.
 pub struct LocalStore {
     dir: Arc<StoreDir>,
-    meta: Meta,
+    meta: Arc<Meta>,
     pool: Arc<Pool>,
     options: Options,
     /// Held for the whole of each change, so that changes come one after the other.
@@ -90,7 +92,7 @@ impl LocalStore {
     /// [`StoreErrorKind::Io`].
     pub fn open(dir: &Path, options: Options, pool: &Arc<Pool>) -> Result<Self, StoreError> {
         let dir = StoreDir::open(dir)?;
-        let meta = Meta::open(&dir.metadata())?;
+        let meta = Arc::new(Meta::open(&dir.metadata())?);
         let known = meta.layers()?;
         dir.sync_names().and_then(|()| dir.remove_unknown(&known)).map_err(|error| {
             let message = format!("cannot use {} as a store: {error}", dir.path().display());
@@ -158,12 +160,14 @@ impl LocalStore {
         size_bytes: u64,
         write_cache: bool,
         chain: Chain,
+        state: Option<ImageState>,
     ) -> Arc<Core<Layered>> {
         let layered = Layered {
             name,
             size_bytes: AtomicU64::new(size_bytes),
             write_cache,
             chain: ArcSwap::from_pointee(chain),
+            state,
             writer: AtomicBool::new(false),
             _locked: Arc::clone(&self.dir),
         };
@@ -187,8 +191,9 @@ impl LocalStore {
             drop(core.quiesce());
         }
         let chain = self.chain(open, &image.head, true)?;
-        let core =
-            self.core(format!("image {name}"), image.size_bytes, self.options.write_cache, chain);
+        let state = ImageState::load(&self.meta, name, image.id)?;
+        let label = format!("image {name}");
+        let core = self.core(label, image.size_bytes, self.options.write_cache, chain, Some(state));
         open.images.insert(image.id, Arc::downgrade(&core));
         Ok(core)
     }
@@ -392,7 +397,7 @@ impl Store for LocalStore {
                 let message = format!("image {image} is open for writing");
                 return Err(StoreError::new(StoreErrorKind::InUse, message));
             }
-            tables.remove_image(image)?;
+            tables.remove_image(image, &record.id)?;
             if let Some((parent, snapshot)) = &record.parent {
                 tables.count_clone(parent, snapshot, false)?;
             }
@@ -464,7 +469,7 @@ impl Store for LocalStore {
         let chain = self.chain(&mut open, &found.layer, false)?;
         let name = format!("snapshot {snapshot} of image {image}");
         let size_bytes = self.meta.layer(&found.layer)?.size_bytes;
-        let core = self.core(name, size_bytes, false, chain);
+        let core = self.core(name, size_bytes, false, chain, None);
         Ok(Arc::new(LayeredVolume::read_only(core)))
     }
 }

@@ -8,11 +8,13 @@ use arc_swap::ArcSwap;
 
 use super::files::{self, StoreDir};
 use super::layer::{Chain, Map};
+use super::state::ImageState;
 use crate::backend::fileio::{self, WriteVec};
 use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Error, Extent, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, SavedState,
+    StateRecord, Volume, VolumeInfo,
 };
 
 /// Most pieces of files that one question for extents looks at; the answer ends there.
@@ -29,6 +31,8 @@ pub(super) struct Layered {
     pub(super) write_cache: bool,
     /// Swapped for one with a new head by a snapshot or a resize, while no request is at work.
     pub(super) chain: ArcSwap<Chain>,
+    /// The record kept beside the data; snapshots have none.
+    pub(super) state: Option<ImageState>,
     /// Somebody has it open for writing.
     pub(super) writer: AtomicBool,
     /// The store stays locked as long as anything, a queued sync too, may still write.
@@ -132,6 +136,10 @@ impl Engine for Layered {
             optimal_io_bytes: 0,
             discard_granularity_bytes: BLOCK_BYTES as u32,
             max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
+            // Blocks that the top layer has are written in place: a loss of power may leave any
+            // part of what was to be there.
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
         }
     }
 
@@ -154,6 +162,17 @@ impl Engine for Layered {
     fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error> {
         self.find_extents(offset, len, max as usize)
             .map_err(|error| self.failed("search for extents", &error))
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.state.as_ref().map_or(SavedState::Unsupported, ImageState::get)
+    }
+
+    fn save_state(&self, record: &StateRecord) -> Result<(), Error> {
+        match &self.state {
+            Some(state) => state.save(record),
+            None => Err(ErrorKind::Unsupported.into()),
+        }
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -206,6 +225,10 @@ impl Volume for LayeredVolume {
 
     fn has_failed(&self) -> bool {
         self.volume.has_failed()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.volume.saved_state()
     }
 
     fn submit(

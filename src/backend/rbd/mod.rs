@@ -7,6 +7,7 @@
 //! operation that was given up half-way would have happened or not, nobody knew.
 
 mod owner;
+mod state;
 mod volume;
 mod writer;
 
@@ -271,7 +272,10 @@ impl Store for RbdStore {
                 Image::open(&self.pool()?, image, snapshot, Access::ReadOnly)?
             }
         };
-        Ok(Arc::new(RbdVolume::new(image)))
+        match snapshot {
+            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
+            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
+        }
     }
 }
 
@@ -307,7 +311,7 @@ pub fn open_image(
     } else {
         open_writable(&pool, image)?
     };
-    Ok(Arc::new(RbdVolume::new(image)))
+    Ok(Arc::new(RbdVolume::of_image(image)?))
 }
 
 fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
+use super::state::ImageState;
 use crate::block::{
-    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, Volume, VolumeInfo,
+    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::rbd::{Access, Image, RBD_OPTIONS};
 
@@ -14,10 +16,15 @@ const PHYSICAL_BLOCK_BYTES: u32 = 4096;
 /// Any range is zeroed exactly; smaller ones than this rarely free anything.
 const DISCARD_GRANULARITY_BYTES: u32 = 64 << 10;
 
+/// Larger writes than this in one piece are nothing that anybody needs.
+const ATOMIC_WRITE_BYTES_MAX: u32 = 1 << 20;
+
 /// Answers what librbd must not see; the rest goes there.
 pub(super) struct RbdVolume {
     image: Arc<Image>,
     info: VolumeInfo,
+    /// The record kept beside the data; snapshots have none.
+    state: Option<Arc<ImageState>>,
 }
 
 impl Drop for RbdVolume {
@@ -28,7 +35,20 @@ impl Drop for RbdVolume {
 }
 
 impl RbdVolume {
-    pub(super) fn new(image: Arc<Image>) -> Self {
+    pub(super) fn of_image(image: Arc<Image>) -> Result<Self, StoreError> {
+        let state = ImageState::load(&image)?;
+        Ok(Self::new(image, Some(Arc::new(state))))
+    }
+
+    pub(super) fn of_snapshot(image: Arc<Image>) -> Self {
+        Self::new(image, None)
+    }
+
+    fn new(image: Arc<Image>, state: Option<Arc<ImageState>>) -> Self {
+        // A write inside one object is one transaction of its placement group, whatever happens,
+        // and also with the copy of a parent's object that may come before it.
+        let object_bytes = if image.is_striped() { 0 } else { image.object_bytes() };
+        let object_bytes = u32::try_from(object_bytes).unwrap_or(0);
         let info = VolumeInfo {
             size_bytes: image.size_bytes(),
             read_only: image.access() == Access::ReadOnly,
@@ -37,8 +57,10 @@ impl RbdVolume {
             optimal_io_bytes: u32::try_from(image.object_bytes()).unwrap_or(0),
             discard_granularity_bytes: DISCARD_GRANULARITY_BYTES,
             max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
+            max_atomic_write_bytes: object_bytes.min(ATOMIC_WRITE_BYTES_MAX),
+            atomic_write_boundary_bytes: object_bytes,
         };
-        Self { image, info }
+        Self { image, info, state }
     }
 
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
@@ -58,6 +80,7 @@ impl RbdVolume {
             {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
+            Op::SaveState(_) if self.state.is_none() => Some(Err(ErrorKind::Unsupported.into())),
             // What is in the image is known only by asking every object; all of it may be.
             &mut Op::Extents { offset, len, .. } => {
                 Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
@@ -76,6 +99,10 @@ impl Volume for RbdVolume {
         self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
     }
 
+    fn saved_state(&self) -> SavedState {
+        self.state.as_ref().map_or(SavedState::Unsupported, |state| state.get())
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,
@@ -83,9 +110,15 @@ impl Volume for RbdVolume {
         queue: &Arc<CompletionQueue>,
     ) {
         for mut request in requests.drain(..) {
-            match self.answer(&mut request.op) {
-                Some(result) => done.push(Completion { tag: request.tag, result }),
-                None => self.image.submit(request, queue),
+            if let Some(result) = self.answer(&mut request.op) {
+                done.push(Completion { tag: request.tag, result });
+                continue;
+            }
+            match (request, &self.state) {
+                (Request { tag, op: Op::SaveState(record) }, Some(state)) => {
+                    state.save(&self.image, record, tag, queue);
+                }
+                (request, _) => self.image.submit(request, queue),
             }
         }
     }

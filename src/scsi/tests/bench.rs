@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, Volume, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
+    VolumeInfo,
 };
 use crate::scsi::{
-    Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
+    Admission, Asc, Background, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops,
+    Outcome, Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -23,6 +24,8 @@ pub(super) struct Bench {
     /// The operation with this number (from 0, over all commands) fails.
     pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
     ops_seen: std::cell::Cell<usize>,
+    /// What goes on after its command.
+    background: std::cell::RefCell<Vec<Background>>,
 }
 
 /// An initiator without unit attentions waiting.
@@ -40,6 +43,7 @@ pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
         block_bytes,
         read_only: false,
         info,
+        saved_state: SavedState::Unsupported,
     }
 }
 
@@ -57,6 +61,7 @@ impl Bench {
     pub(super) fn with(block_bytes: u32, change: impl FnOnce(&mut LogicalUnitSpec)) -> Self {
         let volume = MemoryVolume::new(BLOCKS * 512, false);
         let mut spec = spec(volume.info(), block_bytes);
+        spec.saved_state = volume.saved_state();
         change(&mut spec);
         Self::over(vec![volume], vec![spec])
     }
@@ -78,8 +83,19 @@ impl Bench {
     fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
         let block_bytes = specs[0].block_bytes;
         let device = Device::new(TARGET, specs);
-        let (fault, ops_seen) = Default::default();
-        Self { device, block_bytes, volumes, fault, ops_seen }
+        let (fault, ops_seen, background) = Default::default();
+        Self { device, block_bytes, volumes, fault, ops_seen, background }
+    }
+
+    /// The power is lost and comes back: the volume is what is left.
+    pub(super) fn restart(&mut self) {
+        let mut spec = spec(self.volumes[0].info(), self.block_bytes);
+        spec.saved_state = self.volumes[0].saved_state();
+        self.device = Device::new(TARGET, vec![spec]);
+    }
+
+    pub(super) fn saved_state(&self) -> SavedState {
+        self.volumes[0].saved_state()
     }
 
     pub(super) fn info(&self) -> VolumeInfo {
@@ -91,6 +107,13 @@ impl Bench {
         let host = self.stranger(number);
         let first = host.run(&[0; 6], &[]).asc();
         assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
+        host
+    }
+
+    /// The same, to whom the logical unit then says this.
+    pub(super) fn host_after(&self, number: u8, sense: (SenseKey, Asc)) -> Host<'_> {
+        let host = self.host(number);
+        assert_eq!(host.fails(&[0; 6], &[]), sense);
         host
     }
 
@@ -123,6 +146,54 @@ impl Bench {
         }
     }
 
+    /// Work in the background waits for [`Self::go_on`], and so does a command that waits for it.
+    fn take_background(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
+        if let Some(work) = ops.take_background() {
+            if work.is_immediate() {
+                done.push(Completion { tag: 0, result: Ok(Done::Unit) });
+            }
+            self.background.borrow_mut().push(*work);
+        }
+    }
+
+    /// Drives the work in the background to its end, or until so many operations have ended.
+    /// True if it has.
+    pub(super) fn go_on(&self, ops_max: usize) -> bool {
+        let mut all = self.background.borrow_mut();
+        let work = all.last_mut().expect("there is some");
+        let (mut done, own) = (Vec::new(), work.unit());
+        for _ in 0..ops_max {
+            self.submit(own, work.ops(), &mut done);
+            if work.resume(done.remove(0).result) {
+                assert!(work.ops().is_empty() && done.is_empty());
+                all.pop();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The first byte of a block, whatever the logical unit says.
+    pub(super) fn peek(&self, lba: u64) -> u8 {
+        let op = Op::Read { offset: lba * 512, buf: Buffer::unfilled(512) };
+        let (mut done, mut requests) = (Vec::new(), vec![Request { tag: 0, op }]);
+        self.volumes[0].submit(&mut requests, &mut done, &Arc::new(CompletionQueue::new()));
+        let Ok(Done::Data(data)) = done.remove(0).result else { panic!("no data") };
+        data.to_vec()[0]
+    }
+
+    /// Drives whatever goes on in the background to its end.
+    pub(super) fn settle(&self) {
+        while !self.background.borrow().is_empty() {
+            self.go_on(usize::MAX);
+        }
+    }
+
+    /// Nobody drives the work in the background any more.
+    pub(super) fn stop(&self) {
+        self.background.borrow_mut().clear();
+    }
+
     /// The next operation fails.
     pub(super) fn fail_next(&self, kind: ErrorKind) {
         self.fail_after(0, kind);
@@ -146,17 +217,26 @@ impl<'a> Host<'a> {
     }
 
     pub(super) fn run(&self, cdb: &[u8], data: &[u8]) -> Answer {
-        let Ok(answer) = self.run_until(cdb, data, usize::MAX) else { panic!("it does not end") };
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.end(task, ops),
+            Err(answer) => answer,
+        }
+    }
+
+    /// A command up to its first operations; the answer if there are none.
+    pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
+        let begun = self.begin_on(cdb, data).map_err(Answer::of)?;
+        Ok((begun.2, begun.1))
+    }
+
+    /// The rest of a command.
+    pub(super) fn end(&self, task: Task, ops: Ops) -> Answer {
+        let Ok(answer) = self.go_on(task, ops, usize::MAX) else { panic!("it does not end") };
         answer
     }
 
-    /// Runs a command until it ends, or gives back what there is of it after so many operations.
-    pub(super) fn run_until(
-        &self,
-        cdb: &[u8],
-        data: &[u8],
-        ops_max: usize,
-    ) -> Result<Answer, Task> {
+    /// Admits and starts a command: the logical unit and what it asks for, if it goes on.
+    fn begin_on(&self, cdb: &[u8], data: &[u8]) -> Result<(UnitId, Ops, Task), Outcome> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -164,7 +244,7 @@ impl<'a> Host<'a> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Ok(Answer::of(outcome)),
+            Admission::Done(outcome) => return Err(outcome),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -176,13 +256,40 @@ impl<'a> Host<'a> {
         };
         let unit = prepared.unit();
         let mut ops = Ops::new();
-        let mut task = match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => return Ok(Answer::of(outcome)),
-            Step::Wait(task) => task,
-        };
+        match prepared.start(data_out, &mut ops) {
+            Step::Done(outcome) => Err(outcome),
+            Step::Wait(task) => Ok((unit, ops, task)),
+        }
+    }
+
+    /// The operations that a command asks for at once.
+    pub(super) fn first_ops(&self, cdb: &[u8], data: &[u8]) -> Vec<Op> {
+        self.begin_on(cdb, data)
+            .map_or_else(|_| Vec::new(), |(_, mut ops, _)| ops.drain_own().collect())
+    }
+
+    /// Runs a command until it ends, or gives back what there is of it after so many operations.
+    pub(super) fn run_until(
+        &self,
+        cdb: &[u8],
+        data: &[u8],
+        ops_max: usize,
+    ) -> Result<Answer, Task> {
+        match self.begin(cdb, data) {
+            Ok((task, ops)) => self.go_on(task, ops, ops_max),
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
+        let unit = UnitId(self.lun >> 48 & 0x3fff);
         let mut done = Vec::new();
+        self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
             self.bench.submit(unit, &mut ops, &mut done);
+            if done.is_empty() && self.bench.go_on(ops_max) {
+                done.push(Completion { tag: 0, result: Ok(Done::Unit) });
+            }
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
@@ -231,6 +338,7 @@ pub(super) struct Answer {
     pub(super) status: Status,
     pub(super) data: Vec<u8>,
     pub(super) sense: Option<Sense>,
+    pub(super) preempted: Option<Preempted>,
 }
 
 impl Answer {
@@ -241,7 +349,8 @@ impl Answer {
             DataIn::Bytes(bytes) => bytes,
             DataIn::Buffer(buffer) => buffer.to_vec(),
         };
-        Self { status: outcome.status, data, sense: outcome.sense }
+        let preempted = outcome.preempted.map(|preempted| *preempted);
+        Self { status: outcome.status, data, sense: outcome.sense, preempted }
     }
 
     pub(super) fn good(self) -> Vec<u8> {
@@ -278,4 +387,5 @@ pub(super) const OUT_OF_RANGE: (SenseKey, Asc) = (ILLEGAL, Asc::LBA_OUT_OF_RANGE
 pub(super) const BAD_CDB: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_CDB);
 pub(super) const BAD_LIST: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_PARAMETER_LIST);
 pub(super) const BAD_LIST_LENGTH: (SenseKey, Asc) = (ILLEGAL, Asc::PARAMETER_LIST_LENGTH_ERROR);
+pub(super) const BAD_OPCODE: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_OPCODE);
 pub(super) const BAD_UNIT: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_INFORMATION_UNIT);

@@ -1,16 +1,17 @@
 //! RESERVE, RELEASE and persistent reservations.
 
 use super::bench::*;
-use crate::scsi::{Asc, SenseKey, Status};
+use crate::block::SavedState;
+use crate::scsi::{Asc, Sense, SenseKey, Status};
 
-const TUR: [u8; 6] = [0; 6];
-const RESERVE: [u8; 6] = [0x16, 0, 0, 0, 0, 0];
-const RELEASE: [u8; 6] = [0x17, 0, 0, 0, 0, 0];
-const READ: [u8; 10] = [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const WRITE: [u8; 10] = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+pub(super) const TUR: [u8; 6] = [0; 6];
+pub(super) const RESERVE: [u8; 6] = [0x16, 0, 0, 0, 0, 0];
+pub(super) const RELEASE: [u8; 6] = [0x17, 0, 0, 0, 0, 0];
+pub(super) const READ: [u8; 10] = [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+pub(super) const WRITE: [u8; 10] = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// The types, by their codes.
-const TYPES: [u8; 6] = [1, 3, 5, 6, 7, 8];
+pub(super) const TYPES: [u8; 6] = [1, 3, 5, 6, 7, 8];
 
 #[test]
 fn reserve_keeps_others_out_until_release() {
@@ -38,11 +39,17 @@ fn reserve_ends_with_the_nexus() {
     two.put(&TUR, &[]);
 }
 
-fn out(host: &Host<'_>, action: u8, kind: u8, key: u64, action_key: u64) -> Answer {
+pub(super) fn out(host: &Host<'_>, action: u8, kind: u8, key: u64, action_key: u64) -> Answer {
     out_with_flags(host, action, kind, [key, action_key], 0)
 }
 
-fn out_with_flags(host: &Host<'_>, action: u8, kind: u8, keys: [u64; 2], flags: u8) -> Answer {
+pub(super) fn out_with_flags(
+    host: &Host<'_>,
+    action: u8,
+    kind: u8,
+    keys: [u64; 2],
+    flags: u8,
+) -> Answer {
     let mut list = [0; 24];
     list[..8].copy_from_slice(&keys[0].to_be_bytes());
     list[8..16].copy_from_slice(&keys[1].to_be_bytes());
@@ -50,12 +57,12 @@ fn out_with_flags(host: &Host<'_>, action: u8, kind: u8, keys: [u64; 2], flags: 
     host.run(&[0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0], &list)
 }
 
-fn read_in(host: &Host<'_>, action: u8) -> Vec<u8> {
+pub(super) fn read_in(host: &Host<'_>, action: u8) -> Vec<u8> {
     host.get(&[0x5e, action, 0, 0, 0, 0, 0, 0x10, 0, 0])
 }
 
 /// Generation and keys.
-fn keys(host: &Host<'_>) -> (u32, Vec<u64>) {
+pub(super) fn keys(host: &Host<'_>) -> (u32, Vec<u64>) {
     let data = read_in(host, 0);
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, b| (n << 8) | u64::from(*b));
     assert_eq!(number(&data[4..8]) as usize, data.len() - 8);
@@ -63,19 +70,25 @@ fn keys(host: &Host<'_>) -> (u32, Vec<u64>) {
 }
 
 /// Key and type of the reservation.
-fn reservation(host: &Host<'_>) -> Option<(u64, u8)> {
+pub(super) fn reservation(host: &Host<'_>) -> Option<(u64, u8)> {
     let data = read_in(host, 1);
     let key = data.get(8..16)?;
     Some((u64::from_be_bytes(key.try_into().unwrap()), data[21]))
 }
 
-const CONFLICT: Status = Status::ReservationConflict;
-const REGISTER: u8 = 0;
-const PR_RESERVE: u8 = 1;
-const PR_RELEASE: u8 = 2;
-const CLEAR: u8 = 3;
-const PREEMPT: u8 = 4;
-const IGNORE: u8 = 6;
+pub(super) const CONFLICT: Status = Status::ReservationConflict;
+pub(super) const REGISTER: u8 = 0;
+pub(super) const PR_RESERVE: u8 = 1;
+pub(super) const PR_RELEASE: u8 = 2;
+pub(super) const CLEAR: u8 = 3;
+pub(super) const PREEMPT: u8 = 4;
+pub(super) const PREEMPT_AND_ABORT: u8 = 5;
+pub(super) const IGNORE: u8 = 6;
+pub(super) const MOVE: u8 = 7;
+/// Flags of the parameter list.
+pub(super) const SPEC_I_PT: u8 = 0x08;
+pub(super) const ALL_TG_PT: u8 = 0x04;
+pub(super) const APTPL: u8 = 0x01;
 
 #[test]
 fn registrations_come_change_and_go_and_are_counted() {
@@ -118,10 +131,6 @@ fn every_type_allows_what_it_says() {
         assert_eq!(ok(&holder), (true, true), "{kind}");
         assert_eq!(ok(&registered), if kind >= 5 { (true, true) } else { (readers, false) });
         assert_eq!(ok(&other), (readers, false), "{kind}");
-        other.put(&TUR, &[]);
-        other.get(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(other.status(&[0x1a, 0, 0x3f, 0, 255, 0], &[]), CONFLICT);
-
         let again = out(&registered, PR_RESERVE, kind, 2, 0).status;
         assert_eq!(again, if all { Status::Good } else { CONFLICT });
     }
@@ -242,36 +251,171 @@ fn persistent_reservations_outlive_reset_and_session() {
 }
 
 #[test]
-fn reserve_and_persistent_reservations_exclude_each_other() {
+fn reserve_excludes_persistent_reservations_for_its_holder_too() {
     let bench = Bench::new();
-    let (one, two) = (bench.host(1), bench.host(2));
+    let one = bench.host(1);
     one.put(&RESERVE, &[]);
     assert_eq!(out(&one, IGNORE, 0, 0, 1).status, CONFLICT);
+    for action in 0..4 {
+        let cdb = [0x5e, action, 0, 0, 0, 0, 0, 1, 0, 0];
+        assert_eq!(one.status(&cdb, &[]), CONFLICT, "PERSISTENT RESERVE IN {action}");
+    }
     one.put(&RELEASE, &[]);
     out(&one, IGNORE, 0, 0, 1).good();
-    one.put(&RESERVE, &[]);
-    two.put(&TUR, &[]);
-    assert_eq!(two.status(&RESERVE, &[]), CONFLICT, "CRH: GOOD for registrants only");
+}
+
+/// CRH: who has access by the persistent reservation hears GOOD, and nothing happens; for all
+/// others registrations exclude RESERVE and RELEASE.
+#[test]
+fn reserve_and_release_are_compatible_with_persistent_reservations() {
+    for kind in TYPES {
+        let bench = Bench::new();
+        let (holder, registered, other) = (bench.host(1), bench.host(2), bench.host(3));
+        out(&holder, IGNORE, 0, 0, 1).good();
+        out(&registered, IGNORE, 0, 0, 2).good();
+        for host in [&holder, &registered, &other] {
+            assert_eq!(host.status(&RESERVE, &[]), CONFLICT, "registrations, no reservation");
+            assert_eq!(host.status(&RELEASE, &[]), CONFLICT);
+        }
+        out(&holder, PR_RESERVE, kind, 1, 0).good();
+        for cdb in [&RESERVE, &RELEASE] {
+            let good = |host: &Host<'_>| host.status(cdb, &[]) == Status::Good;
+            let wanted = (true, kind >= 5, false);
+            assert_eq!((good(&holder), good(&registered), good(&other)), wanted, "type {kind}");
+        }
+        assert!(reservation(&other).is_some(), "RELEASE has released nothing");
+        out(&holder, CLEAR, 0, 1, 0).good();
+        assert_eq!(registered.run(&TUR, &[]).asc(), Asc::RESERVATIONS_PREEMPTED);
+        other.put(&RESERVE, &[]);
+        assert_eq!(holder.status(&TUR, &[]), CONFLICT, "RESERVE of before has left nothing");
+    }
 }
 
 #[test]
-fn what_is_no_capability_is_refused() {
+fn capabilities_are_what_there_is() {
     let bench = Bench::new();
     let host = bench.host(1);
-    let capabilities = read_in(&host, 2);
-    assert_eq!(capabilities, [0, 8, 0x10, 0x80, 0xea, 0x01, 0, 0]);
-    for flag in [0x01, 0x04, 0x08] {
-        let answer = out_with_flags(&host, REGISTER, 0, [0, 1], flag);
-        assert_eq!(answer.asc(), Asc::INVALID_FIELD_IN_PARAMETER_LIST, "{flag:02x}");
+    // CRH, SIP_C, ATP_C, PTPL_C; TMV, ALLOW COMMANDS; six types.
+    assert_eq!(read_in(&host, 2), [0, 8, 0x1d, 0xb0, 0xea, 0x01, 0, 0]);
+    out_with_flags(&host, IGNORE, 0, [0, 1], APTPL).good();
+    assert_eq!(read_in(&host, 2)[3], 0xb1, "PTPL_A");
+    let unable = Bench::with(512, |spec| spec.saved_state = SavedState::Unsupported);
+    let host = unable.host(1);
+    assert_eq!(read_in(&host, 2)[2], 0x1c);
+    let refused = out_with_flags(&host, IGNORE, 0, [0, 1], APTPL);
+    assert_eq!(refused.sense, Some(Sense::parameter(20, Some(0))));
+    let read_only = Bench::with(512, |spec| spec.info.read_only = true);
+    assert_eq!(read_in(&read_only.host(1), 2)[2], 0x1c);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for action in [IGNORE, PR_RESERVE, PR_RELEASE, CLEAR, PREEMPT] {
+        let answer = out_with_flags(&host, action, 1, [0, 1], SPEC_I_PT);
+        assert_eq!(answer.sense, Some(Sense::parameter(20, Some(3))), "SPEC_I_PT with {action}");
     }
     out(&host, IGNORE, 0, 0, 1).good();
     for kind in [0, 2, 4, 9, 15, 0x11] {
         assert_eq!(out(&host, PR_RESERVE, kind, 1, 0).asc(), Asc::INVALID_FIELD_IN_CDB);
     }
     assert_eq!(host.fails(&[0x5f, 0, 0, 0, 0, 0, 0, 0, 23, 0], &[0; 23]), BAD_LIST_LENGTH);
+    assert_eq!(host.fails(&[0x5f, 3, 0, 0, 0, 0, 0, 0, 28, 0], &[0; 28]), BAD_LIST_LENGTH);
     let huge = [0x5f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
     assert_eq!(host.fails(&huge, &[]), BAD_LIST_LENGTH);
     assert_eq!(host.fails(&[0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 8]), BAD_LIST_LENGTH);
+    // No such service action.
+    for action in 8..=0x1f {
+        assert_eq!(host.fails(&[0x5f, action, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]), BAD_CDB);
+    }
+}
+
+/// The type and scope of a service action that has no use for them are not looked at.
+#[test]
+fn type_and_scope_matter_where_a_reservation_is_made() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    out(&one, REGISTER, 0xff, 0, 1).good();
+    out(&two, IGNORE, 0xff, 0, 2).good();
+    out(&one, PR_RELEASE, 0xff, 1, 0).good();
+    out(&one, PREEMPT, 0xff, 1, 2).good();
+    assert_eq!(keys(&one), (3, vec![1]));
+    out(&one, PR_RESERVE, 3, 1, 0).good();
+    assert_eq!(out(&one, PREEMPT, 0xff, 1, 1).asc(), Asc::INVALID_FIELD_IN_CDB);
+    assert_eq!(out(&one, PR_RELEASE, 0xff, 1, 0).asc(), Asc::INVALID_RELEASE_OF_RESERVATION);
+    out(&one, CLEAR, 0xff, 1, 0).good();
+}
+
+#[test]
+fn preempt_with_ones_own_key() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    for host in [&one, &two] {
+        out(host, IGNORE, 0, 0, 7).good();
+    }
+    // No reservation: the registrations of the key go, the sender's, too, and it hears nothing.
+    out(&one, PREEMPT, 1, 7, 7).good();
+    assert_eq!(keys(&one), (3, vec![]));
+    assert_eq!(two.run(&TUR, &[]).asc(), Asc::REGISTRATIONS_PREEMPTED);
+    one.put(&TUR, &[]);
+    // The holder preempts itself: it keeps its registration, and the type is the new one.
+    for host in [&one, &two] {
+        out(host, IGNORE, 0, 0, 7).good();
+    }
+    out(&one, PR_RESERVE, 1, 7, 0).good();
+    out(&one, PREEMPT, 6, 7, 7).good();
+    assert_eq!((keys(&one).1, reservation(&one)), (vec![7], Some((7, 6))));
+    assert_eq!(two.run(&TUR, &[]).asc(), Asc::REGISTRATIONS_PREEMPTED);
+    // All registrants hold it: it goes with the last of them.
+    out(&one, PREEMPT, 8, 7, 7).good();
+    out(&two, IGNORE, 0, 0, 7).good();
+    out(&two, PREEMPT, 1, 7, 7).good();
+    assert_eq!((keys(&two).1, reservation(&two)), (vec![], None));
+}
+
+/// The kind of a changed reservation is told to those that stay registered.
+#[test]
+fn preempt_tells_others_of_another_type() {
+    for (kind, heard) in [(5, Asc::NONE), (6, Asc::RESERVATIONS_RELEASED)] {
+        let bench = Bench::new();
+        let (one, two, three) = (bench.host(1), bench.host(2), bench.host(3));
+        for (host, key) in [(&one, 1), (&two, 2), (&three, 3)] {
+            out(host, IGNORE, 0, 0, key).good();
+        }
+        out(&one, PR_RESERVE, 5, 1, 0).good();
+        out(&two, PREEMPT, kind, 2, 1).good();
+        assert_eq!(reservation(&two), Some((2, kind)));
+        assert_eq!(three.run(&TUR, &[]).asc(), heard);
+        two.put(&TUR, &[]);
+    }
+}
+
+#[test]
+fn preempt_and_abort_names_whose_tasks_are_to_end() {
+    let bench = Bench::new();
+    let (one, two, three) = (bench.host(1), bench.host(2), bench.host(3));
+    for (host, key) in [(&one, 1), (&two, 2), (&three, 2)] {
+        out(host, IGNORE, 0, 0, key).good();
+    }
+    out(&two, PR_RESERVE, 1, 2, 0).good();
+    let refused = out(&one, PREEMPT_AND_ABORT, 1, 1, 9);
+    assert_eq!((refused.status, refused.preempted), (CONFLICT, None));
+    let answer = out(&one, PREEMPT_AND_ABORT, 3, 1, 2);
+    assert_eq!(answer.status, Status::Good);
+    let preempted = answer.preempted.unwrap();
+    assert_eq!(preempted.lun, 0);
+    assert_eq!(preempted.nexuses, [two.nexus.id(), three.nexus.id()]);
+    assert_eq!((keys(&one), reservation(&one)), ((4, vec![1]), Some((1, 3))));
+    for host in [&two, &three] {
+        assert_eq!(host.run(&TUR, &[]).asc(), Asc::REGISTRATIONS_PREEMPTED);
+    }
+    // Whoever has no session has no tasks; the sender's own are not among them.
+    out(&two, IGNORE, 0, 0, 1).good();
+    bench.device.detach(&two.nexus);
+    let answer = out(&one, PREEMPT_AND_ABORT, 3, 1, 1);
+    assert!(answer.preempted.unwrap().nexuses.is_empty());
+    assert!(out(&one, PREEMPT, 3, 1, 1).preempted.is_none());
 }
 
 #[test]
