@@ -17,6 +17,8 @@ enum Then {
     Rejected,
     /// The task ends with this sense.
     Fails(Codes),
+    /// The same, but only after the data that was asked for.
+    FailsAfterTheRest(Codes),
 }
 
 /// Sends a Data-Out that `spoil` has made wrong in answer to an R2T. Whatever becomes of it,
@@ -40,7 +42,11 @@ fn wrong_data_out(spoil: impl FnOnce(Pdu) -> Pdu, then: &Then) {
             assert_eq!(session.finish_from(&write, &[], 1).good(), b"");
             pattern(TWO, 2)
         }
-        Then::Fails(codes) => {
+        Then::Fails(codes) | Then::FailsAfterTheRest(codes) => {
+            if matches!(then, Then::FailsAfterTheRest(_)) {
+                session.ping();
+                session.send(&good);
+            }
             assert_eq!(session.finish_from(&write, &[], 1).codes(), *codes);
             pattern(16 * BLOCK, 1)[4 * BLOCK..6 * BLOCK].to_vec()
         }
@@ -56,7 +62,7 @@ fn wrong_data_out(spoil: impl FnOnce(Pdu) -> Pdu, then: &Then) {
 fn f12_data_out_that_does_not_fit_its_r2t_writes_nothing() {
     let fails = || Then::Fails(DATA_PHASE_ERROR);
     wrong_data_out(|pdu| pdu.set(20, 0x0bad_0bad), &Then::Rejected);
-    wrong_data_out(|pdu| pdu.set(20, NO_TAG), &Then::Rejected);
+    wrong_data_out(|pdu| pdu.set(20, NO_TAG), &Then::FailsAfterTheRest(UNEXPECTED_DATA));
     wrong_data_out(|pdu| pdu.set(40, 4), &fails());
     wrong_data_out(|pdu| pdu.set(40, 0xffff_fe00), &fails());
     wrong_data_out(|pdu| pdu.set(40, TWO as u32), &fails());
