@@ -194,6 +194,13 @@ impl Login {
         Self { limits, entropy, requests: 0, stat_sn: FIRST_STAT_SN, over: false, state: None }
     }
 
+    /// A Login Request has come. Before that, anything else ends the connection without an answer
+    /// (RFC 7143 6.3).
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.requests > 0
+    }
+
     /// Who is logging in, as soon as it has said so.
     #[must_use]
     pub fn names(&self) -> Option<&Names> {
