@@ -20,7 +20,12 @@ impl Policy for Open {
         assert!(names.session_type == SessionType::Discovery || names.target_name.is_some());
         assert!((1..=223).contains(&names.initiator_name.len()));
         let chap = self.chap.clone();
-        Ok(Grant { chap, target_portal_group_tag: 1, target_alias: Some("disk".into()) })
+        Ok(Grant {
+            chap,
+            target_portal_group_tag: 1,
+            target_alias: Some("disk".into()),
+            session: None,
+        })
     }
 }
 

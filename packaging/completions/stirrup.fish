@@ -169,14 +169,17 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "list" -d 'List disks'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "show" -d 'Show one disk'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create remove" -f -a "remove" -d 'Remove a disk, its data and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "list" -d 'List disks'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "show" -d 'Show one disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "redirect" -d 'Send initiators that log in to a disk to another gateway; sessions go on'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "recall" -d 'Take a redirection back: initiators log in here again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "resize" -d 'Make a disk larger, while it is in use too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "remove" -d 'Remove a disk, its data and its target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
@@ -188,27 +191,45 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l lun -d 'Number of its logical unit, 0 to 255' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l lun -d 'Number of its logical unit, 0 to 16383' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l initiator -d 'Initiator that may log in (`*` at its end matches any end); may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l address -d 'Network that may log in, as ADDR or ADDR/PREFIX; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l portal-group -d 'Portal group in which it is offered, by its tag; may be repeated [default: all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l mutual-chap -d 'The target proves itself to the initiator, too'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l permanently -d 'For good: initiators may forget this gateway'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -f -a "list" -d 'List targets'
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show" -f -a "show" -d 'Show one target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "list" -d 'List targets'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "show" -d 'Show one target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "drain" -d 'Ask all initiators of a target to log out, and end the sessions that are left then'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
@@ -217,17 +238,28 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -f -a "list" -d 'List sessions'
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list kill" -f -a "kill" -d 'End a session; its initiator may log in again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l seconds -d 'Time they have' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -f -a "list" -d 'List sessions'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -f -a "logout" -d 'Ask an initiator to log out, and end its session if it has not in time'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -f -a "kill" -d 'End a session at once; its initiator may log in again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l target -d 'Those of one target' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l seconds -d 'Time it has' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is (JSON)'

@@ -41,7 +41,7 @@ complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l null -d 'Ser
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l file -d 'Serve a raw image file or a block device' -r -F
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l rbd -d 'Serve an image in Ceph' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l listen -d 'Where to listen; port 0 takes a free one' -r
-complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l lun -d 'Number of the logical unit, 0 to 255' -r
+complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l lun -d 'Number of the logical unit, 0 to 16383' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l block-size -d 'Logical block length in bytes' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l ceph-conf -d 'The Ceph cluster\'s configuration file' -r -F
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l ceph-user -d 'Ceph user, without `client.`' -r

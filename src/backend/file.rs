@@ -63,6 +63,9 @@ impl FileVolume {
             optimal_io_bytes: 0,
             discard_granularity_bytes: if can_punch { BLOCK_BYTES as u32 } else { 0 },
             max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
+            // Written in place: a loss of power may leave any part of it.
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
         };
         let core = Core::new(RawFile { file, name, info }, Arc::clone(pool));
         Ok(Self { volume: Pooled::new(core, options.read_only) })

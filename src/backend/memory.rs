@@ -171,6 +171,9 @@ impl Volume for MemoryVolume {
             optimal_io_bytes: 0,
             discard_granularity_bytes: 4096,
             max_compare_and_write_bytes: 1 << 20,
+            // A chunk is written under its lock; nothing of any write outlives a loss of power.
+            max_atomic_write_bytes: CHUNK_BYTES as u32,
+            atomic_write_boundary_bytes: CHUNK_BYTES as u32,
         }
     }
 

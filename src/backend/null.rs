@@ -30,6 +30,8 @@ impl Volume for NullVolume {
             optimal_io_bytes: 0,
             discard_granularity_bytes: 4096,
             max_compare_and_write_bytes: 0,
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
         }
     }
 

@@ -39,6 +39,11 @@ pub struct VolumeInfo {
     pub discard_granularity_bytes: u32,
     /// Largest atomic [`Op::CompareAndWrite`], in bytes; 0 if there is none.
     pub max_compare_and_write_bytes: u32,
+    /// Largest [`Op::Write`] of which, after a loss of power or a crash at any time, and by every
+    /// concurrent read, either all is seen or nothing; in bytes. 0: none is promised to be so.
+    pub max_atomic_write_bytes: u32,
+    /// A write is that only if it crosses no multiple of this, in bytes. 0: it may.
+    pub atomic_write_boundary_bytes: u32,
 }
 
 /// One operation on a volume. Offsets and lengths are in bytes, never zero-length, always inside

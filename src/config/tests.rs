@@ -247,6 +247,7 @@ fn complaints() {
         "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\ndiscovery_chap_secret = \"twelve bytes\"",
         "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\n[target]\nportals = [\"[::1]:2\"]",
         "[[target]]\nshards = 1",
+        "[[portal_group]]\ntag = 1\nportals = [\"[::1]:1\"]\n[[portal_group]]\ntag = 2\nportals = [\"[0::1]:1\"]",
         "[target",
         "a = 1\na = 2",
     ];

@@ -575,7 +575,7 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),
-        (b"{\"image\": \"a\", \"lun\": 256}", 422, "invalid-body"),
+        (b"{\"image\": \"a\", \"lun\": 65536}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"chap\": {\"password\": \"x\"}}", 422, "invalid-body"),
         (b"{\"image\": \"\xff\"}", 400, "bad-request"),
         (b"{\"image\": \"../../etc\"}", 422, "invalid-name"),

@@ -14,20 +14,9 @@ use crate::config::args::{QuickArgs, QuickSource};
 use crate::target::{Access, Chap, Lun, Options, Server, TargetSpec};
 use crate::telemetry;
 
-/// 96 bits, the least for a secret on a connection without IPsec (RFC 7143 9.2.1).
-const CHAP_SECRET_BYTES_MIN: usize = 12;
-
 /// Serves until a signal comes.
 pub(super) fn run(args: &QuickArgs) -> Result<(), Failure> {
     telemetry::init(telemetry::Format::Human, &args.log).map_err(Failure::usage)?;
-    if let Some(chap) = &args.chap
-        && chap.secret.len() < CHAP_SECRET_BYTES_MIN
-    {
-        tracing::warn!(
-            "the CHAP secret is shorter than {CHAP_SECRET_BYTES_MIN} bytes: whoever hears a login \
-             can guess it (RFC 7143 9.2.1)"
-        );
-    }
     let (volume, identity) = open(args)?;
     check_size(args, volume.as_ref())?;
     let spec = TargetSpec {

@@ -101,6 +101,7 @@ pub(super) const OPTION_FEATURES: c_int = 1;
 pub(super) const OPTION_CLONE_FORMAT: c_int = 12;
 
 pub(super) const FEATURE_LAYERING: u64 = 1 << 0;
+pub(super) const FEATURE_STRIPINGV2: u64 = 1 << 1;
 pub(super) const FEATURE_EXCLUSIVE_LOCK: u64 = 1 << 2;
 pub(super) const FEATURE_OBJECT_MAP: u64 = 1 << 3;
 pub(super) const FEATURE_FAST_DIFF: u64 = 1 << 4;

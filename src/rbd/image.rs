@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
-    Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FLAGS_DIFF_INVALID, ImageHandle, ImageInfo,
-    LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo, SnapSpec, Watcher,
+    Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
+    ImageHandle, ImageInfo, LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo,
+    SnapSpec, Watcher,
 };
 use super::pool::{fetch, text};
 use super::watch::Watch;
@@ -195,6 +196,12 @@ impl Image {
     #[must_use]
     pub fn object_bytes(&self) -> u64 {
         self.info.object_bytes
+    }
+
+    /// Whether its bytes go to its objects in turns, a piece to each (`rbd create --stripe-count`).
+    #[must_use]
+    pub fn is_striped(&self) -> bool {
+        self.info.features & FEATURE_STRIPINGV2 != 0
     }
 
     /// Whether it has the exclusive-lock feature.

@@ -1,4 +1,5 @@
-//! COMPARE AND WRITE (SBC-3 5.2) and ORWRITE(16) (SBC-3 5.6): read, decide and write as one.
+//! What happens as one: COMPARE AND WRITE (SBC-3 5.2), ORWRITE(16) (SBC-3 5.6) and WRITE
+//! ATOMIC(16) (SBC-4 5.46).
 
 use super::cdb::Blocks;
 use super::command::Call;
@@ -7,6 +8,7 @@ use super::lun::{LogicalUnit, Range};
 use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Status, Transfer};
 use super::sense::{self, Access, Asc, Sense};
+use super::steps::Then;
 use super::task::{Begun, Plan, Steps, Work, confused};
 use crate::block::{Buffer, Done, Error, ErrorKind, Op};
 
@@ -57,25 +59,7 @@ impl Work for CompareAndWrite {
         }
         let (compare, write) = (part(&data, 0, len), part(&data, len, len));
         ops.push(Op::CompareAndWrite { offset: self.range.offset, compare, write });
-        Begun::Steps(Box::new(ThenFlush { flush: self.flush }))
-    }
-}
-
-/// Ends with the operation, or with the flush after it.
-struct ThenFlush {
-    flush: bool,
-}
-
-impl Steps for ThenFlush {
-    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
-        if let Err(error) = result {
-            return Some(sense::of_block_error(&error, Access::Write).into());
-        }
-        if std::mem::take(&mut self.flush) {
-            ops.push(Op::Flush);
-            return None;
-        }
-        Some(Outcome::good())
+        Begun::Steps(Box::new(Then::flush(self.flush)))
     }
 }
 
@@ -200,5 +184,52 @@ impl Steps for OrWriteSteps {
             (Phase::CompareAndWrite, Ok(_)) => self.advance(ops),
             (Phase::Flush, Ok(_)) => Some(Outcome::good()),
         }
+    }
+}
+
+/// Whether the volume promises it.
+pub(super) fn write_atomic_supported(unit: &LogicalUnit) -> bool {
+    unit.atomic_write_blocks_max() > 0
+}
+
+struct WriteAtomic {
+    range: Range,
+    fua: bool,
+}
+
+/// Beside the limits of VPD page B0h there is one that the page has no field for: the command may
+/// not cross the volume's boundaries. Aligned ones of a power of two never do.
+pub(super) fn write_atomic(call: &Call<'_>) -> Result<Plan, Refusal> {
+    let blocks = Blocks { lba: call.cdb.u64(2), count: call.cdb.u16(12).into(), count_at: 12 };
+    let range = call.unit.byte_range(blocks)?;
+    if blocks.count > call.unit.atomic_write_blocks_max().into() {
+        return Err(Sense::cdb_field(blocks.count_at, None).into());
+    }
+    call.unit.check_writable()?;
+    let boundary = u64::from(call.unit.info().atomic_write_boundary_bytes);
+    if range.len == 0 {
+        return Ok(Plan::good());
+    }
+    if boundary > 0 && range.offset / boundary != (range.offset + range.len - 1) / boundary {
+        return Err(Sense::cdb_field(2, None).into());
+    }
+    Ok(Plan::Other(Box::new(WriteAtomic { range, fua: call.cdb.bit(1, 3) })))
+}
+
+impl Work for WriteAtomic {
+    fn transfer(&self) -> Transfer {
+        Transfer::Out { bytes: self.range.len }
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn start(self: Box<Self>, buf: Buffer, ops: &mut Ops) -> Begun {
+        if buf.len() != self.range.buffer_len() {
+            return Begun::Done(Outcome::check(Sense::illegal(Asc::INVALID_FIELD_IN_CDB)));
+        }
+        ops.push(Op::Write { offset: self.range.offset, buf, fua: self.fua });
+        Begun::Steps(Box::new(Then::done()))
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Call<'a> {
     pub(super) inventory: &'a Arc<Inventory>,
     pub(super) nexus: &'a Arc<Nexus>,
     pub(super) unit: &'a Arc<LogicalUnit>,
+    /// What the initiator says it will send, in bytes.
+    pub(super) data_out_bytes: u64,
     /// The opcode table, for REPORT SUPPORTED OPERATION CODES.
     pub(super) table: &'static [Row],
 }

@@ -152,7 +152,8 @@ impl Device {
                 handle(&AnyCall { cdb, inventory, nexus, address, unit, attentions })?
             }
             (Handler::Unit(handle), Some(unit)) => {
-                handle(&Call { cdb, inventory, nexus, unit, table: opcode::TABLE })?
+                let (data_out_bytes, table) = (command.data_out_bytes, opcode::TABLE);
+                handle(&Call { cdb, inventory, nexus, unit, data_out_bytes, table })?
             }
             // The well-known logical unit has no other commands (SPC-4 8.2).
             (Handler::Unit(_), None) => return Err(Sense::illegal(Asc::INVALID_OPCODE).into()),
@@ -248,6 +249,12 @@ impl Device {
 
 /// Reservations, and whether this logical unit has the command.
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
+    if unit.has(flag::EXCLUSIVE)
+        && matches!(row.handler, Handler::Unit(_))
+        && let Some(sense) = unit.with_exclusive(|state| state.refusal(row.opcode))
+    {
+        return Err(sense.into());
+    }
     if unit.has(flag::RESERVED)
         && row.guard != Guard::Free
         && !unit.with_reservations(|reservations| reservations.allow(nexus, row.guard))

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::cdb::Blocks;
+use super::exclusive::Exclusive;
 use super::reservation::Reservations;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
 use crate::block::{SavedState, VolumeInfo};
@@ -53,6 +54,8 @@ pub(super) mod flag {
     pub(in crate::scsi) const STOPPED: u32 = 8;
     /// There is a reservation of any kind.
     pub(in crate::scsi) const RESERVED: u32 = 16;
+    /// SANITIZE or FORMAT UNIT is under way, or has failed.
+    pub(in crate::scsi) const EXCLUSIVE: u32 = 32;
 }
 
 /// A logical unit, shared by all nexuses. Reads and writes look at two atomics only.
@@ -66,6 +69,7 @@ pub(super) struct LogicalUnit {
     flags: AtomicU32,
     info: RwLock<VolumeInfo>,
     reservations: Mutex<Reservations>,
+    exclusive: Mutex<Exclusive>,
 }
 
 /// What changed with a new [`VolumeInfo`], as far as initiators must hear of it.
@@ -89,6 +93,7 @@ impl LogicalUnit {
                 &spec.saved_state,
                 !spec.info.read_only,
             )),
+            exclusive: Mutex::default(),
         };
         unit.apply(spec.info);
         unit.with_reservations(|_restored| ());
@@ -158,8 +163,26 @@ impl LogicalUnit {
         self.set_flag(flag::STOPPED | flag::SOFTWARE_READ_ONLY | flag::DESCRIPTOR_SENSE, false);
     }
 
-    /// Started; otherwise NOT READY.
+    /// Looks at, or changes, whether something has the logical unit for itself.
+    pub(super) fn with_exclusive<T>(&self, work: impl FnOnce(&mut Exclusive) -> T) -> T {
+        let mut exclusive = self.exclusive.lock();
+        let result = work(&mut exclusive);
+        self.set_flag(flag::EXCLUSIVE, *exclusive != Exclusive::Free);
+        result
+    }
+
+    /// Started, and at the disposal of all commands; otherwise the sense data that says why not.
     pub(super) fn check_ready(&self) -> Result<(), Sense> {
+        if self.has(flag::EXCLUSIVE)
+            && let Some(sense) = self.with_exclusive(|state| state.sense())
+        {
+            return Err(sense);
+        }
+        self.check_started()
+    }
+
+    /// Started; otherwise NOT READY.
+    pub(super) fn check_started(&self) -> Result<(), Sense> {
         if self.has(flag::STOPPED) {
             return Err(Sense::new(SenseKey::NotReady, Asc::INITIALIZING_COMMAND_REQUIRED));
         }
@@ -175,6 +198,12 @@ impl LogicalUnit {
     pub(super) fn compare_and_write_blocks_max(&self) -> u8 {
         let blocks = self.info().max_compare_and_write_bytes / self.block_bytes;
         u8::try_from(blocks).unwrap_or(u8::MAX)
+    }
+
+    /// Longest WRITE ATOMIC in blocks. 0: there is none.
+    pub(super) fn atomic_write_blocks_max(&self) -> u32 {
+        let bytes = self.info().max_atomic_write_bytes.min(TRANSFER_BYTES_MAX);
+        bytes / self.block_bytes
     }
 
     /// Blocks can be given back to the store.

@@ -12,6 +12,7 @@
 
 mod atomic;
 mod attention;
+mod background;
 mod cdb;
 mod command;
 mod copies;
@@ -19,6 +20,9 @@ mod copy;
 mod copy_limits;
 mod data;
 mod device;
+mod erase;
+mod exclusive;
+mod format_unit;
 mod inquiry;
 mod inventory;
 mod lun;
@@ -38,6 +42,7 @@ mod provisioning;
 mod read_write;
 mod report;
 mod reservation;
+mod sanitize;
 mod sense;
 mod start_stop;
 mod steps;
@@ -47,6 +52,7 @@ mod verify;
 mod vpd;
 mod write_same;
 
+pub use background::Background;
 pub use device::{Admission, Command, Device, NoSuchLun};
 pub use lun::{LUN_MAX, LogicalUnitSpec, UnitId};
 pub use nexus::{Nexus, NexusSpec};

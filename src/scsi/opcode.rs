@@ -8,8 +8,8 @@ use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
 use super::{
-    atomic, copy, copy_limits, inquiry, medium, mode, pr, pr_out, provisioning, read_write, report,
-    start_stop, verify, write_same,
+    atomic, copy, copy_limits, format_unit, inquiry, medium, mode, pr, pr_out, provisioning,
+    read_write, report, sanitize, start_stop, verify, write_same,
 };
 
 fn always(_: &LogicalUnit) -> bool {
@@ -67,6 +67,8 @@ const DPO_FUA_16: &[u8] = &blocks_16(0x18);
 const SERVICE_ACTION_IN_16: &[u8] =
     &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
+/// IMMED, AUSE, service action, parameter list length.
+const SANITIZE: &[u8] = &[0xff, 0xbf, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
 /// Service action, list identifier, allocation length.
 const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
@@ -75,6 +77,7 @@ const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
 pub(super) const TABLE: &[Row] = &[
     row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0], Guard::Query, Existing(medium::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0], Guard::Free, Anywhere(inquiry::request_sense)),
+    row(0x04, "FORMAT UNIT", &[0xff, 0x3f, 0, 0, 0, 0], Guard::Write, Unit(format_unit::format_unit)),
     row(0x08, "READ(6)", BLOCKS_6, Guard::Read, Unit(read_write::read)),
     row(0x0a, "WRITE(6)", BLOCKS_6, Guard::Write, Unit(read_write::write)),
     row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0], Guard::Free, Anywhere(inquiry::inquiry)),
@@ -94,6 +97,9 @@ pub(super) const TABLE: &[Row] = &[
     row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Read, Unit(medium::read_defect_data_10)),
     row(0x41, "WRITE SAME(10)", &blocks_10(0x08), Guard::Write, Unit(write_same::write_same_10)),
     row(0x42, "UNMAP", &[0xff, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0], Guard::Write, Unit(provisioning::unmap)).when(provisioning::unmap_supported),
+    row(0x48, "SANITIZE, OVERWRITE", SANITIZE, Guard::Write, Unit(sanitize::overwrite)).action(0x01),
+    row(0x48, "SANITIZE, BLOCK ERASE", SANITIZE, Guard::Write, Unit(sanitize::block_erase)).action(0x02).when(sanitize::block_erase_supported),
+    row(0x48, "SANITIZE, EXIT FAILURE MODE", SANITIZE, Guard::Write, Unit(sanitize::exit_failure_mode)).action(0x1f),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::select_10)),
     row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),
@@ -124,6 +130,7 @@ pub(super) const TABLE: &[Row] = &[
     row(0x90, "PRE-FETCH(16)", &blocks_16(0x02), Guard::Read, Unit(medium::pre_fetch)),
     row(0x91, "SYNCHRONIZE CACHE(16)", &blocks_16(0x06), Guard::Write, Unit(medium::synchronize_cache)),
     row(0x93, "WRITE SAME(16)", &blocks_16(0x09), Guard::Write, Unit(write_same::write_same_16)),
+    row(0x9c, "WRITE ATOMIC(16)", &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff, 0x1f, 0], Guard::Write, Unit(atomic::write_atomic)).when(atomic::write_atomic_supported),
     row(0x9e, "READ CAPACITY(16)", SERVICE_ACTION_IN_16, Guard::Query, Unit(medium::read_capacity_16)).action(0x10),
     row(0x9e, "GET LBA STATUS", SERVICE_ACTION_IN_16, Guard::Read, Unit(provisioning::get_lba_status)).action(0x12),
     row(0xa0, "REPORT LUNS", &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Guard::Free, Anywhere(report::report_luns)),

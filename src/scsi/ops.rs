@@ -1,5 +1,6 @@
 //! Block operations on their way from a command to the volumes.
 
+use super::background::Background;
 use super::lun::UnitId;
 use crate::block::Op;
 
@@ -9,6 +10,7 @@ use crate::block::Op;
 pub struct Ops {
     own: Vec<Op>,
     others: Vec<(UnitId, Op)>,
+    background: Option<Box<Background>>,
 }
 
 impl Ops {
@@ -21,7 +23,7 @@ impl Ops {
     /// True if nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.others.is_empty()
+        self.own.is_empty() && self.others.is_empty() && self.background.is_none()
     }
 
     /// Takes out those for the volume of [`super::Prepared::unit`].
@@ -35,6 +37,13 @@ impl Ops {
         self.others.drain(..)
     }
 
+    /// Takes out work that goes on whatever becomes of the command. The task that asked for it has
+    /// nothing else outstanding; it waits for one completion, of success, which the transport
+    /// owes it: see [`Background::is_immediate`].
+    pub fn take_background(&mut self) -> Option<Box<Background>> {
+        self.background.take()
+    }
+
     /// Asks for one on the volume of the command's logical unit.
     pub(super) fn push(&mut self, op: Op) {
         self.own.push(op);
@@ -43,5 +52,10 @@ impl Ops {
     /// Asks for one on the volume of another logical unit of the same device.
     pub(super) fn push_to(&mut self, unit: UnitId, op: Op) {
         self.others.push((unit, op));
+    }
+
+    /// Asks for work in the background.
+    pub(super) fn go_on_with(&mut self, background: Background) {
+        self.background = Some(Box::new(background));
     }
 }

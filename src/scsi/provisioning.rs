@@ -7,7 +7,6 @@ use super::ops::Ops;
 use super::outcome::{DataIn, Outcome, Refusal, Transfer};
 use super::parameters::{ListCall, with_list};
 use super::sense::{self, Access, Asc, Sense};
-use super::steps::AllOf;
 use super::task::{Begun, Plan, Steps, Work, confused};
 use super::vpd::UNMAP_DESCRIPTORS_MAX;
 use crate::block::{Buffer, Done, Error, Extent, Op};
@@ -16,6 +15,10 @@ use crate::block::{Buffer, Done, Error, Extent, Op};
 const STATUS_DESCRIPTORS_MAX: u32 = 256;
 /// How far one GET LBA STATUS looks, in bytes: a volume takes bounded time to answer.
 const STATUS_BYTES_MAX: u64 = 4 << 30;
+
+/// Bytes that one operation of UNMAP gives back, and operations at a time.
+const DISCARD_BYTES_MAX: u64 = 1 << 30;
+const DISCARDS_MAX: usize = 4;
 
 /// Whether the volume can give blocks back.
 pub(super) fn unmap_supported(unit: &LogicalUnit) -> bool {
@@ -45,16 +48,54 @@ fn apply_unmap(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun, Ref
         .chunks_exact(16)
         .map(|descriptor| unmap_range(&call.unit, descriptor))
         .collect::<Result<Vec<Range>, Sense>>()?;
-    let ranges = ranges.into_iter().filter(|range| range.len > 0);
-    let mut count = 0;
-    for Range { offset, len } in ranges {
-        ops.push(Op::Discard { offset, len });
-        count += 1;
-    }
-    Ok(match count {
-        0 => Begun::Done(Outcome::good()),
-        count => Begun::Steps(Box::new(AllOf::new(count))),
+    let mut discards =
+        Discards { ranges: ranges.into_iter(), rest: EMPTY, outstanding: 0, failure: None };
+    Ok(match discards.ask(ops) {
+        Some(outcome) => Begun::Done(outcome),
+        None => Begun::Steps(Box::new(discards)),
     })
+}
+
+const EMPTY: Range = Range { offset: 0, len: 0 };
+
+/// Gives ranges back, a few pieces at a time: one command may name the whole medium 256 times.
+struct Discards {
+    ranges: std::vec::IntoIter<Range>,
+    /// What is left of the range that was begun.
+    rest: Range,
+    outstanding: usize,
+    failure: Option<Refusal>,
+}
+
+impl Discards {
+    /// Asks for more, as far as it may; the outcome if there is nothing more to wait for.
+    fn ask(&mut self, ops: &mut Ops) -> Option<Outcome> {
+        while self.outstanding < DISCARDS_MAX && self.failure.is_none() {
+            if self.rest.len == 0 {
+                match self.ranges.next() {
+                    Some(range) => self.rest = range,
+                    None => break,
+                }
+                continue;
+            }
+            let (offset, len) = (self.rest.offset, self.rest.len.min(DISCARD_BYTES_MAX));
+            self.rest = Range { offset: offset + len, len: self.rest.len - len };
+            ops.push(Op::Discard { offset, len });
+            self.outstanding += 1;
+        }
+        (self.outstanding == 0)
+            .then(|| self.failure.take().map_or_else(Outcome::good, Outcome::from))
+    }
+}
+
+impl Steps for Discards {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if let (Err(error), None) = (&result, &self.failure) {
+            self.failure = Some(sense::of_block_error(error, Access::Write));
+        }
+        self.ask(ops)
+    }
 }
 
 /// The bytes of an UNMAP block descriptor; none at the very end of the medium is allowed.
@@ -62,7 +103,7 @@ fn unmap_range(unit: &LogicalUnit, descriptor: &[u8]) -> Result<Range, Sense> {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| (n << 8) | u64::from(*byte));
     let (lba, count) = (number(&descriptor[..8]), number(&descriptor[8..12]));
     if count == 0 && lba <= unit.blocks() {
-        return Ok(Range { offset: 0, len: 0 });
+        return Ok(EMPTY);
     }
     unit.byte_range(Blocks { lba, count, count_at: 8 })
 }

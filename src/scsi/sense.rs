@@ -39,7 +39,9 @@ impl Asc {
     pub const OPERATION_IN_PROGRESS: Self = Self(0x0016);
     pub const BECOMING_READY: Self = Self(0x0401);
     pub const INITIALIZING_COMMAND_REQUIRED: Self = Self(0x0402);
+    pub const FORMAT_IN_PROGRESS: Self = Self(0x0404);
     pub const ASYMMETRIC_ACCESS_TRANSITION: Self = Self(0x040a);
+    pub const SANITIZE_IN_PROGRESS: Self = Self(0x041b);
     pub const UNREACHABLE_COPY_TARGET: Self = Self(0x0804);
     pub const WRITE_ERROR: Self = Self(0x0c00);
     pub const THIRD_PARTY_DEVICE_FAILURE: Self = Self(0x0d01);
@@ -74,6 +76,9 @@ impl Asc {
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);
     pub const CAPACITY_CHANGED: Self = Self(0x2a09);
     pub const COMMANDS_CLEARED: Self = Self(0x2f00);
+    pub const MEDIUM_FORMAT_CORRUPTED: Self = Self(0x3100);
+    pub const FORMAT_COMMAND_FAILED: Self = Self(0x3101);
+    pub const SANITIZE_COMMAND_FAILED: Self = Self(0x3103);
     pub const REPORTED_LUNS_CHANGED: Self = Self(0x3f0e);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Self = Self(0x3900);
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
@@ -114,6 +119,8 @@ pub struct Sense {
     pub command_specific: Option<u64>,
     /// For ILLEGAL REQUEST: the field that is wrong.
     pub field: Option<FieldPointer>,
+    /// How far what is under way is, in units of 1/65536.
+    pub progress: Option<u16>,
     /// How it is encoded.
     pub format: SenseFormat,
 }
@@ -128,6 +135,7 @@ impl Sense {
             information: None,
             command_specific: None,
             field: None,
+            progress: None,
             format: SenseFormat::Fixed,
         }
     }
@@ -180,8 +188,8 @@ impl Sense {
         let command_specific = self.command_specific.unwrap_or(0) as u32;
         out[8..12].copy_from_slice(&command_specific.to_be_bytes());
         out[12..14].copy_from_slice(&self.asc.0.to_be_bytes());
-        if let Some(field) = self.field {
-            out[15..18].copy_from_slice(&field.encode());
+        if let Some(specific) = self.key_specific() {
+            out[15..18].copy_from_slice(&specific);
         }
         out
     }
@@ -198,13 +206,23 @@ impl Sense {
             out.extend_from_slice(&[0x01, 0x0a, 0, 0]);
             out.extend_from_slice(&command_specific.to_be_bytes());
         }
-        if let Some(field) = self.field {
+        if let Some(specific) = self.key_specific() {
             out.extend_from_slice(&[0x02, 0x06, 0, 0]);
-            out.extend_from_slice(&field.encode());
+            out.extend_from_slice(&specific);
             out.push(0);
         }
         out[7] = (out.len() - 8) as u8;
         out
+    }
+
+    /// The three sense-key-specific bytes, if any (SPC-4 4.5.2.4): SKSV, and a field pointer or
+    /// a progress indication.
+    fn key_specific(&self) -> Option<[u8; 3]> {
+        let progress = self.progress.map(|progress| {
+            let [high, low] = progress.to_be_bytes();
+            [0x80, high, low]
+        });
+        self.field.map(FieldPointer::encode).or(progress)
     }
 }
 

@@ -1,32 +1,37 @@
 //! What commands of several steps have in common.
 
 use super::ops::Ops;
-use super::outcome::{Outcome, Refusal};
+use super::outcome::Outcome;
 use super::sense::{self, Access};
 use super::task::Steps;
-use crate::block::{Done, Error};
+use crate::block::{Done, Error, Op};
 
-/// Operations of which none depends on another: the command ends with the last of them, with the
-/// first failure if there was one.
-pub(super) struct AllOf {
-    outstanding: usize,
-    failure: Option<Refusal>,
+/// One operation that changes the medium was handed out: ends with it, or with a flush after it.
+pub(super) struct Then {
+    flush: bool,
 }
 
-impl AllOf {
-    /// `count` operations, at least one, were handed out.
-    pub(super) fn new(count: usize) -> Self {
-        Self { outstanding: count, failure: None }
+impl Then {
+    /// Nothing after it.
+    pub(super) fn done() -> Self {
+        Self { flush: false }
+    }
+
+    /// A flush after it, if `flush`.
+    pub(super) fn flush(flush: bool) -> Self {
+        Self { flush }
     }
 }
 
-impl Steps for AllOf {
-    fn resume(&mut self, result: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
-        self.outstanding = self.outstanding.saturating_sub(1);
-        if let (Err(error), None) = (&result, &self.failure) {
-            self.failure = Some(sense::of_block_error(error, Access::Write));
+impl Steps for Then {
+    fn resume(&mut self, result: Result<Done, Error>, ops: &mut Ops) -> Option<Outcome> {
+        if let Err(error) = result {
+            return Some(sense::of_block_error(&error, Access::Write).into());
         }
-        (self.outstanding == 0)
-            .then(|| self.failure.take().map_or_else(Outcome::good, Outcome::from))
+        if std::mem::take(&mut self.flush) {
+            ops.push(Op::Flush);
+            return None;
+        }
+        Some(Outcome::good())
     }
 }

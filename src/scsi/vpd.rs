@@ -167,6 +167,7 @@ fn block_limits(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     // UGAVALID: granules begin at LBA 0.
     put(&mut body, 28, &(1u32 << 31).to_be_bytes());
     put(&mut body, 32, &u64::from(WRITE_SAME_BLOCKS_MAX).to_be_bytes());
+    put(&mut body, 40, &unit.atomic_write_blocks_max().to_be_bytes());
     body
 }
 
@@ -175,9 +176,12 @@ fn put(body: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 /// SBC-3 6.6.3.
-fn block_device_characteristics(_: &AnyCall<'_>, _: &LogicalUnit) -> Vec<u8> {
+fn block_device_characteristics(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     let mut body = vec![0; 60];
     put(&mut body, 0, &1u16.to_be_bytes()); // non-rotating
+    if unit.has_unmap() {
+        body[3] = 0x40; // WABEREQ: what is erased reads as zeros
+    }
     body
 }
 

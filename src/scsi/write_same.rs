@@ -6,7 +6,7 @@ use super::lun::{Range, WRITE_SAME_BLOCKS_MAX};
 use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Transfer};
 use super::sense::{self, Access, Asc, Sense};
-use super::steps::AllOf;
+use super::steps::Then;
 use super::task::{Begun, Plan, Steps, Work};
 use crate::block::{Buffer, Done, Error, Op};
 
@@ -81,7 +81,7 @@ impl Work for WriteSame {
                 return Begun::Steps(Box::new(pattern));
             }
         }
-        Begun::Steps(Box::new(AllOf::new(1)))
+        Begun::Steps(Box::new(Then::done()))
     }
 }
 

@@ -16,7 +16,9 @@ use tokio::sync::{oneshot, watch};
 use super::backing::{Backing, Change, Removal};
 use super::server::SessionStatus;
 use super::spec::{Access, TargetSpec};
+use crate::iscsi::login::SessionParams;
 use crate::iscsi::session::Notice;
+use crate::scsi::Nexus;
 
 /// A published target.
 pub(super) struct Target {
@@ -42,8 +44,17 @@ pub(super) struct SessionKey {
     pub(super) isid: [u8; 6],
     /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
     pub(super) portal_group: u16,
-    /// Different for each discovery session, 0 otherwise: discovery takes nobody's place.
-    pub(super) discovery: u64,
+    /// What a discovery session is about; it takes the place of no other kind (RFC 7143 7.4.2).
+    pub(super) discovery: Option<Discovery>,
+}
+
+/// The last part of a discovery session's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Discovery {
+    /// It names no target: the address that it came to.
+    At(SocketAddr),
+    /// It names a target, normalised.
+    Of(String),
 }
 
 /// What others may ask of the task that drives a session.
@@ -60,14 +71,34 @@ pub(super) enum Order {
     LunsChanged(Arc<Removal>),
 }
 
+/// An I_T nexus of a session. It outlives a connection that is reinstated, and is lost with the
+/// last session entry that holds it.
+pub(super) struct Lease {
+    pub(super) backing: Arc<Backing>,
+    pub(super) nexus: Arc<Nexus>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(service) = &self.backing.service {
+            service.device.detach(&self.nexus);
+        }
+    }
+}
+
 /// A session as the rest of the process sees it.
 pub(super) struct SessionEntry {
     pub(super) id: u64,
     pub(super) tsih: u16,
     pub(super) key: SessionKey,
+    /// Of its one connection.
+    pub(super) cid: u16,
+    /// What its login settled.
+    pub(super) params: SessionParams,
     pub(super) peer: SocketAddr,
     pub(super) since: SystemTime,
     pub(super) counters: Counters,
+    lease: Mutex<Option<Arc<Lease>>>,
     orders: Mutex<Vec<Order>>,
     waker: AtomicWaker,
     ended: watch::Sender<bool>,
@@ -104,6 +135,24 @@ impl SessionEntry {
         if orders.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *orders)) }
     }
 
+    /// Its nexus, until it ends; in no discovery session.
+    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_lease(&self, lease: Option<Arc<Lease>>) {
+        let before = {
+            let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, lease)
+        };
+        drop(before);
+    }
+
+    /// In a discovery session nothing is sent but answers (RFC 7143 7.4.3).
+    pub(super) fn is_discovery(&self) -> bool {
+        self.key.discovery.is_some()
+    }
+
     /// What the control plane shows of it.
     pub(super) fn status(&self) -> SessionStatus {
         let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -135,6 +184,10 @@ impl SessionEntry {
 /// A session about to be made.
 pub(super) struct NewSession {
     pub(super) key: SessionKey,
+    /// That of the session whose connection is reinstated; 0 for a session that is new.
+    pub(super) tsih: u16,
+    pub(super) cid: u16,
+    pub(super) params: SessionParams,
     pub(super) peer: SocketAddr,
 }
 
@@ -241,6 +294,11 @@ impl Registry {
         sessions
     }
 
+    /// The session of a key.
+    pub(super) fn session(&self, key: &SessionKey) -> Option<Arc<SessionEntry>> {
+        self.sessions.get(key).map(|entry| Arc::clone(&entry))
+    }
+
     /// Enters a session; at most one of each key.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
         let vacant = match self.sessions.entry(new.key.clone()) {
@@ -252,23 +310,21 @@ impl Registry {
             return Err(NoSession::TooMany);
         }
         let entry = Arc::new(SessionEntry {
-            id: self.take_id(),
-            tsih: self.take_tsih(),
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            tsih: if new.tsih == 0 { self.take_tsih() } else { new.tsih },
             key: new.key,
+            cid: new.cid,
+            params: new.params,
             peer: new.peer,
             since: SystemTime::now(),
             counters: Counters::default(),
+            lease: Mutex::default(),
             orders: Mutex::default(),
             waker: AtomicWaker::new(),
             ended: watch::Sender::new(false),
         });
         vacant.insert(Arc::clone(&entry));
         Ok(entry)
-    }
-
-    /// A number that was never given before.
-    pub(super) fn take_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A handle that is not 0; numbers come again only after all others.
@@ -283,6 +339,7 @@ impl Registry {
 
     /// The last of a session is gone.
     pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
+        entry.set_lease(None);
         let removed = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         if removed.is_some() {
             self.session_count.fetch_sub(1, Ordering::AcqRel);

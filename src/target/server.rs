@@ -143,6 +143,9 @@ impl Server {
         let mut listeners = Vec::new();
         let mut opened = Vec::new();
         for mut group in groups {
+            if let Some(chap) = &group.discovery_chap {
+                chap.warn_if_short();
+            }
             let bound = group.portals.iter().map(open).collect::<Result<Vec<_>, _>>()?;
             group.portals = bound.iter().map(|(_, address)| *address).collect();
             let group = Arc::new(group);
@@ -175,7 +178,7 @@ impl Server {
             let _aborted = task.await;
         }
         let sessions = self.shared.registry.sessions();
-        for session in &sessions {
+        for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
         let closed = close_all(sessions, "the target is shutting down");
@@ -336,6 +339,9 @@ impl Handle {
     /// the CHAP secrets changed, if there is another volume, identity, block length or write
     /// protection under the number of a LUN, or if the LUNs changed and a volume is `None`.
     pub fn publish(&self, spec: TargetSpec) {
+        if let Some(chap) = &spec.access.chap {
+            chap.warn_if_short();
+        }
         let registry = &self.shared.registry;
         let Published { target, replaced, removal } = registry.publish(spec);
         for session in registry.sessions_of(&target.name) {
@@ -447,6 +453,11 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
     let count = sessions.len();
     let seconds = u16::try_from(patience.as_secs()).unwrap_or(u16::MAX);
     for session in sessions {
+        if session.is_discovery() {
+            // RFC 7143 7.4.3.
+            session.order(Order::Close("closed by the operator"));
+            continue;
+        }
         session.order(Order::Notify(Notice::LogoutRequest { seconds }));
         tokio::spawn(async move {
             let patience = Duration::from_secs(seconds.into());

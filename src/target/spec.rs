@@ -87,6 +87,19 @@ pub struct Chap {
 }
 
 impl Chap {
+    /// Warns of secrets below 96 bits (RFC 7143 9.2.1).
+    pub(super) fn warn_if_short(&self) {
+        let ChapCredentials { initiator, target } = self.credentials();
+        for identity in [Some(initiator), target].into_iter().flatten() {
+            if identity.secret.is_short() {
+                tracing::warn!(
+                    user = identity.name,
+                    "the CHAP secret is shorter than 12 bytes: whoever hears a login can guess it"
+                );
+            }
+        }
+    }
+
     /// In the terms of the login.
     pub(super) fn credentials(&self) -> ChapCredentials {
         let identity = |name: &String, secret: &Zeroizing<String>| ChapIdentity {

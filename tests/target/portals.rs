@@ -301,6 +301,68 @@ fn l34_a_target_that_has_moved_says_where_to_those_it_admits() {
     lab.ready(A, 1);
 }
 
+#[test]
+fn l16_l18_a_tsih_names_a_session_and_its_connection() {
+    let lab = Lab::new();
+    let volume = Gated::new(64 * MIB);
+    lab.publish(A, Some(volume.clone()), Access::default());
+    let join = |isid: u8, tsih: u16, cid: u16, keys: &str| {
+        let mut login = Login::new(lab.portal);
+        (login.request.isid[5], login.request.tsih, login.request.cid) = (isid, tsih, cid);
+        login.send(true, &format!("{}{keys}", normal(A))).0
+    };
+    assert_eq!(join(1, 77, 0, ""), 0x020a, "no session at all");
+    let mut old = lab.ready(A, 1);
+    let before = lab.handle.sessions()[0].clone();
+    assert_eq!(join(1, before.tsih + 100, 0, ""), 0x020a, "another TSIH");
+    assert_eq!(join(2, before.tsih, 0, ""), 0x020a, "another ISID");
+    assert_eq!(join(1, before.tsih, 1, ""), 0x0206, "a second connection");
+    assert_eq!(join(1, before.tsih, 0, " MaxBurstLength=512"), 0x0200, "for leading logins only");
+    old.ping();
+
+    // The same connection anew: what the old one had in the store ends first.
+    volume.hold();
+    let command = old.command(&rw10(0x2a, 0, 4096), 0, 4096);
+    old.send(&command, &pattern(4096, 1));
+    volume.wait_for(1);
+    let mut login = Login::new(lab.portal);
+    (login.request.tsih, login.request.cid) = (before.tsih, 0);
+    let status = std::thread::scope(|scope| {
+        let status = scope.spawn(|| login.send(true, &normal(A)).0);
+        assert!(old.is_closed());
+        volume.release();
+        status.join().unwrap()
+    });
+    assert_eq!(status, 0);
+    let [after] = &lab.handle.sessions()[..] else { panic!("one session") };
+    assert_eq!((after.tsih, after.isid), (before.tsih, before.isid));
+    assert_ne!(after.id, before.id);
+}
+
+#[test]
+fn discovery_sessions_take_the_place_of_their_like_only() {
+    let (lab, portals) = in_groups(groups(&[&[V4, V6]]));
+    lab.open(A);
+    let discovery = Wishes { discovery: true, ..Wishes::default() };
+    let named = Wishes { keys: "TargetName=iqn.2026-11.test:a\0", ..discovery.clone() };
+    let log_in = |portal, wishes: &Wishes| Initiator::log_in(portal, "", wishes).unwrap();
+    let mut normal = lab.ready(A, 1);
+    let mut unnamed = log_in(portals[0][0], &discovery);
+    let mut elsewhere = log_in(portals[0][1], &discovery);
+    let mut of_target = log_in(portals[0][0], &named);
+    assert_eq!(lab.handle.sessions().len(), 4);
+    let _unnamed = log_in(portals[0][0], &discovery);
+    assert!(unnamed.is_closed());
+    let _of_target = log_in(portals[0][1], &named);
+    assert!(of_target.is_closed(), "the group is the same");
+    elsewhere.ping();
+    normal.ping();
+    let ids: Vec<_> = lab.handle.sessions().iter().map(|session| session.id).collect();
+    let _runtime = lab.runtime.enter();
+    assert!(lab.handle.request_logout(ids[1], std::time::Duration::from_secs(9)));
+    assert!(elsewhere.is_closed(), "it is not asked, RFC 7143 7.4.3");
+}
+
 /// The asynchronous message that comes next.
 fn hears(peer: &mut Initiator) -> AsyncMessage {
     let (bhs, data) = peer.receive().expect("a message");

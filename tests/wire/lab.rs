@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stirrup::block::Volume;
-use stirrup::target::{Access, Chap, Handle, Lun, Options, Server, TargetSpec};
+use stirrup::target::{Access, Chap, Handle, Lun, Options, PortalGroup, Server, TargetSpec};
 use tokio::runtime::Runtime;
 
 use crate::login::Login;
@@ -32,6 +32,7 @@ pub(crate) struct Lab {
     server: Option<Server>,
     pub(crate) handle: Handle,
     pub(crate) portal: SocketAddr,
+    pub(crate) groups: Vec<Arc<PortalGroup>>,
     /// Behind LUN 0 and LUN 1 of [`TARGET`].
     pub(crate) volumes: [Arc<Gated>; 2],
 }
@@ -48,18 +49,29 @@ impl Lab {
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        Self::in_groups(options, vec![PortalGroup::open(1, &["127.0.0.1:0".parse().unwrap()])])
+    }
+
+    /// With portals in these groups.
+    pub(crate) fn in_groups(options: Options, groups: Vec<PortalGroup>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (server, portal) = runtime.block_on(async {
+        let (server, groups) = runtime.block_on(async {
             let mut server = Server::start(options).unwrap();
-            let portal = server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap()[0];
-            (server, portal)
+            let groups = server.listen_in(groups).unwrap();
+            (server, groups)
         });
-        let volumes = [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)];
-        let lab = Self { handle: server.handle(), runtime, server: Some(server), portal, volumes };
+        let lab = Self {
+            handle: server.handle(),
+            runtime,
+            server: Some(server),
+            portal: groups[0].portals[0],
+            groups,
+            volumes: [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)],
+        };
         lab.publish(TARGET, lab.luns(), Access::default());
         lab
     }
@@ -133,7 +145,7 @@ impl Drop for Lab {
     }
 }
 
-pub(crate) fn lun(number: u8, identity: &str, volume: Arc<dyn Volume>) -> Lun {
+pub(crate) fn lun(number: u16, identity: &str, volume: Arc<dyn Volume>) -> Lun {
     Lun {
         number,
         volume: Some(volume),

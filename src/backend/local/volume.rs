@@ -136,6 +136,10 @@ impl Engine for Layered {
             optimal_io_bytes: 0,
             discard_granularity_bytes: BLOCK_BYTES as u32,
             max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
+            // Blocks that the top layer has are written in place: a loss of power may leave any
+            // part of what was to be there.
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
         }
     }
 

@@ -16,6 +16,9 @@ const PHYSICAL_BLOCK_BYTES: u32 = 4096;
 /// Any range is zeroed exactly; smaller ones than this rarely free anything.
 const DISCARD_GRANULARITY_BYTES: u32 = 64 << 10;
 
+/// Larger writes than this in one piece are nothing that anybody needs.
+const ATOMIC_WRITE_BYTES_MAX: u32 = 1 << 20;
+
 /// Answers what librbd must not see; the rest goes there.
 pub(super) struct RbdVolume {
     image: Arc<Image>,
@@ -42,6 +45,10 @@ impl RbdVolume {
     }
 
     fn new(image: Arc<Image>, state: Option<Arc<ImageState>>) -> Self {
+        // A write inside one object is one transaction of its placement group, whatever happens,
+        // and also with the copy of a parent's object that may come before it.
+        let object_bytes = if image.is_striped() { 0 } else { image.object_bytes() };
+        let object_bytes = u32::try_from(object_bytes).unwrap_or(0);
         let info = VolumeInfo {
             size_bytes: image.size_bytes(),
             read_only: image.access() == Access::ReadOnly,
@@ -50,6 +57,8 @@ impl RbdVolume {
             optimal_io_bytes: u32::try_from(image.object_bytes()).unwrap_or(0),
             discard_granularity_bytes: DISCARD_GRANULARITY_BYTES,
             max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
+            max_atomic_write_bytes: object_bytes.min(ATOMIC_WRITE_BYTES_MAX),
+            atomic_write_boundary_bytes: object_bytes,
         };
         Self { image, info, state }
     }

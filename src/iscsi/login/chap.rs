@@ -242,6 +242,10 @@ impl Chap {
         if challenge == self.challenge {
             return Err(failure("our own CHAP challenge came back"));
         }
+        if target.secret.is_short() {
+            // 9.2.1: its hash would tell the secret to whoever sent this challenge.
+            return Err(failure("our own CHAP secret is shorter than 96 bits"));
+        }
         out.pair("CHAP_N", &target.name);
         let response = respond(algorithm, identifier, &target.secret, &challenge);
         out.pair("CHAP_R", text::hex(&response));

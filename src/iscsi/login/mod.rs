@@ -86,6 +86,9 @@ pub struct Grant {
     pub target_portal_group_tag: u16,
     /// What the target is called by people.
     pub target_alias: Option<String>,
+    /// What the session has settled that the connection is to continue; `None` where there is no
+    /// such session, or none is asked for.
+    pub session: Option<SessionParams>,
 }
 
 /// What to do after a Login Request.
@@ -123,6 +126,12 @@ impl Complete {
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.established.names
+    }
+
+    /// What was negotiated.
+    #[must_use]
+    pub fn params(&self) -> &SessionParams {
+        &self.established.params
     }
 
     /// Accepts as a connection of session `tsih`: the response to send with its data segment, and
@@ -343,6 +352,9 @@ impl State {
         }
         if let (SessionType::Normal, Some(alias)) = (session_type, &grant.target_alias) {
             self.outgoing.pair("TargetAlias", alias);
+        }
+        if let Some(session) = &grant.session {
+            self.negotiation.join(session);
         }
         self.authentication = Authentication::Open(grant.chap);
         Ok(())

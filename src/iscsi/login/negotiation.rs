@@ -83,6 +83,19 @@ impl Negotiation {
         }
     }
 
+    /// The connection continues a session: what only its leading login could settle holds on.
+    /// Digests and the lengths of data segments are each connection's own.
+    pub(super) fn join(&mut self, session: &SessionParams) {
+        let own = &self.params;
+        self.params = SessionParams {
+            initiator_max_recv_data_segment_length: own.initiator_max_recv_data_segment_length,
+            target_max_recv_data_segment_length: own.target_max_recv_data_segment_length,
+            header_digest: own.header_digest,
+            data_digest: own.data_digest,
+            ..session.clone()
+        };
+    }
+
     /// Every stage of a login is a negotiation of its own (RFC 7143 6.2): libiscsi sends the names
     /// in both stages.
     pub(super) fn next_stage(&mut self) {

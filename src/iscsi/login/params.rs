@@ -19,7 +19,8 @@ pub struct Limits {
     pub max_outstanding_r2t: u16,
     /// Least seconds an initiator waits before it comes back (0 to 3600).
     pub default_time2wait: u16,
-    /// Most seconds that tasks are kept for reassignment (0 to 3600).
+    /// Most seconds that tasks are kept for reassignment (0 to 3600). 0: whatever a connection had
+    /// under way ends with it, and so does the session.
     pub default_time2retain: u16,
     /// Digest over headers.
     pub header_digest: DigestPolicy,
@@ -50,7 +51,7 @@ impl Default for Limits {
             immediate_data: true,
             max_outstanding_r2t: 8,
             default_time2wait: 2,
-            default_time2retain: 20,
+            default_time2retain: 0,
             header_digest: DigestPolicy::Optional,
             data_digest: DigestPolicy::Optional,
             max_connections: 1,

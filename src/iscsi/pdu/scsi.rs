@@ -125,6 +125,24 @@ pub struct ScsiResponse {
     pub exp_data_sn: u32,
 }
 
+impl ScsiResponse {
+    /// The answer to a command that was completed at the target.
+    #[must_use]
+    pub fn of(itt: u32, status: u8, overflow: Overflow) -> Self {
+        Self {
+            response: 0,
+            status,
+            qualifier: 0,
+            overflow,
+            read_overflow: Overflow::None,
+            itt,
+            snack_tag: 0,
+            numbers: Numbers::default(),
+            exp_data_sn: 0,
+        }
+    }
+}
+
 impl Pdu for ScsiResponse {
     const OPCODE: Opcode = Opcode::ScsiResponse;
 

@@ -3,7 +3,7 @@
 use super::{CloseReason, Session};
 use crate::iscsi::login::SessionType;
 use crate::iscsi::pdu::{
-    LogoutRequest, LogoutResponse, NopIn, NopOut, Pdu, RESERVED_TAG, Reject, RejectReason,
+    LogoutRequest, LogoutResponse, NopIn, NopOut, RESERVED_TAG, Reject, RejectReason,
 };
 
 /// Where the target is with pings of its own.
@@ -27,7 +27,7 @@ impl<D: Clone> Session<D> {
         self.ping.peer_pings = true;
         data.truncate(self.params.initiator_max_recv_data_segment_length as usize);
         let pdu = NopIn { lun: 0, itt: nop.itt, ttt: RESERVED_TAG, numbers: self.take_numbers() };
-        self.send_with(&pdu, data);
+        self.send_counted(&pdu, data);
     }
 
     /// A ping is on its way and not answered.
@@ -48,6 +48,14 @@ impl<D: Clone> Session<D> {
         }
         if self.ping.outstanding.is_some() {
             return self.close(CloseReason::PingTimeout);
+        }
+        self.ping_unless_outstanding();
+    }
+
+    /// Pings an initiator that knows pings, if it has answered the last.
+    pub(super) fn ping_unless_outstanding(&mut self) {
+        if !self.ping.peer_pings || self.ping.outstanding.is_some() {
+            return;
         }
         let ttt = self.take_ttt();
         self.ping.outstanding = Some(ttt);
@@ -71,7 +79,7 @@ impl<D: Clone> Session<D> {
         self.close(CloseReason::HeaderDigest);
     }
 
-    pub(super) fn logout(&mut self, logout: &LogoutRequest) {
+    pub(super) fn logout(&mut self, logout: &LogoutRequest, header: Vec<u8>) {
         /// Values of the response field (RFC 7143 11.15.1).
         const CLOSED: u8 = 0;
         const NO_SUCH_CID: u8 = 1;
@@ -83,7 +91,7 @@ impl<D: Clone> Session<D> {
             1 => NO_SUCH_CID,
             2 => NO_RECOVERY,
             _ => {
-                return self.reject(RejectReason::InvalidField, logout.encode().to_vec());
+                return self.reject(RejectReason::InvalidField, header);
             }
         };
         if response == CLOSED {
@@ -97,7 +105,7 @@ impl<D: Clone> Session<D> {
             time2wait: self.params.default_time2wait,
             time2retain: 0,
         };
-        self.send(&pdu);
+        self.send_counted(&pdu, Vec::new());
         if response == CLOSED {
             self.close(CloseReason::Logout);
         }
@@ -107,6 +115,6 @@ impl<D: Clone> Session<D> {
     pub(super) fn reject(&mut self, reason: RejectReason, mut header: Vec<u8>) {
         header.truncate(self.params.initiator_max_recv_data_segment_length as usize);
         let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
-        self.send_with(&pdu, header);
+        self.send_counted(&pdu, header);
     }
 }

@@ -48,8 +48,8 @@ impl Default for Header {
 pub(super) enum Held {
     /// A SCSI command.
     Command(TaskId),
-    /// Another request with its data.
-    Other(Request, Vec<u8>),
+    /// Another request, with its header as it came, and its data.
+    Other(Request, Vec<u8>, Vec<u8>),
     /// A command that was aborted before its turn: its number only counts.
     Void,
 }
@@ -65,6 +65,11 @@ fn numbered(request: &Request) -> Option<u32> {
         Request::Login(_) | Request::DataOut(_) | Request::Snack(_) => return None,
     };
     (!immediate).then_some(cmd_sn)
+}
+
+/// The ExpStatSN of a request: at the same place in all of them.
+fn exp_stat_sn(bhs: &Bhs) -> u32 {
+    u32::from_be_bytes([bhs[28], bhs[29], bhs[30], bhs[31]])
 }
 
 /// A PDU that is to be rejected when its data segment has passed.
@@ -113,7 +118,12 @@ impl<D: Clone> Session<D> {
         // Bounded by the check above: a data segment length has 24 bits.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let (current, dest) = match Request::parse(bhs) {
-            Ok(request) => self.accept(request, ahs, len),
+            Ok(request) => {
+                if self.recovers() {
+                    self.acknowledge(exp_stat_sn(bhs));
+                }
+                self.accept(request, ahs, len)
+            }
             Err(ParseError::Opcode(_)) => refuse(RejectReason::NotSupported),
             Err(ParseError::Field(_)) => refuse(RejectReason::InvalidField),
         };
@@ -139,10 +149,13 @@ impl<D: Clone> Session<D> {
                 self.data_out_arrived(task, ttt, len, is_final, digest_ok);
             }
             Current::Other(_) if !digest_ok => self.reject_arrived(RejectReason::DataDigest),
-            Current::Other(request) => match numbered(&request) {
-                None => self.execute(&request, collected),
-                Some(cmd_sn) => self.hold(cmd_sn, Held::Other(request, collected)),
-            },
+            Current::Other(request) => {
+                let header = self.arrived_header();
+                match numbered(&request) {
+                    None => self.execute(&request, header, collected),
+                    Some(cmd_sn) => self.hold(cmd_sn, Held::Other(request, header, collected)),
+                }
+            }
             Current::Aborted { cmd_sn } => {
                 if let Some(cmd_sn) = cmd_sn {
                     self.hold(cmd_sn, Held::Void);
@@ -154,8 +167,13 @@ impl<D: Clone> Session<D> {
 
     /// Rejects the PDU that has just arrived, with its whole header (RFC 7143 11.17.4).
     fn reject_arrived(&mut self, reason: RejectReason) {
-        let header = [&self.header.bhs[..], &self.header.ahs].concat();
+        let header = self.arrived_header();
         self.reject(reason, header);
+    }
+
+    /// The whole header of the PDU that arrived last.
+    pub(super) fn arrived_header(&self) -> Vec<u8> {
+        [&self.header.bhs[..], &self.header.ahs].concat()
     }
 
     fn accept(&mut self, request: Request, ahs: &[u8], len: u32) -> (Current, Dest) {
@@ -176,7 +194,10 @@ impl<D: Clone> Session<D> {
         match request {
             Request::ScsiCommand(command) => self.command_header(&command, ahs, len),
             Request::DataOut(data) => self.data_out_header(&data, len),
-            Request::Snack(_) => refuse(RejectReason::SnackReject),
+            Request::Snack(snack) => {
+                self.snack(&snack);
+                (Current::Ignored, Dest::Discard)
+            }
             Request::Login(_) => {
                 self.close(CloseReason::Protocol("login request in the full feature phase"));
                 (Current::Ignored, Dest::Discard)
@@ -258,7 +279,7 @@ impl<D: Clone> Session<D> {
 
     /// Takes a numbered request in, and with it all whose turn has come.
     pub(super) fn hold(&mut self, cmd_sn: u32, held: Held) {
-        if let Held::Other(_, data) = &held {
+        if let Held::Other(_, _, data) = &held {
             self.held_bytes += data.len();
         }
         if cmd_sn != self.window.exp_cmd_sn() {
@@ -280,10 +301,10 @@ impl<D: Clone> Session<D> {
         match held {
             // Its credit comes back when the task is removed.
             Held::Command(id) => self.deliver(id),
-            Held::Other(request, data) => {
+            Held::Other(request, header, data) => {
                 self.held_bytes -= data.len();
                 self.window.give_back();
-                self.execute(&request, data);
+                self.execute(&request, header, data);
             }
             Held::Void => self.window.give_back(),
         }
@@ -300,12 +321,12 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    fn execute(&mut self, request: &Request, data: Vec<u8>) {
+    fn execute(&mut self, request: &Request, header: Vec<u8>, data: Vec<u8>) {
         match request {
             Request::NopOut(nop) => self.nop_out(nop, data),
-            Request::Text(text) => self.text_request(text, &data),
-            Request::Logout(logout) => self.logout(logout),
-            Request::TaskManagement(tmf) => self.manage(tmf),
+            Request::Text(text) => self.text_request(text, header, &data),
+            Request::Logout(logout) => self.logout(logout, header),
+            Request::TaskManagement(tmf) => self.manage(tmf, header),
             Request::ScsiCommand(_)
             | Request::DataOut(_)
             | Request::Login(_)

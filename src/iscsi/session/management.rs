@@ -15,7 +15,7 @@ use super::incoming::{Current, Held};
 use super::task::{Phase, Task, TaskId, unit_of};
 use super::window::is_before;
 use super::{CloseReason, Event, Session};
-use crate::iscsi::pdu::{Pdu, RejectReason, TaskManagementRequest, TaskManagementResponse};
+use crate::iscsi::pdu::{RejectReason, TaskManagementRequest, TaskManagementResponse};
 
 /// Task management functions that have an effect here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub(super) struct PendingTmf {
 }
 
 impl<D: Clone> Session<D> {
-    pub(super) fn manage(&mut self, request: &TaskManagementRequest) {
+    pub(super) fn manage(&mut self, request: &TaskManagementRequest, header: Vec<u8>) {
         let in_use = self.by_itt.contains_key(&request.itt) || self.is_managing(request.itt);
         let refusal = if in_use {
             Some(RejectReason::TaskInProgress)
@@ -141,7 +141,7 @@ impl<D: Clone> Session<D> {
             Some(RejectReason::LongOperation)
         };
         if let Some(reason) = refusal {
-            return self.reject(reason, request.encode().to_vec());
+            return self.reject(reason, header);
         }
         let has_rfc7144 = self.has_rfc7144();
         let Some(function) = TmfFunction::from_code(request.function, has_rfc7144) else {
@@ -350,6 +350,7 @@ impl<D: Clone> Session<D> {
 
     fn management_response(&mut self, itt: u32, (response, information): Answer) {
         let numbers = self.take_numbers();
-        self.send(&TaskManagementResponse { response, information, itt, numbers });
+        let pdu = TaskManagementResponse { response, information, itt, numbers };
+        self.send_counted(&pdu, Vec::new());
     }
 }

@@ -1,4 +1,4 @@
-//! The full feature phase of a session with one connection, at ERL 0, as a sans-I/O core.
+//! The full feature phase of a session with one connection, at ERL 0 or 1, as a sans-I/O core.
 //!
 //! # How it is driven
 //!
@@ -16,13 +16,14 @@
 //!
 //! `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
 //! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
-//! functions. `control`: NOP, logout, reject. `notice`: asynchronous messages. `text`: text
+//! functions. `control`: NOP, logout, reject. `recovery`: what is sent again. `notice`: asynchronous messages. `text`: text
 //! negotiation and SendTargets.
 
 mod control;
 mod incoming;
 mod management;
 mod notice;
+mod recovery;
 mod response;
 mod task;
 mod text;
@@ -45,6 +46,7 @@ pub use text::DiscoveryScope;
 
 use self::incoming::{Current, Header, Held};
 use self::management::PendingTmf;
+use self::recovery::Retained;
 use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
@@ -58,11 +60,14 @@ pub struct Limits {
     pub immediate_commands: u32,
     /// Data bytes of pings and texts that may wait for an earlier CmdSN.
     pub held_bytes: usize,
+    /// What is kept at ERL 1 for the initiator to ask for again, in bytes; also the data of reads
+    /// counts, as long as it is not acknowledged.
+    pub retained_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { immediate_commands: 16, held_bytes: 512 << 10 }
+        Self { immediate_commands: 16, held_bytes: 512 << 10, retained_bytes: 16 << 20 }
     }
 }
 
@@ -171,6 +176,14 @@ pub enum Payload<D> {
     },
 }
 
+/// A PDU with a data segment of its own.
+fn with_segment<D>(pdu: &impl Pdu, data: Vec<u8>) -> OutPdu<D> {
+    let mut bhs = pdu.encode();
+    super::pdu::frame::set_data_length(&mut bhs, data.len());
+    let data = if data.is_empty() { Payload::None } else { Payload::Bytes(data) };
+    OutPdu { bhs, data }
+}
+
 /// A session in its full feature phase.
 pub struct Session<D> {
     params: SessionParams,
@@ -181,6 +194,7 @@ pub struct Session<D> {
     login_limits: login::Limits,
     window: Window,
     stat_sn: u32,
+    retained: Retained<D>,
     /// The MaxCmdSN that the initiator was told last.
     told_max_cmd_sn: u32,
     next_ttt: u32,
@@ -218,6 +232,7 @@ impl<D: Clone> Session<D> {
             window,
             login_limits,
             stat_sn: established.stat_sn,
+            retained: Retained::new(established.stat_sn),
             next_ttt: 1,
             tasks: Slab::new(),
             by_itt: HashMap::new(),
@@ -306,12 +321,13 @@ impl<D: Clone> Session<D> {
         self.queue(OutPdu { bhs: pdu.encode(), data: Payload::None });
     }
 
-    /// Queues a PDU with a data segment of its own.
-    fn send_with(&mut self, pdu: &impl Pdu, data: Vec<u8>) {
-        let mut bhs = pdu.encode();
-        super::pdu::frame::set_data_length(&mut bhs, data.len());
-        let data = if data.is_empty() { Payload::None } else { Payload::Bytes(data) };
-        self.queue(OutPdu { bhs, data });
+    /// Queues a PDU that has a StatSN of its own, with its data segment.
+    fn send_counted(&mut self, pdu: &impl Pdu, data: Vec<u8>) {
+        let pdu = with_segment(pdu, data);
+        if self.recovers() {
+            self.retain(&pdu, None);
+        }
+        self.queue(pdu);
     }
 
     /// Queues a PDU. Nothing comes after the last one.

@@ -67,7 +67,7 @@ impl<D: Clone> Session<D> {
         };
         let pdu =
             AsyncMessage { lun, numbers: self.take_numbers(), event, vendor_code: 0, parameters };
-        self.send_with(&pdu, segment);
+        self.send_counted(&pdu, segment);
     }
 }
 

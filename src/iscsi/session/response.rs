@@ -1,8 +1,10 @@
 //! How a command ends: Data-In, SCSI Response, residuals (RFC 7143 11.4, 11.7).
 
+use std::ops::Range;
+
 use super::notice::with_length;
-use super::task::{Fault, Task, TaskId};
-use super::{OutPdu, Payload, Session};
+use super::task::{Command, Fault, Task, TaskId};
+use super::{OutPdu, Payload, Session, with_segment};
 use crate::iscsi::pdu::frame::set_data_length;
 use crate::iscsi::pdu::{DataIn, Numbers, Overflow, Pdu, RESERVED_TAG, ScsiResponse};
 
@@ -100,8 +102,7 @@ impl<D: Clone> Session<D> {
         };
         let command = &task.command;
         let expected_in = if command.read { command.expected_length } else { 0 };
-        let mut data_ins = 0;
-        let mut with_status = false;
+        let mut read = None;
         let residual = match transferred {
             Transferred::Nothing => overflow(0, command.expected_length),
             Transferred::Out(len) => {
@@ -110,62 +111,172 @@ impl<D: Clone> Session<D> {
             Transferred::In { data, len } => {
                 let residual = overflow(len, expected_in);
                 let send = u32::try_from(len).unwrap_or(u32::MAX).min(expected_in);
-                with_status = status == GOOD && sense.is_empty() && send > 0;
-                let final_status = with_status.then_some((status, residual));
-                data_ins = self.data_in(command.itt, &data, send, final_status);
+                let rides = status == GOOD && sense.is_empty() && task.snack_tag == 0;
+                read = (send > 0).then(|| {
+                    self.read_of(command, data, send, rides.then_some((status, residual)))
+                });
                 residual
             }
         };
-        if with_status {
+        let data_ins = read.as_ref().map_or(0, |read| {
+            let stat_sn = read.status.map(|_| self.take_numbers().stat_sn);
+            self.data_in(read, 0..u32::MAX, stat_sn)
+        });
+        if read.as_ref().is_some_and(|read| read.status.is_some()) {
+            if self.recovers()
+                && !self.closing
+                && let Some(last) = self.out.back().cloned()
+            {
+                self.retain(&last, read);
+            }
             return;
         }
         let response = ScsiResponse {
-            response: 0,
-            status,
             qualifier: if self.has_rfc7144() { qualifier } else { 0 },
-            overflow: residual,
             read_overflow: overflow(0, task.fault.map_or(0, Fault::unread)),
-            itt: command.itt,
-            snack_tag: 0,
+            snack_tag: task.snack_tag,
             numbers: self.take_numbers(),
             exp_data_sn: data_ins,
+            ..ScsiResponse::of(command.itt, status, residual)
         };
-        self.send_with(&response, with_length(&sense));
+        let pdu = with_segment(&response, with_length(&sense));
+        if self.recovers() {
+            self.retain(&pdu, read);
+        }
+        self.queue(pdu);
     }
 
-    /// Queues `len` bytes as Data-In PDUs; the last one carries the status, if there is one to
-    /// carry. Returns how many.
-    fn data_in(&mut self, itt: u32, data: &D, len: u32, status: Option<(u8, Overflow)>) -> u32 {
-        // Multiples of four: only the last PDU of a sequence may need padding (11.7.7).
-        let segment_max = self.params.initiator_max_recv_data_segment_length.max(512) & !3;
+    /// The most bytes of a Data-In PDU: a multiple of four, for only the last one of a sequence
+    /// may need padding (11.7.7).
+    pub(super) fn segment_max(&self) -> u32 {
+        self.params.initiator_max_recv_data_segment_length.max(512) & !3
+    }
+
+    fn read_of(
+        &mut self,
+        command: &Command,
+        data: D,
+        len: u32,
+        status: Option<(u8, Overflow)>,
+    ) -> Read<D> {
         let burst_max = self.params.max_burst_length.max(512) & !3;
-        let (mut offset, mut data_sn) = (0, 0);
-        while offset < len {
-            let burst_left = burst_max - offset % burst_max;
-            let part = segment_max.min(len - offset).min(burst_left);
-            let is_last = offset + part == len;
-            let status = status.filter(|_| is_last);
+        // Acknowledgements are asked for at the end of each burst but the last (11.7.2).
+        let is_acknowledged = self.recovers() && len > burst_max;
+        Read {
+            data,
+            itt: command.itt,
+            lun: command.lun,
+            len,
+            status,
+            segment_max: self.segment_max(),
+            burst_max,
+            ttt: if is_acknowledged { self.take_ttt() } else { RESERVED_TAG },
+            first_sn: 0,
+            first_offset: 0,
+            acknowledged: 0,
+        }
+    }
+
+    /// Queues the Data-In PDUs of these numbers; the last of all carries the status, if there is
+    /// one to carry, with its StatSN. Returns the next DataSN.
+    pub(super) fn data_in(
+        &mut self,
+        read: &Read<D>,
+        numbers: Range<u32>,
+        stat_sn: Option<u32>,
+    ) -> u32 {
+        let current = self.numbers();
+        let mut next = read.first_sn;
+        for part in read.parts() {
+            next = part.data_sn + 1;
+            if !numbers.contains(&part.data_sn) {
+                continue;
+            }
+            let status = read.status.filter(|_| part.is_last);
+            let acknowledge = read.ttt != RESERVED_TAG && part.is_final && !part.is_last;
             let pdu = DataIn {
-                is_final: is_last || part == burst_left,
-                acknowledge: false,
+                is_final: part.is_final,
+                acknowledge,
                 status,
-                lun: 0,
-                itt,
-                ttt: RESERVED_TAG,
-                numbers: match status {
-                    Some(_) => self.take_numbers(),
-                    None => Numbers { stat_sn: 0, ..self.numbers() },
-                },
-                data_sn,
-                buffer_offset: offset,
+                lun: if acknowledge { read.lun } else { 0 },
+                itt: read.itt,
+                ttt: if acknowledge { read.ttt } else { RESERVED_TAG },
+                numbers: Numbers { stat_sn: status.and(stat_sn).unwrap_or(0), ..current },
+                data_sn: part.data_sn,
+                buffer_offset: part.offset,
             };
             let mut bhs = pdu.encode();
-            set_data_length(&mut bhs, part as usize);
-            let data = Payload::Part { data: data.clone(), offset, len: part };
+            set_data_length(&mut bhs, part.len as usize);
+            let data =
+                Payload::Part { data: read.data.clone(), offset: part.offset, len: part.len };
             self.queue(OutPdu { bhs, data });
-            data_sn = data_sn.wrapping_add(1);
-            offset += part;
         }
-        data_sn
+        next
+    }
+}
+
+/// The data of a read, and how it is cut into Data-In PDUs.
+#[derive(Debug, Clone)]
+pub(super) struct Read<D> {
+    data: D,
+    itt: u32,
+    pub(super) lun: u64,
+    /// Bytes in all.
+    pub(super) len: u32,
+    /// The status and the residual, if they ride on the last PDU.
+    pub(super) status: Option<(u8, Overflow)>,
+    segment_max: u32,
+    burst_max: u32,
+    /// The tag with which bursts are to be acknowledged, or the reserved one.
+    pub(super) ttt: u32,
+    /// From which PDU on it is cut like this: its DataSN and offset.
+    first_sn: u32,
+    first_offset: u32,
+    /// The first DataSN that the initiator has not acknowledged.
+    pub(super) acknowledged: u32,
+}
+
+/// What one Data-In PDU carries.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    data_sn: u32,
+    offset: u32,
+    len: u32,
+    /// The end of a burst.
+    is_final: bool,
+    /// The end of all data.
+    is_last: bool,
+}
+
+impl<D> Read<D> {
+    fn parts(&self) -> impl Iterator<Item = Part> + use<D> {
+        let (mut offset, mut data_sn) = (self.first_offset, self.first_sn);
+        let (len, segment_max, burst_max) = (self.len, self.segment_max, self.burst_max);
+        std::iter::from_fn(move || {
+            if offset >= len {
+                return None;
+            }
+            let burst_left = burst_max - offset % burst_max;
+            let bytes = segment_max.min(len - offset).min(burst_left);
+            let is_last = offset + bytes == len;
+            let is_final = is_last || bytes == burst_left;
+            let part = Part { data_sn, offset, len: bytes, is_final, is_last };
+            offset += bytes;
+            data_sn += 1;
+            Some(part)
+        })
+    }
+
+    /// The DataSN after the last.
+    pub(super) fn end(&self) -> u32 {
+        self.parts().last().map_or(self.first_sn, |part| part.data_sn + 1)
+    }
+
+    /// Cuts what is not acknowledged into parts of at most so many bytes.
+    pub(super) fn cut_anew(&mut self, segment_max: u32) {
+        let first = self.parts().find(|part| part.data_sn == self.acknowledged);
+        self.first_offset = first.map_or(self.len, |part| part.offset);
+        self.first_sn = self.acknowledged;
+        self.segment_max = segment_max;
     }
 }

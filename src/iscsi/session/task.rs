@@ -129,6 +129,8 @@ pub(super) struct Task<D> {
     pub(super) r2ts: SmallVec<[Solicited; 1]>,
     /// R2Ts sent so far.
     pub(super) r2t_sn: u32,
+    /// The tag of the last R-Data SNACK, for the response.
+    pub(super) snack_tag: u32,
     pub(super) fault: Option<Fault>,
     /// Nothing more about it may reach the wire.
     pub(super) aborted: bool,
@@ -156,6 +158,7 @@ impl<D> Task<D> {
             solicited_end: 0,
             r2ts: SmallVec::new(),
             r2t_sn: 0,
+            snack_tag: 0,
             fault: None,
             aborted: false,
             completion: None,

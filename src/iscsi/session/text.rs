@@ -3,7 +3,7 @@
 
 use super::{Event, Session};
 use crate::iscsi::login::{Negotiation, SessionType};
-use crate::iscsi::pdu::{Bhs, Pdu, RESERVED_TAG, RejectReason, TextRequest, TextResponse};
+use crate::iscsi::pdu::{RESERVED_TAG, RejectReason, TextRequest, TextResponse};
 use crate::iscsi::text::{self, Assembler, Writer};
 
 /// Which targets the initiator asks for.
@@ -31,14 +31,13 @@ pub(super) struct TextExchange {
 }
 
 impl<D: Clone> Session<D> {
-    pub(super) fn text_request(&mut self, pdu: &TextRequest, data: &[u8]) {
-        let header = pdu.encode();
+    pub(super) fn text_request(&mut self, pdu: &TextRequest, header: Vec<u8>, data: &[u8]) {
         if pdu.is_final && pdu.cont {
-            return self.reject_text(RejectReason::ProtocolError, &header);
+            return self.reject_text(RejectReason::ProtocolError, header);
         }
         if self.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
             // The driver makes one list at a time.
-            return self.reject(RejectReason::ProtocolError, header.to_vec());
+            return self.reject(RejectReason::ProtocolError, header);
         }
         let mut exchange = match self.text.take() {
             // A new request resets an exchange that was not finished (RFC 7143 6.4).
@@ -56,7 +55,7 @@ impl<D: Clone> Session<D> {
                 peer_final: false,
             },
             Some(exchange) if exchange.ttt == pdu.ttt && exchange.itt == pdu.itt => exchange,
-            _ => return self.reject_text(RejectReason::ProtocolError, &header),
+            _ => return self.reject_text(RejectReason::ProtocolError, header),
         };
         exchange.peer_final = pdu.is_final;
         match exchange.request.push(data, pdu.cont) {
@@ -64,10 +63,10 @@ impl<D: Clone> Session<D> {
             Ok(Some(request)) if request.is_empty() || exchange.waits_for_targets => {}
             Ok(Some(request)) => {
                 if let Err(reason) = self.answer_text(&mut exchange, &request) {
-                    return self.reject_text(reason, &header);
+                    return self.reject_text(reason, header);
                 }
             }
-            Err(_) => return self.reject_text(RejectReason::LongOperation, &header),
+            Err(_) => return self.reject_text(RejectReason::LongOperation, header),
         }
         let waits = exchange.waits_for_targets;
         self.text = Some(exchange);
@@ -141,12 +140,12 @@ impl<D: Clone> Session<D> {
         if !is_final {
             self.text = Some(exchange);
         }
-        self.send_with(&pdu, segment);
+        self.send_counted(&pdu, segment);
     }
 
     /// Ends an exchange that went wrong.
-    fn reject_text(&mut self, reason: RejectReason, header: &Bhs) {
+    fn reject_text(&mut self, reason: RejectReason, header: Vec<u8>) {
         self.text = None;
-        self.reject(reason, header.to_vec());
+        self.reject(reason, header);
     }
 }

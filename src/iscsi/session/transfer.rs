@@ -142,7 +142,6 @@ impl<D: Clone> Session<D> {
     /// Sends an R2T.
     fn ask(&mut self, id: TaskId, offset: u32, len: u32) {
         let ttt = self.take_ttt();
-        let numbers = self.numbers();
         #[cfg(test)]
         let offset = match self.bug {
             Some(super::tests::Bug::R2tOverlap) => offset.saturating_sub(4),
@@ -151,23 +150,21 @@ impl<D: Clone> Session<D> {
         let Some(task) = self.task(id) else { return };
         let r2t_sn = task.r2t_sn;
         task.r2t_sn = r2t_sn.wrapping_add(1);
-        task.r2ts.push(Solicited {
-            ttt,
-            r2t_sn,
-            offset,
-            len,
-            received: 0,
-            data_sn: 0,
-            lost: false,
-        });
+        let asked = Solicited { ttt, r2t_sn, offset, len, received: 0, data_sn: 0, lost: false };
+        task.r2ts.push(asked);
+        let (lun, itt) = (task.command.lun, task.command.itt);
+        self.send_r2t(lun, itt, &asked);
+    }
+
+    pub(super) fn send_r2t(&mut self, lun: u64, itt: u32, asked: &Solicited) {
         let r2t = R2t {
-            lun: task.command.lun,
-            itt: task.command.itt,
-            ttt,
-            numbers,
-            r2t_sn,
-            buffer_offset: offset,
-            desired_length: len,
+            lun,
+            itt,
+            ttt: asked.ttt,
+            numbers: self.numbers(),
+            r2t_sn: asked.r2t_sn,
+            buffer_offset: asked.offset,
+            desired_length: asked.len,
         };
         self.send(&r2t);
     }

@@ -12,7 +12,6 @@ mod run;
 use std::sync::Arc;
 
 use super::command::Call;
-use super::inventory::Inventory;
 use super::lun::LogicalUnit;
 use super::nexus::Nexus;
 use super::ops::Ops;
@@ -27,7 +26,6 @@ pub(super) use results::{copy_status, failed_segment_details, receive_data};
 const LIST_BYTES_MAX: u32 = 0x1_0000;
 
 struct ExtendedCopy {
-    inventory: Arc<Inventory>,
     nexus: Arc<Nexus>,
     unit: Arc<LogicalUnit>,
     len: u32,
@@ -38,7 +36,6 @@ pub(super) fn extended_copy(call: &Call<'_>) -> Result<Plan, Refusal> {
         0 => Ok(Plan::good()),
         len if len > LIST_BYTES_MAX => Err(Sense::illegal(Asc::PARAMETER_LIST_LENGTH_ERROR).into()),
         len => Ok(Plan::Other(Box::new(ExtendedCopy {
-            inventory: Arc::clone(call.inventory),
             nexus: Arc::clone(call.nexus),
             unit: Arc::clone(call.unit),
             len,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::super::copies::{Refused, State};
 use super::super::copy_limits::{OWN_UNIT, SEGMENT_BYTES_MAX};
-use super::super::inventory::Inventory;
 use super::super::lun::{LogicalUnit, UnitId};
 use super::super::nexus::Nexus;
 use super::super::ops::Ops;
@@ -22,20 +21,11 @@ pub(super) const CHUNK_BYTES: u64 = 4 << 20;
 
 /// Processes the list until something is to be waited for, or to its end.
 pub(super) fn begin(call: ExtendedCopy, list: List, ops: &mut Ops) -> Result<Begun, Refusal> {
-    let ExtendedCopy { inventory, nexus, unit, .. } = call;
+    let ExtendedCopy { nexus, unit, .. } = call;
     let entry = list.list_id.map(|id| Entry::new(&nexus, unit.id, id)).transpose()?;
     let List { targets, segments, .. } = list;
-    let mut copying = Copying {
-        inventory,
-        nexus,
-        unit,
-        targets,
-        segments,
-        at: 0,
-        span: None,
-        reading: false,
-        entry,
-    };
+    let mut copying =
+        Copying { nexus, unit, targets, segments, at: 0, span: None, reading: false, entry };
     Ok(match copying.next(ops) {
         Some(outcome) => Begun::Done(outcome),
         None => Begun::Steps(Box::new(copying)),
@@ -100,7 +90,6 @@ impl Span {
 }
 
 struct Copying {
-    inventory: Arc<Inventory>,
     nexus: Arc<Nexus>,
     /// The logical unit that got the command.
     unit: Arc<LogicalUnit>,
@@ -210,7 +199,7 @@ impl Copying {
     }
 
     fn push(&self, unit: &LogicalUnit, op: Op, ops: &mut Ops) {
-        if unit.number == self.unit.number {
+        if unit.id == self.unit.id {
             ops.push(op);
         } else {
             ops.push_to(unit.id, op);
@@ -279,11 +268,12 @@ impl Copying {
         }
         let target =
             self.targets.get(usize::from(end.target)).ok_or(Asc::UNREACHABLE_COPY_TARGET)?;
-        let named = |unit: &Arc<LogicalUnit>| {
+        let named = |unit: &&Arc<LogicalUnit>| {
             vpd::unit_designators(unit).iter().any(|name| name[..] == target.designator)
         };
-        let units = self.inventory.units();
-        let unit = units.into_iter().find(named).ok_or(Asc::COPY_TARGET_NOT_REACHABLE)?;
+        let view = self.nexus.view();
+        let mut units = view.seen.iter().map(|seen| &seen.unit);
+        let unit = units.find(named).ok_or(Asc::COPY_TARGET_NOT_REACHABLE)?;
         if target.device_type != 0 {
             return Err(Asc::INCORRECT_COPY_TARGET_TYPE);
         }
@@ -291,7 +281,7 @@ impl Copying {
         if target.block_bytes != unit.block_bytes {
             return Err(Asc::INVALID_FIELD_IN_PARAMETER_LIST);
         }
-        Ok(unit)
+        Ok(Arc::clone(unit))
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::backend::memory::MemoryVolume;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Request, SavedState, Volume,
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
     VolumeInfo,
 };
 use crate::scsi::{
-    Admission, Asc, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops, Outcome,
-    Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
+    Admission, Asc, Background, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops,
+    Outcome, Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -24,6 +24,8 @@ pub(super) struct Bench {
     /// The operation with this number (from 0, over all commands) fails.
     pub(super) fault: std::cell::Cell<Option<(usize, ErrorKind)>>,
     ops_seen: std::cell::Cell<usize>,
+    /// What goes on after its command.
+    background: std::cell::RefCell<Vec<Background>>,
 }
 
 /// An initiator without unit attentions waiting.
@@ -81,8 +83,8 @@ impl Bench {
     fn over(volumes: Vec<MemoryVolume>, specs: Vec<LogicalUnitSpec>) -> Self {
         let block_bytes = specs[0].block_bytes;
         let device = Device::new(TARGET, specs);
-        let (fault, ops_seen) = Default::default();
-        Self { device, block_bytes, volumes, fault, ops_seen }
+        let (fault, ops_seen, background) = Default::default();
+        Self { device, block_bytes, volumes, fault, ops_seen, background }
     }
 
     /// The power is lost and comes back: the volume is what is left.
@@ -105,6 +107,13 @@ impl Bench {
         let host = self.stranger(number);
         let first = host.run(&[0; 6], &[]).asc();
         assert_eq!(first.0 >> 8, Asc::POWER_ON_OR_RESET.0 >> 8);
+        host
+    }
+
+    /// The same, to whom the logical unit then says this.
+    pub(super) fn host_after(&self, number: u8, sense: (SenseKey, Asc)) -> Host<'_> {
+        let host = self.host(number);
+        assert_eq!(host.fails(&[0; 6], &[]), sense);
         host
     }
 
@@ -135,6 +144,54 @@ impl Bench {
                 ),
             }
         }
+    }
+
+    /// Work in the background waits for [`Self::go_on`], and so does a command that waits for it.
+    fn take_background(&self, ops: &mut Ops, done: &mut Vec<Completion>) {
+        if let Some(work) = ops.take_background() {
+            if work.is_immediate() {
+                done.push(Completion { tag: 0, result: Ok(Done::Unit) });
+            }
+            self.background.borrow_mut().push(*work);
+        }
+    }
+
+    /// Drives the work in the background to its end, or until so many operations have ended.
+    /// True if it has.
+    pub(super) fn go_on(&self, ops_max: usize) -> bool {
+        let mut all = self.background.borrow_mut();
+        let work = all.last_mut().expect("there is some");
+        let (mut done, own) = (Vec::new(), work.unit());
+        for _ in 0..ops_max {
+            self.submit(own, work.ops(), &mut done);
+            if work.resume(done.remove(0).result) {
+                assert!(work.ops().is_empty() && done.is_empty());
+                all.pop();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The first byte of a block, whatever the logical unit says.
+    pub(super) fn peek(&self, lba: u64) -> u8 {
+        let op = Op::Read { offset: lba * 512, buf: Buffer::unfilled(512) };
+        let (mut done, mut requests) = (Vec::new(), vec![Request { tag: 0, op }]);
+        self.volumes[0].submit(&mut requests, &mut done, &Arc::new(CompletionQueue::new()));
+        let Ok(Done::Data(data)) = done.remove(0).result else { panic!("no data") };
+        data.to_vec()[0]
+    }
+
+    /// Drives whatever goes on in the background to its end.
+    pub(super) fn settle(&self) {
+        while !self.background.borrow().is_empty() {
+            self.go_on(usize::MAX);
+        }
+    }
+
+    /// Nobody drives the work in the background any more.
+    pub(super) fn stop(&self) {
+        self.background.borrow_mut().clear();
     }
 
     /// The next operation fails.
@@ -168,6 +225,18 @@ impl<'a> Host<'a> {
 
     /// A command up to its first operations; the answer if there are none.
     pub(super) fn begin(&self, cdb: &[u8], data: &[u8]) -> Result<(Task, Ops), Answer> {
+        let begun = self.begin_on(cdb, data).map_err(Answer::of)?;
+        Ok((begun.2, begun.1))
+    }
+
+    /// The rest of a command.
+    pub(super) fn end(&self, task: Task, ops: Ops) -> Answer {
+        let Ok(answer) = self.go_on(task, ops, usize::MAX) else { panic!("it does not end") };
+        answer
+    }
+
+    /// Admits and starts a command: the logical unit and what it asks for, if it goes on.
+    fn begin_on(&self, cdb: &[u8], data: &[u8]) -> Result<(UnitId, Ops, Task), Outcome> {
         let command = Command {
             lun: self.lun,
             cdb,
@@ -175,7 +244,7 @@ impl<'a> Host<'a> {
             data_out_bytes: data.len() as u64,
         };
         let prepared = match self.bench.device.admit(&self.nexus, &command) {
-            Admission::Done(outcome) => return Err(Answer::of(outcome)),
+            Admission::Done(outcome) => return Err(outcome),
             Admission::Run(prepared) => prepared,
         };
         let data_out = match prepared.transfer() {
@@ -185,17 +254,18 @@ impl<'a> Host<'a> {
             }
             Transfer::None | Transfer::In { .. } => None,
         };
+        let unit = prepared.unit();
         let mut ops = Ops::new();
         match prepared.start(data_out, &mut ops) {
-            Step::Done(outcome) => Err(Answer::of(outcome)),
-            Step::Wait(task) => Ok((task, ops)),
+            Step::Done(outcome) => Err(outcome),
+            Step::Wait(task) => Ok((unit, ops, task)),
         }
     }
 
-    /// The rest of a command.
-    pub(super) fn end(&self, task: Task, ops: Ops) -> Answer {
-        let Ok(answer) = self.go_on(task, ops, usize::MAX) else { panic!("it does not end") };
-        answer
+    /// The operations that a command asks for at once.
+    pub(super) fn first_ops(&self, cdb: &[u8], data: &[u8]) -> Vec<Op> {
+        self.begin_on(cdb, data)
+            .map_or_else(|_| Vec::new(), |(_, mut ops, _)| ops.drain_own().collect())
     }
 
     /// Runs a command until it ends, or gives back what there is of it after so many operations.
@@ -212,10 +282,14 @@ impl<'a> Host<'a> {
     }
 
     fn go_on(&self, mut task: Task, mut ops: Ops, ops_max: usize) -> Result<Answer, Task> {
-        let unit = UnitId(self.lun >> 48);
+        let unit = UnitId(self.lun >> 48 & 0x3fff);
         let mut done = Vec::new();
+        self.bench.take_background(&mut ops, &mut done);
         for _ in 0..ops_max {
             self.bench.submit(unit, &mut ops, &mut done);
+            if done.is_empty() && self.bench.go_on(ops_max) {
+                done.push(Completion { tag: 0, result: Ok(Done::Unit) });
+            }
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
@@ -313,4 +387,5 @@ pub(super) const OUT_OF_RANGE: (SenseKey, Asc) = (ILLEGAL, Asc::LBA_OUT_OF_RANGE
 pub(super) const BAD_CDB: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_CDB);
 pub(super) const BAD_LIST: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_PARAMETER_LIST);
 pub(super) const BAD_LIST_LENGTH: (SenseKey, Asc) = (ILLEGAL, Asc::PARAMETER_LIST_LENGTH_ERROR);
+pub(super) const BAD_OPCODE: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_OPCODE);
 pub(super) const BAD_UNIT: (SenseKey, Asc) = (ILLEGAL, Asc::INVALID_FIELD_IN_INFORMATION_UNIT);

@@ -1,9 +1,11 @@
 //! The device server from outside: commands against volumes in memory.
 
+mod atomic;
 mod bench;
 mod conditions;
 mod copy;
 mod data;
+mod erase;
 mod identity;
 mod modes;
 mod provisioning;

@@ -49,6 +49,7 @@ proptest! {
         let (one, two) = (bench.host(1), bench.host(2));
         for (cdb, list, first) in &commands {
             let answer = if *first { &one } else { &two }.run(cdb, list);
+            bench.settle();
             prop_assert!(answer.data.len() <= 16 << 20);
             prop_assert!(answer.status == Status::Good || answer.data.is_empty());
         }

@@ -20,14 +20,14 @@ use super::login::{Connected, SessionEnds};
 use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
-use crate::iscsi::login::SessionType;
+use crate::iscsi::login::{Names, SessionType};
 use crate::iscsi::session::{
     CloseReason, DiscoveryScope, Event, Notice, Session, TaskId, TmfFunction, tmf_response,
 };
 use crate::scsi::{Device, Nexus, NexusSpec};
 use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::registry::{Order, SessionEntry};
+use crate::target::registry::{Lease, Order, SessionEntry};
 use crate::target::shard::ShardState;
 
 /// How long a discovery session may be silent: there is nothing to stay for.
@@ -68,9 +68,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let portal_group = entry.key.portal_group;
-    let attached = backing
-        .and_then(|backing| attach(backing, &names.initiator_name, names.isid, portal_group));
+    let attached = backing.and_then(|backing| attach(backing, &names, &entry));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -113,18 +111,20 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     driver.drain().await;
 }
 
-fn attach(
-    backing: Arc<Backing>,
-    initiator: &str,
-    isid: [u8; 6],
-    portal_group: u16,
-) -> Option<Rc<Attached>> {
-    let isid = isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+/// A nexus for the session, or that of the session which goes on with a new connection.
+fn attach(backing: Arc<Backing>, names: &Names, entry: &SessionEntry) -> Option<Rc<Attached>> {
+    if let Some(lease) = entry.lease() {
+        return Some(Rc::new(Attached { backing, nexus: Arc::clone(&lease.nexus) }));
+    }
+    let initiator = &names.initiator_name;
+    let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
-        initiator_name: initiator.to_owned(),
+        initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: portal_group,
+        target_port: entry.key.portal_group,
     });
+    let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+    entry.set_lease(Some(Arc::new(lease)));
     Some(Rc::new(Attached { backing, nexus }))
 }
 
@@ -374,11 +374,6 @@ impl Driver {
             }
             std::future::poll_fn(|cx| self.queue.poll_drain(cx, &mut self.completions)).await;
             self.commands.completed(&mut self.completions, &mut self.session);
-        }
-        if let Some(attached) = self.commands.attached()
-            && let Some(service) = attached.service()
-        {
-            service.device.detach(&attached.nexus);
         }
     }
 }

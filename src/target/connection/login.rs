@@ -19,7 +19,7 @@ use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu
 use crate::target::backing::Backing;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{
-    NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
+    Discovery, Lease, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
 };
 use crate::target::server::Shared;
 use crate::target::shard::ShardState;
@@ -56,8 +56,11 @@ struct Gate<'a> {
     shared: &'a Shared,
     group: &'a PortalGroup,
     peer: SocketAddr,
+    local: SocketAddr,
     /// What the login was granted against.
     granted: RefCell<Option<Arc<Target>>>,
+    /// The session that a connection is to continue.
+    continued: RefCell<Option<Arc<SessionEntry>>>,
 }
 
 impl Gate<'_> {
@@ -83,6 +86,29 @@ impl Gate<'_> {
             return refuse(LoginStatus::ServiceUnavailable, "the target's volume is not open yet");
         }
         Ok(target)
+    }
+
+    /// What the session is known by.
+    fn key(&self, names: &Names) -> SessionKey {
+        let named = names.target_name.as_deref().map(normalised);
+        let (target, discovery) = match (names.session_type, named) {
+            (SessionType::Normal, target) => (target, None),
+            (SessionType::Discovery, Some(target)) => (None, Some(Discovery::Of(target))),
+            (SessionType::Discovery, None) => (None, Some(Discovery::At(self.local))),
+        };
+        SessionKey {
+            target,
+            initiator: normalised(&names.initiator_name),
+            isid: names.isid,
+            portal_group: self.group.tag,
+            discovery,
+        }
+    }
+
+    /// The session of a TSIH, if it is the initiator's.
+    fn session(&self, names: &Names) -> Option<Arc<SessionEntry>> {
+        let session = self.shared.registry.session(&self.key(names))?;
+        (names.tsih == session.tsih).then_some(session)
     }
 
     /// The target, if it and its access rules are still those that the login has passed.
@@ -113,7 +139,10 @@ impl Policy for Gate<'_> {
                 chap
             }
         };
+        let session = self.session(names);
+        self.continued.replace(session.clone());
         Ok(Grant {
+            session: session.map(|session| session.params.clone()),
             chap: chap.map(|chap| chap.credentials()),
             target_portal_group_tag: self.group.tag,
             target_alias: None,
@@ -150,7 +179,8 @@ async fn negotiate(
     let mut entropy = [0; ENTROPY_BYTES];
     getrandom::fill(&mut entropy).map_err(io::Error::other)?;
     let mut login = Login::new(shared.options.login.clone(), entropy);
-    let gate = Gate { shared, group, peer, granted: RefCell::default() };
+    let (granted, continued) = Default::default();
+    let gate = Gate { shared, group, peer, local, granted, continued };
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
@@ -181,31 +211,43 @@ async fn negotiate(
 }
 
 /// Enters the session into the registry, in place of one of the same name if there is one
-/// (session reinstatement, RFC 7143 6.3.5): nothing of the old one is left when this returns.
+/// (session reinstatement, RFC 7143 6.3.5; with its TSIH connection reinstatement, 6.3.4): nothing
+/// of the old one is left when this returns.
 async fn settle(
     complete: &Complete,
     gate: &Gate<'_>,
 ) -> Result<(Arc<SessionEntry>, Option<Arc<Backing>>), Refusal> {
     let names = complete.names();
-    if names.tsih != 0 {
-        let reason = "connections cannot be added to a session, nor reinstated";
-        return Err(Refusal::new(LoginStatus::SessionDoesNotExist, reason));
+    let gone = || Refusal::new(LoginStatus::SessionDoesNotExist, "no session of this TSIH");
+    let continued = gate.continued.take();
+    match &continued {
+        None if names.tsih != 0 => return Err(gone()),
+        Some(session) if session.cid != names.cid => {
+            let reason = "a session has one connection";
+            return Err(Refusal::new(LoginStatus::TooManyConnections, reason));
+        }
+        _ => {}
     }
+    // The nexus is that of the session, and is not lost with the connection.
+    let lease = continued.as_ref().and_then(|session| session.lease());
     let registry = &gate.shared.registry;
-    let (target, discovery) = match names.session_type {
-        SessionType::Normal => (names.target_name.as_deref().map(normalised), 0),
-        SessionType::Discovery => (None, registry.take_id()),
-    };
-    let initiator = normalised(&names.initiator_name);
-    let portal_group = gate.group.tag;
-    let key = SessionKey { target, initiator, isid: names.isid, portal_group, discovery };
+    let key = gate.key(names);
     let deadline = tokio::time::Instant::now() + REINSTATEMENT_WAIT;
     let entry = loop {
-        let new = NewSession { key: key.clone(), peer: gate.peer };
+        let new = NewSession {
+            key: key.clone(),
+            tsih: names.tsih,
+            cid: names.cid,
+            params: complete.params().clone(),
+            peer: gate.peer,
+        };
         match registry.begin(new) {
             Ok(entry) => break entry,
             Err(NoSession::TooMany) => {
                 return Err(Refusal::new(LoginStatus::OutOfResources, "too many sessions"));
+            }
+            Err(NoSession::Exists(old)) if names.tsih != 0 && old.tsih != names.tsih => {
+                return Err(gone());
             }
             Err(NoSession::Exists(old)) => {
                 old.order(Order::Close("the initiator has logged in anew"));
@@ -224,6 +266,8 @@ async fn settle(
             gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
         }
     };
+    let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
+    entry.set_lease(lease.filter(goes_on));
     match backing {
         Ok(backing) if !*gate.shared.stopping.borrow() => Ok((entry, backing)),
         Ok(_) => {

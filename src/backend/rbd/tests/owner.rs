@@ -83,7 +83,7 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
 
     // The store goes on with a new client.
     drop(disk);
-    let thief = Disk::new(Arc::new(RbdVolume::new(thief)));
+    let thief = Disk::new(Arc::new(RbdVolume::of_image(thief).unwrap()));
     assert_eq!(thief.read(0, 512), [1; 512], "what was fenced wrote nothing");
     assert_eq!(kind_of(ours.open(&name, None, OpenMode::ReadWrite)), StoreErrorKind::InUse);
     drop(thief);

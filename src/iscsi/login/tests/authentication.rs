@@ -264,6 +264,17 @@ fn l10_mutual_chap_needs_a_secret_of_its_own() {
 }
 
 #[test]
+fn l10_a_short_secret_of_ours_is_not_given_away() {
+    for (secret, ok) in [(&b"eleven byte"[..], false), (b"twelve bytes", true)] {
+        let policy = Always::chap(Some(("target", secret)));
+        let keys = format!("{} CHAP_I=1 CHAP_C=0x0102", good());
+        let answer = challenged(&policy).send(0, 1, T, &keys);
+        assert_eq!(answer.status() == LoginStatus::Success, ok);
+        assert_eq!(answer.value("CHAP_R").is_some(), ok);
+    }
+}
+
+#[test]
 fn l10_a_failed_response_gets_no_answer_to_the_challenge_with_it() {
     let policy = Always::chap(Some(("target", b"another secret")));
     let keys = "CHAP_N=alice CHAP_R=0x00 CHAP_I=1 CHAP_C=0x0102";

@@ -46,7 +46,7 @@ impl Policy for Always {
 pub(super) const SECRET: &[u8] = b"alice's long secret";
 
 pub(super) fn grant(chap: Option<ChapCredentials>) -> Grant {
-    Grant { chap, target_portal_group_tag: 7, target_alias: None }
+    Grant { chap, target_portal_group_tag: 7, target_alias: None, session: None }
 }
 
 pub(super) fn entropy() -> [u8; ENTROPY_BYTES] {

@@ -170,6 +170,32 @@ fn l16_a_tsih_is_shown_to_the_policy_and_kept_in_the_responses() {
 }
 
 #[test]
+fn l18_a_connection_that_continues_a_session_keeps_what_the_session_has() {
+    let session = SessionParams {
+        max_burst_length: 4096,
+        first_burst_length: 2048,
+        initial_r2t: false,
+        max_outstanding_r2t: 3,
+        header_digest: true,
+        initiator_max_recv_data_segment_length: 512,
+        ..SessionParams::default()
+    };
+    let policy = Always::with(Ok(Grant { session: Some(session.clone()), ..grant(None) }));
+    let mut initiator = Initiator::new(&policy);
+    initiator.request.tsih = 9;
+    let keys = format!("{NAMES} DataDigest=CRC32C MaxRecvDataSegmentLength=65536");
+    let params = initiator.send(1, 3, T, &keys).established.expect("the login is over").params;
+    let expected = SessionParams {
+        header_digest: false,
+        data_digest: true,
+        initiator_max_recv_data_segment_length: 65_536,
+        target_max_recv_data_segment_length: 262_144,
+        ..session
+    };
+    assert_eq!(params, expected);
+}
+
+#[test]
 fn l16_the_driver_can_still_refuse_a_complete_login() {
     let policy = Always::open();
     let mut login = Login::new(Limits::default(), entropy());
@@ -296,7 +322,7 @@ fn l24_result_functions() {
         ("DefaultTime2Wait=0", "2"),
         ("DefaultTime2Wait=3600", "3600"),
         ("DefaultTime2Retain=0", "0"),
-        ("DefaultTime2Retain=3600", "20"),
+        ("DefaultTime2Retain=3600", "0"),
         ("MaxBurstLength=16777215", "16776192"),
         ("FirstBurstLength=16777215", "262144"),
         ("HeaderDigest=CRC32C,None", "CRC32C"),

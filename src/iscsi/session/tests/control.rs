@@ -167,8 +167,13 @@ fn f32_a_failed_negotiation_keeps_the_old_values() {
     peer.answer::<TextResponse>();
     assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
     let bad = b"MaxRecvDataSegmentLength=2048\0MaxRecvDataSegmentLength=2048\0";
-    peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), bad);
-    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    let request = text(FIRST + 1, true, false, RESERVED_TAG);
+    peer.send(&request, bad);
+    let sent = peer.sent();
+    assert_eq!(parse::<Reject>(&sent[0]).reason, RejectReason::ProtocolError);
+    let mut header = request.encode();
+    set_data_length(&mut header, bad.len());
+    assert_eq!(sent[0].data, Payload::Bytes(header.to_vec()), "f23: as it came");
     assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
     peer.send(&text(FIRST + 2, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
     let sent = peer.sent();

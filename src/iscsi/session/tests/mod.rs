@@ -5,6 +5,7 @@ mod control;
 mod management;
 mod model;
 mod properties;
+mod recovery;
 mod transfers;
 
 use super::*;

@@ -1,0 +1,306 @@
+//! What is sent again when the initiator asks for it: SNACK (RFC 7143 7.1.4.1, 7.8, 11.16), at
+//! ERL 1. At ERL 0 nothing is kept and every SNACK is rejected.
+//!
+//! Every PDU that has a StatSN of its own is kept until the initiator acknowledges that number
+//! with its ExpStatSN, and with the answer of a read the driver's handle of its data. What is kept
+//! is bounded ([`super::Limits::retained_bytes`]); the oldest goes first, and a SNACK for it is
+//! rejected with "SNACK reject".
+
+use std::collections::VecDeque;
+
+use super::response::Read;
+use super::task::TaskId;
+use super::window::is_before;
+use super::{OutPdu, Payload, Session};
+use crate::iscsi::pdu::{
+    Bhs, Numbers, Opcode, Pdu, RESERVED_TAG, Reject, RejectReason, ScsiResponse, Snack,
+};
+
+/// A PDU that may be asked for again.
+#[derive(Debug)]
+struct Sent<D> {
+    stat_sn: u32,
+    pdu: OutPdu<D>,
+    /// The data that went before it.
+    read: Option<Read<D>>,
+    bytes: usize,
+}
+
+impl<D> Sent<D> {
+    /// A Data-In, too, holds the driver's handle.
+    fn give_up_data(&mut self) {
+        if matches!(self.pdu.data, Payload::Part { .. }) {
+            self.pdu.data = Payload::None;
+        }
+    }
+}
+
+/// All that may be asked for again, in order of StatSN.
+#[derive(Debug)]
+pub(super) struct Retained<D> {
+    sent: VecDeque<Sent<D>>,
+    bytes: usize,
+    /// The ExpStatSN that came last.
+    acknowledged: u32,
+}
+
+impl<D> Retained<D> {
+    pub(super) fn new(stat_sn: u32) -> Self {
+        Self { sent: VecDeque::new(), bytes: 0, acknowledged: stat_sn }
+    }
+
+    /// What is kept, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, sent: Sent<D>, limit: usize) {
+        self.bytes += sent.bytes;
+        self.sent.push_back(sent);
+        while self.bytes > limit {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        self.bytes -= self.sent.pop_front().map_or(self.bytes, |sent| sent.bytes);
+    }
+
+    /// The answer to a command.
+    fn answer_of(&mut self, itt: u32) -> Option<&mut Sent<D>> {
+        let is_it = |sent: &&mut Sent<D>| {
+            let is_answer =
+                matches!(Opcode::of(&sent.pdu.bhs), Some(Opcode::ScsiResponse | Opcode::DataIn));
+            is_answer && sent.pdu.bhs[16..20] == itt.to_be_bytes()
+        };
+        self.sent.iter_mut().rev().find(is_it)
+    }
+}
+
+/// Why a SNACK is not obeyed.
+struct Refused {
+    reason: RejectReason,
+    /// The next DataSN or R2TSN, for a protocol error (11.17.2).
+    next: u32,
+}
+
+const NOT_KEPT: Refused = Refused { reason: RejectReason::SnackReject, next: 0 };
+
+fn protocol_error(next: u32) -> Refused {
+    Refused { reason: RejectReason::ProtocolError, next }
+}
+
+/// The numbers that a SNACK asks for, up to `next`, which is not sent yet; none of them may be
+/// acknowledged (11.16).
+fn run(snack: &Snack, acknowledged: u32, next: u32) -> Option<(u32, u32)> {
+    if snack.begin_run == 0 && snack.run_length == 0 {
+        return Some((acknowledged, next));
+    }
+    // As distances, for StatSN may wrap.
+    let sent = next.wrapping_sub(acknowledged);
+    let begin = snack.begin_run.wrapping_sub(acknowledged);
+    let left = sent.checked_sub(begin).filter(|left| *left > 0 && snack.run_length <= *left)?;
+    let length = if snack.run_length == 0 { left } else { snack.run_length };
+    Some((snack.begin_run, snack.begin_run.wrapping_add(length)))
+}
+
+impl<D: Clone> Session<D> {
+    /// Keeps a PDU that has a StatSN, and the data that it concludes.
+    pub(super) fn retain(&mut self, pdu: &OutPdu<D>, read: Option<Read<D>>) {
+        let limit = self.limits.retained_bytes;
+        // One read must not push out all else.
+        let read = read.filter(|read| read.len as usize <= limit / 4);
+        let own = match &pdu.data {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::None | Payload::Part { .. } => 0,
+        };
+        let data = read.as_ref().map_or(0, |read| read.len as usize);
+        let bytes = size_of::<Sent<D>>() + own + data;
+        let mut sent = Sent { stat_sn: stat_sn_of(&pdu.bhs), pdu: pdu.clone(), read, bytes };
+        if sent.read.is_none() {
+            sent.give_up_data();
+        }
+        self.retained.push(sent, limit);
+        if self.retained.bytes() > limit / 2 {
+            // The answer acknowledges what has arrived.
+            self.ping_unless_outstanding();
+        }
+    }
+
+    /// Gives up what is kept of the data of reads, where memory is short. True if there was any.
+    pub fn forget_data(&mut self) -> bool {
+        let mut forgotten = 0;
+        for sent in &mut self.retained.sent {
+            let Some(read) = sent.read.take() else { continue };
+            sent.give_up_data();
+            let bytes = read.len as usize;
+            sent.bytes -= bytes;
+            forgotten += bytes;
+        }
+        self.retained.bytes -= forgotten;
+        forgotten > 0
+    }
+
+    /// The initiator has everything before `exp_stat_sn`.
+    pub(super) fn acknowledge(&mut self, exp_stat_sn: u32) {
+        let retained = &mut self.retained;
+        let sent = self.stat_sn.wrapping_sub(retained.acknowledged);
+        if exp_stat_sn.wrapping_sub(retained.acknowledged) > sent {
+            return;
+        }
+        retained.acknowledged = exp_stat_sn;
+        while retained.sent.front().is_some_and(|sent| is_before(sent.stat_sn, exp_stat_sn)) {
+            retained.pop();
+        }
+    }
+
+    pub(super) fn snack(&mut self, snack: &Snack) {
+        const DATA_OR_R2T: u8 = 0;
+        const STATUS: u8 = 1;
+        const DATA_ACK: u8 = 2;
+        const R_DATA: u8 = 3;
+        let active = self.by_itt.get(&snack.itt).copied();
+        let obeyed = if !self.recovers() {
+            Err(NOT_KEPT)
+        } else {
+            match (snack.kind, active) {
+                (DATA_OR_R2T, Some(id)) => self.resend_r2ts(id, snack),
+                (DATA_OR_R2T, None) => self.resend_data(snack),
+                (STATUS, _) => self.resend_status(snack),
+                (DATA_ACK, _) => self.data_acknowledged(snack),
+                (R_DATA, active) => self.resend_cut_anew(active, snack),
+                _ => Err(Refused { reason: RejectReason::InvalidField, next: 0 }),
+            }
+        };
+        if let Err(Refused { reason, next }) = obeyed {
+            let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: next };
+            let header = self.arrived_header();
+            self.send_counted(&pdu, header);
+        }
+    }
+
+    fn resend_status(&mut self, snack: &Snack) -> Result<(), Refused> {
+        let (begin, end) =
+            run(snack, self.retained.acknowledged, self.stat_sn).ok_or(protocol_error(0))?;
+        let numbers = self.numbers();
+        let count = end.wrapping_sub(begin);
+        let again: Vec<OutPdu<D>> = self
+            .retained
+            .sent
+            .iter()
+            .filter(|sent| sent.stat_sn.wrapping_sub(begin) < count)
+            // A Data-In whose data is given up cannot be sent again.
+            .filter(|sent| sent.read.is_some() || Opcode::of(&sent.pdu.bhs) != Some(Opcode::DataIn))
+            .map(|sent| {
+                let mut pdu = sent.pdu.clone();
+                Numbers { stat_sn: sent.stat_sn, ..numbers }.put(&mut pdu.bhs);
+                pdu
+            })
+            .collect();
+        if again.len() < count as usize {
+            return Err(NOT_KEPT);
+        }
+        again.into_iter().for_each(|pdu| self.queue(pdu));
+        Ok(())
+    }
+
+    /// Of a command that is not answered only R2Ts have been sent.
+    fn resend_r2ts(&mut self, id: TaskId, snack: &Snack) -> Result<(), Refused> {
+        let task = self.task(id).ok_or(protocol_error(0))?;
+        let next = task.r2t_sn;
+        // Those that are served are acknowledged.
+        let first = task.r2ts.iter().map(|r2t| r2t.r2t_sn).min().unwrap_or(next);
+        let (begin, end) = run(snack, first, next).ok_or(protocol_error(next))?;
+        let again: Vec<_> =
+            task.r2ts.iter().filter(|r2t| (begin..end).contains(&r2t.r2t_sn)).copied().collect();
+        let (lun, itt) = (task.command.lun, task.command.itt);
+        for r2t in again {
+            self.send_r2t(lun, itt, &r2t);
+        }
+        Ok(())
+    }
+
+    fn resend_data(&mut self, snack: &Snack) -> Result<(), Refused> {
+        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let expected = data_ins_of(&sent.pdu.bhs);
+        let read = match &sent.read {
+            Some(read) => read.clone(),
+            None if expected > 0 => return Err(NOT_KEPT),
+            None => return Err(protocol_error(0)),
+        };
+        let stat_sn = sent.stat_sn;
+        let next = read.end();
+        let (begin, end) = run(snack, read.acknowledged, next).ok_or(protocol_error(next))?;
+        self.data_in(&read, begin..end, Some(stat_sn));
+        Ok(())
+    }
+
+    fn data_acknowledged(&mut self, snack: &Snack) -> Result<(), Refused> {
+        let refused = Refused { reason: RejectReason::InvalidDataAck, next: 0 };
+        let read = self
+            .retained
+            .sent
+            .iter_mut()
+            .filter_map(|sent| sent.read.as_mut())
+            .find(|read| read.ttt == snack.ttt && read.ttt != RESERVED_TAG)
+            .filter(|read| read.lun == snack.lun && snack.run_length == 0)
+            .filter(|read| (read.acknowledged..=read.end()).contains(&snack.begin_run));
+        read.ok_or(refused)?.acknowledged = snack.begin_run;
+        Ok(())
+    }
+
+    /// R-Data SNACK: all data that is not acknowledged, cut as the initiator takes it now, and a
+    /// response with the tag (11.16.3).
+    fn resend_cut_anew(&mut self, active: Option<TaskId>, snack: &Snack) -> Result<(), Refused> {
+        let tag = snack.ttt;
+        if tag == 0 || tag == RESERVED_TAG || snack.begin_run != 0 || snack.run_length != 0 {
+            return Err(Refused { reason: RejectReason::InvalidField, next: 0 });
+        }
+        if let Some(task) = active.and_then(|id| self.task(id)) {
+            // Nothing has been sent yet; the response will have the tag.
+            task.snack_tag = tag;
+            return Ok(());
+        }
+        let segment_max = self.segment_max();
+        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let read = sent.read.as_mut().ok_or(NOT_KEPT)?;
+        read.cut_anew(segment_max);
+        // The status may have been in the last Data-In: now it goes apart.
+        let status = read.status.take();
+        let mut response = match status {
+            Some((status, overflow)) => ScsiResponse::of(snack.itt, status, overflow),
+            None => ScsiResponse::parse(&sent.pdu.bhs).map_err(|_| NOT_KEPT)?,
+        };
+        response.snack_tag = tag;
+        response.exp_data_sn = read.end();
+        response.numbers.stat_sn = sent.stat_sn;
+        let read = read.clone();
+        let data = match &sent.pdu.data {
+            Payload::Bytes(sense) => Payload::Bytes(sense.clone()),
+            Payload::None | Payload::Part { .. } => Payload::None,
+        };
+        let mut bhs = response.encode();
+        if let Payload::Bytes(sense) = &data {
+            crate::iscsi::pdu::frame::set_data_length(&mut bhs, sense.len());
+        }
+        let stat_sn = sent.stat_sn;
+        sent.pdu = OutPdu { bhs, data };
+        let mut pdu = sent.pdu.clone();
+        self.data_in(&read, read.acknowledged..read.end(), None);
+        Numbers { stat_sn, ..self.numbers() }.put(&mut pdu.bhs);
+        self.queue(pdu);
+        Ok(())
+    }
+}
+
+fn stat_sn_of(bhs: &Bhs) -> u32 {
+    u32::from_be_bytes([bhs[24], bhs[25], bhs[26], bhs[27]])
+}
+
+/// How many Data-In PDUs an answer concludes: itself, or those that it counts.
+fn data_ins_of(bhs: &Bhs) -> u32 {
+    match ScsiResponse::parse(bhs) {
+        Ok(response) if Opcode::of(bhs) == Some(Opcode::ScsiResponse) => response.exp_data_sn,
+        _ => 1,
+    }
+}
