@@ -27,7 +27,7 @@ struct Anyone;
 
 impl Policy for Anyone {
     fn authorize(&self, _: &Names) -> Result<Grant, Refusal> {
-        Ok(Grant { chap: None, target_portal_group_tag: 1, target_alias: None })
+        Ok(Grant { target_portal_group_tag: 1, ..Grant::default() })
     }
 }
 

@@ -184,6 +184,12 @@ async fn negotiate(
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
+            Err((_, refusal))
+                if refusal.status() == LoginStatus::InvalidDuringLogin && !login.has_begun() =>
+            {
+                tracing::info!(%peer, "closed without an answer: {refusal}");
+                return Ok(None);
+            }
             Err((stand_in, refusal)) => {
                 let failure = login.refuse(&stand_in, refusal);
                 return refuse(stream, peer, login.names(), failure).await;
