@@ -400,7 +400,7 @@ impl Commands {
         }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense, .. } = outcome;
+        let Outcome { status, data_in, sense, preempted: _ } = outcome;
         if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
             && let Some(service) = attached.service()
         {
