@@ -2,7 +2,7 @@
 //! 11.11, 13.3).
 
 use super::{Event, Session};
-use crate::iscsi::login::{Negotiation, SessionType};
+use crate::iscsi::login::{Negotiation, SessionParams, SessionType};
 use crate::iscsi::pdu::{RESERVED_TAG, RejectReason, TextRequest, TextResponse};
 use crate::iscsi::text::{self, Assembler, Writer};
 
@@ -24,6 +24,8 @@ pub(super) struct TextExchange {
     request: Assembler,
     negotiation: Negotiation,
     answer: Writer,
+    /// What has been settled, to hold when the exchange has ended.
+    agreed: Option<SessionParams>,
     /// The driver has been asked for the targets.
     waits_for_targets: bool,
     /// F of the last request.
@@ -51,6 +53,7 @@ impl<D: Clone> Session<D> {
                     self.session_type == SessionType::Discovery,
                 ),
                 answer: Writer::default(),
+                agreed: None,
                 waits_for_targets: false,
                 peer_final: false,
             },
@@ -104,12 +107,23 @@ impl<D: Clone> Session<D> {
         let params = exchange.negotiation.finish().map_err(failed)?;
         if let Some(value) = text::find(&pairs, "SendTargets") {
             let scope = self.discovery_scope(value).ok_or(RejectReason::ProtocolError)?;
-            exchange.waits_for_targets = true;
-            self.events.push_back(Event::SendTargets(scope));
+            if self.may_ask_for(&scope) {
+                exchange.waits_for_targets = true;
+                self.events.push_back(Event::SendTargets(scope));
+            }
         }
-        // Only now: on failure the old values stay (RFC 7143 6.4).
-        self.params = params;
+        exchange.agreed = Some(params);
         Ok(())
+    }
+
+    /// A normal session hears of its own target only (RFC 7143, appendix C).
+    fn may_ask_for(&self, scope: &DiscoveryScope) -> bool {
+        match (self.session_type, scope, &self.target_name) {
+            (SessionType::Normal, DiscoveryScope::Named(name), Some(own)) => {
+                name.eq_ignore_ascii_case(own)
+            }
+            _ => true,
+        }
     }
 
     /// What a value of SendTargets means in this session (RFC 7143 13.3).
@@ -139,6 +153,9 @@ impl<D: Clone> Session<D> {
         };
         if !is_final {
             self.text = Some(exchange);
+        } else if let Some(params) = exchange.agreed {
+            // Only now: a negotiation that fails before its end changes nothing (RFC 7143 6.2).
+            self.params = params;
         }
         self.send_counted(&pdu, segment);
     }

@@ -123,7 +123,12 @@ fn f30_send_targets_by_session_type() {
     let scope = |scope| vec![Event::SendTargets(scope)];
     assert_eq!(ask(Peer::discovery(), "All").0, scope(DiscoveryScope::All));
     assert_eq!(ask(Peer::new(), "").0, scope(DiscoveryScope::Named("iqn.2026-11.test:t".into())));
-    assert_eq!(ask(Peer::new(), "x").0, scope(DiscoveryScope::Named("x".into())));
+    assert_eq!(ask(Peer::discovery(), "x").0, scope(DiscoveryScope::Named("x".into())));
+    let own = "IQN.2026-11.test:t";
+    assert_eq!(ask(Peer::new(), own).0, scope(DiscoveryScope::Named(own.into())));
+    let (events, mut peer) = ask(Peer::new(), "x");
+    assert_eq!(events, [], "nothing about other targets");
+    assert!(peer.answer::<TextResponse>().is_final);
     for (peer, value) in [(Peer::new(), "All"), (Peer::discovery(), "")] {
         let (events, mut peer) = ask(peer, value);
         assert_eq!(events, []);
@@ -179,6 +184,23 @@ fn f32_a_failed_negotiation_keeps_the_old_values() {
     peer.send(&text(FIRST + 2, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
     let sent = peer.sent();
     assert_eq!(sent[0].data, Payload::Bytes(b"X-com.example.key=NotUnderstood\0".to_vec()));
+}
+
+#[test]
+fn f32_what_is_settled_holds_when_the_exchange_has_ended() {
+    let mut peer = Peer::new();
+    let before = peer.session.params().clone();
+    peer.send(&text(FIRST, false, false, RESERVED_TAG), b"MaxRecvDataSegmentLength=1024\0");
+    let open: TextResponse = peer.answer();
+    assert_eq!(*peer.session.params(), before);
+    peer.send(&text(FIRST + 1, true, false, open.ttt), b"MaxConnections=2\0");
+    assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
+    assert_eq!(*peer.session.params(), before, "it failed as a whole");
+    peer.send(&text(FIRST + 2, false, false, RESERVED_TAG), b"MaxRecvDataSegmentLength=1024\0");
+    let open: TextResponse = peer.answer();
+    peer.send(&text(FIRST + 3, true, false, open.ttt), &[]);
+    assert!(peer.answer::<TextResponse>().is_final);
+    assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
 }
 
 #[test]
