@@ -161,6 +161,7 @@ impl Target {
                 Event::Command(id) => self.admit(id),
                 Event::Ready(id) => self.start(id),
                 Event::Dropped(id) => {
+                    self.lazy.retain(|(lazy, _)| *lazy != id);
                     self.records.remove(&id);
                 }
                 Event::Management { itt, .. } => self.session.management_done(itt, 0),
@@ -266,10 +267,8 @@ impl Target {
             DataIn::None => Transferred::Nothing,
         };
         let sense = outcome.sense.map(|sense| sense.encode()).unwrap_or_default();
-        self.lazy.push((
-            id,
-            Completion { status: outcome.status as u8, sense, transferred, qualifier: 0 },
-        ));
+        let status = outcome.status as u8;
+        self.lazy.push((id, Completion { status, qualifier: 0, sense, transferred }));
     }
 
     /// A legal PDU, and counters that only go on.

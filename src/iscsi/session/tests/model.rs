@@ -652,7 +652,6 @@ impl Job {
     /// The session must not let anything of it be heard any more; the driver goes on for a while.
     fn abort(&mut self, peer: &mut Peer) {
         if let Stage::Running(id) = self.stage {
-            assert!(peer.session.is_aborted(id));
             peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
         }
         self.stage = Stage::Aborted;
