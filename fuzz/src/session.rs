@@ -27,7 +27,7 @@ struct Anyone;
 
 impl Policy for Anyone {
     fn authorize(&self, _: &Names) -> Result<Grant, Refusal> {
-        Ok(Grant { chap: None, target_portal_group_tag: 1, target_alias: None })
+        Ok(Grant { target_portal_group_tag: 1, ..Grant::default() })
     }
 }
 
@@ -159,6 +159,7 @@ impl Target {
                 Event::Command(id) => self.admit(id),
                 Event::Ready(id) => self.start(id),
                 Event::Dropped(id) => {
+                    self.lazy.retain(|(lazy, _)| *lazy != id);
                     self.records.remove(&id);
                 }
                 Event::Management { itt, .. } => self.session.management_done(itt, 0),
@@ -249,10 +250,8 @@ impl Target {
             DataIn::None => Transferred::Nothing,
         };
         let sense = outcome.sense.map(|sense| sense.encode()).unwrap_or_default();
-        self.lazy.push((
-            id,
-            Completion { status: outcome.status as u8, sense, transferred, qualifier: 0 },
-        ));
+        let status = outcome.status as u8;
+        self.lazy.push((id, Completion { status, qualifier: 0, sense, transferred }));
     }
 
     /// A legal PDU, and counters that only go on.

@@ -199,6 +199,18 @@ impl Device {
         .ok_or(NoSuchLun)
     }
 
+    /// As [`Self::resolve`]: the logical unit itself.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn unit(&self, lun: u64) -> Result<UnitId, NoSuchLun> {
+        match Address::decode(lun) {
+            Address::Unit(number) => self.inventory.unit(number).map(|unit| unit.id),
+            Address::ReportLuns | Address::Other => None,
+        }
+        .ok_or(NoSuchLun)
+    }
+
     /// QUERY ASYNCHRONOUS EVENT (SAM-5 7.10): the additional response information of the function,
     /// if a unit attention condition is pending.
     ///

@@ -1,14 +1,15 @@
 //! What stands behind a target: its device, and the volumes of its LUNs.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use super::server::LunStatus;
 use super::spec::Lun;
-use crate::block::{SavedState, Volume};
+use super::task_set::TaskSets;
+use crate::block::{Fenced, SavedState, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -27,11 +28,31 @@ struct Luns {
 /// What commands run against.
 pub(super) struct Service {
     pub(super) device: Device,
+    pub(super) task_sets: TaskSets,
     volumes: ArcSwap<Volumes>,
 }
 
 /// Volumes, ascending by the identifier of their logical unit.
-pub(super) type Volumes = Vec<(UnitId, Arc<dyn Volume>)>;
+pub(super) type Volumes = Vec<(UnitId, Arc<Fenced>)>;
+
+/// The fences of the volumes in use. A volume has one and the same wherever it is published, and
+/// as long as anything that went through it is still in the store.
+#[derive(Default)]
+pub(super) struct Fences(Mutex<Vec<Weak<Fenced>>>);
+
+impl Fences {
+    fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
+        let mut fences = self.0.lock();
+        fences.retain(|fenced| fenced.strong_count() > 0);
+        let mut known = fences.iter().filter_map(Weak::upgrade);
+        if let Some(fenced) = known.find(|fenced| Arc::ptr_eq(fenced.volume(), volume)) {
+            return fenced;
+        }
+        let fenced = Fenced::new(Arc::clone(volume));
+        fences.push(Arc::downgrade(&fenced));
+        fenced
+    }
+}
 
 impl Service {
     /// The volumes of all logical units, and of those that were taken away while commands to them
@@ -69,10 +90,11 @@ pub(super) enum Change {
 }
 
 impl Backing {
-    pub(super) fn new(target_name: &str, luns: Vec<Lun>) -> Arc<Self> {
+    pub(super) fn new(target_name: &str, luns: Vec<Lun>, fences: &Fences) -> Arc<Self> {
         let list: Vec<_> = (0..).map(UnitId).zip(distinct(&luns).cloned()).collect();
-        let service = parts(&list).map(|(volumes, units)| Service {
+        let service = parts(&list, fences).map(|(volumes, units)| Service {
             device: Device::new(target_name, units),
+            task_sets: TaskSets::default(),
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
@@ -82,7 +104,7 @@ impl Backing {
     /// Takes other LUNs over, if none of them is another than an old one of the same number (a
     /// command on its way must never reach a disk that it was not meant for), and all volumes are
     /// there.
-    pub(super) fn change(this: &Arc<Self>, luns: &[Lun]) -> Change {
+    pub(super) fn change(this: &Arc<Self>, luns: &[Lun], fences: &Fences) -> Change {
         let mut held = this.luns.lock();
         let old: HashMap<u16, &(UnitId, Lun)> =
             held.list.iter().map(|entry| (entry.1.number, entry)).collect();
@@ -105,7 +127,7 @@ impl Backing {
         if removed.is_empty() && next_unit == held.next_unit {
             return Change::None;
         }
-        let (Some(service), Some((volumes, units))) = (&this.service, parts(&list)) else {
+        let (Some(service), Some((volumes, units))) = (&this.service, parts(&list, fences)) else {
             return Change::NotPossible;
         };
         let first_new = held.next_unit;
@@ -124,7 +146,7 @@ impl Backing {
         let volumes = service.volumes();
         service.device.refresh(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
-            Some(volumes[at].1.info())
+            Some(volumes[at].1.volume().info())
         });
     }
 
@@ -149,7 +171,7 @@ fn distinct(luns: &[Lun]) -> impl Iterator<Item = &Lun> {
 }
 
 /// Volumes and logical units; `None` if a volume is not there.
-fn parts(luns: &[(UnitId, Lun)]) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
+fn parts(luns: &[(UnitId, Lun)], fences: &Fences) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
     let part = |(unit, lun): &(UnitId, Lun)| {
         let volume = lun.volume.as_ref()?;
         let spec = LogicalUnitSpec {
@@ -161,7 +183,7 @@ fn parts(luns: &[(UnitId, Lun)]) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
             info: volume.info(),
             saved_state: saved_state(lun, volume.as_ref()),
         };
-        Some(((*unit, Arc::clone(volume)), spec))
+        Some(((*unit, fences.of(volume)), spec))
     };
     let parts: Option<(Volumes, Vec<_>)> = luns.iter().map(part).collect();
     parts.map(|(mut volumes, units)| {

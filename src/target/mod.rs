@@ -14,8 +14,10 @@ mod options;
 mod portal;
 mod registry;
 mod server;
+mod session;
 mod shard;
 mod spec;
+mod task_set;
 
 pub use options::Options;
 pub use portal::PortalGroup;

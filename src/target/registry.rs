@@ -2,23 +2,15 @@
 //!
 //! Logins look targets up here. Commands look up nothing: a session keeps its target.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::SystemTime;
 
-use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::{oneshot, watch};
 
-use super::backing::{Backing, Change, Removal};
-use super::server::SessionStatus;
+use super::backing::{Backing, Change, Fences, Removal};
+use super::session::{Life, NewSession, SessionEntry, SessionKey};
 use super::spec::{Access, TargetSpec};
-use crate::iscsi::login::SessionParams;
-use crate::iscsi::session::Notice;
-use crate::scsi::Nexus;
 
 /// A published target.
 pub(super) struct Target {
@@ -35,170 +27,19 @@ impl Target {
     }
 }
 
-/// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct SessionKey {
-    /// Normalised target name; `None` for discovery.
-    pub(super) target: Option<String>,
-    pub(super) initiator: String,
-    pub(super) isid: [u8; 6],
-    /// Tag of the portal group: the same ISID in another one is another session (RFC 7143 4.4.3).
-    pub(super) portal_group: u16,
-    /// What a discovery session is about; it takes the place of no other kind (RFC 7143 7.4.2).
-    pub(super) discovery: Option<Discovery>,
-}
-
-/// The last part of a discovery session's name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Discovery {
-    /// It names no target: the address that it came to.
-    At(SocketAddr),
-    /// It names a target, normalised.
-    Of(String),
-}
-
-/// What others may ask of the task that drives a session.
-pub(super) enum Order {
-    /// Close the connection.
-    Close(&'static str),
-    /// Abort all tasks on a logical unit (`None`: on all); answer when the last has ended.
-    Abort { lun: Option<u64>, done: oneshot::Sender<()> },
-    /// A task management function that needed other sessions has come to an end.
-    ManagementDone { itt: u32, response: u8 },
-    /// Tell the initiator something (RFC 7143 11.9).
-    Notify(Notice),
-    /// LUNs were added or taken away. To be held until no command to the latter is left.
-    LunsChanged(Arc<Removal>),
-}
-
-/// An I_T nexus of a session. It outlives a connection that is reinstated, and is lost with the
-/// last session entry that holds it.
-pub(super) struct Lease {
-    pub(super) backing: Arc<Backing>,
-    pub(super) nexus: Arc<Nexus>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(service) = &self.backing.service {
-            service.device.detach(&self.nexus);
-        }
-    }
-}
-
-/// A session as the rest of the process sees it.
-pub(super) struct SessionEntry {
-    pub(super) id: u64,
-    pub(super) tsih: u16,
-    pub(super) key: SessionKey,
-    /// Of its one connection.
-    pub(super) cid: u16,
-    /// What its login settled.
-    pub(super) params: SessionParams,
-    pub(super) peer: SocketAddr,
-    pub(super) since: SystemTime,
-    pub(super) counters: Counters,
-    lease: Mutex<Option<Arc<Lease>>>,
-    orders: Mutex<Vec<Order>>,
-    waker: AtomicWaker,
-    ended: watch::Sender<bool>,
-}
-
-/// What a session has done so far. Only its own shard writes them.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) commands: AtomicU64,
-    pub(super) read_commands: AtomicU64,
-    pub(super) write_commands: AtomicU64,
-    pub(super) read_bytes: AtomicU64,
-    pub(super) written_bytes: AtomicU64,
-}
-
-impl Counters {
-    /// Adds without a locked instruction: there is one writer.
-    pub(super) fn add(counter: &AtomicU64, n: u64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-}
-
-impl SessionEntry {
-    /// Gives the session's task something to do.
-    pub(super) fn order(&self, order: Order) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
-        self.waker.wake();
-    }
-
-    /// For the session's own task: what was ordered since.
-    pub(super) fn poll_orders(&self, cx: &mut Context<'_>) -> Poll<Vec<Order>> {
-        self.waker.register(cx.waker());
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.is_empty() { Poll::Pending } else { Poll::Ready(std::mem::take(&mut *orders)) }
-    }
-
-    /// Its nexus, until it ends; in no discovery session.
-    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set_lease(&self, lease: Option<Arc<Lease>>) {
-        let before = {
-            let mut held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *held, lease)
-        };
-        drop(before);
-    }
-
-    /// In a discovery session nothing is sent but answers (RFC 7143 7.4.3).
-    pub(super) fn is_discovery(&self) -> bool {
-        self.key.discovery.is_some()
-    }
-
-    /// What the control plane shows of it.
-    pub(super) fn status(&self) -> SessionStatus {
-        let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        SessionStatus {
-            id: self.id,
-            tsih: self.tsih,
-            target: self.key.target.clone(),
-            initiator: self.key.initiator.clone(),
-            isid: self.key.isid,
-            portal_group_tag: self.key.portal_group,
-            peer: self.peer,
-            since: self.since,
-            commands: counter(&self.counters.commands),
-            read_commands: counter(&self.counters.read_commands),
-            write_commands: counter(&self.counters.write_commands),
-            read_bytes: counter(&self.counters.read_bytes),
-            written_bytes: counter(&self.counters.written_bytes),
-        }
-    }
-
-    /// Waits until nothing of the session is left, in the store neither.
-    pub(super) async fn has_ended(&self) {
-        let mut ended = self.ended.subscribe();
-        // The sender lives in `self`, so this cannot fail.
-        let _ended = ended.wait_for(|ended| *ended).await;
-    }
-}
-
-/// A session about to be made.
-pub(super) struct NewSession {
-    pub(super) key: SessionKey,
-    /// That of the session whose connection is reinstated; 0 for a session that is new.
-    pub(super) tsih: u16,
-    pub(super) cid: u16,
-    pub(super) params: SessionParams,
-    pub(super) peer: SocketAddr,
-}
-
 /// Why there is no session.
 pub(super) enum NoSession {
-    /// One of the same name is there and has to end first.
+    /// One of the same name is there and has to fall quiet first.
     Exists(Arc<SessionEntry>),
+    /// Too much of earlier ones of the same name is still in the store; this is one of them.
+    Draining(Arc<SessionEntry>),
     /// There are too many.
     TooMany,
 }
 
+/// Sessions of one name that may have something in the store after their end: what hangs there is
+/// bounded, however often an initiator logs in anew.
+const DRAINING_MAX: usize = 8;
 /// What publishing a target comes to for the sessions that it has.
 pub(super) struct Published {
     pub(super) target: Arc<Target>,
@@ -211,7 +52,11 @@ pub(super) struct Published {
 /// All targets and sessions of the daemon.
 pub(super) struct Registry {
     targets: DashMap<String, Arc<Target>>,
+    fences: Fences,
     sessions: DashMap<SessionKey, Arc<SessionEntry>>,
+    /// Those that have fallen quiet, and still have operations in a store, by their ids.
+    draining: DashMap<u64, Arc<SessionEntry>>,
+    /// Of both kinds.
     session_count: AtomicUsize,
     sessions_max: usize,
     next_id: AtomicU64,
@@ -227,7 +72,9 @@ impl Registry {
     pub(super) fn new(sessions_max: usize) -> Self {
         Self {
             targets: DashMap::new(),
+            fences: Fences::default(),
             sessions: DashMap::new(),
+            draining: DashMap::new(),
             session_count: AtomicUsize::new(0),
             // TSIHs have 16 bits, and 0 means none.
             sessions_max: sessions_max.min(usize::from(u16::MAX) - 1),
@@ -255,19 +102,22 @@ impl Registry {
             Entry::Occupied(mut held) => {
                 let old = held.get();
                 let changed_chap = old.access.chap != access.chap;
-                let (backing, removal, replaced) = match Backing::change(&old.backing, &luns) {
-                    Change::None => (Arc::clone(&old.backing), None, changed_chap),
-                    Change::Luns(removal) => {
-                        (Arc::clone(&old.backing), Some(removal), changed_chap)
-                    }
-                    Change::NotPossible => (Backing::new(&name, luns), None, true),
-                };
+                let (backing, removal, replaced) =
+                    match Backing::change(&old.backing, &luns, &self.fences) {
+                        Change::None => (Arc::clone(&old.backing), None, changed_chap),
+                        Change::Luns(removal) => {
+                            (Arc::clone(&old.backing), Some(removal), changed_chap)
+                        }
+                        Change::NotPossible => {
+                            (Backing::new(&name, luns, &self.fences), None, true)
+                        }
+                    };
                 let target = Arc::new(Target { name, access, backing });
                 held.insert(Arc::clone(&target));
                 Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Backing::new(&name, luns);
+                let backing = Backing::new(&name, luns, &self.fences);
                 let target = Arc::new(Target { name, access, backing });
                 vacant.insert(Arc::clone(&target));
                 Published { target, replaced: false, removal: None }
@@ -294,6 +144,22 @@ impl Registry {
         sessions
     }
 
+    /// All sessions, those that are only in the store any more, too.
+    pub(super) fn sessions_to_the_end(&self) -> Vec<Arc<SessionEntry>> {
+        // In this order: a session gets to the second map before it leaves the first.
+        let mut sessions = self.sessions();
+        sessions.extend(self.draining.iter().map(|entry| Arc::clone(entry.value())));
+        sessions
+    }
+
+    /// As [`Self::sessions_to_the_end`], of one target.
+    pub(super) fn sessions_of_to_the_end(&self, target: &str) -> Vec<Arc<SessionEntry>> {
+        let name = normalised(target);
+        let mut sessions = self.sessions_to_the_end();
+        sessions.retain(|session| session.key.target.as_deref() == Some(&name));
+        sessions
+    }
+
     /// The session of a key.
     pub(super) fn session(&self, key: &SessionKey) -> Option<Arc<SessionEntry>> {
         self.sessions.get(key).map(|entry| Arc::clone(&entry))
@@ -301,6 +167,9 @@ impl Registry {
 
     /// Enters a session; at most one of each key.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
+        if let Some(old) = self.too_many_draining(&new.key) {
+            return Err(NoSession::Draining(old));
+        }
         let vacant = match self.sessions.entry(new.key.clone()) {
             Entry::Occupied(old) => return Err(NoSession::Exists(Arc::clone(old.get()))),
             Entry::Vacant(vacant) => vacant,
@@ -309,20 +178,9 @@ impl Registry {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
             return Err(NoSession::TooMany);
         }
-        let entry = Arc::new(SessionEntry {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            tsih: if new.tsih == 0 { self.take_tsih() } else { new.tsih },
-            key: new.key,
-            cid: new.cid,
-            params: new.params,
-            peer: new.peer,
-            since: SystemTime::now(),
-            counters: Counters::default(),
-            lease: Mutex::default(),
-            orders: Mutex::default(),
-            waker: AtomicWaker::new(),
-            ended: watch::Sender::new(false),
-        });
+        let tsih = if new.tsih == 0 { self.take_tsih() } else { new.tsih };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let entry = SessionEntry::new(id, tsih, new);
         vacant.insert(Arc::clone(&entry));
         Ok(entry)
     }
@@ -337,13 +195,29 @@ impl Registry {
         }
     }
 
+    /// One of at least [`DRAINING_MAX`] sessions of this name that are not over yet.
+    fn too_many_draining(&self, key: &SessionKey) -> Option<Arc<SessionEntry>> {
+        let mut same = self.draining.iter().filter(|entry| entry.key == *key);
+        same.nth(DRAINING_MAX - 1).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// Nothing more comes of a session: what it has in the store is fenced. Another one may take
+    /// its place.
+    pub(super) fn fell_quiet(&self, entry: &Arc<SessionEntry>) {
+        entry.set_lease(None);
+        self.draining.insert(entry.id, Arc::clone(entry));
+        self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
+        entry.advance(Life::Quiet);
+    }
+
     /// The last of a session is gone.
     pub(super) fn end(&self, entry: &Arc<SessionEntry>) {
         entry.set_lease(None);
-        let removed = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
-        if removed.is_some() {
+        let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
+        let was_quiet = self.draining.remove(&entry.id);
+        if was_live.is_some() || was_quiet.is_some() {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
         }
-        let _nobody_waits = entry.ended.send_replace(true);
+        entry.advance(Life::Ended);
     }
 }

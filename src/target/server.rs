@@ -12,7 +12,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::options::Options;
 use super::portal::PortalGroup;
-use super::registry::{Order, Published, Registry, SessionEntry, Target, normalised};
+use super::registry::{Published, Registry, Target, normalised};
+use super::session::{Order, SessionEntry};
 use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
 use super::spec::{Redirect, TargetSpec};
 use crate::iscsi::session::Notice;
@@ -177,7 +178,7 @@ impl Server {
             task.abort();
             let _aborted = task.await;
         }
-        let sessions = self.shared.registry.sessions();
+        let sessions = self.shared.registry.sessions_to_the_end();
         for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
@@ -360,7 +361,8 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let was_there = self.shared.registry.withdraw(name);
-        close_all(self.shared.registry.sessions_of(name), "the target was removed").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "the target was removed")
+            .await;
         was_there
     }
 
@@ -415,7 +417,8 @@ impl Handle {
 
     /// Closes all sessions of a target and waits for their end; they may log in again.
     pub async fn disconnect(&self, name: &str) {
-        close_all(self.shared.registry.sessions_of(name), "closed by the control plane").await;
+        close_all(self.shared.registry.sessions_of_to_the_end(name), "closed by the control plane")
+            .await;
     }
 
     /// Asks the initiator of a session to log out, and closes the session if it is still there

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Completion, CompletionQueue, Request, SavedState, Volume, VolumeInfo};
+use stirrup::block::{Completion, CompletionQueue, Op, Request, SavedState, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_data_length};
 use stirrup::iscsi::pdu::{
-    Bhs, DataIn, DataOut, LoginRequest, LoginResponse, NopOut, Opcode, Pdu, R2t, RESERVED_TAG,
-    ScsiCommand, ScsiResponse, TextRequest,
+    Bhs, DataIn, DataOut, LoginRequest, LoginResponse, LogoutRequest, NopOut, Opcode, Pdu, R2t,
+    RESERVED_TAG, ScsiCommand, ScsiResponse, TaskManagementRequest, TaskManagementResponse,
+    TextRequest,
 };
 
 /// How long anything may take before a test calls it a hang.
@@ -68,6 +69,7 @@ impl Initiator {
     pub(crate) fn log_in(portal: SocketAddr, target: &str, wishes: &Wishes) -> Result<Self, u16> {
         let stream = TcpStream::connect(portal).unwrap();
         stream.set_read_timeout(Some(HANG)).unwrap();
+        stream.set_nodelay(true).unwrap();
         let mut peer = Self { stream, digests: false, cmd_sn: 1, itt: 0, lun: 1 << 48 };
         let request = LoginRequest {
             transit: true,
@@ -198,6 +200,11 @@ impl Initiator {
         let mut data = Vec::new();
         loop {
             let (bhs, segment) = self.receive().expect("the session goes on");
+            if Opcode::of(&bhs) == Some(Opcode::NopIn) {
+                // How the command window stands.
+                continue;
+            }
+            assert_eq!(bhs[16..20], command.itt.to_be_bytes(), "of another task: {bhs:02x?}");
             match Opcode::of(&bhs) {
                 Some(Opcode::R2t) => {
                     let r2t = R2t::parse(&bhs).unwrap();
@@ -272,6 +279,75 @@ impl Initiator {
         assert_eq!(Opcode::of(&bhs), Some(Opcode::NopIn));
     }
 
+    /// The rest of whichever of some writes ends first, and its task tag; serves R2Ts meanwhile.
+    pub(crate) fn finish_any(&mut self, open: &[&ScsiCommand], write: &[u8]) -> (u32, Ended) {
+        loop {
+            let (bhs, segment) = self.receive().expect("the session goes on");
+            let itt = u32::from_be_bytes(bhs[16..20].try_into().unwrap());
+            let command = open.iter().find(|command| command.itt == itt).expect("an open task");
+            if Opcode::of(&bhs) == Some(Opcode::R2t) {
+                self.send_data(command, &R2t::parse(&bhs).unwrap(), write);
+                continue;
+            }
+            let status = ScsiResponse::parse(&bhs).unwrap().status;
+            let sense = segment.into_iter().skip(2).collect();
+            return (itt, Ended { status, sense, data: Vec::new() });
+        }
+    }
+
+    /// Sends a task management function; `about` is the task it refers to, if it does.
+    pub(crate) fn send_tmf(&mut self, function: u8, about: Option<&ScsiCommand>) {
+        let request = TaskManagementRequest {
+            immediate: true,
+            function,
+            lun: self.lun,
+            itt: 0x6000_0000,
+            referenced_tag: about.map_or(RESERVED_TAG, |command| command.itt),
+            cmd_sn: self.cmd_sn,
+            exp_stat_sn: 0,
+            ref_cmd_sn: about.map_or(0, |command| command.cmd_sn),
+            exp_data_sn: 0,
+        };
+        self.send(&request, &[]);
+    }
+
+    /// The response to a task management function, which is the next PDU.
+    pub(crate) fn tmf_response(&mut self) -> u8 {
+        let (bhs, _) = self.receive().expect("a response");
+        assert_eq!(Opcode::of(&bhs), Some(Opcode::TaskManagementResponse), "{bhs:02x?}");
+        TaskManagementResponse::parse(&bhs).unwrap().response
+    }
+
+    /// Sends a write with its data; its end is for [`Self::finish`].
+    pub(crate) fn send_write(&mut self, lba: u32, data: &[u8]) -> ScsiCommand {
+        let command = self.command(&rw10(0x2a, lba, data.len()), 0, data.len() as u32);
+        self.send(&command, data);
+        command
+    }
+
+    /// Sends a read; its end is for [`Self::finish`].
+    pub(crate) fn send_read(&mut self, lba: u32, len: usize) -> ScsiCommand {
+        let command = self.command(&rw10(0x28, lba, len), len as u32, 0);
+        self.send(&command, &[]);
+        command
+    }
+
+    /// Logs out; true if the target says that it is done, and closes.
+    pub(crate) fn log_out(&mut self) -> bool {
+        let request = LogoutRequest {
+            immediate: true,
+            reason: 0,
+            itt: 0x5000_0000,
+            cid: 0,
+            cmd_sn: self.cmd_sn,
+            exp_stat_sn: 0,
+        };
+        self.send(&request, &[]);
+        let (bhs, _) = self.receive().expect("an answer to the logout");
+        assert_eq!(Opcode::of(&bhs), Some(Opcode::LogoutResponse), "{bhs:02x?}");
+        bhs[2] == 0 && self.is_closed()
+    }
+
     /// Hears the unit attentions of a new session.
     pub(crate) fn get_ready(&mut self) {
         while self.run(&[0; 6], 0, &[]).status != 0 {}
@@ -313,29 +389,45 @@ pub(crate) fn rw10(opcode: u8, lba: u32, len: usize) -> [u8; 10] {
 }
 
 /// Requests that came while a volume was held up, and where their completions belong.
-type HeldUp = Vec<(Vec<Request>, Arc<CompletionQueue>)>;
+#[derive(Default)]
+struct HeldUp {
+    /// What comes now is held up.
+    holding: bool,
+    requests: Vec<(Request, Arc<CompletionQueue>)>,
+}
 
 /// A volume in memory whose answers can be held up.
 pub(crate) struct Gated {
     memory: MemoryVolume,
-    /// `Some` while it is held up.
-    held: Mutex<Option<HeldUp>>,
+    held: Mutex<HeldUp>,
+    /// First blocks of the reads and writes that came, in their order.
+    seen: Mutex<Vec<u64>>,
 }
 
 impl Gated {
     pub(crate) fn new(size_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { memory: MemoryVolume::new(size_bytes, false), held: Mutex::new(None) })
+        let memory = MemoryVolume::new(size_bytes, false);
+        Arc::new(Self { memory, held: Mutex::default(), seen: Mutex::default() })
     }
 
     /// From now on nothing is answered.
     pub(crate) fn hold(&self) {
-        self.held.lock().unwrap().get_or_insert_default();
+        self.held.lock().unwrap().holding = true;
+    }
+
+    /// What waits goes on waiting; what comes from now on does not.
+    pub(crate) fn let_others_pass(&self) {
+        self.held.lock().unwrap().holding = false;
     }
 
     /// Requests that wait.
     pub(crate) fn waiting(&self) -> usize {
-        let held = self.held.lock().unwrap();
-        held.iter().flatten().map(|(requests, _)| requests.len()).sum()
+        self.held.lock().unwrap().requests.len()
+    }
+
+    /// First blocks of the reads and writes that came so far, in their order.
+    pub(crate) fn seen(&self) -> Vec<u64> {
+        self.seen.lock().unwrap().clone()
     }
 
     /// Waits until so many requests wait.
@@ -347,12 +439,18 @@ impl Gated {
         }
     }
 
-    /// Executes and answers all that waited.
+    /// Executes and answers all that waited; nothing waits from now on.
     pub(crate) fn release(&self) {
-        let held = self.held.lock().unwrap().take();
-        for (mut requests, queue) in held.into_iter().flatten() {
+        self.let_others_pass();
+        self.step();
+    }
+
+    /// Executes and answers all that waited; what comes from now on fares as what came before.
+    pub(crate) fn step(&self) {
+        let requests = std::mem::take(&mut self.held.lock().unwrap().requests);
+        for (request, queue) in requests {
             let mut done = Vec::new();
-            self.memory.submit(&mut requests, &mut done, &queue);
+            self.memory.submit(&mut vec![request], &mut done, &queue);
             queue.push_all(done);
         }
     }
@@ -373,9 +471,18 @@ impl Volume for Gated {
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
-        match self.held.lock().unwrap().as_mut() {
-            Some(held) => held.push((std::mem::take(requests), Arc::clone(queue))),
-            None => self.memory.submit(requests, done, queue),
+        let firsts = requests.iter().filter_map(|request| match request.op {
+            Op::Read { offset, .. } | Op::Write { offset, .. } => Some(offset / 512),
+            _ => None,
+        });
+        self.seen.lock().unwrap().extend(firsts);
+        let mut held = self.held.lock().unwrap();
+        if held.holding {
+            let taken = requests.drain(..).map(|request| (request, Arc::clone(queue)));
+            held.requests.extend(taken);
+        } else {
+            drop(held);
+            self.memory.submit(requests, done, queue);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The running target over real sockets: access, isolation, sessions that take each other's
-//! place, resets that reach across sessions, memory that runs short.
+//! place, memory that runs short. `aborts`: task management while the store hangs. `order`: task
+//! attributes.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod aborts;
 mod initiator;
 mod luns;
+mod order;
 mod portals;
 
 use std::net::SocketAddr;
@@ -13,9 +16,7 @@ use std::sync::Arc;
 use initiator::{Gated, HANG, Initiator, Wishes, rw10};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::Volume;
-use stirrup::iscsi::pdu::{
-    Opcode, Pdu, ScsiCommand, TaskManagementRequest, TaskManagementResponse,
-};
+use stirrup::iscsi::pdu::{Opcode, Pdu, ScsiCommand, TaskManagementRequest};
 use stirrup::target::{
     Access, Chap, Handle, Initiators, Lun, Options, PortalGroup, Server, TargetSpec,
 };
@@ -183,25 +184,6 @@ fn who_is_not_allowed_gets_no_session_and_learns_no_name() {
 }
 
 #[test]
-fn a_new_session_waits_for_the_last_write_of_the_one_it_replaces() {
-    let lab = Lab::new();
-    let volume = Gated::new(64 * MIB);
-    lab.publish(A, Some(volume.clone()), Access::default());
-    let mut old = lab.ready(A, 1);
-    volume.hold();
-    let command = old.command(&rw10(0x2a, 0, 4096), 0, 4096);
-    old.send(&command, &pattern(4096, 1));
-    volume.wait_for(1);
-    // While the store hangs, the name is not given away: the initiator is to try again.
-    assert_eq!(lab.log_in(A, &Wishes::default()).err(), Some(0x0301));
-    assert!(old.is_closed());
-    volume.release();
-    let mut new = lab.ready(A, 1);
-    assert!(new.read_blocks(0, 4096) == pattern(4096, 1), "the old write is over and visible");
-    assert_eq!(lab.handle.sessions().len(), 1);
-}
-
-#[test]
 fn other_isids_live_side_by_side() {
     let lab = Lab::new();
     lab.open(A);
@@ -209,40 +191,6 @@ fn other_isids_live_side_by_side() {
     one.write_blocks(0, &pattern(512, 1));
     assert!(two.read_blocks(0, 512) == pattern(512, 1));
     assert_eq!(lab.handle.sessions().len(), 2);
-}
-
-#[test]
-fn a_logical_unit_reset_ends_the_commands_of_all_sessions() {
-    // One shard: when the ping is answered, the other session cannot but see the reset first.
-    let lab = Lab::with(Options { shards: 1, ..Options::default() }, "127.0.0.1:0");
-    let volume = Gated::new(MIB);
-    lab.publish(A, Some(volume.clone()), Access::default());
-    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
-    volume.hold();
-    let read = two.command(&rw10(0x28, 0, 512), 512, 0);
-    two.send(&read, &[]);
-    volume.wait_for(1);
-    let reset = TaskManagementRequest {
-        immediate: true,
-        function: 5,
-        lun: 1 << 48,
-        itt: 900,
-        referenced_tag: 0xffff_ffff,
-        cmd_sn: 99,
-        exp_stat_sn: 0,
-        ref_cmd_sn: 0,
-        exp_data_sn: 0,
-    };
-    one.send(&reset, &[]);
-    // Answered before the reset is: the other session's command has not left the store yet.
-    one.ping();
-    volume.release();
-    let (bhs, _) = one.receive().unwrap();
-    assert_eq!(Opcode::of(&bhs), Some(Opcode::TaskManagementResponse));
-    assert_eq!(TaskManagementResponse::parse(&bhs).unwrap().response, 0);
-    let attention = two.run(&[0; 6], 0, &[]);
-    assert_eq!(attention.sense_codes(), (6, 0x29, 3), "reset, and no answer to the read before");
-    assert_eq!(one.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3), "the one that asked, too");
 }
 
 #[test]

@@ -40,13 +40,13 @@ pub(crate) fn target_ping() {
     let mut session = lab.session();
     // Only who has pinged is pinged: boot firmware does not know it.
     session.ping();
-    for _ in 0..3 {
-        let ping = session.expect(op::NOP_IN);
-        assert_eq!((ping.itt(), ping.flags(), ping.data.len()), (NO_TAG, FINAL, 0));
-        assert_ne!(ping.ttt(), NO_TAG);
-        let answer = session.nop(&[]).set(16, NO_TAG).set(20, ping.ttt()).set_lun(ping.lun());
-        session.send(&answer);
-    }
+    let next = session.stat_sn;
+    let ping = session.expect(op::NOP_IN);
+    assert_eq!((ping.itt(), ping.flags(), ping.data.len()), (NO_TAG, FINAL, 0));
+    assert_ne!(ping.ttt(), NO_TAG);
+    let answer = session.nop(&[]).set(16, NO_TAG).set(20, ping.ttt()).set_lun(ping.lun());
+    session.send(&answer);
+    assert_eq!(session.ping().stat_sn(), next);
 }
 
 #[test]
@@ -243,6 +243,32 @@ fn f33_logouts_are_answered_by_reason_and_the_close_follows() {
     let response = session.expect(op::LOGOUT_RESPONSE);
     assert_eq!(response.half(40), 2, "Time2Wait as negotiated by default");
     session.expect_closed();
+}
+
+#[test]
+fn f34_a_request_to_log_out_says_how_long_there_is_and_means_it() {
+    let lab = Lab::new();
+    let ask = |seconds| {
+        let id = lab.handle.sessions()[0].id;
+        let _within = lab.runtime.enter();
+        assert!(lab.handle.request_logout(id, Duration::from_secs(seconds)));
+    };
+    let mut session = lab.session();
+    ask(40_000);
+    let message = session.expect(op::ASYNC);
+    assert_eq!((message.flags(), message.word(16), message.lun()), (FINAL, NO_TAG, 0));
+    assert_eq!(message.bhs[36], 1, "the target requests logout");
+    let parameters = [message.half(38), message.half(40), message.half(42)];
+    assert_eq!(parameters, [0, 0, 40_000], "Parameter3 is the time in seconds");
+    session.get(0, BLOCK);
+    assert_eq!(session.log_out(0, 0), 0);
+    session.expect_closed();
+    // Who does not go is dropped.
+    let mut session = lab.session();
+    ask(1);
+    assert_eq!(session.expect(op::ASYNC).half(42), 1);
+    session.expect_closed();
+    lab.session().get(0, BLOCK);
 }
 
 /// What a session had in the store is over before the next of its name begins.

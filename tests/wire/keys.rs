@@ -1,5 +1,7 @@
 //! The login phase: text and keys (L14, L19 to L28, L32).
 
+use stirrup::target::PortalGroup;
+
 use crate::lab::{BLOCK, Lab, TARGET, options, pattern};
 use crate::login::{AT_ONCE, OPERATIONAL, SECURITY, TO_OPERATIONAL, decode, status, text, value};
 use crate::session::Residual;
@@ -35,7 +37,8 @@ fn status_with(lab: &Lab, more: &[u8]) -> u16 {
 
 #[test]
 fn l14_the_first_response_tells_the_portal_group() {
-    let lab = Lab::in_group(options(), 4711);
+    let group = PortalGroup::open(4711, &["127.0.0.1:0".parse().unwrap()]);
+    let lab = Lab::in_groups(options(), vec![group]);
     for flags in [SECURITY, SECURITY | TO_OPERATIONAL, AT_ONCE] {
         let mut login = lab.login();
         let mut wire = lab.connect();

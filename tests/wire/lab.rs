@@ -32,6 +32,7 @@ pub(crate) struct Lab {
     server: Option<Server>,
     pub(crate) handle: Handle,
     pub(crate) portal: SocketAddr,
+    pub(crate) groups: Vec<Arc<PortalGroup>>,
     /// Behind LUN 0 and LUN 1 of [`TARGET`].
     pub(crate) volumes: [Arc<Gated>; 2],
 }
@@ -48,24 +49,29 @@ impl Lab {
     }
 
     pub(crate) fn with(options: Options) -> Self {
-        Self::in_group(options, 1)
+        Self::in_groups(options, vec![PortalGroup::open(1, &["127.0.0.1:0".parse().unwrap()])])
     }
 
-    /// With a portal group of this tag.
-    pub(crate) fn in_group(options: Options, tag: u16) -> Self {
+    /// With portals in these groups.
+    pub(crate) fn in_groups(options: Options, groups: Vec<PortalGroup>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (server, portal) = runtime.block_on(async {
+        let (server, groups) = runtime.block_on(async {
             let mut server = Server::start(options).unwrap();
-            let group = PortalGroup::open(tag, &["127.0.0.1:0".parse().unwrap()]);
-            let portal = server.listen_in(vec![group]).unwrap()[0].portals[0];
-            (server, portal)
+            let groups = server.listen_in(groups).unwrap();
+            (server, groups)
         });
-        let volumes = [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)];
-        let lab = Self { handle: server.handle(), runtime, server: Some(server), portal, volumes };
+        let lab = Self {
+            handle: server.handle(),
+            runtime,
+            server: Some(server),
+            portal: groups[0].portals[0],
+            groups,
+            volumes: [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)],
+        };
         lab.publish(TARGET, lab.luns(), Access::default());
         lab
     }

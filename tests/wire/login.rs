@@ -26,7 +26,7 @@ pub(crate) struct Login {
     pub(crate) itt: u32,
     pub(crate) cmd_sn: u32,
     pub(crate) exp_stat_sn: u32,
-    keys: Vec<(String, String)>,
+    pub(crate) keys: Vec<(String, String)>,
 }
 
 /// A login that was not granted.

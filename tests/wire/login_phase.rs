@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use stirrup::target::{Access, Initiators};
+use stirrup::target::{Access, Initiators, PortalGroup, Redirect};
 
 use crate::exchanges;
 use crate::lab::{BLOCK, Lab, OTHER_TARGET, TARGET, options, pattern};
@@ -274,6 +274,54 @@ fn l30_numbers_of_the_login_and_of_the_first_command() {
         let answer = login.step(&mut wire, SECURITY, &[]);
         assert_eq!(status(&answer), INITIATOR_ERROR);
         assert_eq!(wire.receive(), None);
+    }
+}
+
+#[test]
+fn l33_the_same_isid_in_another_portal_group_is_another_session() {
+    let at = |tag| PortalGroup::open(tag, &["127.0.0.1:0".parse().unwrap(); 2]);
+    let lab = Lab::in_groups(options(), vec![at(1), at(2)]);
+    let session = |group: usize, portal: usize| {
+        let portal = lab.groups[group].portals[portal];
+        Login { portal, ..lab.login() }.session().ready()
+    };
+    let (mut one, mut two) = (session(0, 0), session(1, 0));
+    assert_ne!(one.tsih, two.tsih);
+    one.put(0, &pattern(BLOCK, 1));
+    assert!(two.get(0, BLOCK) == pattern(BLOCK, 1));
+    // By another portal of the same group it is the same session again.
+    let mut again = session(0, 1);
+    one.expect_closed();
+    assert!(again.get(0, BLOCK) == pattern(BLOCK, 1));
+    two.ping();
+    // One that is there in the one group is unknown in the other.
+    let mut stranger = Login { portal: lab.groups[1].portals[1], ..lab.login() };
+    stranger.tsih = again.tsih;
+    stranger.cid = 1;
+    assert_eq!(stranger.refused() >> 8, 2);
+    again.ping();
+}
+
+#[test]
+fn l34_a_redirection_says_where_to() {
+    let lab = Lab::new();
+    for (permanently, status) in [(false, 0x0101), (true, 0x0102)] {
+        for address in ["192.0.2.7:3260", "[2001:db8::7]:860"] {
+            let moved = Some(Redirect { address: address.into(), permanently });
+            lab.publish_small(OTHER_TARGET, Access { moved, ..Access::default() });
+            let refused = Login::normal(lab.portal, OTHER_TARGET).go().err().unwrap();
+            assert_eq!(refused.status, status);
+            let expected = [("TargetAddress".to_owned(), address.to_owned())];
+            assert_eq!(refused.text, expected, "without a portal group tag (13.8)");
+            // In the security stage, too.
+            let mut login = Login::normal(lab.portal, OTHER_TARGET);
+            let mut wire = lab.connect();
+            let names = login.text();
+            let answer = login.step(&mut wire, SECURITY, &names);
+            assert_eq!(crate::login::status(&answer), status);
+            assert_eq!(crate::login::decode(&answer.data), expected);
+            assert_eq!(wire.receive(), None);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 
-from . import host, qemu
+from . import checks, host, qemu
 
 EXIT = "STIRRUP-LAB EXIT "
 HUNG = 124
@@ -59,6 +59,27 @@ def run(script, on_line, environment=None, memory_mib=768, timeout_s=900):
             end = console.read_text(errors="replace").splitlines()[-40:]
             print("guest: the end of its console:", *end, sep="\n", file=sys.stderr)
         return DIED if status is None else status
+
+
+def run_checks(check, title, scripts, environment, on_line=None):
+    """Runs bash files in a guest, one after the other; their PASS and FAIL lines count in `check`.
+
+    The first defines `check` and the like, and `finish`, which is called at the end. `on_line(text)`
+    sees each line of output."""
+    text = "".join(path.read_text() for path in scripts) + "finish\n"
+    failed = check.failed
+
+    def take(seconds, line):
+        check.guest_line(seconds, line)
+        if on_line:
+            on_line(line)
+
+    def whole():
+        status = run(text, take, environment)
+        told = check.failed > failed
+        checks.expect(status == 0 or (status == 1 and told), f"the guest ended with {status}")
+
+    check.run(f"{title}: the guest ran to its end", whole)
 
 
 def _arguments(files, work, console, memory_mib):

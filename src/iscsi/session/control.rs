@@ -64,10 +64,11 @@ impl<D: Clone> Session<D> {
     }
 
     /// Tells the initiator of a command window that has opened, if no other PDU does (RFC 7143
-    /// 11.4.11).
+    /// 11.4.11); the response to a task management function will.
     pub(super) fn tell_window(&mut self) {
         let is_told = self.told_max_cmd_sn == self.window.max_cmd_sn();
-        if is_told || self.closing || self.session_type == SessionType::Discovery {
+        let will_be_told = is_told || !self.management.is_empty();
+        if will_be_told || self.closing || self.session_type == SessionType::Discovery {
             return;
         }
         let numbers = self.numbers();

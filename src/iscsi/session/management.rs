@@ -1,9 +1,9 @@
 //! Task management functions (RFC 7143 11.5, 11.6; RFC 7144 6).
 //!
-//! Tasks that have not been executed yet are dropped on the spot; those that the driver executes
-//! are marked, nothing more of them reaches the wire, and the response waits until the last of
-//! them has ended: a write that is still on its way to the store could otherwise overtake a later
-//! one (RFC 7143 4.2.3.3).
+//! Aborted tasks are dropped on the spot, whatever they were doing: nothing more of them reaches the
+//! wire, and [`Event::Dropped`] tells the driver, which sees to it that nothing of them reaches the
+//! disk. It must take all events before it sends what [`Session::next_pdu`] gives: the response to
+//! the function may be there already (RFC 7143 4.2.3.3).
 //!
 //! A function over many tasks that came as an immediate request waits for the commands that were
 //! sent before it and are not here yet. It does not wait for data that R2Ts have asked for, as
@@ -117,15 +117,11 @@ const PENDING_MAX: usize = 16;
 /// The end of a function: its response, and the additional response information.
 type Answer = (u8, [u8; 3]);
 
-/// A request whose answer waits.
+/// A request whose answer waits for the driver.
 #[derive(Debug)]
 pub(super) struct PendingTmf {
     itt: u32,
     function: TmfFunction,
-    /// Marked tasks that still run.
-    waits_for: Vec<TaskId>,
-    /// Once it is known.
-    answer: Option<Answer>,
 }
 
 impl<D: Clone> Session<D> {
@@ -188,21 +184,26 @@ impl<D: Clone> Session<D> {
     }
 
     fn perform(&mut self, function: TmfFunction, request: &TaskManagementRequest) {
-        let lun = request.lun;
-        let (waits_for, answer) = match function.scope() {
-            Scope::Unit => (self.abort_before(Some(lun), Some(request.cmd_sn)), None),
-            Scope::All => (self.abort_before(None, Some(request.cmd_sn)), None),
-            Scope::Other if function == TmfFunction::AbortTask => self.abort_task(request),
-            Scope::Other => (Vec::new(), self.query(function, request)),
+        let (itt, lun) = (request.itt, request.lun);
+        let response = match function.scope() {
+            Scope::Unit => {
+                self.abort_before(Some(lun), Some(request.cmd_sn));
+                None
+            }
+            Scope::All => {
+                self.abort_before(None, Some(request.cmd_sn));
+                None
+            }
+            Scope::Other if function == TmfFunction::AbortTask => Some(self.abort_task(request)),
+            Scope::Other => self.query(function, request),
         };
-        let needs_driver = answer.is_none();
-        let itt = request.itt;
-        let answer = answer.map(|response| (response, [0; 3]));
-        self.management.push(PendingTmf { itt, function, waits_for, answer });
-        if needs_driver {
-            self.events.push_back(Event::Management { itt, function, lun });
+        match response {
+            Some(response) => self.management_response(itt, (response, [0; 3])),
+            None => {
+                self.management.push(PendingTmf { itt, function });
+                self.events.push_back(Event::Management { itt, function, lun });
+            }
         }
-        self.answer_management();
     }
 
     /// The driver has done its part of a task management function.
@@ -217,20 +218,22 @@ impl<D: Clone> Session<D> {
     }
 
     fn management_answer(&mut self, itt: u32, answer: Answer) {
-        if let Some(pending) = self.management.iter_mut().find(|pending| pending.itt == itt) {
-            pending.answer = Some(answer);
+        let Some(i) = self.management.iter().position(|pending| pending.itt == itt) else { return };
+        let pending = self.management.remove(i);
+        self.management_response(itt, answer);
+        if pending.function.drops_connections() && answer.0 == tmf_response::COMPLETE {
+            self.close(CloseReason::Reset);
         }
-        self.answer_management();
     }
 
-    /// Drops or marks every task on `lun` (all: `None`), for a function that another session
-    /// asked for, or because this session ends. Returns those that still run.
-    pub fn abort(&mut self, lun: Option<u64>) -> Vec<TaskId> {
+    /// Drops every task on `lun` (all: `None`), for a function that another session asked for, or
+    /// because this session ends. Returns how many there were.
+    pub fn abort(&mut self, lun: Option<u64>) -> usize {
         self.abort_before(lun, None)
     }
 
     /// As [`Self::abort`], but for commands that wait for their turn after `cmd_sn`.
-    fn abort_before(&mut self, lun: Option<u64>, cmd_sn: Option<u32>) -> Vec<TaskId> {
+    fn abort_before(&mut self, lun: Option<u64>, cmd_sn: Option<u32>) -> usize {
         let is_later = |task: &Task<D>| {
             let waits = task.phase == Phase::Arriving && !task.command.immediate;
             waits && cmd_sn.is_some_and(|cmd_sn| !is_before(task.command.cmd_sn, cmd_sn))
@@ -238,32 +241,23 @@ impl<D: Clone> Session<D> {
         let ids: Vec<TaskId> = self
             .tasks
             .iter()
-            .filter(|(_, task)| task.phase != Phase::Dropped && !is_later(task))
+            .filter(|(_, task)| !is_later(task))
             .filter(|(_, task)| lun.is_none_or(|lun| unit_of(task.command.lun) == unit_of(lun)))
             .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
             .collect();
-        ids.into_iter().filter(|id| self.abort_one(*id)).collect()
+        ids.into_iter().filter(|id| self.abort_one(*id)).count()
     }
 
-    /// True while an aborted task still runs.
-    #[must_use]
-    pub fn is_aborted(&self, id: TaskId) -> bool {
-        self.tasks.get(id.0 as usize).is_some_and(|task| task.aborted)
-    }
-
-    /// True if the task still runs.
+    /// False if it has been dropped already.
     fn abort_one(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.get_mut(id.0 as usize) else { return false };
-        if task.phase == Phase::Dropped {
-            return false;
-        }
-        // One that is done and only waits for the end of the initiator's data does not run.
-        if task.phase == Phase::Running && task.completion.is_none() {
-            task.aborted = true;
+        let Some(task) = self.task(id) else { return false };
+        let (immediate, cmd_sn) = (task.command.immediate, task.command.cmd_sn);
+        #[cfg(test)]
+        if self.bug == Some(super::tests::Bug::AnswersAborted) {
             return true;
         }
         if matches!(self.current, Current::Command { task, .. } if task == id) {
-            let cmd_sn = (!task.command.immediate).then_some(task.command.cmd_sn);
+            let cmd_sn = (!immediate).then_some(cmd_sn);
             self.current = Current::Aborted { cmd_sn };
         }
         for (_, held) in &mut self.held {
@@ -272,7 +266,7 @@ impl<D: Clone> Session<D> {
             }
         }
         self.drop_task(id);
-        false
+        true
     }
 
     /// The task that a request is about, if it is here.
@@ -281,13 +275,13 @@ impl<D: Clone> Session<D> {
         (unit_of(self.command(id)?.lun) == unit_of(request.lun)).then_some(id)
     }
 
-    fn abort_task(&mut self, request: &TaskManagementRequest) -> (Vec<TaskId>, Option<u8>) {
+    fn abort_task(&mut self, request: &TaskManagementRequest) -> u8 {
         if let Some(id) = self.referenced(request) {
-            let waits_for = if self.abort_one(id) { vec![id] } else { Vec::new() };
-            return (waits_for, Some(tmf_response::COMPLETE));
+            self.abort_one(id);
+            return tmf_response::COMPLETE;
         }
         if self.is_managing(request.referenced_tag) {
-            return (Vec::new(), Some(tmf_response::REJECTED));
+            return tmf_response::REJECTED;
         }
         // Not here yet: its number is taken, so that it has no effect when it comes. The number
         // of a later command is not: an immediate task has that of the request itself.
@@ -297,18 +291,16 @@ impl<D: Clone> Session<D> {
             && !self.held.iter().any(|(held, _)| *held == number);
         if on_its_way {
             self.hold(number, Held::Void);
-            return (Vec::new(), Some(tmf_response::COMPLETE));
+            return tmf_response::COMPLETE;
         }
-        (Vec::new(), Some(tmf_response::NO_TASK))
+        tmf_response::NO_TASK
     }
 
     /// The answer to a query, or `None` if the driver has to give it: that it is "complete", not
     /// "succeeded", or that there is no such logical unit (RFC 7144 6.4.2).
     fn query(&self, function: TmfFunction, request: &TaskManagementRequest) -> Option<u8> {
         // In the task set from the time it is delivered on.
-        let is_present = |task: &Task<D>| {
-            !matches!(task.phase, Phase::Arriving | Phase::Dropped) && !task.aborted
-        };
+        let is_present = |task: &Task<D>| !matches!(task.phase, Phase::Arriving | Phase::Dropped);
         let found = match function {
             TmfFunction::QueryTask if self.is_managing(request.referenced_tag) => {
                 return Some(tmf_response::REJECTED);
@@ -323,29 +315,6 @@ impl<D: Clone> Session<D> {
             _ => false,
         };
         found.then_some(tmf_response::SUCCEEDED)
-    }
-
-    /// A marked task has ended.
-    pub(super) fn task_ended(&mut self, id: TaskId) {
-        for pending in &mut self.management {
-            pending.waits_for.retain(|waiting| *waiting != id);
-        }
-        self.answer_management();
-    }
-
-    fn answer_management(&mut self) {
-        while let Some(i) = self
-            .management
-            .iter()
-            .position(|pending| pending.waits_for.is_empty() && pending.answer.is_some())
-        {
-            let pending = self.management.remove(i);
-            let answer = pending.answer.unwrap_or((tmf_response::NOT_SUPPORTED, [0; 3]));
-            self.management_response(pending.itt, answer);
-            if pending.function.drops_connections() && answer.0 == tmf_response::COMPLETE {
-                self.close(CloseReason::Reset);
-            }
-        }
     }
 
     fn management_response(&mut self, itt: u32, (response, information): Answer) {

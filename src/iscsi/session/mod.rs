@@ -91,10 +91,10 @@ pub enum Event {
     Command(TaskId),
     /// All its data is there: execute it and [`Session::complete`] it.
     Ready(TaskId),
-    /// The task is gone without ever having been executed: forget what is kept for it.
+    /// The task is gone: forget what is kept for it, and see to it that nothing of it happens any
+    /// more, before the next PDU is sent.
     Dropped(TaskId),
-    /// The session's own tasks that a task management function is about are dropped or marked;
-    /// do the rest (other sessions, the logical unit's state) and call
+    /// The session's own tasks that a task management function is about are dropped; do the rest (other sessions, the logical unit's state) and call
     /// [`Session::management_done`].
     Management {
         /// Initiator task tag of the request.

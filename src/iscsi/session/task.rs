@@ -132,8 +132,6 @@ pub(super) struct Task<D> {
     /// The tag of the last R-Data SNACK, for the response.
     pub(super) snack_tag: u32,
     pub(super) fault: Option<Fault>,
-    /// Nothing more about it may reach the wire.
-    pub(super) aborted: bool,
     /// The end, while data is still on the way that has to be waited for.
     pub(super) completion: Option<Completion<D>>,
 }
@@ -160,7 +158,6 @@ impl<D> Task<D> {
             r2t_sn: 0,
             snack_tag: 0,
             fault: None,
-            aborted: false,
             completion: None,
         }
     }

@@ -5,15 +5,22 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::abort::Afterlife;
+use super::ordering::{Line, attribute};
+use super::record::Record;
 use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, ErrorKind, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
 use crate::scsi::{
-    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Prepared, Sense, Status, Step, Task,
-    TaskAttribute, Transfer, UnitId,
+    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, Status, Step, Transfer,
+    UnitId,
 };
 use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
-use crate::target::registry::Counters;
+use crate::target::session::{Counters, SessionEntry};
+
+/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
+/// logical unit (SAM-5 5.3.2).
+const RETRY_DELAY: u16 = 1;
 
 /// A session whose reads carry the driver's data.
 pub(super) type DriverSession = Session<Rc<ReadData>>;
@@ -38,32 +45,11 @@ impl ReadData {
     }
 }
 
-/// What is kept for a task of the session.
-#[derive(Default)]
-struct Record {
-    /// Admitted, and waiting for its data.
-    prepared: Option<Prepared>,
-    /// Data from the initiator.
-    buffer: Option<Buffer>,
-    lease: Option<Lease>,
-    /// There was no memory for some of its data, which is lost.
-    refused: bool,
-    /// It goes on without any more memory, and gives back what it has.
-    admitted: bool,
-    transfer: Option<Transfer>,
-    /// The most bytes of data that it holds at a time.
-    memory: usize,
-    running: Option<Task>,
-    /// The logical unit whose volume its operations go to.
-    unit: Option<UnitId>,
-    /// It has operations on volumes of other logical units, too.
-    has_others: bool,
-}
-
 /// What the commands of a normal session run against.
 pub(super) struct Attached {
     pub(super) backing: Arc<Backing>,
     pub(super) nexus: Arc<Nexus>,
+    pub(super) entry: Arc<SessionEntry>,
 }
 
 impl Attached {
@@ -76,15 +62,22 @@ impl Attached {
 /// The commands of one connection.
 pub(super) struct Commands {
     /// `None` in a discovery session, which has no commands.
-    attached: Option<Rc<Attached>>,
+    pub(super) attached: Option<Rc<Attached>>,
     memory: Rc<Share>,
-    queue: Arc<CompletionQueue>,
+    pub(super) queue: Arc<CompletionQueue>,
     /// By the task's number.
-    records: Vec<Option<Record>>,
+    pub(super) records: Vec<Option<Record>>,
+    /// Commands that wait for their turn.
+    pub(super) line: Line,
     /// Commands that wait for memory, oldest first.
-    waiting: VecDeque<TaskId>,
+    pub(super) waiting: VecDeque<TaskId>,
     /// What goes to the volume of each logical unit at the end of the turn; ascending.
-    requests: Vec<(UnitId, Vec<Request>)>,
+    pub(super) requests: Vec<(UnitId, Vec<Request>)>,
+    /// Aborted tasks that a volume still works on.
+    pub(super) afterlife: Afterlife,
+    /// Tasks to be aborted before commands can be answered, with the numbers of these.
+    preemptions: Vec<(u64, Box<Preempted>)>,
+    preemption_count: u64,
     ops: Ops,
     done: Vec<BlockCompletion>,
 }
@@ -100,14 +93,18 @@ impl Commands {
             memory: budget.share(),
             queue,
             records: Vec::new(),
+            line: Line::default(),
             waiting: VecDeque::new(),
             requests: Vec::new(),
+            afterlife: Afterlife::default(),
+            preemptions: Vec::new(),
+            preemption_count: 0,
             ops: Ops::new(),
             done: Vec::new(),
         }
     }
 
-    fn record(&mut self, id: TaskId) -> &mut Record {
+    pub(super) fn record(&mut self, id: TaskId) -> &mut Record {
         let index = id.0 as usize;
         if self.records.len() <= index {
             self.records.resize_with(index + 1, || None);
@@ -115,8 +112,16 @@ impl Commands {
         self.records[index].get_or_insert_default()
     }
 
-    fn take_record(&mut self, id: TaskId) -> Option<Record> {
-        self.records.get_mut(id.0 as usize)?.take()
+    /// A task has ended, whichever way: what was kept for it.
+    pub(super) fn take_record(&mut self, id: TaskId) -> Option<Record> {
+        let record = self.records.get_mut(id.0 as usize)?.take()?;
+        self.line.left(id);
+        if let Some(position) = record.position
+            && let Some(service) = self.attached.as_ref().and_then(|attached| attached.service())
+        {
+            service.task_sets.end(position);
+        }
+        Some(record)
     }
 
     /// The data of a task that is on its way.
@@ -166,7 +171,7 @@ impl Commands {
         lent
     }
 
-    /// Decides on a new command.
+    /// Decides on a command whose turn has come.
     pub(super) fn admit(&mut self, id: TaskId, session: &mut DriverSession) {
         let Some(command) = session.command(id) else { return };
         let Some(attached) = self.attached.clone() else { return };
@@ -179,6 +184,9 @@ impl Commands {
         };
         match service.device.admit(&attached.nexus, &scsi_command) {
             Admission::Done(outcome) => self.finish(id, outcome, session),
+            Admission::Run(_) if self.afterlife.is_full() => {
+                self.finish(id, Outcome::status(Status::TaskSetFull), session);
+            }
             Admission::Run(prepared) => {
                 let record = self.record(id);
                 record.transfer = Some(prepared.transfer());
@@ -222,11 +230,12 @@ impl Commands {
     }
 
     /// True if memory that this connection holds comes back without any more being lent: that of
-    /// commands which go on, and of data on its way to the initiator.
+    /// commands which go on, and of data on its way to the initiator. (That of aborted ones may be
+    /// long in coming.)
     fn will_come_back(&self) -> bool {
         let records = self.records.iter().flatten();
         let waiting = records.filter(|record| record.lease.is_some() && !record.admitted).count();
-        self.memory.leases() > waiting
+        self.memory.leases() > waiting + self.afterlife.leases()
     }
 
     /// Executes a command whose data is there.
@@ -252,7 +261,9 @@ impl Commands {
         match prepared.start(data, &mut self.ops) {
             Step::Done(outcome) => self.finish(id, outcome, session),
             Step::Wait(task) => {
-                self.record(id).running = Some(task);
+                let tag = self.afterlife.tag(id);
+                let record = self.record(id);
+                (record.running, record.tag) = (Some(task), tag);
                 self.request(id);
             }
         }
@@ -260,16 +271,23 @@ impl Commands {
 
     /// Queues what a step of a task has asked for.
     fn request(&mut self, id: TaskId) {
-        let Some(unit) = self.record(id).unit else { return };
-        let request = |op| Request { tag: id.0.into(), op };
+        let Some(record) = self.records.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(unit) = record.unit else { return };
+        let (tag, flight) = (record.tag, &mut record.flight);
+        let mut request = |unit, op| {
+            flight.add(unit, &op);
+            Request { tag, op }
+        };
         let own = requests_to(&mut self.requests, unit);
-        own.extend(self.ops.drain_own().map(request));
+        own.extend(self.ops.drain_own().map(|op| request(unit, op)));
         let mut has_others = false;
         for (unit, op) in self.ops.drain_others() {
-            requests_to(&mut self.requests, unit).push(request(op));
+            requests_to(&mut self.requests, unit).push(request(unit, op));
             has_others = true;
         }
-        self.record(id).has_others |= has_others;
+        record.has_others |= has_others;
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
@@ -324,7 +342,7 @@ impl Commands {
         let uses = |record: &Record| {
             record.has_others || record.unit.is_some_and(|unit| units.contains(&unit))
         };
-        self.records.iter().flatten().any(uses)
+        self.records.iter().flatten().any(uses) || self.afterlife.uses_any(units)
     }
 
     /// Goes on with tasks whose operations have ended. Requests that come of it wait for
@@ -335,12 +353,18 @@ impl Commands {
         session: &mut DriverSession,
     ) {
         for BlockCompletion { tag, result } in done.drain(..) {
-            let Ok(id) = u32::try_from(tag).map(TaskId) else { continue };
+            // The low half of a tag; the other half tells it from tasks that had the number before.
+            let id = TaskId(tag as u32);
             let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
-            let Some(task) = record.and_then(|record| record.running.as_mut()) else {
-                tracing::error!(tag, "a volume has completed what was not asked of it");
+            let Some(record) = record.filter(|record| record.tag == tag) else {
+                self.completed_late(tag);
                 continue;
             };
+            let Some(task) = &mut record.running else {
+                self.completed_late(tag);
+                continue;
+            };
+            record.flight.end_one();
             match task.resume(result, &mut self.ops) {
                 Some(outcome) => self.finish(id, outcome, session),
                 None => self.request(id),
@@ -348,11 +372,26 @@ impl Commands {
         }
     }
 
-    /// Ends a task.
-    fn finish(&mut self, id: TaskId, outcome: Outcome, session: &mut DriverSession) {
+    /// An operation has ended that no task waits for any more.
+    pub(super) fn completed_late(&mut self, tag: u64) {
+        if !self.afterlife.end_one(tag) {
+            tracing::error!(tag, "a volume has completed what was not asked of it");
+        }
+    }
+
+    /// Ends a task; if others are to be aborted first, when that is done.
+    fn finish(&mut self, id: TaskId, mut outcome: Outcome, session: &mut DriverSession) {
+        if let Some(preempted) = outcome.preempted.take()
+            && !preempted.nexuses.is_empty()
+        {
+            self.preemption_count += 1;
+            let number = self.preemption_count;
+            self.record(id).preempting = Some(Box::new((number, outcome)));
+            return self.preemptions.push((number, preempted));
+        }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense, .. } = outcome;
+        let Outcome { status, data_in, sense, preempted: _ } = outcome;
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;
@@ -374,10 +413,21 @@ impl Commands {
         session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
     }
 
-    /// The session has dropped a task.
-    pub(super) fn forget(&mut self, id: TaskId) {
-        self.take_record(id);
-        self.waiting.retain(|waiting| *waiting != id);
+    /// Tasks to be aborted for a command that has a number.
+    pub(super) fn next_preemption(&mut self) -> Option<(u64, Box<Preempted>)> {
+        self.preemptions.pop()
+    }
+
+    /// The tasks that a command has preempted are out of the way: its answer, unless it has been
+    /// aborted itself meanwhile.
+    pub(super) fn preempted(&mut self, number: u64, session: &mut DriverSession) {
+        let waiting = self.records.iter_mut().enumerate().find_map(|(i, record)| {
+            let ended = record.as_mut()?.preempting.take_if(|ended| ended.0 == number)?;
+            Some((TaskId(u32::try_from(i).ok()?), ended.1))
+        });
+        if let Some((id, outcome)) = waiting {
+            self.finish(id, outcome, session);
+        }
     }
 
     /// Counts a command and its data.
@@ -398,10 +448,6 @@ impl Commands {
     }
 }
 
-/// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
-/// logical unit (SAM-5 5.3.2).
-const RETRY_DELAY: u16 = 1;
-
 /// Where the requests to the volume of a logical unit are collected.
 fn requests_to(all: &mut Vec<(UnitId, Vec<Request>)>, unit: UnitId) -> &mut Vec<Request> {
     let at = match all.binary_search_by_key(&unit, |(unit, _)| *unit) {
@@ -412,14 +458,4 @@ fn requests_to(all: &mut Vec<(UnitId, Vec<Request>)>, unit: UnitId) -> &mut Vec<
         }
     };
     &mut all[at].1
-}
-
-/// The task attribute of the wire (RFC 7143 11.3.1); untagged counts as simple.
-fn attribute(wire: u8) -> TaskAttribute {
-    match wire {
-        2 => TaskAttribute::Ordered,
-        3 => TaskAttribute::HeadOfQueue,
-        4 => TaskAttribute::Aca,
-        _ => TaskAttribute::Simple,
-    }
 }

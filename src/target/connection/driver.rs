@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use super::commands::{Attached, Commands, DriverSession};
@@ -21,13 +20,11 @@ use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
 use crate::iscsi::login::{Names, SessionType};
-use crate::iscsi::session::{
-    CloseReason, DiscoveryScope, Event, Notice, Session, TaskId, TmfFunction, tmf_response,
-};
-use crate::scsi::{Device, Nexus, NexusSpec};
+use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Notice, Session};
+use crate::scsi::NexusSpec;
 use crate::target::backing::{Backing, Removal};
 use crate::target::options::Options;
-use crate::target::registry::{Lease, Order, SessionEntry};
+use crate::target::session::{Lease, Order, SessionEntry, Signal};
 use crate::target::shard::ShardState;
 
 /// How long a discovery session may be silent: there is nothing to stay for.
@@ -36,24 +33,19 @@ const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Turns of one connection before the others on the shard have theirs.
 const TURNS_MAX: usize = 8;
 
-/// An abort that another session has asked for and that waits for tasks to end.
-struct PendingAbort {
-    waits_for: Vec<TaskId>,
-    done: oneshot::Sender<()>,
-}
-
 /// The task of one logged-in connection.
-struct Driver {
+pub(super) struct Driver {
     stream: TcpStream,
     receiver: Receiver,
     transmitter: Transmitter,
-    session: DriverSession,
-    commands: Commands,
+    pub(super) session: DriverSession,
+    pub(super) commands: Commands,
     queue: Arc<CompletionQueue>,
     completions: Vec<crate::block::Completion>,
-    ends: SessionEnds,
+    pub(super) ends: SessionEnds,
     local: std::net::SocketAddr,
-    aborts: Vec<PendingAbort>,
+    /// Aborts that others have asked for, until this turn's events are taken.
+    pub(super) done: Vec<Arc<Signal>>,
     /// Logical units that were taken away, while commands to them are left.
     removals: Vec<Arc<Removal>>,
     ping: Option<PingTimer>,
@@ -81,7 +73,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         completions: Vec::new(),
         ends,
         local,
-        aborts: Vec::new(),
+        done: Vec::new(),
         removals: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
@@ -108,24 +100,33 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
             "session ended: {why}"
         );
     }
-    driver.drain().await;
+    driver.wind_up().await;
 }
 
 /// A nexus for the session, or that of the session which goes on with a new connection.
-fn attach(backing: Arc<Backing>, names: &Names, entry: &SessionEntry) -> Option<Rc<Attached>> {
-    if let Some(lease) = entry.lease() {
-        return Some(Rc::new(Attached { backing, nexus: Arc::clone(&lease.nexus) }));
-    }
+fn attach(backing: Arc<Backing>, names: &Names, entry: &Arc<SessionEntry>) -> Option<Rc<Attached>> {
+    let service = backing.service.as_ref()?;
+    let nexus = match entry.lease() {
+        Some(lease) => Arc::clone(&lease.nexus),
+        None => {
+            let nexus = service.device.attach(nexus_spec(names, entry.key.portal_group));
+            let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+            entry.set_lease(Some(Arc::new(lease)));
+            nexus
+        }
+    };
+    service.task_sets.join(entry);
+    Some(Rc::new(Attached { backing, nexus, entry: Arc::clone(entry) }))
+}
+
+fn nexus_spec(names: &Names, portal_group: u16) -> NexusSpec {
     let initiator = &names.initiator_name;
     let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    let nexus = backing.service.as_ref()?.device.attach(NexusSpec {
+    NexusSpec {
         initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: entry.key.portal_group,
-    });
-    let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
-    entry.set_lease(Some(Arc::new(lease)));
-    Some(Rc::new(Attached { backing, nexus }))
+        target_port: portal_group,
+    }
 }
 
 /// When to ping a silent initiator, and when to give it up.
@@ -200,11 +201,14 @@ impl Driver {
             progress = ping.poll(cx, &mut self.session);
         }
         self.take_events();
+        // What others wanted to be aborted is out of the way now.
+        self.done.clear();
+        progress |= self.commands.wake_dormant(&mut self.session);
         self.commands.serve_waiting(&mut self.session);
         progress |= self.commands.submit(&mut self.session);
         // What was answered at once may have let others go on.
         self.take_events();
-        self.answer_aborts();
+        self.preempt();
         self.removals.retain(|removal| self.commands.use_any(&removal.units));
         progress |= self.send(cx)?;
         Ok(progress)
@@ -224,13 +228,13 @@ impl Driver {
         for order in orders {
             match order {
                 Order::Close(why) => close = Some(why),
-                Order::Abort { lun, done } => {
-                    let waits_for = self.session.abort(lun);
-                    self.aborts.push(PendingAbort { waits_for, done });
+                Order::Abort(abort) => self.abort(abort),
+                Order::Managed { itt, function, lun } => self.managed(itt, function, lun),
+                Order::Preempted(number) => self.commands.preempted(number, &mut self.session),
+                Order::Barrier { unit, position, done } => {
+                    self.commands.barrier(unit, position, done);
                 }
-                Order::ManagementDone { itt, response } => {
-                    self.session.management_done(itt, response);
-                }
+                Order::BarrierReached(position) => self.commands.others_done(position),
                 Order::Notify(notice) => self.session.notify(notice),
                 Order::LunsChanged(removal) => self.luns_changed(removal),
             }
@@ -290,7 +294,7 @@ impl Driver {
                     if let Some(command) = self.session.command(id) {
                         Commands::count(command, &self.ends.entry.counters);
                     }
-                    self.commands.admit(id, &mut self.session);
+                    self.commands.arrive(id, &mut self.session);
                 }
                 Event::Ready(id) => self.commands.start(id, &mut self.session),
                 Event::Dropped(id) => self.commands.forget(id),
@@ -309,121 +313,32 @@ impl Driver {
         shared.visible(targets, &key.initiator, self.ends.entry.peer.ip(), self.local.ip())
     }
 
-    /// The part of a task management function that goes beyond this session.
-    fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
-        let Some(attached) = self.commands.attached() else { return };
-        let Some(service) = attached.service() else { return };
-        if function == TmfFunction::QueryAsynchronousEvent
-            && let Ok(Some(event)) = service.device.asynchronous_event(&attached.nexus, lun)
-        {
-            return self.session.management_succeeded(itt, event);
-        }
-        let (others, response) = effect(&service.device, &attached.nexus, function, lun);
-        let sessions = match (others, &self.ends.entry.key.target) {
-            (Others::None, _) | (_, None) => Vec::new(),
-            (_, Some(target)) => self.ends.shared.registry.sessions_of(target),
-        };
-        let entry = Arc::clone(&self.ends.entry);
-        let lun = matches!(others, Others::Lun).then_some(lun);
-        let cold = function == TmfFunction::TargetColdReset;
-        let waits = abort_others(&entry, sessions, lun, cold);
-        if waits.is_empty() {
-            return self.session.management_done(itt, response);
-        }
-        tokio::task::spawn_local(async move {
-            for ended in waits {
-                // An error means that the session itself has ended, and its tasks with it.
-                let _ended = ended.await;
-            }
-            entry.order(Order::ManagementDone { itt, response });
-        });
-    }
-
-    fn answer_aborts(&mut self) {
-        let session = &self.session;
-        let mut i = 0;
-        while let Some(abort) = self.aborts.get_mut(i) {
-            abort.waits_for.retain(|id| session.is_aborted(*id));
-            if abort.waits_for.is_empty() {
-                let abort = self.aborts.swap_remove(i);
-                let _asker_gone = abort.done.send(());
-            } else {
-                i += 1;
-            }
-        }
-    }
-
-    /// After the connection: waits until the last operation in the store has ended. Only then may
-    /// another session take this one's place.
-    async fn drain(mut self) {
-        // Fails if the initiator is gone already.
-        let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
+    /// After the connection: what has not been executed is dropped, what a volume has is fenced,
+    /// and with that the session is quiet: another one may take its place. Then waits until the
+    /// last operation in the store has ended, and only then is it over.
+    async fn wind_up(mut self) {
         self.session.abort(None);
-        self.answer_aborts();
-        loop {
-            while let Some(event) = self.session.next_event() {
-                if let Event::Dropped(id) = event {
-                    self.commands.forget(id);
-                }
+        while let Some(event) = self.session.next_event() {
+            if let Event::Dropped(id) = event {
+                self.commands.forget(id);
             }
-            self.commands.serve_waiting(&mut self.session);
-            self.commands.submit(&mut self.session);
-            self.answer_aborts();
-            if self.session.is_idle() {
-                break;
-            }
-            std::future::poll_fn(|cx| self.queue.poll_drain(cx, &mut self.completions)).await;
-            self.commands.completed(&mut self.completions, &mut self.session);
+        }
+        // Last, so that who sees the end of the connection can rely on it. Fails if the initiator
+        // is gone already.
+        let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
+        let Self { stream, receiver, transmitter, session, done, .. } = self;
+        let Self { mut commands, mut completions, queue, ends, .. } = self;
+        // While it drains, only what the store still has is kept.
+        drop((stream, receiver, transmitter, session, done));
+        if let Some(attached) = commands.attached()
+            && let Some(service) = attached.service()
+        {
+            service.task_sets.leave(&ends.entry);
+        }
+        ends.shared.registry.fell_quiet(&ends.entry);
+        while commands.is_draining() {
+            std::future::poll_fn(|cx| queue.poll_drain(cx, &mut completions)).await;
+            commands.drained(&mut completions);
         }
     }
-}
-
-/// Which tasks of other sessions a function is about.
-#[derive(Clone, Copy)]
-enum Others {
-    None,
-    Lun,
-    All,
-}
-
-/// The logical unit's side of a function: its state, and the response to give at the end.
-fn effect(device: &Device, nexus: &Arc<Nexus>, function: TmfFunction, lun: u64) -> (Others, u8) {
-    let (others, found) = match function {
-        TmfFunction::AbortTask
-        | TmfFunction::AbortTaskSet
-        | TmfFunction::QueryTask
-        | TmfFunction::QueryTaskSet
-        | TmfFunction::QueryAsynchronousEvent => (Others::None, device.resolve(lun)),
-        // The nexus is lost when the session is gone, which follows.
-        TmfFunction::ItNexusReset => return (Others::None, tmf_response::COMPLETE),
-        TmfFunction::ClearTaskSet => (Others::Lun, device.task_set_cleared(nexus, lun, |_| true)),
-        TmfFunction::LogicalUnitReset => (Others::Lun, device.reset_lun(lun)),
-        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
-            device.reset_target();
-            return (Others::All, tmf_response::COMPLETE);
-        }
-    };
-    match found {
-        Ok(_) => (others, tmf_response::COMPLETE),
-        Err(_) => (Others::None, tmf_response::NO_LUN),
-    }
-}
-
-/// Has the other sessions of the target abort; what comes back says when each has.
-fn abort_others(
-    own: &Arc<SessionEntry>,
-    sessions: Vec<Arc<SessionEntry>>,
-    lun: Option<u64>,
-    cold: bool,
-) -> Vec<oneshot::Receiver<()>> {
-    let mut waits = Vec::new();
-    for session in sessions.into_iter().filter(|session| session.id != own.id) {
-        let (done, ended) = oneshot::channel();
-        session.order(Order::Abort { lun, done });
-        if cold {
-            session.order(Order::Close("the target was reset"));
-        }
-        waits.push(ended);
-    }
-    waits
 }

@@ -18,15 +18,15 @@ use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
 use crate::target::backing::Backing;
 use crate::target::portal::PortalGroup;
-use crate::target::registry::{
-    Discovery, Lease, NewSession, NoSession, Order, SessionEntry, SessionKey, Target, normalised,
-};
+use crate::target::registry::{NoSession, Target, normalised};
 use crate::target::server::Shared;
+use crate::target::session::{Discovery, Lease, NewSession, Order, SessionEntry, SessionKey};
 use crate::target::shard::ShardState;
 use crate::target::spec::Redirect;
 
-/// How long a new session waits for the end of the one whose place it takes. If the store hangs,
-/// the initiator is told to try again later: two sessions of one name never run.
+/// How long a new session waits for the one whose place it takes to fall quiet: it does so as soon
+/// as its shard gets to it. If that takes longer, or if too many of its predecessors hang in the
+/// store, the initiator is told to try again later: two sessions of one name never run.
 const REINSTATEMENT_WAIT: Duration = Duration::from_secs(5);
 
 /// A connection that has logged in.
@@ -184,6 +184,12 @@ async fn negotiate(
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
+            Err((_, refusal))
+                if refusal.status() == LoginStatus::InvalidDuringLogin && !login.has_begun() =>
+            {
+                tracing::info!(%peer, "closed without an answer: {refusal}");
+                return Ok(None);
+            }
             Err((stand_in, refusal)) => {
                 let failure = login.refuse(&stand_in, refusal);
                 return refuse(stream, peer, login.names(), failure).await;
@@ -212,7 +218,7 @@ async fn negotiate(
 
 /// Enters the session into the registry, in place of one of the same name if there is one
 /// (session reinstatement, RFC 7143 6.3.5; with its TSIH connection reinstatement, 6.3.4): nothing
-/// of the old one is left when this returns.
+/// of the old one can be seen to happen any more when this returns.
 async fn settle(
     complete: &Complete,
     gate: &Gate<'_>,
@@ -251,10 +257,12 @@ async fn settle(
             }
             Err(NoSession::Exists(old)) => {
                 old.order(Order::Close("the initiator has logged in anew"));
-                if tokio::time::timeout_at(deadline, old.has_ended()).await.is_err() {
-                    let reason = "commands of the session to be reinstated have not ended yet";
-                    return Err(Refusal::new(LoginStatus::ServiceUnavailable, reason));
-                }
+                let reason = "the session to be reinstated has not come to its end yet";
+                within(deadline, old.has_fallen_quiet(), reason).await?;
+            }
+            Err(NoSession::Draining(old)) => {
+                let reason = "commands of too many earlier sessions have not ended yet";
+                within(deadline, old.has_ended(), reason).await?;
             }
         }
     };
@@ -280,6 +288,16 @@ async fn settle(
             Err(refusal)
         }
     }
+}
+
+/// Waits for something that has to be over before the login can go on.
+async fn within(
+    deadline: tokio::time::Instant,
+    over: impl Future<Output = ()>,
+    reason: &'static str,
+) -> Result<(), Refusal> {
+    let elapsed = tokio::time::timeout_at(deadline, over).await;
+    elapsed.map_err(|_elapsed| Refusal::new(LoginStatus::ServiceUnavailable, reason))
 }
 
 type Request = (LoginRequest, Vec<u8>);

@@ -1,9 +1,13 @@
 //! One connection, from accept to close.
 
+mod abort;
 mod commands;
 mod driver;
 mod login;
+mod management;
+mod ordering;
 mod receive;
+mod record;
 mod transmit;
 
 use std::io;

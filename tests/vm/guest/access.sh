@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2153
 
 echo "InitiatorName=$INITIATOR" >/etc/iscsi/initiatorname.iscsi
-iscsid
+start_iscsid
 for target in "$ONE" "$TWO" "$CHAP" "$MUTUAL" "$OTHER_IQN" "$OTHER_ADDRESS" "$OWN_IQN"; do
     new_node "$target" "$PORTAL" >/dev/null
 done
@@ -66,4 +66,3 @@ check "isolation: log out" bash -c 'iscsiadm -m node --logoutall=all'
 attach "$OWN_IQN"
 check "isolation: a third disk holds none of it" full_of "$disk" 000
 check "log out" logout "$OWN_IQN"
-finish

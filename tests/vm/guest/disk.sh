@@ -2,7 +2,7 @@
 # verified I/O, digests, IPv6, logout. Environment: PORTAL PORTAL6 TARGET SIZE_BYTES DENIED...
 # shellcheck shell=bash disable=SC2153
 
-iscsid
+start_iscsid
 
 discover() { iscsiadm -m discovery -t sendtargets -p "$1"; }
 check "discovery" discover "$PORTAL"
@@ -90,4 +90,3 @@ same() { test "$(blocks "$disk" 0 32768 | sha256sum)" = "$sum"; }
 check "IPv6: the same data" same
 check "IPv6: fio verify, 64 KiB" fio_verify "$disk" --rw=write --bs=64k --iodepth=8 --size=8m
 check "IPv6: log out" logout "$TARGET"
-finish

@@ -52,6 +52,19 @@ finish() {
 # waits for ever is ended from outside.
 wait_for() { until "$@"; do sleep 0.05; done; }
 
+start_iscsid() { pgrep -x iscsid >/dev/null || iscsid; }
+
+# ask WORD...: has the host do what only it can (scripts/lab/vmlab/requests.py); prints its answer.
+ask() {
+    local answer
+    exec 9<>"/dev/tcp/10.0.2.2/$REQUESTS"
+    echo "$*" >&9
+    IFS= read -r answer <&9
+    exec 9>&-
+    echo "$answer"
+    [ "${answer%% *}" != FAILED ]
+}
+
 # new_node TARGET PORTAL: a node record, without discovery.
 new_node() { iscsiadm -m node -T "$1" -p "$2" -o new; }
 
@@ -81,9 +94,12 @@ session_of() {
 }
 
 # disk_of TARGET: the device of the target's one disk.
-disk_of() {
+disk_of() { disk_in "$(session_of "$1")"; }
+
+# disk_in SESSION: the device of the one disk of a session's directory under /sys.
+disk_in() {
     local found
-    found=$(find "$(session_of "$1")/device/" -path '*/block/sd*' -name 'sd*' -prune | head -n 1)
+    found=$(find "$1/device/" -path '*/block/sd*' -name 'sd*' -prune | head -n 1)
     [ -n "$found" ] && [ -b "/dev/${found##*/}" ] && echo "/dev/${found##*/}"
 }
 

@@ -2,7 +2,7 @@
 # waits for the lines that begin with AT. Environment: PORTAL TARGET
 # shellcheck shell=bash disable=SC2153
 
-iscsid
+start_iscsid
 new_node "$TARGET" "$PORTAL" >/dev/null
 attach "$TARGET"
 name=${disk##*/}
@@ -33,4 +33,3 @@ check "all of it was written" test "$(writes_done)" -ge 4096
 check "no I/O error reached the kernel" test -z "$(dmesg | grep -iE 'I/O error|medium error')"
 check "the same serial number and WWID" test "$(identity)" = "$identity_before"
 check "log out" logout "$TARGET"
-finish

@@ -96,6 +96,7 @@ fn f35_after_a_logout_nothing_of_a_task_is_sent() {
     peer.session.admitted(id, 0);
     peer.send(&logout(0, 7), &[]);
     peer.answer::<LogoutResponse>();
+    assert_eq!(peer.events(), [Event::Dropped(id), Event::Close(CloseReason::Logout)]);
     peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
     assert_eq!(peer.sent(), []);
     assert!(peer.session.is_idle());

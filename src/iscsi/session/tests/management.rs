@@ -24,11 +24,11 @@ fn t1_t2_an_aborted_task_is_never_heard_of_again() {
     let id = peer.offered();
     assert!(peer.session.admitted(id, 0));
     peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
-    peer.silent();
-    assert!(peer.session.is_aborted(id));
-    peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
     let response: TaskManagementResponse = peer.answer();
     assert_eq!((response.response, response.numbers.max_cmd_sn), (0, FIRST + 8));
+    peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+    peer.silent();
     peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
     assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
 }
@@ -83,7 +83,7 @@ fn a_reset_from_elsewhere_does_not_lose_the_number_of_an_arriving_command() {
     let mut bhs = write(FIRST, 4096).encode();
     set_data_length(&mut bhs, 4096);
     peer.session.header(&bhs, &[]);
-    assert_eq!(peer.session.abort(Some(LUN)), []);
+    assert_eq!(peer.session.abort(Some(LUN)), 1);
     peer.session.data(Vec::new(), true);
     assert!(matches!(peer.events()[..], [Event::Dropped(_)]));
     peer.send(&read(FIRST + 1, 0), &[]);
@@ -99,11 +99,10 @@ fn t3_an_abort_task_set_is_about_one_lun_only() {
     assert!(peer.session.admitted(here, 0) && peer.session.admitted(there, 0));
     peer.send(&tmf(2, 0, 0), &[]);
     let function = TmfFunction::AbortTaskSet;
-    assert_eq!(peer.events(), [Event::Management { itt: 5000, function, lun: LUN }]);
-    assert!(peer.session.is_aborted(here) && !peer.session.is_aborted(there));
+    let management = Event::Management { itt: 5000, function, lun: LUN };
+    assert_eq!(peer.events(), [Event::Dropped(here), management]);
+    assert_eq!(peer.sent(), [], "the driver has its part to do");
     peer.session.management_done(5000, tmf_response::COMPLETE);
-    assert_eq!(peer.sent(), [], "a task still runs");
-    peer.session.complete(here, good(Transferred::Nothing));
     assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
     peer.session.complete(there, good(Transferred::Nothing));
     peer.answer::<ScsiResponse>();
@@ -224,10 +223,9 @@ fn functions_that_drop_connections_are_answered_first() {
         let id = peer.offered();
         peer.session.admitted(id, 0);
         peer.send(&tmf(function, RESERVED_TAG, 0), &[]);
-        assert!(matches!(peer.events()[..], [Event::Management { .. }]));
+        assert!(matches!(peer.events()[..], [Event::Dropped(_), Event::Management { .. }]));
+        assert_eq!(peer.sent(), [], "the driver has its part to do");
         peer.session.management_done(5000, tmf_response::COMPLETE);
-        assert_eq!(peer.sent(), [], "a task still runs");
-        peer.session.complete(id, good(Transferred::Nothing));
         assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
         assert_eq!(peer.events(), [Event::Close(CloseReason::Reset)]);
         assert!(CloseReason::Reset.is_answered());
@@ -240,8 +238,8 @@ fn nothing_follows_a_logout_response() {
     peer.send(&read(FIRST, 512), &[]);
     let id = peer.offered();
     peer.session.admitted(id, 0);
-    peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
-    peer.silent();
+    peer.send(&tmf(2, 0, 0), &[]);
+    assert!(matches!(peer.events()[..], [Event::Dropped(_), Event::Management { .. }]));
     let logout = LogoutRequest {
         immediate: true,
         reason: 0,
@@ -252,7 +250,7 @@ fn nothing_follows_a_logout_response() {
     };
     peer.send(&logout, &[]);
     peer.answer::<LogoutResponse>();
-    peer.session.complete(id, good(Transferred::Nothing));
+    peer.session.management_done(5000, tmf_response::COMPLETE);
     assert_eq!(peer.sent(), [], "not even the response of the function");
 }
 

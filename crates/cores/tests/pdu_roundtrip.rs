@@ -2,6 +2,8 @@
 //! fields are where the RFC puts them, what is parsed is encoded again, what is encoded is parsed
 //! again, and no header makes the parser panic.
 
+extern crate stirrup_cores as stirrup;
+
 use std::fmt::Debug;
 
 use proptest::prelude::*;

@@ -1,0 +1,146 @@
+//! Aborted tasks: nothing more of them is submitted, and what a volume already has is fenced.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::commands::Commands;
+use super::record::Record;
+use crate::block::{Completion, Ghost, Spans};
+use crate::iscsi::session::TaskId;
+use crate::scsi::UnitId;
+use crate::target::backing::Service;
+use crate::target::budget::Lease;
+
+/// Aborted tasks of one session that may be in the store; more commands are not begun meanwhile.
+/// A command window can be filled and aborted some times over before that.
+const DEPARTED_MAX: usize = 1024;
+
+/// What is left of an aborted task: operations that a volume has.
+struct Departed {
+    outstanding: usize,
+    /// With whose volume they are.
+    unit: Option<UnitId>,
+    /// And with others.
+    has_others: bool,
+    ghosts: SmallVec<[Ghost; 1]>,
+    /// The volume still has its data.
+    lease: Option<Lease>,
+}
+
+/// The aborted tasks of a session that still have operations in a volume.
+#[derive(Default)]
+pub(super) struct Afterlife {
+    /// By the tag of the operations.
+    departed: HashMap<u64, Departed>,
+    /// Goes into tags: grows with each task that departs, so that no later task has its tag.
+    epoch: u32,
+}
+
+impl Afterlife {
+    /// The tag for the operations of a task that begins now.
+    pub(super) fn tag(&self, id: TaskId) -> u64 {
+        u64::from(self.epoch) << 32 | u64::from(id.0)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.departed.is_empty()
+    }
+
+    /// No more commands are to be begun.
+    pub(super) fn is_full(&self) -> bool {
+        self.departed.len() >= DEPARTED_MAX
+    }
+
+    /// Leases that do not come back while the store hangs.
+    pub(super) fn leases(&self) -> usize {
+        self.departed.values().filter(|departed| departed.lease.is_some()).count()
+    }
+
+    fn depart(&mut self, record: Record, outstanding: usize, service: &Service) {
+        let mut by_unit: SmallVec<[(UnitId, Spans); 1]> = SmallVec::new();
+        for (unit, span) in record.flight.written() {
+            match by_unit.iter_mut().find(|(other, _)| other == unit) {
+                Some((_, spans)) => spans.push(*span),
+                None => by_unit.push((*unit, SmallVec::from_elem(*span, 1))),
+            }
+        }
+        let volumes = service.volumes();
+        let haunt = |(unit, spans): (UnitId, Spans)| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
+            Some(volumes[at].1.haunt(spans))
+        };
+        let departed = Departed {
+            outstanding,
+            unit: record.unit,
+            has_others: record.has_others,
+            ghosts: by_unit.into_iter().filter_map(haunt).collect(),
+            lease: record.lease,
+        };
+        self.departed.insert(record.tag, departed);
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// True while a volume of these logical units may have something of them to do.
+    pub(super) fn uses_any(&self, units: &[UnitId]) -> bool {
+        self.departed.values().any(|departed| {
+            departed.has_others || departed.unit.is_some_and(|unit| units.contains(&unit))
+        })
+    }
+
+    /// An operation of an aborted task has ended. False: there is no such task.
+    pub(super) fn end_one(&mut self, tag: u64) -> bool {
+        let Some(departed) = self.departed.get_mut(&tag) else { return false };
+        departed.outstanding -= 1;
+        if departed.outstanding == 0
+            && let Some(departed) = self.departed.remove(&tag)
+        {
+            departed.ghosts.into_iter().for_each(Ghost::ended);
+        }
+        true
+    }
+}
+
+impl Commands {
+    /// The session has dropped a task: nothing of it reaches the disk from now on, as far as
+    /// anyone can see.
+    pub(super) fn forget(&mut self, id: TaskId) {
+        self.waiting.retain(|waiting| *waiting != id);
+        let Some(record) = self.take_record(id) else { return };
+        let Some(attached) = self.attached.clone() else { return };
+        let Some(service) = attached.service() else { return };
+        if record.flight.outstanding() == 0 {
+            return;
+        }
+        let taken_back = self.take_back(record.tag, service);
+        let outstanding = record.flight.outstanding().saturating_sub(taken_back);
+        if outstanding > 0 {
+            self.afterlife.depart(record, outstanding, service);
+        }
+    }
+
+    /// Takes back the operations of a task that no volume has yet. Returns how many there were.
+    fn take_back(&mut self, tag: u64, service: &Service) -> usize {
+        let mut count = 0;
+        for (_, requests) in &mut self.requests {
+            let before = requests.len();
+            requests.retain(|request| request.tag != tag);
+            count += before - requests.len();
+        }
+        let volumes = service.volumes();
+        let held = volumes.iter().map(|(_, volume)| volume.cancel(&self.queue, tag));
+        count + held.sum::<usize>()
+    }
+
+    /// True while a volume works on tasks that were aborted.
+    pub(super) fn is_draining(&self) -> bool {
+        !self.afterlife.is_empty()
+    }
+
+    /// After the end of the session: operations that have ended.
+    pub(super) fn drained(&mut self, completions: &mut Vec<Completion>) {
+        for Completion { tag, .. } in completions.drain(..) {
+            self.completed_late(tag);
+        }
+    }
+}

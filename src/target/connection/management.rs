@@ -1,0 +1,134 @@
+//! Task management beyond the session that asks for it: the other sessions, the logical unit's
+//! state, and the tasks that PREEMPT AND ABORT takes from others.
+
+use std::sync::Arc;
+
+use super::driver::Driver;
+use crate::iscsi::session::{TmfFunction, tmf_response};
+use crate::target::backing::Service;
+use crate::target::session::{Abort, Order, SessionEntry, Signal};
+
+/// Whose tasks, beside this session's, a function is about.
+enum Others {
+    /// Nobody's.
+    None,
+    /// All on its logical unit.
+    Lun,
+    /// All on all logical units.
+    All,
+}
+
+fn others(function: TmfFunction) -> Others {
+    match function {
+        TmfFunction::AbortTask
+        | TmfFunction::AbortTaskSet
+        | TmfFunction::QueryTask
+        | TmfFunction::QueryTaskSet
+        | TmfFunction::QueryAsynchronousEvent
+        | TmfFunction::ItNexusReset => Others::None,
+        TmfFunction::ClearTaskSet | TmfFunction::LogicalUnitReset => Others::Lun,
+        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => Others::All,
+    }
+}
+
+/// A function that is for a logical unit, which has to be there.
+fn is_for_unit(function: TmfFunction) -> bool {
+    !matches!(
+        function,
+        TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset | TmfFunction::ItNexusReset
+    )
+}
+
+impl Driver {
+    /// Has the other sessions do their part of a function. This session's tasks are out of the
+    /// way already.
+    pub(super) fn manage(&mut self, itt: u32, function: TmfFunction, lun: u64) {
+        let Some(attached) = self.commands.attached().cloned() else { return };
+        let Some(service) = attached.service() else { return };
+        if function == TmfFunction::QueryAsynchronousEvent
+            && let Ok(Some(event)) = service.device.asynchronous_event(&attached.nexus, lun)
+        {
+            return self.session.management_succeeded(itt, event);
+        }
+        if is_for_unit(function) && service.device.resolve(lun).is_err() {
+            return self.session.management_done(itt, tmf_response::NO_LUN);
+        }
+        let lun_of_others = match others(function) {
+            Others::None => return self.managed(itt, function, lun),
+            Others::Lun => Some(lun),
+            Others::All => None,
+        };
+        let done = Signal::new(&self.ends.entry, Order::Managed { itt, function, lun });
+        let clears = function == TmfFunction::ClearTaskSet;
+        for session in self.other_sessions() {
+            let cleared_by = clears.then(|| Arc::clone(&attached.nexus));
+            let (lun, done) = (lun_of_others, Arc::clone(&done));
+            session.order(Order::Abort(Abort { lun, cleared_by, done }));
+        }
+    }
+
+    fn other_sessions(&self) -> impl Iterator<Item = Arc<SessionEntry>> + use<> {
+        let own = self.ends.entry.id;
+        let target = self.ends.entry.key.target.as_deref();
+        let sessions = target.map(|target| self.ends.shared.registry.sessions_of(target));
+        sessions.into_iter().flatten().filter(move |session| session.id != own)
+    }
+
+    /// No session has tasks any more that a function is about: its effect on the logical unit,
+    /// and its response. What is reported to a nexus comes after the end of its tasks, so that
+    /// none of them ends without a word.
+    pub(super) fn managed(&mut self, itt: u32, function: TmfFunction, lun: u64) {
+        let Some(attached) = self.commands.attached() else { return };
+        let Some(Service { device, .. }) = attached.service() else { return };
+        let response = match function {
+            TmfFunction::LogicalUnitReset => match device.reset_lun(lun) {
+                Ok(_) => tmf_response::COMPLETE,
+                Err(_) => tmf_response::NO_LUN,
+            },
+            TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
+                device.reset_target();
+                tmf_response::COMPLETE
+            }
+            // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
+            // nexus is lost when its session is gone, which follows its reset.
+            _ => tmf_response::COMPLETE,
+        };
+        self.session.management_done(itt, response);
+        if function == TmfFunction::TargetColdReset {
+            for session in self.other_sessions() {
+                session.order(Order::Close("the target was reset"));
+            }
+        }
+    }
+
+    /// Another session has this one's tasks aborted.
+    pub(super) fn abort(&mut self, order: Abort) {
+        let lost = self.session.abort(order.lun);
+        if lost > 0
+            && let (Some(by), Some(lun)) = (order.cleared_by, order.lun)
+            && let Some(attached) = self.commands.attached()
+            && let Some(service) = attached.service()
+        {
+            let own = attached.nexus.id();
+            // An error means that the logical unit has gone, and nobody hears of it any more.
+            let _gone = service.device.task_set_cleared(&by, lun, |nexus| nexus.id() == own);
+        }
+        self.done.push(order.done);
+    }
+
+    /// Has the tasks that a PREEMPT AND ABORT is about aborted; its own status waits for that.
+    pub(super) fn preempt(&mut self) {
+        while let Some((number, preempted)) = self.commands.next_preemption() {
+            let Some(attached) = self.commands.attached().cloned() else { return };
+            let done = Signal::new(&self.ends.entry, Order::Preempted(number));
+            for session in self.other_sessions() {
+                let nexus = session.lease().map(|lease| lease.nexus.id());
+                if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
+                    let cleared_by = Some(Arc::clone(&attached.nexus));
+                    let lun = Some(u64::from(preempted.lun) << 48);
+                    session.order(Order::Abort(Abort { lun, cleared_by, done: Arc::clone(&done) }));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Task attributes (SAM-5 8): which new command begins when.
+//!
+//! A command is held back before it is looked at, so that what it is checked against (reservations,
+//! unit attentions) is what it finds at its turn.
+
+use std::sync::Arc;
+
+use super::commands::{Commands, DriverSession};
+use crate::iscsi::session::TaskId;
+use crate::scsi::{TaskAttribute, UnitId};
+use crate::target::backing::Service;
+use crate::target::session::{Order, SessionEntry, Signal};
+use crate::target::task_set::Kind;
+
+/// A command that has not begun.
+struct Dormant {
+    id: TaskId,
+    unit: UnitId,
+    /// Its place among the tasks of all sessions.
+    position: u64,
+    /// For an ORDERED one: tasks of this session before it that have not ended.
+    older: Vec<TaskId>,
+    /// For an ORDERED one: other sessions have tasks before it.
+    others: bool,
+}
+
+/// An ORDERED task of another session waits for tasks of this one.
+struct Barrier {
+    older: Vec<TaskId>,
+    _done: Arc<Signal>,
+}
+
+/// What the order of the task sets makes wait.
+#[derive(Default)]
+pub(super) struct Line {
+    dormant: Vec<Dormant>,
+    barriers: Vec<Barrier>,
+}
+
+impl Line {
+    /// A task has ended, whichever way.
+    pub(super) fn left(&mut self, id: TaskId) {
+        if self.dormant.is_empty() && self.barriers.is_empty() {
+            return;
+        }
+        self.dormant.retain(|dormant| dormant.id != id);
+        for dormant in &mut self.dormant {
+            dormant.older.retain(|older| *older != id);
+        }
+        for barrier in &mut self.barriers {
+            barrier.older.retain(|older| *older != id);
+        }
+        self.barriers.retain(|barrier| !barrier.older.is_empty());
+    }
+}
+
+impl Commands {
+    /// A new command: looked at now, or when the order of the task set has it.
+    pub(super) fn arrive(&mut self, id: TaskId, session: &mut DriverSession) {
+        let Some(command) = session.command(id) else { return };
+        let Some(attached) = self.attached.clone() else { return };
+        let Some(service) = attached.service() else { return };
+        let attribute = attribute(command.attribute);
+        let is_plain = attribute == TaskAttribute::Simple && service.task_sets.is_plain();
+        let unit = if is_plain { None } else { service.device.unit(command.lun).ok() };
+        if unit.is_none_or(|unit| self.may_begin_now(id, attribute, unit, service)) {
+            self.admit(id, session);
+        }
+    }
+
+    /// Takes a command into the task set. False: it has to wait.
+    fn may_begin_now(
+        &mut self,
+        id: TaskId,
+        attribute: TaskAttribute,
+        unit: UnitId,
+        service: &Service,
+    ) -> bool {
+        let sets = &service.task_sets;
+        match attribute {
+            TaskAttribute::Simple | TaskAttribute::Aca => {
+                let Some(position) = sets.line_up(unit) else { return true };
+                self.record(id).unit = Some(unit);
+                let dormant = Dormant { id, unit, position, older: Vec::new(), others: false };
+                self.line.dormant.push(dormant);
+                false
+            }
+            TaskAttribute::HeadOfQueue => {
+                let (position, _) = sets.enter(unit, Kind::HeadOfQueue);
+                let record = self.record(id);
+                (record.unit, record.position) = (Some(unit), Some(position));
+                true
+            }
+            TaskAttribute::Ordered => {
+                let older = self.tasks_before(unit, u64::MAX);
+                let (position, members) = sets.enter(unit, Kind::Ordered);
+                let record = self.record(id);
+                (record.unit, record.position) = (Some(unit), Some(position));
+                let others = self.ask_others(&members, unit, position);
+                self.line.dormant.push(Dormant { id, unit, position, older, others });
+                false
+            }
+        }
+    }
+
+    /// Asks the other sessions to say when what they have before `position` has ended. False if
+    /// there are none.
+    fn ask_others(&self, members: &[Arc<SessionEntry>], unit: UnitId, position: u64) -> bool {
+        let Some(attached) = &self.attached else { return false };
+        let mut others = members.iter().filter(|member| member.id != attached.entry.id).peekable();
+        if others.peek().is_none() {
+            return false;
+        }
+        let signal = Signal::new(&attached.entry, Order::BarrierReached(position));
+        for other in others {
+            other.order(Order::Barrier { unit, position, done: Arc::clone(&signal) });
+        }
+        true
+    }
+
+    /// The tasks of this session in a task set that are before a position.
+    fn tasks_before(&self, unit: UnitId, position: u64) -> Vec<TaskId> {
+        let in_set = self.records.iter().enumerate().filter_map(|(i, record)| {
+            let record = record.as_ref().filter(|record| record.unit == Some(unit))?;
+            Some((TaskId(u32::try_from(i).ok()?), record.position))
+        });
+        in_set
+            .filter(|(id, own)| {
+                let dormant = self.line.dormant.iter().find(|dormant| dormant.id == *id);
+                let is_after = match (own, dormant) {
+                    (Some(own), _) => *own > position,
+                    // It waits for all that are before its place.
+                    (None, Some(dormant)) => dormant.position > position,
+                    (None, None) => false,
+                };
+                !is_after
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// An ORDERED task of another session has taken a position.
+    pub(super) fn barrier(&mut self, unit: UnitId, position: u64, done: Arc<Signal>) {
+        let older = self.tasks_before(unit, position);
+        if !older.is_empty() {
+            self.line.barriers.push(Barrier { older, _done: done });
+        }
+    }
+
+    /// The other sessions are done with what is before an ORDERED task of this one.
+    pub(super) fn others_done(&mut self, position: u64) {
+        for dormant in &mut self.line.dormant {
+            if dormant.position == position {
+                dormant.others = false;
+            }
+        }
+    }
+
+    /// Begins what has nothing to wait for any more. True if there was anything.
+    pub(super) fn wake_dormant(&mut self, session: &mut DriverSession) -> bool {
+        if self.line.dormant.is_empty() {
+            return false;
+        }
+        let Some(attached) = self.attached.clone() else { return false };
+        let Some(service) = attached.service() else { return false };
+        let (mut woken, mut i) = (false, 0);
+        while let Some(dormant) = self.line.dormant.get(i) {
+            let Dormant { id, unit, position, ref older, others } = *dormant;
+            if older.is_empty() && !others && service.task_sets.may_begin(unit, position) {
+                self.line.dormant.remove(i);
+                self.admit(id, session);
+                woken = true;
+            } else {
+                i += 1;
+            }
+        }
+        woken
+    }
+}
+
+/// The task attribute of the wire (RFC 7143 11.3.1); untagged counts as simple.
+pub(super) fn attribute(wire: u8) -> TaskAttribute {
+    match wire {
+        2 => TaskAttribute::Ordered,
+        3 => TaskAttribute::HeadOfQueue,
+        4 => TaskAttribute::Aca,
+        _ => TaskAttribute::Simple,
+    }
+}

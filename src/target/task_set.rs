@@ -1,0 +1,136 @@
+//! The order of the tasks of a target's logical units (SAM-5 8): one task set for each logical
+//! unit, shared by all its sessions (TST=0).
+//!
+//! SIMPLE tasks pay one atomic load while no task with an order of its own is about. An ORDERED
+//! one takes a position, from which on all other tasks are held back, each by its own session, and
+//! asks the other sessions to say when what they have before that position has ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::session::SessionEntry;
+use crate::scsi::UnitId;
+
+/// Tasks that have others wait for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Younger tasks wait for it.
+    Ordered,
+    /// All tasks that have not begun wait for it.
+    HeadOfQueue,
+}
+
+struct Blocker {
+    unit: UnitId,
+    position: u64,
+    kind: Kind,
+}
+
+#[derive(Default)]
+struct State {
+    /// Positions are given in the order of arrival.
+    next: u64,
+    blockers: Vec<Blocker>,
+    members: Vec<Arc<SessionEntry>>,
+}
+
+/// The task sets of one target.
+#[derive(Default)]
+pub(super) struct TaskSets {
+    /// How many blockers there are.
+    blockers: AtomicUsize,
+    state: Mutex<State>,
+}
+
+impl TaskSets {
+    /// A session whose tasks are in these sets.
+    pub(super) fn join(&self, session: &Arc<SessionEntry>) {
+        self.state.lock().members.push(Arc::clone(session));
+    }
+
+    /// It has none any more.
+    pub(super) fn leave(&self, session: &Arc<SessionEntry>) {
+        self.state.lock().members.retain(|member| member.id != session.id);
+    }
+
+    /// True if no task has an order of its own: the others may go on.
+    pub(super) fn is_plain(&self) -> bool {
+        self.blockers.load(Ordering::Acquire) == 0
+    }
+
+    /// The position of a SIMPLE task; `None` if there is nothing to wait for.
+    pub(super) fn line_up(&self, unit: UnitId) -> Option<u64> {
+        let state = self.state.lock();
+        state.blockers.iter().any(|blocker| blocker.unit == unit).then_some(state.next)
+    }
+
+    /// Enters a task that others have to wait for. Returns its position and the sessions there
+    /// are: they see it from now on.
+    pub(super) fn enter(&self, unit: UnitId, kind: Kind) -> (u64, Vec<Arc<SessionEntry>>) {
+        let mut state = self.state.lock();
+        let position = state.next;
+        state.next += 1;
+        state.blockers.push(Blocker { unit, position, kind });
+        self.blockers.store(state.blockers.len(), Ordering::SeqCst);
+        (position, state.members.clone())
+    }
+
+    /// Such a task has ended: everyone looks at what has waited.
+    pub(super) fn end(&self, position: u64) {
+        let members = {
+            let mut state = self.state.lock();
+            state.blockers.retain(|blocker| blocker.position != position);
+            self.blockers.store(state.blockers.len(), Ordering::SeqCst);
+            state.members.clone()
+        };
+        for member in members {
+            member.nudge();
+        }
+    }
+
+    /// True if nothing in the set stands before a task at `position` that has not begun.
+    pub(super) fn may_begin(&self, unit: UnitId, position: u64) -> bool {
+        let state = self.state.lock();
+        !state.blockers.iter().any(|blocker| {
+            blocker.unit == unit
+                && (blocker.kind == Kind::HeadOfQueue || blocker.position < position)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordered_task_stands_between_older_and_younger_ones() {
+        let sets = TaskSets::default();
+        assert!(sets.is_plain());
+        assert_eq!(sets.line_up(UnitId(0)), None);
+        let (first, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let between = sets.line_up(UnitId(0)).unwrap();
+        let (second, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let last = sets.line_up(UnitId(0)).unwrap();
+        assert!(!sets.is_plain());
+        assert_eq!(sets.line_up(UnitId(1)), None, "another logical unit");
+        assert!(sets.may_begin(UnitId(0), first) && !sets.may_begin(UnitId(0), between));
+        assert!(!sets.may_begin(UnitId(0), second) && !sets.may_begin(UnitId(0), last));
+        sets.end(first);
+        assert!(sets.may_begin(UnitId(0), between) && sets.may_begin(UnitId(0), second));
+        assert!(!sets.may_begin(UnitId(0), last));
+        sets.end(second);
+        assert!(sets.may_begin(UnitId(0), last) && sets.is_plain());
+    }
+
+    #[test]
+    fn all_that_has_not_begun_waits_for_the_head_of_the_queue() {
+        let sets = TaskSets::default();
+        let (ordered, _) = sets.enter(UnitId(0), Kind::Ordered);
+        let (head, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
+        assert!(!sets.may_begin(UnitId(0), ordered) && sets.may_begin(UnitId(1), 9));
+        sets.end(head);
+        assert!(sets.may_begin(UnitId(0), ordered));
+    }
+}

@@ -1,0 +1,191 @@
+//! Reservations (T18, T19).
+
+use crate::lab::{BLOCK, Lab, pattern};
+use crate::management::pr_out;
+use crate::session::{
+    CHECK_CONDITION, Codes, GOOD, RESERVATION_CONFLICT, Session, read10, write10,
+};
+use crate::support::raw::op;
+
+/// Service actions of PERSISTENT RESERVE OUT.
+const REGISTER: u8 = 0;
+const RESERVE: u8 = 1;
+const RELEASE: u8 = 2;
+const CLEAR: u8 = 3;
+const PREEMPT: u8 = 4;
+const PREEMPT_AND_ABORT: u8 = 5;
+const REGISTER_AND_IGNORE: u8 = 6;
+
+const WRITE_EXCLUSIVE: u8 = 1;
+const EXCLUSIVE_ACCESS: u8 = 3;
+const WRITE_EXCLUSIVE_REGISTRANTS: u8 = 5;
+const EXCLUSIVE_ACCESS_REGISTRANTS: u8 = 6;
+const WRITE_EXCLUSIVE_ALL: u8 = 7;
+const EXCLUSIVE_ACCESS_ALL: u8 = 8;
+
+const REGISTRATIONS_PREEMPTED: Codes = (6, 0x2a, 0x05);
+const RESERVATIONS_RELEASED: Codes = (6, 0x2a, 0x04);
+const RESERVATIONS_PREEMPTED: Codes = (6, 0x2a, 0x03);
+
+const KEY: u64 = 0x1111;
+const OTHER_KEY: u64 = 0x2222;
+
+/// Generation and registered keys.
+fn keys(session: &mut Session) -> (u32, Vec<u64>) {
+    let data = session.read(&[0x5e, 0, 0, 0, 0, 0, 0, 1, 0, 0], 256).data;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let keys = data[8..].chunks(8).map(number).collect();
+    (u32::try_from(number(&data[..4])).unwrap(), keys)
+}
+
+/// Key and type of the reservation.
+fn reservation(session: &mut Session) -> Option<(u64, u8)> {
+    let data = session.read(&[0x5e, 1, 0, 0, 0, 0, 0, 0, 64, 0], 64).data;
+    (data.len() > 8).then(|| {
+        let key = u64::from_be_bytes(data[8..16].try_into().unwrap());
+        (key, data[21] & 0x0f)
+    })
+}
+
+/// The statuses of a read, a write, INQUIRY and TEST UNIT READY, after unit attentions.
+fn allowed(session: &mut Session) -> [u8; 4] {
+    let run = |session: &mut Session, which| loop {
+        let end = match which {
+            0 => session.read(&read10(0, BLOCK), BLOCK),
+            1 => session.write(&write10(0, BLOCK), &pattern(BLOCK, 1)),
+            2 => session.read(&[0x12, 0, 0, 0, 36, 0], 36),
+            _ => session.none(&[0; 6]),
+        };
+        if end.status != CHECK_CONDITION {
+            return end.status;
+        }
+        assert_eq!(end.codes().0, 6, "{end:?}");
+    };
+    [run(session, 0), run(session, 1), run(session, 2), run(session, 3)]
+}
+
+#[test]
+fn t18_persistent_reservations() {
+    let lab = Lab::new();
+    let (mut holder, mut registrant) = (lab.session(), lab.neighbour());
+    let mut stranger = lab.login().isid(9).session().ready();
+    let (first, none) = keys(&mut holder);
+    assert!(none.is_empty());
+    // Who is not registered cannot do anything.
+    assert_eq!(pr_out(&mut holder, RESERVE, 1, 0, 0).status, RESERVATION_CONFLICT);
+    pr_out(&mut holder, REGISTER, 0, 0, KEY).good();
+    assert_eq!(pr_out(&mut holder, REGISTER, 0, 0, KEY).status, RESERVATION_CONFLICT, "its key");
+    pr_out(&mut registrant, REGISTER_AND_IGNORE, 0, 0, OTHER_KEY).good();
+    assert_eq!(keys(&mut stranger), (first + 2, vec![KEY, OTHER_KEY]));
+    // All types: what registrants and strangers may do.
+    const NO: u8 = RESERVATION_CONFLICT;
+    const ALL: [u8; 4] = [GOOD; 4];
+    const READS: [u8; 4] = [GOOD, NO, GOOD, GOOD];
+    const LITTLE: [u8; 4] = [NO, NO, GOOD, GOOD];
+    for (kind, of_registrant, of_stranger) in [
+        (WRITE_EXCLUSIVE, READS, READS),
+        (EXCLUSIVE_ACCESS, LITTLE, LITTLE),
+        (WRITE_EXCLUSIVE_REGISTRANTS, ALL, READS),
+        (EXCLUSIVE_ACCESS_REGISTRANTS, ALL, LITTLE),
+        (WRITE_EXCLUSIVE_ALL, ALL, READS),
+        (EXCLUSIVE_ACCESS_ALL, ALL, LITTLE),
+    ] {
+        pr_out(&mut holder, RESERVE, kind, KEY, 0).good();
+        let key = if kind < WRITE_EXCLUSIVE_ALL { KEY } else { 0 };
+        assert_eq!(reservation(&mut stranger), Some((key, kind)));
+        assert_eq!(allowed(&mut holder), ALL, "type {kind}: the holder");
+        assert_eq!(allowed(&mut registrant), of_registrant, "type {kind}: a registrant");
+        assert_eq!(allowed(&mut stranger), of_stranger, "type {kind}: a stranger");
+        // A second reservation of another type, by whom ever, is none.
+        let other = if kind == 1 { 3 } else { 1 };
+        assert_eq!(pr_out(&mut holder, RESERVE, other, KEY, 0).status, NO);
+        assert_eq!(pr_out(&mut holder, RELEASE, other, KEY, 0).codes(), (5, 0x26, 0x04));
+        pr_out(&mut holder, RELEASE, kind, KEY, 0).good();
+        let released = registrant.none(&[0; 6]);
+        if kind >= WRITE_EXCLUSIVE_REGISTRANTS {
+            assert_eq!(released.codes(), RESERVATIONS_RELEASED);
+        } else {
+            assert_eq!(released.status, GOOD);
+        }
+        assert_eq!(reservation(&mut stranger), None);
+    }
+    assert_eq!(keys(&mut stranger).0, first + 2, "reserving is no new generation");
+    // Taken away.
+    pr_out(&mut holder, RESERVE, EXCLUSIVE_ACCESS, KEY, 0).good();
+    pr_out(&mut registrant, PREEMPT, WRITE_EXCLUSIVE, OTHER_KEY, KEY).good();
+    assert_eq!(keys(&mut stranger), (first + 3, vec![OTHER_KEY]));
+    assert_eq!(reservation(&mut stranger), Some((OTHER_KEY, WRITE_EXCLUSIVE)));
+    assert_eq!(holder.none(&[0; 6]).codes(), REGISTRATIONS_PREEMPTED);
+    assert_eq!(allowed(&mut holder), READS);
+    // A loss of the session changes nothing.
+    drop(registrant);
+    let mut registrant = lab.neighbour();
+    assert_eq!(allowed(&mut holder), READS);
+    // Cleared.
+    pr_out(&mut holder, REGISTER, 0, 0, KEY).good();
+    pr_out(&mut registrant, CLEAR, 0, OTHER_KEY, 0).good();
+    assert_eq!(keys(&mut stranger), (first + 5, vec![]));
+    assert_eq!(holder.none(&[0; 6]).codes(), RESERVATIONS_PREEMPTED);
+    assert_eq!(allowed(&mut holder), ALL);
+    // Taken away with its tasks: they end without a word, and nothing of them is late.
+    pr_out(&mut holder, REGISTER, 0, 0, KEY).good();
+    pr_out(&mut registrant, REGISTER, 0, 0, OTHER_KEY).good();
+    pr_out(&mut holder, RESERVE, WRITE_EXCLUSIVE_REGISTRANTS, KEY, 0).good();
+    lab.volumes[0].hold();
+    let write = holder.write_command(8, BLOCK).with(&pattern(BLOCK, 7));
+    holder.send(&write);
+    lab.volumes[0].wait_for(1);
+    let mut list = [0; 24];
+    list[..8].copy_from_slice(&OTHER_KEY.to_be_bytes());
+    list[8..16].copy_from_slice(&KEY.to_be_bytes());
+    let cdb = [0x5f, PREEMPT_AND_ABORT, WRITE_EXCLUSIVE, 0, 0, 0, 0, 0, 24, 0];
+    let preempt = registrant.command(crate::support::raw::WRITE, 24, &cdb).with(&list);
+    registrant.send(&preempt);
+    registrant.finish(&preempt, &[]).good();
+    let over = registrant.write_command(8, BLOCK).with(&pattern(BLOCK, 8));
+    registrant.send(&over);
+    lab.volumes[0].release();
+    registrant.finish(&over, &[]).good();
+    holder.ping();
+    let heard = holder.none(&[0; 6]).codes();
+    assert!(matches!(heard, REGISTRATIONS_PREEMPTED | (6, 0x2f, 0x00)), "{heard:x?}");
+    assert!(registrant.get(8, BLOCK) == pattern(BLOCK, 8));
+    assert_eq!(keys(&mut stranger).1, [OTHER_KEY]);
+    assert_eq!(registrant.ping().opcode(), op::NOP_IN);
+}
+
+#[test]
+fn t19_reserve_and_persistent_reservations_keep_out_of_each_others_way() {
+    const RESERVE_6: [u8; 6] = [0x16, 0, 0, 0, 0, 0];
+    const RELEASE_6: [u8; 6] = [0x17, 0, 0, 0, 0, 0];
+    let lab = Lab::new();
+    let (mut one, mut other) = (lab.session(), lab.neighbour());
+    one.none(&RESERVE_6).good();
+    // Nobody else gets at it, but for what asks who it is.
+    assert_eq!(allowed(&mut other)[1..3], [RESERVATION_CONFLICT, GOOD]);
+    assert_eq!(other.none(&RESERVE_6).status, RESERVATION_CONFLICT);
+    assert_eq!(pr_out(&mut other, REGISTER, 0, 0, KEY).status, RESERVATION_CONFLICT);
+    // It is not theirs to release, and that is no error.
+    assert_eq!(other.none(&RELEASE_6).status, GOOD);
+    assert_eq!(other.none(&RESERVE_6).status, RESERVATION_CONFLICT);
+    one.none(&RELEASE_6).good();
+    other.none(&RESERVE_6).good();
+    other.none(&RELEASE_6).good();
+    // Under a persistent reservation, the compatible handling that REPORT CAPABILITIES tells of:
+    // it succeeds for the holder and registrants and does nothing; for others it conflicts.
+    let capabilities = one.read(&[0x5e, 2, 0, 0, 0, 0, 0, 0, 8, 0], 8).good();
+    assert_eq!(capabilities[2] & 0x10, 0x10, "CRH");
+    pr_out(&mut one, REGISTER, 0, 0, KEY).good();
+    pr_out(&mut one, RESERVE, WRITE_EXCLUSIVE, KEY, 0).good();
+    one.none(&RESERVE_6).good();
+    one.none(&RELEASE_6).good();
+    assert_eq!(reservation(&mut one), Some((KEY, WRITE_EXCLUSIVE)));
+    assert_eq!(other.none(&RESERVE_6).status, RESERVATION_CONFLICT);
+    // The session ends: so does what RESERVE had, and nothing else.
+    pr_out(&mut one, CLEAR, 0, KEY, 0).good();
+    one.none(&RESERVE_6).good();
+    assert_eq!(one.log_out(0, 0), 0);
+    one.expect_closed();
+    while other.none(&[0; 6]).status == CHECK_CONDITION {}
+    other.put(0, &pattern(BLOCK, 1));
+}
