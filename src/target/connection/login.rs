@@ -185,9 +185,9 @@ async fn negotiate(
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
             Err((_, refusal))
-                if refusal.status() == LoginStatus::InvalidDuringLogin && !login.has_begun() =>
+                if !login.has_begun() && refusal.status() == LoginStatus::InvalidDuringLogin =>
             {
-                tracing::info!(%peer, "closed without an answer: {refusal}");
+                tracing::debug!(%peer, "something else than a login: closed");
                 return Ok(None);
             }
             Err((stand_in, refusal)) => {
