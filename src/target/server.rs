@@ -473,6 +473,11 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
 }
 
 impl Shared {
+    /// Every target has a port in each portal group.
+    pub(super) fn portal_group_tags(&self) -> Vec<u16> {
+        self.groups().iter().map(|group| group.tag).collect()
+    }
+
     fn groups(&self) -> &[Arc<PortalGroup>] {
         self.groups.get().map_or(&[], Vec::as_slice)
     }

@@ -391,7 +391,12 @@ impl Commands {
         }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense, preempted: _ } = outcome;
+        let Outcome { status, data_in, sense, .. } = outcome;
+        if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
+            && let Some(service) = attached.service()
+        {
+            service.device.failed(&attached.nexus, unit, sense);
+        }
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;

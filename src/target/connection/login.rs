@@ -185,9 +185,9 @@ async fn negotiate(
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
             Err((_, refusal))
-                if !login.has_begun() && refusal.status() == LoginStatus::InvalidDuringLogin =>
+                if refusal.status() == LoginStatus::InvalidDuringLogin && !login.has_begun() =>
             {
-                tracing::debug!(%peer, "something else than a login: closed");
+                tracing::info!(%peer, "closed without an answer: {refusal}");
                 return Ok(None);
             }
             Err((stand_in, refusal)) => {
