@@ -6,10 +6,11 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
-use crate::block::{Fenced, SavedState, Volume};
+use crate::block::{Fenced, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -18,6 +19,8 @@ pub(super) struct Backing {
     luns: Mutex<Luns>,
     /// `None` while a volume is not there.
     pub(super) service: Option<Service>,
+    /// What goes on beside the sessions.
+    pub(super) works: Works,
 }
 
 struct Luns {
@@ -104,7 +107,8 @@ impl Backing {
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
-        Arc::new(Self { luns: Mutex::new(Luns { list, next_unit }), service })
+        let luns = Mutex::new(Luns { list, next_unit });
+        Arc::new(Self { luns, service, works: Works::default() })
     }
 
     /// Takes other LUNs over, if none of them is another than an old one of the same number (a
@@ -143,7 +147,9 @@ impl Backing {
         });
         service.device.set_luns(units);
         *held = Luns { list, next_unit };
-        Change::Luns(Arc::new(Removal { units: removed, backing: Arc::clone(this) }))
+        let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
+        this.works.stop_removed(&removal);
+        Change::Luns(removal)
     }
 
     /// What the volumes say of themselves now: initiators hear of what has changed.
@@ -153,6 +159,10 @@ impl Backing {
         service.device.refresh(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
             Some(volumes[at].1.volume().info())
+        });
+        service.device.set_usage(|unit| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit);
+            at.map_or_else(|_| Usage::default(), |at| volumes[at].1.volume().usage())
         });
     }
 
