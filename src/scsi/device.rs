@@ -53,6 +53,12 @@ impl Device {
         Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
     }
 
+    /// Through which target ports the device can be reached (relative target port identifiers):
+    /// what ALL_TG_PT of PERSISTENT RESERVE OUT registers, besides those in use.
+    pub fn set_target_ports(&self, ports: Vec<u16>) {
+        self.inventory.set_target_ports(ports);
+    }
+
     /// Replaces the logical units. One whose identifier and number were there stays, with its
     /// reservations, mode parameters and unit attentions, whatever else its spec says. If any
     /// came or went, every nexus hears REPORTED LUNS DATA HAS CHANGED on all of them, and true is
@@ -281,7 +287,7 @@ impl Device {
 /// Reservations, and whether this logical unit has the command.
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
     if unit.has(flag::EXCLUSIVE)
-        && matches!(row.handler, Handler::Unit(_))
+        && !matches!(row.handler, Handler::Anywhere(_))
         && let Some(sense) = unit.with_exclusive(|state| state.refusal(row.opcode))
     {
         return Err(sense.into());

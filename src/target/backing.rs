@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
@@ -18,6 +19,8 @@ pub(super) struct Backing {
     luns: Mutex<Luns>,
     /// `None` while a volume is not there.
     pub(super) service: Option<Service>,
+    /// What goes on beside the sessions.
+    pub(super) works: Works,
 }
 
 struct Luns {
@@ -98,7 +101,8 @@ impl Backing {
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
-        Arc::new(Self { luns: Mutex::new(Luns { list, next_unit }), service })
+        let luns = Mutex::new(Luns { list, next_unit });
+        Arc::new(Self { luns, service, works: Works::default() })
     }
 
     /// Takes other LUNs over, if none of them is another than an old one of the same number (a
@@ -137,7 +141,9 @@ impl Backing {
         });
         service.device.set_luns(units);
         *held = Luns { list, next_unit };
-        Change::Luns(Arc::new(Removal { units: removed, backing: Arc::clone(this) }))
+        let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
+        this.works.stop_removed(&removal);
+        Change::Luns(removal)
     }
 
     /// What the volumes say of themselves now: initiators hear of what has changed.

@@ -109,6 +109,7 @@ impl Registry {
                             (Arc::clone(&old.backing), Some(removal), changed_chap)
                         }
                         Change::NotPossible => {
+                            old.backing.works.close();
                             (Backing::new(&name, luns, &self.fences), None, true)
                         }
                     };

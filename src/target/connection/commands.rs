@@ -14,6 +14,7 @@ use crate::scsi::{
     Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, Status, Step, Transfer,
     UnitId,
 };
+use crate::target::background;
 use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
 use crate::target::session::{Counters, SessionEntry};
@@ -288,6 +289,17 @@ impl Commands {
             has_others = true;
         }
         record.has_others |= has_others;
+        if let Some(work) = self.ops.take_background()
+            && let Some(attached) = &self.attached
+        {
+            record.flight.wait();
+            // Those behind it are not to wait: they are told that it is under way.
+            if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
+                service.task_sets.end(position);
+            }
+            let backing = Arc::clone(&attached.backing);
+            background::spawn(work, backing, &self.queue, tag);
+        }
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.

@@ -60,6 +60,11 @@ impl Flight {
         }
     }
 
+    /// One more thing to wait for, which changes nothing that must be kept back after an abort.
+    pub(super) fn wait(&mut self) {
+        self.outstanding += 1;
+    }
+
     /// One has ended.
     pub(super) fn end_one(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
