@@ -11,8 +11,9 @@ use super::opcode;
 use super::outcome::{Outcome, Refusal, Status, TaskAttribute};
 use super::reservation::Guard;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
+use super::statistics::Counter;
 use super::task::{Plan, Prepared};
-use crate::block::VolumeInfo;
+use crate::block::{Usage, VolumeInfo};
 
 /// The SCSI target device of one target: its logical units, shared by all sessions and shards.
 pub struct Device {
@@ -101,8 +102,9 @@ impl Device {
         let format = seen.map_or(SenseFormat::Fixed, |seen| seen.unit.sense_format());
         let outcome = match (self.plan(nexus, address, seen, command), seen) {
             (Ok(Plan::Done(outcome)), _) => outcome,
-            (Ok(plan), Some(Seen { unit, .. })) => {
-                let (unit, lun) = (unit.id, unit.number);
+            (Ok(plan), Some(seen)) => {
+                seen.count(&plan);
+                let (unit, lun) = (seen.unit.id, seen.unit.number);
                 return Admission::Run(Prepared { unit, lun, format, plan });
             }
             // What is no logical unit has no command that would go on.
@@ -178,6 +180,23 @@ impl Device {
             if changes.mode {
                 self.inventory.establish(&unit, Asc::MODE_PARAMETERS_CHANGED, |_| true);
             }
+        }
+    }
+
+    /// Takes over what the volumes take in their stores now.
+    pub fn set_usage(&self, look: impl Fn(UnitId) -> Usage) {
+        self.inventory.units().iter().for_each(|unit| unit.set_usage(look(unit.id)));
+    }
+
+    /// A command has ended with this sense data; counted if the medium was the reason.
+    pub fn failed(&self, nexus: &Nexus, unit: UnitId, sense: &Sense) {
+        let counter = match (sense.key, sense.asc) {
+            (SenseKey::MediumError, Asc::WRITE_ERROR) => Counter::WriteErrors,
+            (SenseKey::MediumError, _) => Counter::ReadErrors,
+            _ => return,
+        };
+        if let Some(seen) = nexus.view().seen.iter().find(|seen| seen.unit.id == unit) {
+            seen.counters.add(counter, 1);
         }
     }
 
@@ -262,7 +281,7 @@ impl Device {
 /// Reservations, and whether this logical unit has the command.
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
     if unit.has(flag::EXCLUSIVE)
-        && matches!(row.handler, Handler::Unit(_))
+        && !matches!(row.handler, Handler::Anywhere(_))
         && let Some(sense) = unit.with_exclusive(|state| state.refusal(row.opcode))
     {
         return Err(sense.into());

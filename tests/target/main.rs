@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod aborts;
+mod background;
 mod initiator;
 mod luns;
 mod order;

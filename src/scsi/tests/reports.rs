@@ -1,7 +1,7 @@
 //! READ CAPACITY and the REPORT commands.
 
 use super::bench::*;
-use crate::scsi::commands;
+use crate::scsi::{NexusSpec, commands};
 
 #[test]
 fn capacities_and_their_limits() {
@@ -16,6 +16,52 @@ fn capacities_and_their_limits() {
         assert_eq!(host.get(&cdb16(0x9e, 0x10, 0, len)), sixteen[..len as usize]);
     }
     assert_eq!(host.fails(&[0x25, 0, 0, 0, 0, 1, 0, 0, 0, 0], &[]), BAD_CDB, "LBA without PMI");
+}
+
+#[test]
+fn the_physical_block_is_told_in_logical_ones() {
+    for (block_bytes, physical_bytes, exponent) in
+        [(512, 512, 0), (512, 4096, 3), (4096, 4096, 0), (4096, 512, 0), (512, 64 << 10, 7)]
+    {
+        let bench =
+            Bench::with(block_bytes, |spec| spec.info.physical_block_bytes = physical_bytes);
+        let host = bench.host(1);
+        let data = host.get(&cdb16(0x9e, 0x10, 0, 32));
+        assert_eq!(data[8..12], block_bytes.to_be_bytes());
+        assert_eq!((data[13], data[15]), (exponent, 0), "{block_bytes} in {physical_bytes}");
+        let limits = host.get(&[0x12, 1, 0xb0, 0, 252, 0]);
+        assert_eq!(u16::from_be_bytes([limits[6], limits[7]]), 1 << exponent, "granularity");
+    }
+}
+
+#[test]
+fn every_allocation_length_cuts_and_0_is_no_error() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    // Where the allocation length is, and how many bytes it has.
+    let commands: [(&[u8], usize, usize); 9] = [
+        (&[0x12, 0, 0, 0, 0, 0], 3, 2),
+        (&[0x03, 0, 0, 0, 0, 0], 4, 1),
+        (&[0x1a, 0, 0x3f, 0xff, 0, 0], 4, 1),
+        (&[0x5a, 0, 0x3f, 0xff, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0x4d, 0, 0x42, 0, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0x5e, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+        (&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+        (&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+    ];
+    for (cdb, at, width) in commands {
+        let with_length = |len: u32| {
+            let mut cdb = cdb.to_vec();
+            cdb[at..at + width].copy_from_slice(&len.to_be_bytes()[4 - width..]);
+            host.get(&cdb)
+        };
+        let whole = with_length(0xff);
+        assert!(!whole.is_empty());
+        for len in [0, 1, 5, whole.len() - 1] {
+            assert_eq!(with_length(len as u32), whole[..len], "{:02x}", cdb[0]);
+        }
+    }
 }
 
 fn opcodes(options: u8, opcode: u8, action: u16) -> [u8; 12] {
@@ -86,24 +132,33 @@ fn unknown_service_actions_are_an_invalid_field() {
 #[test]
 fn task_management_functions_are_reported() {
     let bench = Bench::new();
-    let host = bench.host(1);
+    let spec = NexusSpec { protocol_level: 1, ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xda, 0, 0, 0]);
     let extended = host.get(&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
     assert_eq!((extended.len(), extended[3]), (16, 12));
+    let host = bench.host(2);
+    assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xde, 7, 0, 0]);
 }
 
 #[test]
-fn the_one_target_port_group_is_active() {
+fn every_target_port_is_a_group_that_is_active() {
     let bench = Bench::new();
-    let host = bench.host(1);
+    let spec = NexusSpec { target_ports: vec![1, 0x102], ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
     let report =
         |byte_1, allocation| host.get(&[0xa3, byte_1, 0, 0, 0, 0, 0, 0, 0, allocation, 0, 0]);
     let plain = report(0x0a, 64);
-    assert_eq!(plain[..4], [0, 0, 0, 12]);
-    assert_eq!(plain[4..], [0, 1, 0, 1, 0, 2, 0, 1, 0, 0, 0, 1]);
-    assert_eq!(report(0x2a, 64)[..8], [0, 0, 0, 16, 0x10, 0, 0, 0]);
+    assert_eq!(plain[..4], [0, 0, 0, 24]);
+    assert_eq!(plain[4..16], [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(plain[16..], [0, 1, 1, 2, 0, 0, 0, 1, 0, 0, 1, 2]);
+    assert_eq!(report(0x2a, 64)[..8], [0, 0, 0, 28, 0x10, 0, 0, 0]);
+    assert_eq!(report(0x2a, 64)[8..], plain[4..]);
     assert_eq!(report(0x0a, 4), plain[..4]);
     assert!(report(0x0a, 0).is_empty());
+    assert_eq!(host.fails(&[0xa3, 0x4a, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0], &[]), BAD_CDB);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::scsi::{
     Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, Status, Step, Transfer,
     UnitId,
 };
+use crate::target::background;
 use crate::target::backing::{Backing, Service};
 use crate::target::budget::{Budget, Claim, Lease, Share};
 use crate::target::session::{Counters, SessionEntry};
@@ -297,6 +298,17 @@ impl Commands {
             has_others = true;
         }
         record.has_others |= has_others;
+        if let Some(work) = self.ops.take_background()
+            && let Some(attached) = &self.attached
+        {
+            record.flight.wait();
+            // Those behind it are not to wait: they are told that it is under way.
+            if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
+                service.task_sets.end(position);
+            }
+            let backing = Arc::clone(&attached.backing);
+            background::spawn(work, backing, &self.queue, tag);
+        }
     }
 
     /// Hands the turn's requests to the volumes, and goes on with what they answer at once.
@@ -315,9 +327,11 @@ impl Commands {
                 match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
                     Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
                     Err(_) => {
-                        self.done.extend(requests.drain(..).map(|Request { tag, .. }| {
-                            BlockCompletion { tag, result: Err(ErrorKind::Gone.into()) }
-                        }))
+                        let gone = |Request { tag, .. }| {
+                            let result = Err(ErrorKind::Gone.into());
+                            BlockCompletion { tag, result }
+                        };
+                        self.done.extend(requests.drain(..).map(gone));
                     }
                 }
             }
@@ -401,6 +415,11 @@ impl Commands {
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
         let Outcome { status, data_in, sense, preempted: _ } = outcome;
+        if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
+            && let Some(service) = attached.service()
+        {
+            service.device.failed(&attached.nexus, unit, sense);
+        }
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;

@@ -7,7 +7,7 @@ use crate::scsi::{Outcome, Prepared, Task, Transfer, UnitId};
 use crate::target::budget::Lease;
 
 /// Ranges kept apart for one task; a longer list becomes one range for each volume.
-const SPANS_MAX: usize = 512;
+const SPANS_MAX: usize = 64;
 
 /// What is kept for a task of the session.
 #[derive(Default)]
@@ -58,6 +58,11 @@ impl Flight {
             }
             self.written.push((unit, span));
         }
+    }
+
+    /// One more thing to wait for, which changes nothing that must be kept back after an abort.
+    pub(super) fn wait(&mut self) {
+        self.outstanding += 1;
     }
 
     /// One has ended.
