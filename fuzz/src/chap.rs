@@ -25,7 +25,7 @@ impl Policy for Gate {
         };
         let target = self.mutual.then(|| identity("target", "the target's secret"));
         let chap = Some(ChapCredentials { initiator: identity("alice", "alice's secret"), target });
-        Ok(Grant { chap, target_portal_group_tag: 1, target_alias: None })
+        Ok(Grant { chap, target_portal_group_tag: 1, ..Grant::default() })
     }
 }
 

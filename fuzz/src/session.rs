@@ -29,7 +29,7 @@ struct Anyone;
 
 impl Policy for Anyone {
     fn authorize(&self, _: &Names) -> Result<Grant, Refusal> {
-        Ok(Grant { chap: None, target_portal_group_tag: 1, target_alias: None })
+        Ok(Grant { target_portal_group_tag: 1, ..Grant::default() })
     }
 }
 
@@ -119,6 +119,8 @@ impl Target {
             initiator_name: "iqn.i".into(),
             initiator_port: "iqn.i,i,0x000000000001".into(),
             target_port: 1,
+            target_ports: vec![1, 2],
+            has_query_functions: true,
         });
         let session = Session::new(established, Limits::default(), limits);
         Self {

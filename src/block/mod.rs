@@ -46,6 +46,15 @@ pub struct VolumeInfo {
     pub atomic_write_boundary_bytes: u32,
 }
 
+/// Space in the store of a volume, as far as that is known cheaply; for the initiator to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes that the volume itself takes, what it shares with a parent not counted.
+    pub used_bytes: Option<u64>,
+    /// Bytes that are free for all volumes of the store.
+    pub available_bytes: Option<u64>,
+}
+
 /// One operation on a volume. Offsets and lengths are in bytes, never zero-length, always inside
 /// the volume. `fua`: complete only once it is on stable storage.
 #[derive(Debug)]
@@ -122,6 +131,11 @@ pub struct Completion {
 pub trait Volume: Send + Sync + 'static {
     /// Size and abilities, as they are now (a resize changes them).
     fn info(&self) -> VolumeInfo;
+
+    /// What it takes in its store. Asked for once in a while, and must not wait for a network.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
 
     /// True once the volume is of no more use through this handle and has to be opened anew:
     /// another client owns it ([`ErrorKind::Fenced`]), or a sync has failed and what is on stable

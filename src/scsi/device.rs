@@ -11,8 +11,9 @@ use super::opcode;
 use super::outcome::{Outcome, Refusal, Status, TaskAttribute};
 use super::reservation::Guard;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
+use super::statistics::Counter;
 use super::task::{Plan, Prepared};
-use crate::block::VolumeInfo;
+use crate::block::{Usage, VolumeInfo};
 
 /// The SCSI target device of one target: its logical units, shared by all sessions and shards.
 pub struct Device {
@@ -50,6 +51,12 @@ impl Device {
     #[must_use]
     pub fn new(target_name: impl Into<String>, luns: Vec<LogicalUnitSpec>) -> Self {
         Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
+    }
+
+    /// Through which target ports the device can be reached (relative target port identifiers):
+    /// what ALL_TG_PT of PERSISTENT RESERVE OUT registers, besides those in use.
+    pub fn set_target_ports(&self, ports: Vec<u16>) {
+        self.inventory.set_target_ports(ports);
     }
 
     /// Replaces the logical units. One whose identifier and number were there stays, with its
@@ -101,8 +108,9 @@ impl Device {
         let format = seen.map_or(SenseFormat::Fixed, |seen| seen.unit.sense_format());
         let outcome = match (self.plan(nexus, address, seen, command), seen) {
             (Ok(Plan::Done(outcome)), _) => outcome,
-            (Ok(plan), Some(Seen { unit, .. })) => {
-                let (unit, lun) = (unit.id, unit.number);
+            (Ok(plan), Some(seen)) => {
+                seen.count(&plan);
+                let (unit, lun) = (seen.unit.id, seen.unit.number);
                 return Admission::Run(Prepared { unit, lun, format, plan });
             }
             // What is no logical unit has no command that would go on.
@@ -178,6 +186,23 @@ impl Device {
             if changes.mode {
                 self.inventory.establish(&unit, Asc::MODE_PARAMETERS_CHANGED, |_| true);
             }
+        }
+    }
+
+    /// Takes over what the volumes take in their stores now.
+    pub fn set_usage(&self, look: impl Fn(UnitId) -> Usage) {
+        self.inventory.units().iter().for_each(|unit| unit.set_usage(look(unit.id)));
+    }
+
+    /// A command has ended with this sense data; counted if the medium was the reason.
+    pub fn failed(&self, nexus: &Nexus, unit: UnitId, sense: &Sense) {
+        let counter = match (sense.key, sense.asc) {
+            (SenseKey::MediumError, Asc::WRITE_ERROR) => Counter::WriteErrors,
+            (SenseKey::MediumError, _) => Counter::ReadErrors,
+            _ => return,
+        };
+        if let Some(seen) = nexus.view().seen.iter().find(|seen| seen.unit.id == unit) {
+            seen.counters.add(counter, 1);
         }
     }
 

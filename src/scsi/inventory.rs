@@ -9,6 +9,7 @@ use super::attention::Attentions;
 use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, UnitId, flag};
 use super::nexus::{Nexus, NexusSpec, Seen, View};
 use super::sense::Asc;
+use super::statistics::{Past, Totals};
 
 /// Ports that are remembered after their nexus was lost.
 const LOST_MAX: usize = 256;
@@ -25,9 +26,24 @@ struct State {
     /// Ascending by number.
     units: Vec<Arc<LogicalUnit>>,
     nexuses: Vec<Arc<Nexus>>,
+    /// Relative target port identifiers that the transport has told.
+    target_ports: Vec<u16>,
     last_nexus: u64,
     /// Oldest first.
     lost: VecDeque<Lost>,
+}
+
+impl State {
+    fn totals(&self, unit: &LogicalUnit, past: &Past) -> Totals {
+        let mut totals = past.gone;
+        for nexus in &self.nexuses {
+            let view = nexus.view();
+            if let Some(seen) = view.find(unit.number).filter(|seen| seen.unit.id == unit.id) {
+                totals.add(seen.counters.totals());
+            }
+        }
+        totals
+    }
 }
 
 /// Two ports whose I_T nexus was lost, and what the initiator had not heard by then.
@@ -90,12 +106,9 @@ impl Inventory {
         let mut state = self.state.lock();
         // A machine that powers up finds its disk spinning, whoever stopped it before.
         state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
-        let lost = state.lost.iter().position(|lost| lost.spec == spec);
+        let lost = state.lost.iter().position(|lost| lost.spec.is_same_nexus(&spec));
         let lost = lost.and_then(|at| state.lost.remove(at));
-        let see = |unit: &Arc<LogicalUnit>| Seen {
-            unit: Arc::clone(unit),
-            attentions: Arc::new(first_attentions(unit, lost.as_ref())),
-        };
+        let see = |unit| Seen::new(unit, first_attentions(unit, lost.as_ref()));
         let view = View { seen: state.units.iter().map(see).collect() };
         state.last_nexus += 1;
         let nexus = Arc::new(Nexus::new(state.last_nexus, spec, view));
@@ -107,17 +120,35 @@ impl Inventory {
     pub(super) fn detach(&self, nexus: &Nexus) {
         let mut state = self.state.lock();
         state.nexuses.retain(|other| other.id != nexus.id);
-        state.lost.retain(|lost| lost.spec != nexus.spec);
+        state.lost.retain(|lost| !lost.spec.is_same_nexus(&nexus.spec));
         if state.lost.len() >= LOST_MAX {
             state.lost.pop_front();
         }
         let view = nexus.view();
         let pending = view.seen.iter().map(|seen| (seen.unit.id, seen.attentions.pending()));
         state.lost.push_back(Lost { spec: nexus.spec.clone(), pending: pending.collect() });
+        for seen in &view.seen {
+            seen.unit.with_past(|past| past.gone.add(seen.counters.totals()));
+        }
         drop(state);
         for seen in &view.seen {
             seen.unit.with_reservations(|reservations| reservations.release(nexus));
         }
+    }
+
+    /// These are the target ports there are.
+    pub(super) fn set_target_ports(&self, ports: Vec<u16>) {
+        self.state.lock().target_ports = ports;
+    }
+
+    /// The target ports that are known, ascending: those told, and those in use.
+    pub(super) fn target_ports(&self) -> Vec<u16> {
+        let state = self.state.lock();
+        let in_use = state.nexuses.iter().map(|nexus| nexus.spec.target_port);
+        let mut ports: Vec<u16> = in_use.chain(state.target_ports.iter().copied()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// The nexuses there are.
@@ -137,6 +168,21 @@ impl Inventory {
         }
     }
 
+    /// What all nexuses have done with a logical unit since the last reset of a log page.
+    pub(super) fn totals(&self, unit: &LogicalUnit, page: usize) -> Totals {
+        let state = self.state.lock();
+        unit.with_past(|past| state.totals(unit, past).since(past.at_reset[page]))
+    }
+
+    /// Log pages count from here on.
+    pub(super) fn reset_totals(&self, unit: &LogicalUnit, pages: &[usize]) {
+        let state = self.state.lock();
+        unit.with_past(|past| {
+            let now = state.totals(unit, past);
+            pages.iter().for_each(|page| past.at_reset[*page] = now);
+        });
+    }
+
     /// A unit attention condition of the whole device for every nexus.
     pub(super) fn establish_all(&self, asc: Asc) {
         self.state.lock().nexuses.iter().for_each(|nexus| nexus.establish_all(asc));
@@ -148,7 +194,7 @@ impl Inventory {
 fn next_view(old: &View, units: &[Arc<LogicalUnit>]) -> View {
     let see = |unit: &Arc<LogicalUnit>| match old.find(unit.number) {
         Some(seen) if seen.unit.id == unit.id => seen.clone(),
-        _ => Seen { unit: Arc::clone(unit), attentions: Arc::new(first_attentions(unit, None)) },
+        _ => Seen::new(unit, first_attentions(unit, None)),
     };
     View { seen: units.iter().map(see).collect() }
 }

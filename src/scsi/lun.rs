@@ -8,7 +8,8 @@ use super::cdb::Blocks;
 use super::exclusive::Exclusive;
 use super::reservation::Reservations;
 use super::sense::{Asc, Sense, SenseFormat, SenseKey};
-use crate::block::{SavedState, VolumeInfo};
+use super::statistics::Past;
+use crate::block::{SavedState, Usage, VolumeInfo};
 
 /// Largest transfer of one command in bytes (MAXIMUM TRANSFER LENGTH of VPD page B0h): what a
 /// command may make this target hold in memory.
@@ -68,7 +69,9 @@ pub(super) struct LogicalUnit {
     blocks: AtomicU64,
     flags: AtomicU32,
     info: RwLock<VolumeInfo>,
+    usage: RwLock<Usage>,
     reservations: Mutex<Reservations>,
+    past: Mutex<Past>,
     exclusive: Mutex<Exclusive>,
 }
 
@@ -89,6 +92,8 @@ impl LogicalUnit {
             blocks: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             info: RwLock::new(spec.info),
+            usage: RwLock::default(),
+            past: Mutex::default(),
             reservations: Mutex::new(Reservations::restored(
                 &spec.saved_state,
                 !spec.info.read_only,
@@ -121,6 +126,20 @@ impl LogicalUnit {
 
     pub(super) fn info(&self) -> VolumeInfo {
         *self.info.read()
+    }
+
+    /// What the volume takes in its store, as it was when it was last asked.
+    pub(super) fn usage(&self) -> Usage {
+        *self.usage.read()
+    }
+
+    pub(super) fn set_usage(&self, usage: Usage) {
+        *self.usage.write() = usage;
+    }
+
+    /// What is kept of its counters.
+    pub(super) fn with_past<T>(&self, work: impl FnOnce(&mut Past) -> T) -> T {
+        work(&mut self.past.lock())
     }
 
     /// Capacity in logical blocks.

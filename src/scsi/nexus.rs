@@ -9,6 +9,8 @@ use super::attention::Attentions;
 use super::copies::Copies;
 use super::lun::LogicalUnit;
 use super::sense::Asc;
+use super::statistics::{Counter, Counters};
+use super::task::Plan;
 
 /// Who talks to whom: what the transport knows when a session is established.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,17 @@ pub struct NexusSpec {
     pub initiator_port: String,
     /// Relative target port identifier: the portal group tag.
     pub target_port: u16,
+    /// The relative identifiers of all target ports of the device, this one among them.
+    pub target_ports: Vec<u16>,
+    /// The task management functions of RFC 7144 were negotiated (iSCSIProtocolLevel 2).
+    pub has_query_functions: bool,
+}
+
+impl NexusSpec {
+    /// The same two ports, and so the same nexus when it is there again.
+    pub(super) fn is_same_nexus(&self, other: &Self) -> bool {
+        (&self.initiator_port, self.target_port) == (&other.initiator_port, other.target_port)
+    }
 }
 
 /// An established I_T nexus, from [`super::Device::attach`].
@@ -46,6 +59,25 @@ pub(super) struct View {
 pub(super) struct Seen {
     pub(super) unit: Arc<LogicalUnit>,
     pub(super) attentions: Arc<Attentions>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Seen {
+    pub(super) fn new(unit: &Arc<LogicalUnit>, attentions: Attentions) -> Self {
+        let (attentions, counters) = (Arc::new(attentions), Arc::default());
+        Self { unit: Arc::clone(unit), attentions, counters }
+    }
+
+    /// Counts a command that goes on.
+    pub(super) fn count(&self, plan: &Plan) {
+        let (commands, bytes, len) = match plan {
+            Plan::Read(range) => (Counter::Reads, Counter::BytesRead, range.len),
+            Plan::Write { range, .. } => (Counter::Writes, Counter::BytesWritten, range.len),
+            _ => return,
+        };
+        self.counters.add(commands, 1);
+        self.counters.add(bytes, len);
+    }
 }
 
 impl View {

@@ -8,7 +8,7 @@ use super::lun::LogicalUnit;
 use super::reservation::Guard;
 use super::sense::{Asc, Sense};
 use super::{
-    atomic, copy, copy_limits, format_unit, inquiry, medium, mode, pr, pr_out, provisioning,
+    atomic, copy, copy_limits, format_unit, inquiry, log, medium, mode, pr, pr_out, provisioning,
     read_write, report, sanitize, start_stop, verify, write_same,
 };
 
@@ -100,6 +100,8 @@ pub(super) const TABLE: &[Row] = &[
     row(0x48, "SANITIZE, OVERWRITE", SANITIZE, Guard::Write, Unit(sanitize::overwrite)).action(0x01),
     row(0x48, "SANITIZE, BLOCK ERASE", SANITIZE, Guard::Write, Unit(sanitize::block_erase)).action(0x02).when(sanitize::block_erase_supported),
     row(0x48, "SANITIZE, EXIT FAILURE MODE", SANITIZE, Guard::Write, Unit(sanitize::exit_failure_mode)).action(0x1f),
+    row(0x4c, "LOG SELECT", &[0xff, 0x02, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(log::select)),
+    row(0x4d, "LOG SENSE", &[0xff, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0], Guard::Query, Unit(log::sense)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0], Guard::Write, Unit(mode::select_10)),
     row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Query, Unit(pr::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Guard::Free, Unit(pr::release)),

@@ -150,7 +150,7 @@ fn parse_register(call: &ListCall, list: &List<'_>) -> Result<Register, Refusal>
         new: list.u64(8),
         aptpl,
         specified,
-        all_targets: list.bit(FLAGS_AT, ALL_TG_PT).then(|| target_ports(call)),
+        all_targets: list.bit(FLAGS_AT, ALL_TG_PT).then(|| call.inventory.target_ports()),
     })
 }
 
@@ -163,7 +163,8 @@ fn parse_move(call: &ListCall, list: &List<'_>) -> Result<Action, Refusal> {
     let [initiator] = &initiator_ports(call, id)[..] else {
         return Err(Sense::parameter(MOVE_TO_AT, None).into());
     };
-    let target = target_ports(call).into_iter().find(|port| u64::from(*port) == list.number(18, 2));
+    let targets = call.inventory.target_ports();
+    let target = targets.into_iter().find(|port| u64::from(*port) == list.number(18, 2));
     let target = target.ok_or_else(|| Sense::parameter(18, None))?;
     Ok(Action::Move(Move {
         new: list.u64(8),
@@ -193,15 +194,6 @@ fn known(call: &ListCall) -> Vec<Port> {
         known.extend(all.persistent.registrations.iter().map(|r| r.port.clone()));
     });
     known
-}
-
-/// The target ports that the device server knows, ascending.
-fn target_ports(call: &ListCall) -> Vec<u16> {
-    let mut targets: Vec<u16> = known(call).iter().map(|port| port.target).collect();
-    targets.push(call.nexus.spec().target_port);
-    targets.sort_unstable();
-    targets.dedup();
-    targets
 }
 
 /// The initiator ports that a TransportID specifies: of a node, those that the device server knows

@@ -91,6 +91,10 @@ fn one_command(row: Option<&Row>, timeouts: bool) -> Vec<u8> {
 pub(super) fn supported_task_management(call: &Call<'_>) -> Result<Plan, Refusal> {
     // ATS, ATSS, CTSS, LURS, TRS.
     let mut data = vec![0xda, 0, 0, 0];
+    if call.nexus.spec.has_query_functions {
+        data[0] |= 0x04; // QTS
+        data[1] |= 0x07; // QAES, QTSS, ITNRS
+    }
     if call.cdb.bit(2, 7) {
         data[3] = 0x0c;
         data.resize(16, 0);
@@ -98,21 +102,21 @@ pub(super) fn supported_task_management(call: &Call<'_>) -> Result<Plan, Refusal
     Ok(Plan::answer(data, call.cdb.u32(6)))
 }
 
-/// REPORT TARGET PORT GROUPS (SPC-4 6.37): one group with one port, active/optimized.
+/// REPORT TARGET PORT GROUPS (SPC-4 6.37): each port in a group of its own, active/optimized.
 pub(super) fn target_port_groups(call: &Call<'_>) -> Result<Plan, Refusal> {
-    let port = call.nexus.spec.target_port.to_be_bytes();
     let header: &[u8] = match call.cdb.u8(1) >> 5 {
         0 => &[],
         1 => &[0x10, 0, 0, 0], // extended header, no implicit transition time
         _ => return Err(Sense::cdb_field(1, Some(7)).into()),
     };
-    let group = [
-        0x00, 0x01, // active/optimized, and nothing else
-        port[0], port[1], 0, 0x02, // implicit changes only
-        0, 1, 0, 0, port[0], port[1],
-    ];
-    let mut data = ((header.len() + group.len()) as u32).to_be_bytes().to_vec();
+    let mut data = vec![0; 4];
     data.extend_from_slice(header);
-    data.extend_from_slice(&group);
+    for port in call.nexus.spec.target_ports.iter().map(|port| port.to_be_bytes()) {
+        // Active/optimized and no other state (AO_SUP); that has never changed.
+        data.extend_from_slice(&[0x00, 0x01, port[0], port[1], 0, 0, 0, 1]);
+        data.extend_from_slice(&[0, 0, port[0], port[1]]);
+    }
+    let len = (data.len() - 4) as u32;
+    data[..4].copy_from_slice(&len.to_be_bytes());
     Ok(Plan::answer(data, call.cdb.u32(6)))
 }

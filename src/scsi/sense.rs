@@ -71,6 +71,7 @@ impl Asc {
     pub const BUS_DEVICE_RESET: Self = Self(0x2903);
     pub const NEXUS_LOSS: Self = Self(0x2907);
     pub const MODE_PARAMETERS_CHANGED: Self = Self(0x2a01);
+    pub const LOG_PARAMETERS_CHANGED: Self = Self(0x2a02);
     pub const RESERVATIONS_PREEMPTED: Self = Self(0x2a03);
     pub const RESERVATIONS_RELEASED: Self = Self(0x2a04);
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);

@@ -5,12 +5,16 @@ use md5::{Digest, Md5};
 use super::command::AnyCall;
 use super::copy_limits;
 use super::inquiry::{self, VENDOR};
-use super::lun::{LogicalUnit, WRITE_SAME_BLOCKS_MAX};
+use super::lun::{Address, LogicalUnit, WRITE_SAME_BLOCKS_MAX};
 use super::outcome::Refusal;
 use super::sense::Sense;
+use crate::block::Usage;
 
 /// Most descriptors of one UNMAP command.
 pub(super) const UNMAP_DESCRIPTORS_MAX: u32 = 256;
+
+/// A threshold set is 2 to the power of this many blocks: what LOG SENSE counts space in.
+pub(super) const THRESHOLD_EXPONENT: u8 = 11;
 
 type Page = fn(&AnyCall<'_>, &LogicalUnit) -> Vec<u8>;
 
@@ -20,6 +24,8 @@ const PAGES: &[(u8, Page)] = &[
     (0x80, serial_number),
     (0x83, device_identification),
     (0x86, extended_inquiry),
+    (0x87, mode_page_policy),
+    (0x88, scsi_ports),
     (0x8f, copy_limits::third_party_copy_page),
     (0xb0, block_limits),
     (0xb1, block_device_characteristics),
@@ -29,14 +35,16 @@ const PAGES: &[(u8, Page)] = &[
 /// The page with its header.
 pub(super) fn page(call: &AnyCall<'_>, code: u8) -> Result<Vec<u8>, Refusal> {
     let wrong_page = || Sense::cdb_field(2, Some(7));
-    let body = match call.unit {
-        Some(unit) => {
+    let body = match (call.unit, call.address, code) {
+        (Some(unit), ..) => {
             let (_, page) = PAGES.iter().find(|(c, _)| *c == code).ok_or_else(wrong_page)?;
             page(call, unit)
         }
-        // The well-known logical unit and missing ones have the mandatory page only.
-        None if code == 0x00 => vec![0x00],
-        None => return Err(wrong_page().into()),
+        // The well-known logical unit has the mandatory pages, a missing one the first of them.
+        (None, Address::ReportLuns, 0x00) => vec![0x00, 0x83],
+        (None, Address::ReportLuns, 0x83) => device_designators(call),
+        (None, _, 0x00) => vec![0x00],
+        (None, ..) => return Err(wrong_page().into()),
     };
     let mut data = vec![inquiry::peripheral(call), code];
     data.extend_from_slice(&(body.len() as u16).to_be_bytes());
@@ -125,24 +133,53 @@ pub(super) fn unit_designators(unit: &LogicalUnit) -> [Vec<u8>; 4] {
 }
 
 fn device_identification(call: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
+    [unit_designators(unit).concat(), device_designators(call)].concat()
+}
+
+/// The designators of the port that the command came in by, and of the device.
+fn device_designators(call: &AnyCall<'_>) -> Vec<u8> {
     let target = &call.inventory.target_name;
     let port = call.nexus.spec.target_port;
-    let port_bytes = (u32::from(port)).to_be_bytes();
+    let port_bytes = u32::from(port).to_be_bytes();
     [
-        unit_designators(unit).concat(),
         designator(BINARY, OF_PORT, 4, &port_bytes),
+        // A portal group is a target port, and a target port group of its own.
         designator(BINARY, OF_PORT, 5, &port_bytes),
-        name_string(OF_PORT, &format!("{target},t,0x{port:04x}")),
+        port_name(call, port),
         name_string(OF_DEVICE, target),
     ]
     .concat()
 }
 
+/// The name of a target port (RFC 7143 4.4.3).
+fn port_name(call: &AnyCall<'_>, port: u16) -> Vec<u8> {
+    name_string(OF_PORT, &format!("{},t,0x{port:04x}", call.inventory.target_name))
+}
+
+/// SPC-4 7.8.7.
 fn extended_inquiry(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     let mut body = vec![0; 60];
     body[1] = 0x07; // HEADSUP, ORDSUP, SIMPSUP
     body[2] = u8::from(unit.info().write_cache); // V_SUP
-    body[3] = 0x01; // LUICLR
+    // LUICLR stays 0: REPORTED LUNS DATA HAS CHANGED is reported by each logical unit.
+    body
+}
+
+/// SPC-4 7.8.11: all mode pages are shared by all nexuses.
+fn mode_page_policy(_: &AnyCall<'_>, _: &LogicalUnit) -> Vec<u8> {
+    vec![0x3f, 0xff, 0x00, 0]
+}
+
+/// SPC-4 7.8.14: the target ports and their names; what initiator ports there are is not told.
+fn scsi_ports(call: &AnyCall<'_>, _: &LogicalUnit) -> Vec<u8> {
+    let mut body = Vec::new();
+    for &port in &call.nexus.spec.target_ports {
+        let name = port_name(call, port);
+        let [high, low] = port.to_be_bytes();
+        body.extend_from_slice(&[0, 0, high, low, 0, 0, 0, 0, 0, 0]);
+        body.extend_from_slice(&(name.len() as u16).to_be_bytes());
+        body.extend_from_slice(&name);
+    }
     body
 }
 
@@ -188,8 +225,9 @@ fn block_device_characteristics(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> 
 /// SBC-3 6.6.6.
 fn logical_block_provisioning(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
     if unit.has_unmap() {
+        let exponent = if unit.usage() == Usage::default() { 0 } else { THRESHOLD_EXPONENT };
         // LBPU, LBPWS, LBPWS10, LBPRZ; thin provisioned.
-        vec![0, 0xe4, 2, 0]
+        vec![exponent, 0xe4, 2, 0]
     } else {
         vec![0, 0, 0, 0]
     }

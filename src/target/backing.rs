@@ -10,7 +10,7 @@ use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
-use crate::block::{Fenced, SavedState, Volume};
+use crate::block::{Fenced, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -153,6 +153,10 @@ impl Backing {
         service.device.refresh(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
             Some(volumes[at].1.volume().info())
+        });
+        service.device.set_usage(|unit| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit);
+            at.map_or_else(|_| Usage::default(), |at| volumes[at].1.volume().usage())
         });
     }
 

@@ -480,8 +480,21 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
 }
 
 impl Shared {
+    /// Every target has a port in each portal group.
+    pub(super) fn portal_group_tags(&self) -> Vec<u16> {
+        self.groups().iter().map(|group| group.tag).collect()
+    }
+
     fn groups(&self) -> &[Arc<PortalGroup>] {
         self.groups.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells the device of a target through which portal groups it can be reached.
+    pub(super) fn tell_target_ports(&self, target: &Target) {
+        let Some(service) = &target.backing.service else { return };
+        let tags = self.groups().iter().map(|group| group.tag);
+        let offered = tags.filter(|tag| target.access.is_offered_in(*tag));
+        service.device.set_target_ports(offered.collect());
     }
 
     /// Those of `targets` that an initiator may log in to, each with the addresses of the portal

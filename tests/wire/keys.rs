@@ -168,7 +168,9 @@ fn l23_numbers_are_decimal_or_hexadecimal_and_in_range_or_rejected() {
 
 #[test]
 fn l24_each_key_has_its_result_function() {
-    let lab = Lab::new();
+    let mut easy = options();
+    easy.login.default_time2retain = 20;
+    let lab = Lab::with(easy);
     let mut strict = options();
     strict.login.initial_r2t = true;
     strict.login.immediate_data = false;
@@ -197,7 +199,7 @@ fn l24_each_key_has_its_result_function() {
         ("DefaultTime2Wait", "0", "2", "5"),
         ("DefaultTime2Wait", "60", "60", "60"),
         ("DefaultTime2Retain", "0", "0", "0"),
-        ("DefaultTime2Retain", "60", "0", "7"),
+        ("DefaultTime2Retain", "60", "20", "7"),
         ("MaxConnections", "1", "1", "1"),
         ("ErrorRecoveryLevel", "0", "0", "0"),
     ] {

@@ -17,6 +17,7 @@ mod login_phase;
 mod management;
 mod reservations;
 mod sequencing;
+mod table;
 mod transfers;
 mod unh_control;
 mod unh_data;

@@ -3,7 +3,7 @@
 
 use crate::lab::BLOCK;
 use crate::login::{self, Login, value};
-use crate::support::raw::{BHS_LEN, Digests, FINAL, NO_TAG, Pdu, READ, WRITE, Wire, op};
+use crate::support::raw::{Digests, FINAL, NO_TAG, Pdu, READ, WRITE, Wire, op};
 
 /// Reasons of Reject (RFC 7143 11.17.1).
 pub(crate) mod reason {
@@ -161,8 +161,18 @@ impl Session {
         self.wire.send(pdu);
     }
 
-    /// The next PDU, checked; `None` if the target has closed the connection.
+    /// The next PDU, checked; `None` if the target has closed the connection. A NOP-In that only
+    /// tells of the window (11.4.11) has been heard with that.
     pub(crate) fn try_receive(&mut self) -> Option<Pdu> {
+        loop {
+            let pdu = self.checked()?;
+            if pdu.opcode() != op::NOP_IN || (pdu.itt(), pdu.ttt()) != (NO_TAG, NO_TAG) {
+                return Some(pdu);
+            }
+        }
+    }
+
+    fn checked(&mut self) -> Option<Pdu> {
         let pdu = self.wire.receive()?;
         assert_eq!(pdu.bhs[0] & 0xc0, 0, "reserved bits: {pdu:?}");
         assert_eq!(pdu.ahs, b"", "a target has no additional headers to send");
@@ -389,9 +399,21 @@ impl Session {
         assert_eq!(reject.bhs[2], reason, "{reject:?}");
         assert_eq!(reject.itt(), NO_TAG, "{reject:?}");
         assert_eq!(reject.flags(), FINAL, "{reject:?}");
-        assert_eq!(reject.data.len(), BHS_LEN, "the header of the bad PDU: {reject:?}");
-        assert_eq!(reject.data, rejected.header(), "the header of the bad PDU");
+        let whole = [&rejected.header()[..], &rejected.ahs].concat();
+        assert_eq!(reject.data, whole, "the header of the bad PDU");
+        let takes_a_number = [op::SCSI, op::TMF, op::NOP_OUT, op::TEXT, op::LOGOUT];
+        if takes_a_number.contains(&rejected.bhs[0]) {
+            // 7.3: a command that was rejected was not received. Its number has to be used again.
+            assert_ne!(self.exp_cmd_sn, rejected.word(24).wrapping_add(1), "{reject:?}");
+            self.cmd_sn = rejected.word(24);
+        }
         reject
+    }
+
+    /// Sends a command again that was rejected.
+    pub(crate) fn retry(&mut self, command: &Pdu) {
+        self.cmd_sn = command.word(24).wrapping_add(1);
+        self.send(command);
     }
 
     /// Sends what is to be rejected for this reason.

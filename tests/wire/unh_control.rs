@@ -140,6 +140,62 @@ fn ffp_11_5_a_cold_reset_ends_all_connections() {
     assert!(lab.session().get(0, BLOCK) == [0; BLOCK]);
 }
 
+/// A SNACK (11.16): type, task tag, BegRun and RunLength.
+fn snack(session: &Session, kind: u8, itt: u32, begin: u32, count: u32) -> Pdu {
+    Pdu::new(op::SNACK, FINAL | kind)
+        .set(16, itt)
+        .set(20, NO_TAG)
+        .set(28, session.stat_sn)
+        .set(40, begin)
+        .set(44, count)
+}
+
+#[test]
+fn ffp_12_1_a_data_snack_is_rejected_below_its_recovery_level() {
+    let lab = Lab::new();
+    let mut session = lab.session();
+    let read = session.read_command(0, BLOCK);
+    session.send(&read);
+    session.finish(&read, &[]).good();
+    let snack = snack(&session, 0, read.itt(), 0, 0);
+    session.rejected(&snack, reason::SNACK);
+    session.get(0, BLOCK);
+}
+
+#[test]
+fn ffp_12_2_a_status_snack_is_rejected_below_its_recovery_level() {
+    let lab = Lab::new();
+    let mut session = lab.session();
+    let snack = snack(&session, 1, NO_TAG, session.stat_sn.wrapping_sub(1), 1);
+    session.rejected(&snack, reason::SNACK);
+    session.get(0, BLOCK);
+}
+
+#[test]
+fn ffp_12_3_an_r2t_snack_is_rejected_and_the_write_goes_on() {
+    let lab = Lab::new();
+    let mut session = lab.session();
+    let write = session.write_command(0, BLOCK);
+    session.send(&write);
+    let r2t = session.expect(op::R2T);
+    let snack = snack(&session, 0, write.itt(), 0, 1);
+    session.rejected(&snack, reason::SNACK);
+    session.answer_r2t(&write, &r2t, &pattern(BLOCK, 1));
+    session.finish_from(&write, &[], 1).good();
+    assert!(session.get(0, BLOCK) == pattern(BLOCK, 1));
+}
+
+#[test]
+fn ffp_12_4_a_snack_for_what_never_was_is_rejected() {
+    let lab = Lab::new();
+    let mut session = lab.session();
+    for (kind, itt) in [(0, 0x4321), (1, NO_TAG), (2, 0x4321), (3, 0x4321)] {
+        let snack = snack(&session, kind, itt, 0x7000_0000, 9);
+        session.rejected(&snack, reason::SNACK);
+    }
+    session.get(0, BLOCK);
+}
+
 #[test]
 fn ffp_13_1_logout_of_the_connection() {
     let lab = Lab::new();

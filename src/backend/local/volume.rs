@@ -1,6 +1,7 @@
 //! An open image or snapshot: copy-on-write on a chain of layers.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,7 +15,7 @@ use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Eng
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, SavedState,
-    StateRecord, Volume, VolumeInfo,
+    StateRecord, Usage, Volume, VolumeInfo,
 };
 
 /// Most pieces of files that one question for extents looks at; the answer ends there.
@@ -221,6 +222,17 @@ impl LayeredVolume {
 impl Volume for LayeredVolume {
     fn info(&self) -> VolumeInfo {
         self.volume.info()
+    }
+
+    /// What the top layer's file takes, and what its file system has left.
+    fn usage(&self) -> Usage {
+        let chain = self.volume.core().engine().chain.load();
+        let data = &chain.top().data;
+        let free =
+            rustix::fs::fstatvfs(data).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        // st_blocks counts in 512 bytes, whatever the file system's blocks are (stat(2)).
+        let used = data.metadata().ok().map(|meta| meta.blocks() * 512);
+        Usage { used_bytes: used, available_bytes: free }
     }
 
     fn has_failed(&self) -> bool {

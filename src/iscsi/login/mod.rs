@@ -78,7 +78,7 @@ pub trait Policy {
 }
 
 /// The conditions on which a login may go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
     /// CHAP has to be passed, with these.
     pub chap: Option<ChapCredentials>,
@@ -198,6 +198,13 @@ impl Login {
     #[must_use]
     pub fn names(&self) -> Option<&Names> {
         self.state.as_ref()?.who.as_ref()
+    }
+
+    /// Whether a Login Request has come. Before, anything else ends the connection without an answer
+    /// (RFC 7143 6.3).
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.requests > 0
     }
 
     /// Takes one Login Request and its data segment. After [`Reply::Fail`] every further request

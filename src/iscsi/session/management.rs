@@ -15,7 +15,7 @@ use super::incoming::{Current, Held};
 use super::task::{Phase, Task, TaskId, unit_of};
 use super::window::is_before;
 use super::{CloseReason, Event, Session};
-use crate::iscsi::pdu::{RejectReason, TaskManagementRequest, TaskManagementResponse};
+use crate::iscsi::pdu::{RejectReason, Request, TaskManagementRequest, TaskManagementResponse};
 
 /// Task management functions that have an effect here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +170,12 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    /// True if a management request of this tag is not answered.
+    /// True if a management request of this tag is here and not answered.
     fn is_managing(&self, itt: u32) -> bool {
+        let waits_for_its_turn = |held: &Held| matches!(held, Held::Other(Request::TaskManagement(request), ..) if request.itt == itt);
         self.management.iter().any(|pending| pending.itt == itt)
             || self.postponed.iter().any(|request| request.itt == itt)
+            || self.held.iter().any(|(_, held)| waits_for_its_turn(held))
     }
 
     /// Takes all numbers before `end` as received.

@@ -101,24 +101,31 @@ impl<D: Clone> Session<D> {
         let failed = |_| RejectReason::ProtocolError;
         let pairs = text::parse(request).map_err(|_| RejectReason::ProtocolError)?;
         exchange.negotiation.answer(&pairs, &mut exchange.answer).map_err(failed)?;
-        let params = exchange.negotiation.finish().map_err(failed)?;
+        exchange.negotiation.finish().map_err(failed)?;
         if let Some(value) = text::find(&pairs, "SendTargets") {
-            let scope = self.discovery_scope(value).ok_or(RejectReason::ProtocolError)?;
-            exchange.waits_for_targets = true;
-            self.events.push_back(Event::SendTargets(scope));
+            if let Some(scope) = self.discovery_scope(value)? {
+                exchange.waits_for_targets = true;
+                self.events.push_back(Event::SendTargets(scope));
+            }
         }
-        // Only now: on failure the old values stay (RFC 7143 6.4).
-        self.params = params;
         Ok(())
     }
 
-    /// What a value of SendTargets means in this session (RFC 7143 13.3).
-    fn discovery_scope(&self, value: &str) -> Option<DiscoveryScope> {
+    /// Which targets a value of SendTargets means in this session, if any (RFC 7143 13.3 and
+    /// appendix C).
+    fn discovery_scope(&self, value: &str) -> Result<Option<DiscoveryScope>, RejectReason> {
+        let own = self.target_name.as_deref().unwrap_or_default();
         match (self.session_type, value) {
-            (SessionType::Discovery, "All") => Some(DiscoveryScope::All),
-            (SessionType::Discovery, "") | (SessionType::Normal, "All") => None,
-            (SessionType::Normal, "") => self.target_name.clone().map(DiscoveryScope::Named),
-            (_, name) => Some(DiscoveryScope::Named(name.to_owned())),
+            (SessionType::Discovery, "All") => Ok(Some(DiscoveryScope::All)),
+            (SessionType::Discovery, "") | (SessionType::Normal, "All") => {
+                Err(RejectReason::ProtocolError)
+            }
+            (SessionType::Discovery, name) => Ok(Some(DiscoveryScope::Named(name.to_owned()))),
+            // About other targets a normal session learns nothing.
+            (SessionType::Normal, name) => {
+                let is_own = name.is_empty() || name.eq_ignore_ascii_case(own);
+                Ok(is_own.then(|| DiscoveryScope::Named(own.to_owned())))
+            }
         }
     }
 
@@ -139,6 +146,9 @@ impl<D: Clone> Session<D> {
         };
         if !is_final {
             self.text = Some(exchange);
+        } else if let Ok(params) = exchange.negotiation.finish() {
+            // Only now: of a negotiation that fails later on, nothing holds (RFC 7143 7.12).
+            self.params = params;
         }
         self.send_counted(&pdu, segment);
     }

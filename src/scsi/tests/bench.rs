@@ -50,7 +50,13 @@ pub(super) fn spec(info: VolumeInfo, block_bytes: u32) -> LogicalUnitSpec {
 pub(super) fn nexus_spec(number: u8) -> NexusSpec {
     let initiator_name = format!("iqn.2025-01.example:host{number}");
     let initiator_port = format!("{initiator_name},i,0x00023d00000{number}");
-    NexusSpec { initiator_name, initiator_port, target_port: 1 }
+    NexusSpec {
+        initiator_name,
+        initiator_port,
+        target_port: 1,
+        target_ports: vec![1],
+        has_query_functions: false,
+    }
 }
 
 impl Bench {
@@ -293,6 +299,9 @@ impl<'a> Host<'a> {
             assert!(!done.is_empty(), "the task waits for nothing");
             let result: Result<Done, Error> = done.remove(0).result;
             if let Some(outcome) = task.resume(result, &mut ops) {
+                if let Some(sense) = &outcome.sense {
+                    self.bench.device.failed(&self.nexus, unit, sense);
+                }
                 assert!(ops.is_empty() && done.is_empty(), "something is outstanding at the end");
                 return Ok(Answer::of(outcome));
             }

@@ -1,7 +1,7 @@
 //! INQUIRY and the vital product data pages.
 
 use super::bench::*;
-use crate::scsi::{Asc, Device};
+use crate::scsi::{Asc, Device, NexusSpec};
 
 fn vpd(host: &Host<'_>, page: u8) -> Vec<u8> {
     host.get(&[0x12, 1, page, 0x02, 0x00, 0])
@@ -32,7 +32,7 @@ fn a_page_code_without_evpd_is_refused() {
 fn answers_are_cut_to_the_allocation_length_and_keep_their_length_field() {
     let bench = Bench::new();
     let host = bench.host(1);
-    for page in [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2] {
+    for page in [0x00, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2] {
         let whole = vpd(&host, page);
         let len = usize::from(u16::from_be_bytes([whole[2], whole[3]]));
         assert_eq!((whole[1], whole.len()), (page, len + 4));
@@ -85,6 +85,54 @@ fn designators_are_complete_and_in_their_formats() {
     assert_eq!(find(1, 5), [0, 0, 0, 1]);
     assert!(find(1, 8).starts_with(format!("{TARGET},t,0x0001\0").as_bytes()));
     assert!(find(2, 8).starts_with(TARGET.as_bytes()));
+}
+
+#[test]
+fn ports_are_listed_with_their_names() {
+    let bench = Bench::new();
+    let spec = NexusSpec { target_port: 7, target_ports: vec![1, 7], ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    let page = vpd(&host, 0x88);
+    let mut rest = &page[4..];
+    for port in [1, 7] {
+        assert_eq!(rest[..10], [0, 0, 0, port, 0, 0, 0, 0, 0, 0]);
+        let len = usize::from(u16::from_be_bytes([rest[10], rest[11]]));
+        let name = format!("{TARGET},t,0x{port:04x}\0");
+        assert_eq!((rest[12], rest[13], rest[15]), (0x53, 0x98, len as u8 - 4));
+        assert!(rest[16..12 + len].starts_with(name.as_bytes()));
+        rest = &rest[12 + len..];
+    }
+    assert!(rest.is_empty());
+    let all = designators(&vpd(&host, 0x83));
+    for kind in [4, 5] {
+        assert!(all.contains(&(1, kind, vec![0, 0, 0, 7])), "the port that was asked");
+    }
+}
+
+#[test]
+fn what_is_claimed_is_so() {
+    for write_cache in [false, true] {
+        let bench = Bench::with(512, |spec| spec.info.write_cache = write_cache);
+        let host = bench.host(1);
+        let extended = vpd(&host, 0x86);
+        assert_eq!(extended.len(), 64);
+        assert_eq!((extended[5], extended[6], extended[7]), (0x07, u8::from(write_cache), 0));
+        assert_eq!(vpd(&host, 0x87)[4..], [0x3f, 0xff, 0, 0], "pages are shared");
+    }
+}
+
+#[test]
+fn the_well_known_unit_tells_of_port_and_device_and_a_missing_one_of_nothing() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let well_known = host.at_lun(0xc101 << 48);
+    assert_eq!(vpd(&well_known, 0x00), [0x1e, 0, 0, 2, 0x00, 0x83]);
+    let all = designators(&vpd(&well_known, 0x83));
+    assert_eq!(all.iter().map(|(a, ..)| *a).collect::<Vec<_>>(), [1, 1, 1, 2]);
+    assert_eq!(well_known.fails(&[0x12, 1, 0x80, 0, 96, 0], &[]), BAD_CDB);
+    let missing = host.at_lun(lun(9));
+    assert_eq!(vpd(&missing, 0x00), [0x7f, 0, 0, 1, 0x00]);
+    assert_eq!(missing.fails(&[0x12, 1, 0x83, 0, 96, 0], &[]), BAD_CDB);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod copy;
 mod data;
 mod erase;
 mod identity;
+mod logs;
 mod modes;
 mod provisioning;
 mod random;

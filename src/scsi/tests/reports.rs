@@ -1,7 +1,7 @@
 //! READ CAPACITY and the REPORT commands.
 
 use super::bench::*;
-use crate::scsi::commands;
+use crate::scsi::{NexusSpec, commands};
 
 #[test]
 fn capacities_and_their_limits() {
@@ -90,20 +90,29 @@ fn task_management_functions_are_reported() {
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xda, 0, 0, 0]);
     let extended = host.get(&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
     assert_eq!((extended.len(), extended[3]), (16, 12));
+    let spec = NexusSpec { has_query_functions: true, ..nexus_spec(2) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
+    assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xde, 7, 0, 0]);
 }
 
 #[test]
-fn the_one_target_port_group_is_active() {
+fn every_target_port_is_a_group_that_is_active() {
     let bench = Bench::new();
-    let host = bench.host(1);
+    let spec = NexusSpec { target_ports: vec![1, 0x102], ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
     let report =
         |byte_1, allocation| host.get(&[0xa3, byte_1, 0, 0, 0, 0, 0, 0, 0, allocation, 0, 0]);
     let plain = report(0x0a, 64);
-    assert_eq!(plain[..4], [0, 0, 0, 12]);
-    assert_eq!(plain[4..], [0, 1, 0, 1, 0, 2, 0, 1, 0, 0, 0, 1]);
-    assert_eq!(report(0x2a, 64)[..8], [0, 0, 0, 16, 0x10, 0, 0, 0]);
+    assert_eq!(plain[..4], [0, 0, 0, 24]);
+    assert_eq!(plain[4..16], [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(plain[16..], [0, 1, 1, 2, 0, 0, 0, 1, 0, 0, 1, 2]);
+    assert_eq!(report(0x2a, 64)[..8], [0, 0, 0, 28, 0x10, 0, 0, 0]);
+    assert_eq!(report(0x2a, 64)[8..], plain[4..]);
     assert_eq!(report(0x0a, 4), plain[..4]);
     assert!(report(0x0a, 0).is_empty());
+    assert_eq!(host.fails(&[0xa3, 0x4a, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0], &[]), BAD_CDB);
 }
 
 #[test]

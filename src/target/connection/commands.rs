@@ -292,7 +292,7 @@ impl Commands {
         if let Some(work) = self.ops.take_background()
             && let Some(attached) = &self.attached
         {
-            record.flight.wait();
+            record.flight.await_one();
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
@@ -403,7 +403,12 @@ impl Commands {
         }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
-        let Outcome { status, data_in, sense, preempted: _ } = outcome;
+        let Outcome { status, data_in, sense, .. } = outcome;
+        if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
+            && let Some(service) = attached.service()
+        {
+            service.device.failed(&attached.nexus, unit, sense);
+        }
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;

@@ -19,7 +19,7 @@ use super::login::{Connected, SessionEnds};
 use super::receive::{Received, Receiver};
 use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
-use crate::iscsi::login::{Names, SessionType};
+use crate::iscsi::login::{Established, SessionType};
 use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Notice, Session};
 use crate::scsi::NexusSpec;
 use crate::target::backing::{Backing, Removal};
@@ -60,7 +60,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let peer = entry.peer;
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
-    let attached = backing.and_then(|backing| attach(backing, &names, &entry));
+    let attached = backing.and_then(|backing| attach(backing, &established, &entry, shard));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
     let mut driver = Driver {
@@ -104,12 +104,18 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
 }
 
 /// A nexus for the session, or that of the session which goes on with a new connection.
-fn attach(backing: Arc<Backing>, names: &Names, entry: &Arc<SessionEntry>) -> Option<Rc<Attached>> {
+fn attach(
+    backing: Arc<Backing>,
+    established: &Established,
+    entry: &Arc<SessionEntry>,
+    shard: &ShardState,
+) -> Option<Rc<Attached>> {
     let service = backing.service.as_ref()?;
     let nexus = match entry.lease() {
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
-            let nexus = service.device.attach(nexus_spec(names, entry.key.portal_group));
+            let spec = nexus_spec(established, entry.key.portal_group, shard);
+            let nexus = service.device.attach(spec);
             let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
             entry.set_lease(Some(Arc::new(lease)));
             nexus
@@ -119,13 +125,16 @@ fn attach(backing: Arc<Backing>, names: &Names, entry: &Arc<SessionEntry>) -> Op
     Some(Rc::new(Attached { backing, nexus, entry: Arc::clone(entry) }))
 }
 
-fn nexus_spec(names: &Names, portal_group: u16) -> NexusSpec {
+fn nexus_spec(established: &Established, portal_group: u16, shard: &ShardState) -> NexusSpec {
+    let names = &established.names;
     let initiator = &names.initiator_name;
     let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     NexusSpec {
         initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
         target_port: portal_group,
+        target_ports: shard.shared.portal_group_tags(),
+        has_query_functions: established.params.protocol_level >= 2,
     }
 }
 

@@ -184,6 +184,12 @@ async fn negotiate(
     loop {
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
+            Err((_, refusal))
+                if !login.has_begun() && refusal.status() == LoginStatus::InvalidDuringLogin =>
+            {
+                tracing::debug!(%peer, "something else than a login: closed");
+                return Ok(None);
+            }
             Err((stand_in, refusal)) => {
                 let failure = login.refuse(&stand_in, refusal);
                 return refuse(stream, peer, login.names(), failure).await;
@@ -264,9 +270,10 @@ async fn settle(
     // changes it finds this session in the registry and closes it.
     let backing = match names.session_type {
         SessionType::Discovery => Ok(None),
-        SessionType::Normal => {
-            gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
-        }
+        SessionType::Normal => gate.unchanged(names).map(|target| {
+            gate.shared.tell_target_ports(&target);
+            Some(Arc::clone(&target.backing))
+        }),
     };
     let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
     entry.set_lease(lease.filter(goes_on));

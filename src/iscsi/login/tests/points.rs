@@ -31,6 +31,9 @@ fn params(keys: &str) -> SessionParams {
 fn l01_the_driver_can_refuse_what_is_no_login_request() {
     let policy = Always::open();
     let mut initiator = Initiator::new(&policy);
+    assert!(!initiator.login.has_begun());
+    assert_eq!(initiator.send(1, 3, NONE, NAMES).status(), LoginStatus::Success);
+    assert!(initiator.login.has_begun());
     let refusal = Refusal::new(LoginStatus::InvalidDuringLogin, "a SCSI Command");
     let failure = initiator.login.refuse(&initiator.request, refusal);
     assert_eq!((failure.response.status_class, failure.response.status_detail), (2, 0x0b));

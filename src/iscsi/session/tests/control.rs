@@ -123,7 +123,9 @@ fn f30_send_targets_by_session_type() {
     let scope = |scope| vec![Event::SendTargets(scope)];
     assert_eq!(ask(Peer::discovery(), "All").0, scope(DiscoveryScope::All));
     assert_eq!(ask(Peer::new(), "").0, scope(DiscoveryScope::Named("iqn.2026-11.test:t".into())));
-    assert_eq!(ask(Peer::new(), "x").0, scope(DiscoveryScope::Named("x".into())));
+    let own = "iqn.2026-11.test:t";
+    assert_eq!(ask(Peer::new(), own).0, scope(DiscoveryScope::Named(own.into())));
+    assert_eq!(ask(Peer::new(), "x").0, [], "other targets are none of its business");
     for (peer, value) in [(Peer::new(), "All"), (Peer::discovery(), "")] {
         let (events, mut peer) = ask(peer, value);
         assert_eq!(events, []);
