@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Completion, CompletionQueue, Op, Request, Volume, VolumeInfo};
+use stirrup::block::{Completion, CompletionQueue, Op, Request, SavedState, Volume, VolumeInfo};
 
 use super::HANG;
 
@@ -94,6 +94,10 @@ impl Volume for Gated {
             write_cache: self.write_cache.load(Ordering::SeqCst),
             ..self.memory.info()
         }
+    }
+
+    fn saved_state(&self) -> SavedState {
+        self.memory.saved_state()
     }
 
     fn submit(
