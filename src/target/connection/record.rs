@@ -7,7 +7,7 @@ use crate::scsi::{Outcome, Prepared, Task, Transfer, UnitId};
 use crate::target::budget::Lease;
 
 /// Ranges kept apart for one task; a longer list becomes one range for each volume.
-const SPANS_MAX: usize = 64;
+const SPANS_MAX: usize = 512;
 
 /// What is kept for a task of the session.
 #[derive(Default)]
@@ -60,8 +60,8 @@ impl Flight {
         }
     }
 
-    /// One more thing to wait for, which changes nothing that must be kept back after an abort.
-    pub(super) fn wait(&mut self) {
+    /// One more completion will come, of something that is no operation of the task's own.
+    pub(super) fn await_one(&mut self) {
         self.outstanding += 1;
     }
 
