@@ -64,9 +64,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(unit: &Arc<LogicalUnit>, attentions: Attentions) -> Self {
-        let (attentions, counters) = (Arc::new(attentions), Arc::default());
-        Self { unit: Arc::clone(unit), attentions, counters }
+    pub(super) fn new(unit: &Arc<LogicalUnit>, attentions: Arc<Attentions>) -> Self {
+        Self { unit: Arc::clone(unit), attentions, counters: Arc::default() }
     }
 
     /// Counts a command that goes on.

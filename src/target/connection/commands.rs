@@ -301,7 +301,7 @@ impl Commands {
         if let Some(work) = self.ops.take_background()
             && let Some(attached) = &self.attached
         {
-            record.flight.wait();
+            record.flight.await_one();
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
@@ -327,9 +327,11 @@ impl Commands {
                 match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
                     Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
                     Err(_) => {
-                        self.done.extend(requests.drain(..).map(|Request { tag, .. }| {
-                            BlockCompletion { tag, result: Err(ErrorKind::Gone.into()) }
-                        }))
+                        let gone = |Request { tag, .. }| {
+                            let result = Err(ErrorKind::Gone.into());
+                            BlockCompletion { tag, result }
+                        };
+                        self.done.extend(requests.drain(..).map(gone));
                     }
                 }
             }
