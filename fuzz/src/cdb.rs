@@ -1,12 +1,12 @@
-//! SCSI commands on one nexus, one after the other, on a volume in memory.
+//! SCSI commands on one nexus, one after the other, on two volumes in memory.
 
 use std::sync::{Arc, OnceLock};
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Buffer, CompletionQueue, Op, Request, Volume};
+use stirrup::block::{Buffer, Completion, CompletionQueue, Done, Op, Request, Volume};
 use stirrup::scsi::{
-    Admission, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome, Status, Step,
-    Task, TaskAttribute, Transfer, UnitId,
+    Admission, Background, Command, DataIn, Device, LogicalUnitSpec, NexusSpec, Ops, Outcome,
+    Status, Step, Task, TaskAttribute, Transfer, UnitId,
 };
 
 /// Size of the volume: small, so that random addresses hit it and its end.
@@ -20,23 +20,25 @@ const OPS_MAX: usize = 1 << 17;
 pub fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
     let choice = input.byte();
-    let volume = MemoryVolume::new(VOLUME_BYTES, choice & 1 != 0);
-    let unit = LogicalUnitSpec {
-        id: UnitId(1),
-        number: 1,
-        identity: "fuzz".into(),
-        block_bytes: if choice & 2 == 0 { 512 } else { 4096 },
-        read_only: choice & 4 != 0,
-        info: volume.info(),
-        saved_state: volume.saved_state(),
+    let volumes = [choice & 1 != 0, false].map(|ro| MemoryVolume::new(VOLUME_BYTES, ro));
+    let unit = |id: u16, block_bytes, read_only| LogicalUnitSpec {
+        id: UnitId(id.into()),
+        number: id + 1,
+        identity: format!("fuzz{id}"),
+        block_bytes,
+        read_only,
+        info: volumes[usize::from(id)].info(),
+        saved_state: volumes[usize::from(id)].saved_state(),
     };
-    let device = Device::new("iqn.2026-01.example:fuzz", vec![unit]);
+    let block_bytes = if choice & 2 == 0 { 512 } else { 4096 };
+    let units = vec![unit(0, block_bytes, choice & 4 != 0), unit(1, 512, false)];
+    let device = Device::new("iqn.2026-01.example:fuzz", units);
     let nexus = device.attach(NexusSpec {
         initiator_name: "iqn.i".into(),
         initiator_port: "iqn.i,i,0x000000000001".into(),
         target_port: 1,
         target_ports: vec![1, 2],
-        has_query_functions: true,
+        protocol_level: 2,
     });
     while !input.0.is_empty() {
         let lun = u64::from(input.byte()) << 48;
@@ -63,10 +65,10 @@ pub fn run(bytes: &[u8]) {
                     }
                     Transfer::In { .. } | Transfer::None => None,
                 };
-                let mut ops = Ops::new();
+                let (unit, mut ops) = (prepared.unit(), Ops::new());
                 match prepared.start(data_out, &mut ops) {
                     Step::Done(outcome) => outcome,
-                    Step::Wait(task) => finish(&volume, task, ops),
+                    Step::Wait(task) => finish(&volumes, unit, task, ops),
                 }
             }
         };
@@ -75,24 +77,54 @@ pub fn run(bytes: &[u8]) {
     device.detach(&nexus);
 }
 
-/// Drives the operations of a task to its end.
-fn finish(volume: &MemoryVolume, mut task: Task, mut ops: Ops) -> Outcome {
+/// What the operations of one step come to.
+fn submit(volumes: &[MemoryVolume; 2], own: UnitId, ops: &mut Ops, done: &mut Vec<Completion>) {
     static QUEUE: OnceLock<Arc<CompletionQueue>> = OnceLock::new();
     let queue = QUEUE.get_or_init(Arc::default);
+    let mut all: Vec<_> = ops.drain_own().map(|op| (own, op)).collect();
+    all.extend(ops.drain_others());
+    for (unit, op) in all {
+        check_op(&op);
+        let volume = usize::try_from(unit.0).ok().and_then(|at| volumes.get(at));
+        let volume = volume.expect("an operation is for a unit of the device");
+        volume.submit(&mut vec![Request { tag: 0, op }], done, queue);
+    }
+}
+
+/// Drives the operations of a task to its end; what it leaves to the background, too.
+fn finish(volumes: &[MemoryVolume; 2], own: UnitId, mut task: Task, mut ops: Ops) -> Outcome {
     let mut submitted = 0;
     let mut done = Vec::new();
     loop {
-        let mut requests: Vec<_> = ops.drain_own().map(|op| Request { tag: 0, op }).collect();
-        requests.iter().for_each(|request| check_op(&request.op));
-        submitted += requests.len();
+        if let Some(work) = ops.take_background() {
+            assert!(ops.is_empty() && done.is_empty(), "it has nothing else to wait for");
+            go_on(volumes, *work);
+            done.push(Completion { tag: 0, result: Ok(Done::Unit) });
+        }
+        let before = done.len();
+        submit(volumes, own, &mut ops, &mut done);
+        submitted += done.len() - before;
         assert!(submitted < OPS_MAX, "a command without end");
-        volume.submit(&mut requests, &mut done, queue);
         let completion = done.pop().expect("something is outstanding while a task waits");
         if let Some(outcome) = task.resume(completion.result, &mut ops) {
             assert!(done.is_empty() && ops.is_empty(), "a task ended with operations outstanding");
             return outcome;
         }
     }
+}
+
+fn go_on(volumes: &[MemoryVolume; 2], mut work: Background) {
+    for _ in 0..OPS_MAX {
+        let mut done = Vec::new();
+        let unit = work.unit();
+        submit(volumes, unit, work.ops(), &mut done);
+        assert_eq!(done.len(), 1, "one operation at a time");
+        if done.into_iter().any(|completion| work.resume(completion.result)) {
+            assert!(work.ops().is_empty(), "it ended with operations outstanding");
+            return;
+        }
+    }
+    panic!("work without end");
 }
 
 /// The volume's rules: never empty, never beyond its end.

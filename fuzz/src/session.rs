@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Buffer, CompletionQueue, Request, Volume};
+use stirrup::block::{
+    Buffer, Completion as BlockCompletion, CompletionQueue, Done, Request, Volume,
+};
 use stirrup::iscsi::login::{
     self, ENTROPY_BYTES, Established, Grant, LOGIN_SEGMENT_BYTES_MAX, Login, Names, Policy,
     Refusal, Reply,
@@ -118,7 +120,7 @@ impl Target {
             initiator_port: "iqn.i,i,0x000000000001".into(),
             target_port: 1,
             target_ports: vec![1, 2],
-            has_query_functions: true,
+            protocol_level: 2,
         });
         let session = Session::new(established, Limits::default(), limits);
         Self {
@@ -230,7 +232,22 @@ impl Target {
         let volume = &self.volumes[usize::from(lun == 2)];
         let mut done = Vec::new();
         loop {
+            if let Some(mut work) = ops.take_background() {
+                let mut ended = false;
+                while !ended {
+                    let own: Vec<_> = work.ops().drain_own().collect();
+                    let mut requests = own.into_iter().map(|op| Request { tag: 0, op }).collect();
+                    let mut erased = Vec::new();
+                    volume.submit(&mut requests, &mut erased, queue);
+                    ended = erased.into_iter().any(|completion| work.resume(completion.result));
+                }
+                done.push(BlockCompletion { tag: 0, result: Ok(Done::Unit) });
+            }
             let mut requests: Vec<_> = ops.drain_own().map(|op| Request { tag: 0, op }).collect();
+            for (unit, op) in ops.drain_others() {
+                let other = &self.volumes[usize::from(unit.0 == 2)];
+                other.submit(&mut vec![Request { tag: 0, op }], &mut done, queue);
+            }
             volume.submit(&mut requests, &mut done, queue);
             let completion = done.pop().expect("something is outstanding while a task waits");
             if let Some(outcome) = task.resume(completion.result, &mut ops) {

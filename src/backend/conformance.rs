@@ -5,6 +5,7 @@
 //! as a Ceph pool, will do.
 
 mod growth;
+mod state;
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -49,6 +50,10 @@ const CASES: &[(&str, Case)] = &[
     ("extents cover what was written", extents_cover_what_was_written),
     ("an open image grows", growth::grown_while_open),
     ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
+    ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
+    ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
+    ("a record goes with its image", state::a_record_goes_with_its_image),
+    ("of records that race the last is kept", state::the_last_record_is_kept),
 ];
 
 /// Runs every case; panics, naming the case, at the first that fails.

@@ -64,7 +64,7 @@ impl Image {
     /// image before it runs what `work` gives back.
     pub fn later<Then: FnOnce()>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Then + Send + 'static,
+        work: impl FnOnce(&Arc<Self>) -> Then + Send + 'static,
     ) {
         let image = Arc::clone(self);
         closer::run(move || {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::lun::UnitId;
 use super::ops::Ops;
 use super::outcome::Outcome;
-use super::task::{Begun, Steps};
+use super::task::{Begun, Steps, confused};
 use crate::block::{Done, Error};
 
 /// How the work came out, for a command that waits for it.
@@ -79,7 +79,10 @@ struct Waiting {
 
 impl Steps for Waiting {
     fn resume(&mut self, _: Result<Done, Error>, _: &mut Ops) -> Option<Outcome> {
-        let outcome = if self.immediate { None } else { self.slot.lock().take() };
-        Some(outcome.unwrap_or_else(Outcome::good))
+        if self.immediate {
+            return Some(Outcome::good());
+        }
+        // None if it was given up: the logical unit was taken away.
+        Some(self.slot.lock().take().unwrap_or_else(confused))
     }
 }

@@ -281,7 +281,7 @@ impl Device {
 /// Reservations, and whether this logical unit has the command.
 fn check_unit(nexus: &Nexus, unit: &LogicalUnit, row: &Row) -> Result<(), Refusal> {
     if unit.has(flag::EXCLUSIVE)
-        && matches!(row.handler, Handler::Unit(_))
+        && !matches!(row.handler, Handler::Anywhere(_))
         && let Some(sense) = unit.with_exclusive(|state| state.refusal(row.opcode))
     {
         return Err(sense.into());

@@ -82,10 +82,7 @@ fn allow_commands(call: &Call<'_>) -> u8 {
 }
 
 pub(super) fn read_full_status(call: &Call<'_>) -> Result<Plan, Refusal> {
-    let mut targets: Vec<u16> =
-        call.inventory.nexuses().iter().map(|nexus| nexus.spec().target_port).collect();
-    targets.sort_unstable();
-    targets.dedup();
+    let targets = call.inventory.target_ports();
     answer(call, |state| full_status(state, &targets))
 }
 

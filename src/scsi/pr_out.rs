@@ -65,10 +65,10 @@ fn run(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun, Refusal> {
         abort: call.cdb.service_action() == PREEMPT_AND_ABORT,
     };
     let decided = call.unit.with_reservations(|all| {
-        decide(all, &port, key, &action).map_err(|refused| refusal(refused, call.cdb.u8(2)))
+        decide(all, &port, key, &action).map_err(|refused| refusal(&refused, call.cdb.u8(2)))
     })?;
     match decided {
-        Decided::Done(effects) => Ok(Begun::Done(place.tell(effects))),
+        Decided::Done(effects) => Ok(Begun::Done(place.tell(&effects))),
         Decided::Save(record, next) => {
             ops.push(Op::SaveState(record));
             Ok(Begun::Steps(Box::new(Saving { place, next: Some(next) })))
@@ -150,7 +150,7 @@ fn parse_register(call: &ListCall, list: &List<'_>) -> Result<Register, Refusal>
         new: list.u64(8),
         aptpl,
         specified,
-        all_targets: list.bit(FLAGS_AT, ALL_TG_PT).then(|| target_ports(call)),
+        all_targets: list.bit(FLAGS_AT, ALL_TG_PT).then(|| call.inventory.target_ports()),
     })
 }
 
@@ -163,7 +163,8 @@ fn parse_move(call: &ListCall, list: &List<'_>) -> Result<Action, Refusal> {
     let [initiator] = &initiator_ports(call, id)[..] else {
         return Err(Sense::parameter(MOVE_TO_AT, None).into());
     };
-    let target = target_ports(call).into_iter().find(|port| u64::from(*port) == list.number(18, 2));
+    let targets = call.inventory.target_ports();
+    let target = targets.into_iter().find(|port| u64::from(*port) == list.number(18, 2));
     let target = target.ok_or_else(|| Sense::parameter(18, None))?;
     Ok(Action::Move(Move {
         new: list.u64(8),
@@ -193,15 +194,6 @@ fn known(call: &ListCall) -> Vec<Port> {
         known.extend(all.persistent.registrations.iter().map(|r| r.port.clone()));
     });
     known
-}
-
-/// The target ports that the device server knows, ascending.
-fn target_ports(call: &ListCall) -> Vec<u16> {
-    let mut targets: Vec<u16> = known(call).iter().map(|port| port.target).collect();
-    targets.push(call.nexus.spec().target_port);
-    targets.sort_unstable();
-    targets.dedup();
-    targets
 }
 
 /// The initiator ports that a TransportID specifies: of a node, those that the device server knows
@@ -280,9 +272,9 @@ fn decide(
 }
 
 /// `scope_and_type`: byte 2 of the CDB.
-fn refusal(not_done: NotDone, scope_and_type: u8) -> Refusal {
+fn refusal(not_done: &NotDone, scope_and_type: u8) -> Refusal {
     let refused = match not_done {
-        NotDone::Status(status) => return Refusal::Status(status),
+        NotDone::Status(status) => return Refusal::Status(*status),
         NotDone::ReadOnly => {
             return Sense::new(sense::SenseKey::DataProtect, Asc::WRITE_PROTECTED).into();
         }
@@ -312,7 +304,7 @@ struct Place {
 
 impl Place {
     /// Tells others what has happened: GOOD.
-    fn tell(&self, effects: Effects) -> Outcome {
+    fn tell(&self, effects: &Effects) -> Outcome {
         for (port, asc) in &effects.notices {
             self.inventory.establish(&self.unit, *asc, |nexus| port.is(nexus));
         }
@@ -346,7 +338,7 @@ impl Steps for Saving {
             all.saving = false;
             all.stale_record = false;
         });
-        Some(self.place.tell(effects))
+        Some(self.place.tell(&effects))
     }
 }
 

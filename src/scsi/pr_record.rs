@@ -171,6 +171,32 @@ mod tests {
         assert_eq!(decode(&SavedState::Unreadable), None);
     }
 
+    proptest::proptest! {
+        /// The checksum keeps no one from writing what he likes.
+        #[test]
+        fn whatever_it_says_it_is_read_or_not(
+            text in "[ -~]{0,80}",
+            kind in 0..12_u8,
+            keys in proptest::collection::vec((0..4_u8, 0..3_u64), 0..5),
+            holder in 0..4_u8,
+        ) {
+            let record = |body: &str| {
+                let crc = crc32c::crc32c(body.as_bytes());
+                decode(&SavedState::Record(format!("{TITLE} {crc:08x}\n{body}").into()))
+            };
+            record(&text);
+            let registrations: Vec<String> =
+                keys.iter().map(|(port, key)| format!(r#"["p{port}",1,{key},false]"#)).collect();
+            let body = format!(
+                r#"{{"registrations":[{}],"reservation":{{"type":{kind},"holder":["p{holder}",1]}}}}"#,
+                registrations.join(",")
+            );
+            if let Some(state) = record(&body) {
+                proptest::prop_assert_eq!(reread(&state), Some(state));
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_is_not_believed() {
         let good = state(2, Some(Kind::WriteExclusive));

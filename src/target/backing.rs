@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
@@ -18,6 +19,8 @@ pub(super) struct Backing {
     luns: Mutex<Luns>,
     /// `None` while a volume is not there.
     pub(super) service: Option<Service>,
+    /// What goes on beside the sessions.
+    pub(super) works: Works,
 }
 
 struct Luns {
@@ -38,18 +41,24 @@ pub(super) type Volumes = Vec<(UnitId, Arc<Fenced>)>;
 /// The fences of the volumes in use. A volume has one and the same wherever it is published, and
 /// as long as anything that went through it is still in the store.
 #[derive(Default)]
-pub(super) struct Fences(Mutex<Vec<Weak<Fenced>>>);
+pub(super) struct Fences {
+    /// By the address of the volume, which is nobody else's as long as the fence is there.
+    by_volume: Mutex<HashMap<usize, Weak<Fenced>>>,
+}
 
 impl Fences {
     fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
-        let mut fences = self.0.lock();
-        fences.retain(|fenced| fenced.strong_count() > 0);
-        let mut known = fences.iter().filter_map(Weak::upgrade);
-        if let Some(fenced) = known.find(|fenced| Arc::ptr_eq(fenced.volume(), volume)) {
+        let mut fences = self.by_volume.lock();
+        // Now and then: there are never many more than are in use.
+        if fences.len().is_power_of_two() {
+            fences.retain(|_, fenced| fenced.strong_count() > 0);
+        }
+        let address = Arc::as_ptr(volume).cast::<()>().addr();
+        if let Some(fenced) = fences.get(&address).and_then(Weak::upgrade) {
             return fenced;
         }
         let fenced = Fenced::new(Arc::clone(volume));
-        fences.push(Arc::downgrade(&fenced));
+        fences.insert(address, Arc::downgrade(&fenced));
         fenced
     }
 }
@@ -90,15 +99,16 @@ pub(super) enum Change {
 }
 
 impl Backing {
-    pub(super) fn new(target_name: &str, luns: Vec<Lun>, fences: &Fences) -> Arc<Self> {
-        let list: Vec<_> = (0..).map(UnitId).zip(distinct(&luns).cloned()).collect();
+    pub(super) fn new(target_name: &str, luns: &[Lun], fences: &Fences) -> Arc<Self> {
+        let list: Vec<_> = (0..).map(UnitId).zip(distinct(luns).cloned()).collect();
         let service = parts(&list, fences).map(|(volumes, units)| Service {
             device: Device::new(target_name, units),
             task_sets: TaskSets::default(),
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
-        Arc::new(Self { luns: Mutex::new(Luns { list, next_unit }), service })
+        let luns = Mutex::new(Luns { list, next_unit });
+        Arc::new(Self { luns, service, works: Works::default() })
     }
 
     /// Takes other LUNs over, if none of them is another than an old one of the same number (a
@@ -137,7 +147,9 @@ impl Backing {
         });
         service.device.set_luns(units);
         *held = Luns { list, next_unit };
-        Change::Luns(Arc::new(Removal { units: removed, backing: Arc::clone(this) }))
+        let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
+        this.works.stop_removed(&removal);
+        Change::Luns(removal)
     }
 
     /// What the volumes say of themselves now: initiators hear of what has changed.

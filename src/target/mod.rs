@@ -7,6 +7,7 @@
 //! (`connection::driver`), with everything it needs (session, data, commands) owned by that task.
 
 mod access;
+mod background;
 mod backing;
 mod budget;
 mod connection;

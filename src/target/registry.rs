@@ -109,7 +109,8 @@ impl Registry {
                             (Arc::clone(&old.backing), Some(removal), changed_chap)
                         }
                         Change::NotPossible => {
-                            (Backing::new(&name, luns, &self.fences), None, true)
+                            old.backing.works.close();
+                            (Backing::new(&name, &luns, &self.fences), None, true)
                         }
                     };
                 let target = Arc::new(Target { name, access, backing });
@@ -117,7 +118,7 @@ impl Registry {
                 Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Backing::new(&name, luns, &self.fences);
+                let backing = Backing::new(&name, &luns, &self.fences);
                 let target = Arc::new(Target { name, access, backing });
                 vacant.insert(Arc::clone(&target));
                 Published { target, replaced: false, removal: None }

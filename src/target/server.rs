@@ -360,9 +360,16 @@ impl Handle {
     /// Takes a target away, closes its sessions, and waits until nothing of theirs is on its way
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
-        let was_there = self.shared.registry.withdraw(name);
-        close_all(self.shared.registry.sessions_of_to_the_end(name), "the target was removed")
-            .await;
+        let registry = &self.shared.registry;
+        let target = registry.target(name);
+        let was_there = registry.withdraw(name);
+        if let Some(target) = &target {
+            target.backing.works.close();
+        }
+        close_all(registry.sessions_of_to_the_end(name), "the target was removed").await;
+        if let Some(target) = &target {
+            target.backing.works.ended().await;
+        }
         was_there
     }
 
@@ -480,6 +487,14 @@ impl Shared {
 
     fn groups(&self) -> &[Arc<PortalGroup>] {
         self.groups.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells the device of a target through which portal groups it can be reached.
+    pub(super) fn tell_target_ports(&self, target: &Target) {
+        let Some(service) = &target.backing.service else { return };
+        let tags = self.groups().iter().map(|group| group.tag);
+        let offered = tags.filter(|tag| target.access.is_offered_in(*tag));
+        service.device.set_target_ports(offered.collect());
     }
 
     /// Those of `targets` that an initiator may log in to, each with the addresses of the portal

@@ -73,9 +73,10 @@ class Memory:
     """A memory LUN of `stirrupd quick`, and the like of it with CHAP and read-only."""
 
     name = "memory"
+    block_bytes = 512
 
     def __init__(self, options, _directory, log):
-        memory = ["--memory", "%dMiB" % SIZE_MIB]
+        memory = ["--memory", "%dMiB" % SIZE_MIB, "--block-size", str(self.block_bytes)]
         chap = ["--chap", "%s:%s" % (CHAP["user"], CHAP["secret"])]
         self.luns = {
             "plain": Quick(options.stirrupd, memory, log),
@@ -97,6 +98,13 @@ class Memory:
 
     def close(self):
         """Nothing is left after `stop`."""
+
+
+class Memory4096(Memory):
+    """The same with logical blocks of 4096 bytes."""
+
+    name = "memory-4096"
+    block_bytes = 4096
 
 
 class Store:

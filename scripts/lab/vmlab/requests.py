@@ -7,13 +7,11 @@ the daemon, to grow a disk, to say how much a store holds. It goes on when it is
 import socketserver
 import threading
 
-from .checks import CheckFailed
-
 
 class Requests:
     """Serves `handlers`, functions by the first word of the line; they take the others.
 
-    What one returns is the answer; a CheckFailed is answered with "FAILED" and its text."""
+    What one returns is the answer; if it raises, the answer is "FAILED: " and why."""
 
     def __init__(self, handlers):
         self._handlers = handlers
@@ -30,11 +28,11 @@ class Requests:
     def _answer(self, words):
         handler = self._handlers.get(words[0] if words else "")
         if handler is None:
-            return "FAILED no such request"
+            return "FAILED: no such request"
         try:
             answer = handler(*words[1:])
-        except (CheckFailed, TypeError) as wrong:
-            return "FAILED " + " ".join(str(wrong).split())
+        except Exception as wrong:  # whatever it is, the guest has to be told
+            return "FAILED: " + " ".join(f"{type(wrong).__name__} {wrong}".split())
         return "" if answer is None else str(answer)
 
     def __enter__(self):

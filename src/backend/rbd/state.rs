@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 
 use super::super::StoreError;
 use super::super::kept::Kept;
-use crate::block::{Completion, CompletionQueue, Done, STATE_BYTES_MAX, SavedState, StateRecord};
+use crate::block::{
+    Completion, CompletionQueue, Done, Error, ErrorKind, STATE_BYTES_MAX, SavedState, StateRecord,
+};
 use crate::rbd::Image;
 
 const KEY: &str = "stirrup.state";
@@ -20,6 +23,28 @@ const KEY: &str = "stirrup.state";
 pub(super) struct ImageState {
     id: String,
     kept: Kept,
+    saves: Mutex<Saves>,
+}
+
+/// Saving waits for the cluster, which may hang: one thread at most does so for an image, with one
+/// record that waits behind it.
+#[derive(Default)]
+struct Saves {
+    running: bool,
+    next: Option<Save>,
+}
+
+/// A record, and where to tell what became of it.
+struct Save {
+    record: StateRecord,
+    tag: u64,
+    queue: Arc<CompletionQueue>,
+}
+
+impl Save {
+    fn end(self, result: Result<(), Error>) {
+        self.queue.push(Completion { tag: self.tag, result: result.map(|()| Done::Unit) });
+    }
 }
 
 impl ImageState {
@@ -33,14 +58,15 @@ impl ImageState {
         if state == SavedState::Unreadable {
             tracing::error!(image = image.label(), "the record in {KEY} cannot be read");
         }
-        Ok(Self { id, kept: Kept::new(state) })
+        Ok(Self { id, kept: Kept::new(state), saves: Mutex::default() })
     }
 
     pub(super) fn get(&self) -> SavedState {
         self.kept.get()
     }
 
-    /// Saves on a thread that may wait; completes in `queue`.
+    /// Saves on a thread that may wait; completes in `queue`. A record that still waits is given
+    /// up for a later one.
     pub(super) fn save(
         self: &Arc<Self>,
         image: &Arc<Image>,
@@ -48,12 +74,39 @@ impl ImageState {
         tag: u64,
         queue: &Arc<CompletionQueue>,
     ) {
-        let (state, queue) = (Arc::clone(self), Arc::clone(queue));
+        let save = Save { record, tag, queue: Arc::clone(queue) };
+        let mut saves = self.saves.lock();
+        if saves.running {
+            let replaced = match &saves.next {
+                Some(next) if next.record.serial() > save.record.serial() => Some(save),
+                _ => saves.next.replace(save),
+            };
+            drop(saves);
+            if let Some(replaced) = replaced {
+                replaced.end(Err(Error::new(ErrorKind::Unavailable, "a later state is saved")));
+            }
+            return;
+        }
+        saves.running = true;
+        drop(saves);
+        self.save_on_thread(image, save);
+    }
+
+    fn save_on_thread(self: &Arc<Self>, image: &Arc<Image>, save: Save) {
+        let state = Arc::clone(self);
         image.later(move |image| {
-            let saved = state
-                .kept
-                .save(&record, |bytes| Ok(image.set_metadata(KEY, &encode(bytes, &state.id))?));
-            move || queue.push(Completion { tag, result: saved.map(|()| Done::Unit) })
+            let result = state.kept.save(&save.record, |bytes| {
+                Ok(image.set_metadata(KEY, &encode(bytes, &state.id))?)
+            });
+            let next = {
+                let mut saves = state.saves.lock();
+                saves.running = saves.next.is_some();
+                saves.next.take()
+            };
+            if let Some(next) = next {
+                state.save_on_thread(image, next);
+            }
+            move || save.end(result)
         });
     }
 }

@@ -170,7 +170,7 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    /// True if a management request of this tag is not answered.
+    /// True if a management request of this tag is here and not answered.
     fn is_managing(&self, itt: u32) -> bool {
         let waits = |held: &Held| match held {
             Held::Other(Request::TaskManagement(request), ..) => request.itt == itt,

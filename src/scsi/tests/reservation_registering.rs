@@ -215,6 +215,28 @@ fn all_target_ports_are_registered_at_once() {
     assert_eq!((keys(&other).1, reservation(&other)), (vec![], None));
 }
 
+/// Nobody has come through the second yet.
+#[test]
+fn all_target_ports_are_those_that_the_transport_has() {
+    let bench = Bench::new();
+    let mut first = bench.host(1);
+    bench.device.detach(&first.nexus);
+    first.nexus = bench.device.attach(NexusSpec { target_ports: vec![1, 2], ..nexus_spec(1) });
+    first.run(&TUR, &[]);
+    out_with_flags(&first, REGISTER, 0, [0, 7], ALL_TG_PT).good();
+    out(&first, PR_RESERVE, 8, 7, 0).good();
+    assert_eq!(keys(&first).1, [7, 7]);
+    assert_eq!(full_status(&first), [(port_name(1), 1, true, true, 7)]);
+    through(&bench, 1, 2).put(&WRITE, &[0; BLOCK]);
+    assert_eq!(bench.host(2).status(&WRITE, &[0; BLOCK]), CONFLICT);
+    out(&first, CLEAR, 0, 7, 0).good();
+    out(&first, IGNORE, 0, 0, 7).good();
+    out(&first, PR_RESERVE, 1, 7, 0).good();
+    send(&first, MOVE, &moving(7, 8, 0, 2, &port_id(3))).good();
+    through(&bench, 3, 2).put(&WRITE, &[0; BLOCK]);
+    assert_eq!(bench.host(3).status(&WRITE, &[0; BLOCK]), CONFLICT, "through another port");
+}
+
 #[test]
 fn specified_ports_through_all_target_ports() {
     let bench = Bench::new();

@@ -114,8 +114,7 @@ fn attach(
     let nexus = match entry.lease() {
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
-            let spec = nexus_spec(established, entry.key.portal_group, shard);
-            let nexus = service.device.attach(spec);
+            let nexus = service.device.attach(nexus_spec(established, entry, shard));
             let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
             entry.set_lease(Some(Arc::new(lease)));
             nexus
@@ -125,16 +124,15 @@ fn attach(
     Some(Rc::new(Attached { backing, nexus, entry: Arc::clone(entry) }))
 }
 
-fn nexus_spec(established: &Established, portal_group: u16, shard: &ShardState) -> NexusSpec {
-    let names = &established.names;
-    let initiator = &names.initiator_name;
+fn nexus_spec(established: &Established, entry: &SessionEntry, shard: &ShardState) -> NexusSpec {
+    let (names, initiator) = (&established.names, &established.names.initiator_name);
     let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     NexusSpec {
         initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
-        target_port: portal_group,
+        target_port: entry.key.portal_group,
         target_ports: shard.shared.portal_group_tags(),
-        has_query_functions: established.params.protocol_level >= 2,
+        protocol_level: established.params.protocol_level,
     }
 }
 

@@ -185,9 +185,9 @@ async fn negotiate(
         let (request, data) = match read_request(&mut stream).await? {
             Ok(request) => request,
             Err((_, refusal))
-                if refusal.status() == LoginStatus::InvalidDuringLogin && !login.has_begun() =>
+                if !login.has_begun() && refusal.status() == LoginStatus::InvalidDuringLogin =>
             {
-                tracing::info!(%peer, "closed without an answer: {refusal}");
+                tracing::debug!(%peer, "something else than a login: closed");
                 return Ok(None);
             }
             Err((stand_in, refusal)) => {
@@ -270,9 +270,10 @@ async fn settle(
     // changes it finds this session in the registry and closes it.
     let backing = match names.session_type {
         SessionType::Discovery => Ok(None),
-        SessionType::Normal => {
-            gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
-        }
+        SessionType::Normal => gate.unchanged(names).map(|target| {
+            gate.shared.tell_target_ports(&target);
+            Some(Arc::clone(&target.backing))
+        }),
     };
     let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
     entry.set_lease(lease.filter(goes_on));

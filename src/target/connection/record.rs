@@ -60,6 +60,11 @@ impl Flight {
         }
     }
 
+    /// One more completion will come, of something that is no operation of the task's own.
+    pub(super) fn await_one(&mut self) {
+        self.outstanding += 1;
+    }
+
     /// One has ended.
     pub(super) fn end_one(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);

@@ -172,6 +172,18 @@ ones() { head -c 4096 /dev/zero | tr '\0' '\377'; }
 ones >/tmp/ones
 check "sg_write_x: ORWRITE" sg_write_x --or --16 --lba=512 --num=8 --in=/tmp/ones "$disk"
 check "sg_write_x: written" holds 512 8 /tmp/ones
+check "sg_write_x: WRITE ATOMIC" sg_write_x --atomic=0 --16 --lba=640 --num=8 --in=/tmp/noise "$disk"
+check "sg_write_x: written" holds 640 8 /tmp/noise
+check "VPD b0: atomic writes have a limit" says 'Maximum atomic transfer length: [1-9]' bl
+
+# Copies within the unit.
+check "sg_inq: it copies for a third party" says '3PC=1' sg_inq "$disk"
+check "sg_copy_results: the limits" says 'Maximum target descriptor count' sg_copy_results --params "$disk"
+fill 0 2048
+xcopy() { sg_xcopy if="$sg" of="$sg" skip=0 seek=8192 count=2048 bs=512 time=1; }
+check "sg_xcopy" xcopy
+check "sg_xcopy: copied" holds 8192 2048 /tmp/noise
+check "sg_xcopy: the source is as it was" holds 0 2048 /tmp/noise
 
 # Task management, as a machine's recovery uses it.
 after_reset() { sense 'Unit Attention' sg_turs -v "$disk" && sg_turs "$disk"; }
@@ -179,5 +191,20 @@ check "sg_reset --device" sg_reset --device "$disk"
 check "sg_reset: a unit attention, once" after_reset
 check "sg_reset --target" sg_reset --target "$disk"
 check "sg_reset: again" after_reset
-check "the blocks are as they were" holds 512 8 /tmp/ones
+check "the blocks are as they were" holds 8192 2048 /tmp/noise
+
+# Everything is forgotten.
+empty() { holds 0 2048 /dev/zero && holds 8192 2048 /dev/zero; }
+check "sg_sanitize: CRYPTO ERASE: refused" sense 'Illegal request' sg_sanitize --crypto --quick --wait "$disk"
+check "sg_sanitize: OVERWRITE" sg_sanitize --overwrite --zero --quick --wait "$disk"
+check "sg_sanitize: nothing is left" empty
+fill 0 2048
+check "sg_sanitize: BLOCK ERASE" sg_sanitize --block --quick --wait "$disk"
+check "sg_sanitize: nothing is left again" empty
+check "sg_sanitize: EXIT FAILURE MODE" sg_sanitize --fail --quick "$disk"
+fill 0 2048
+check "sg_format: FORMAT UNIT" sg_format --format --quick --wait "$disk"
+check "sg_format: nothing is left" empty
+check "sg_format: a block length it cannot have" sense 'Illegal request' \
+    sg_format --format --size=520 --quick --wait "$disk"
 check "log out" logout "$COMMANDS"

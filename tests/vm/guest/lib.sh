@@ -59,10 +59,10 @@ ask() {
     local answer
     exec 9<>"/dev/tcp/10.0.2.2/$REQUESTS"
     echo "$*" >&9
-    IFS= read -r answer <&9
+    IFS= read -r answer <&9 || answer="FAILED: no answer"
     exec 9>&-
     echo "$answer"
-    [ "${answer%% *}" != FAILED ]
+    [ "${answer%%:*}" != FAILED ]
 }
 
 # new_node TARGET PORTAL: a node record, without discovery.

@@ -52,8 +52,9 @@ one=$(disk_at "$address4")
 two=$(disk_at "$address6")
 same_wwid() { cmp "/sys/block/${one##*/}/device/wwid" "/sys/block/${two##*/}/device/wwid"; }
 check "paths: two devices, one WWID" eval 'test $one != $two && same_wwid'
-check "paths: the same port group, two relative ports" eval \
-    '[ "$(sg_vpd --page=di_port $one | grep -c "Relative target port")" = 1 ]'
+di() { sg_vpd --page=di "$1"; }
+# Both portals belong to one portal group, which is one SCSI port (RFC 7143, 4.4.1).
+check "paths: one SCSI port" eval 'cmp <(di $one) <(di $two)'
 
 udevadm settle
 check "paths: multipathd" multipathd
@@ -101,7 +102,9 @@ lose() {
     check "paths: cut $address" cut "$family" "$address"
     wait_for one_left
     echo "     shown as failed $(_since "$since")"
+    since=$EPOCHREALTIME
     moves "$other"
+    echo "     the other carries on $(_since "$since")"
     check "paths: mend $address" mend "$family" "$address"
     since=$EPOCHREALTIME
     wait_for both
@@ -123,5 +126,5 @@ echo "     $(cat /tmp/rounds) rounds of fio"
 check "paths: fio wrote and verified everything" test $fio_status = 0
 check "paths: no I/O error above the paths" test -z "$(dmesg | grep -iE 'I/O error, dev dm-|Buffer I/O error')"
 multipath -F
-check "paths: multipathd ends" multipathd shutdown
+pkill -x multipathd
 check "paths: log out" logout "$PATHS"

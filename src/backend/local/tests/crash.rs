@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::block::{Done, Error};
+use crate::block::{Done, Error, SavedState};
 
 const BYTES: u64 = 192 << 10;
 const SECTORS: u64 = BYTES / 512;
@@ -174,11 +174,21 @@ fn lose_power(seed: u64, write_cache: bool) {
     let golden = with_clone(&store, BYTES);
     let disk = writable(&store, "clone");
     let mut expected = Expected::new();
+    // What the record beside the data may be.
+    let mut records = vec![Vec::new()];
     let power = Power::watch(dir.path(), random.below(150), std::io::ErrorKind::Other);
     for number in 0.. {
         let changes = batch(&mut random, number);
         if one_batch(&disk, &golden, &mut expected, &changes, write_cache) {
             break;
+        }
+        if random.below(4) == 0 {
+            let record = format!("after {number}").into_bytes();
+            let saved = disk.save_state(&record);
+            if saved.is_ok() {
+                records.clear();
+            }
+            records.push(record);
         }
         if random.below(4) == 0 {
             let flushed: Result<Done, Error> = disk.run(Op::Flush);
@@ -196,7 +206,12 @@ fn lose_power(seed: u64, write_cache: bool) {
 
     reboot(after.path());
     let store = open(after.path(), random.below(2) == 0);
-    expected.check(&golden, &writable(&store, "clone"), &format!("seed {seed}"));
+    let disk = writable(&store, "clone");
+    expected.check(&golden, &disk, &format!("seed {seed}"));
+    match disk.state() {
+        SavedState::Record(record) => assert!(records.contains(&record), "seed {seed}: {record:?}"),
+        other => panic!("seed {seed}: {other:?}"),
+    }
     let snapshot = Disk::new(store.open("golden", Some("s"), OpenMode::ReadOnly).unwrap());
     assert!(snapshot.read(0, BYTES as usize) == golden);
 }
@@ -224,6 +239,7 @@ fn child() {
     let mut random = Random(round);
     for number in 0.. {
         let changes = batch(&mut random, round * 100_000 + number);
+        disk.save_state(&(round * 100_000 + number).to_be_bytes()).unwrap();
         for result in disk.run_all(changes.iter().map(|change| change.op(&golden))) {
             result.unwrap();
         }
@@ -271,7 +287,12 @@ fn kill_children(write_cache: bool) {
             }
         }
         let store = open(dir.path(), write_cache);
-        expected.check(&golden, &writable(&store, "clone"), &format!("round {round}"));
+        let disk = writable(&store, "clone");
+        expected.check(&golden, &disk, &format!("round {round}"));
+        let SavedState::Record(record) = disk.state() else { panic!("round {round}") };
+        let last = u64::from_be_bytes(record.try_into().unwrap()) - round * 100_000;
+        // That of a batch which was reported, or of the one that was under way.
+        assert!((reported..=reported + 1).contains(&(last + 1)), "round {round}: {last}");
     }
 }
 

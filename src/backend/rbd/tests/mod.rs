@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
-use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request};
+use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request, SavedState};
 
 const SIZE: u64 = 64 << 20;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab/ceph");
@@ -272,6 +272,29 @@ fn an_image_or_pool_configured_against_the_rules_is_refused() {
     // The image's own goes before the pool's.
     run(conf, &["rbd", "config", "image", "set", &spec, "rbd_cache", "false"]);
     drop(open(&store, &name));
+    store.remove(&name).unwrap();
+}
+
+#[test]
+fn a_record_that_makes_no_sense_is_told() {
+    let Some(conf) = cluster("a_record_that_makes_no_sense_is_told") else { return };
+    let store = open_store(conf);
+    let name = image(&store, "record");
+    let spec = format!("rbd/{name}");
+    let value = |store: &RbdStore, value: &str| {
+        run(conf, &["rbd", "image-meta", "set", &spec, "stirrup.state", value]);
+        open(store, &name).state()
+    };
+    assert_eq!(value(&store, "2 of the future"), SavedState::Unreadable);
+    assert_eq!(value(&store, "1 another-image AAAA"), SavedState::Record(vec![]));
+    let disk = open(&store, &name);
+    disk.save_state(b"good").unwrap();
+    drop(disk);
+    assert_eq!(open(&store, &name).state(), SavedState::Record(b"good".to_vec()));
+    // What goes over the wire to Ceph is text.
+    let kept = run(conf, &["rbd", "image-meta", "get", &spec, "stirrup.state"]);
+    assert!(kept.trim_end().ends_with(" Z29vZA=="), "{kept}");
+    store.pool().unwrap().wait_closed(&name);
     store.remove(&name).unwrap();
 }
 

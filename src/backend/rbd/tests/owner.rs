@@ -61,6 +61,7 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
     let disk = open(&ours, &name);
     let neighbour = ours.open(&other, None, OpenMode::ReadWrite).unwrap();
     disk.write(0, &[1; 512]);
+    disk.save_state(b"in time").unwrap();
     assert!(!neighbour.has_failed());
 
     let pool = theirs.pool().unwrap();
@@ -68,6 +69,11 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
     let owner = thief.lock_owner().unwrap().unwrap();
     thief.break_lock(&owner).unwrap();
     claim(&thief).unwrap();
+
+    // The new owner's record is not overwritten; being refused so is being fenced, too.
+    let taken = RbdVolume::of_image(thief).unwrap();
+    assert_eq!(disk.save_state(b"too late"), Err(ErrorKind::Fenced));
+    assert_eq!(taken.saved_state(), SavedState::Record(b"in time".to_vec()));
 
     let write = |disk: &Disk| {
         let buf = Buffer::from_slice(&[2; 512]);
@@ -83,7 +89,8 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
 
     // The store goes on with a new client.
     drop(disk);
-    let thief = Disk::new(Arc::new(RbdVolume::of_image(thief).unwrap()));
+    let thief = Disk::new(Arc::new(taken));
+    assert_eq!(thief.state(), SavedState::Record(b"in time".to_vec()));
     assert_eq!(thief.read(0, 512), [1; 512], "what was fenced wrote nothing");
     assert_eq!(kind_of(ours.open(&name, None, OpenMode::ReadWrite)), StoreErrorKind::InUse);
     drop(thief);

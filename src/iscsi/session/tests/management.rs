@@ -175,6 +175,11 @@ fn an_abort_of_a_management_request_is_rejected() {
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::TaskInProgress, "its tag is in use");
     peer.session.management_done(5000, tmf_response::COMPLETE);
     assert_eq!(peer.answer::<TaskManagementResponse>().itt, 5000);
+    // One that waits for its turn is one, too.
+    let waits = TaskManagementRequest { immediate: false, cmd_sn: FIRST + 1, ..tmf(2, 0, 0) };
+    peer.send(&waits, &[]);
+    peer.send(&TaskManagementRequest { itt: 5001, ..tmf(1, 5000, FIRST + 1) }, &[]);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::REJECTED);
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl World {
         if counts {
             assert_eq!(field(24), self.stat_sn, "StatSN");
             self.stat_sn = self.stat_sn.wrapping_add(1);
+            self.statuses.push(pdu.clone());
         }
         // What is answered in its turn does not know yet of what is held behind it.
         let exp_cmd_sn = field(28);
@@ -70,6 +71,7 @@ impl World {
         let SessionParams { initiator_max_recv_data_segment_length, max_burst_length, .. } =
             self.setup.params;
         let len = u32::try_from(data_len(pdu)).unwrap();
+        let recovers = self.recovers();
         let job = self.job(data_in.itt);
         assert!(!job.plan.write && len > 0 && len <= initiator_max_recv_data_segment_length);
         assert_eq!((data_in.data_sn, data_in.buffer_offset), (job.data_ins, job.data_in));
@@ -78,9 +80,12 @@ impl World {
         let is_last = job.data_in == job.bytes();
         assert!(job.data_in <= job.bytes());
         assert_eq!(data_in.is_final, is_last || job.data_in % max_burst_length == 0);
+        assert_eq!(data_in.acknowledge, recovers && data_in.is_final && !is_last);
+        job.received.push(pdu.clone());
         if let Some((status, overflow)) = data_in.status {
             assert!(is_last && status == 0);
             job.check_answer(status, overflow);
+            job.stat_sn = data_in.numbers.stat_sn;
         }
     }
 
@@ -89,20 +94,26 @@ impl World {
         assert_eq!(response.exp_data_sn, job.data_ins, "ExpDataSN");
         assert!(job.unsolicited.is_none() && job.bursts.is_empty(), "data is on its way");
         job.check_answer(response.status, response.overflow);
+        job.stat_sn = response.numbers.stat_sn;
     }
 
     pub(super) fn check_r2t(&mut self, r2t: &R2t) {
         let SessionParams { max_burst_length, max_outstanding_r2t, .. } = self.setup.params;
         let job = self.job(r2t.itt);
         assert!(job.plan.write && job.unsolicited.is_none());
-        assert_eq!((r2t.r2t_sn, r2t.buffer_offset, r2t.lun), (job.r2ts, job.asked, job.pdu.lun));
+        assert_eq!((r2t.r2t_sn, r2t.lun), (job.r2ts, job.pdu.lun));
         assert!(r2t.desired_length > 0 && r2t.desired_length <= max_burst_length);
         assert!(r2t.ttt != RESERVED_TAG && job.bursts.iter().all(|burst| burst.ttt != r2t.ttt));
         job.r2ts += 1;
-        job.asked += r2t.desired_length;
-        assert!(job.asked <= job.bytes(), "more than the command takes");
-        let (start, end) = (r2t.buffer_offset, job.asked);
-        job.bursts.push_back(Burst { ttt: r2t.ttt, start, end, data_sn: 0 });
+        let (start, end) = (r2t.buffer_offset, r2t.buffer_offset + r2t.desired_length);
+        if job.recoveries.front() == Some(&(start, end)) {
+            job.recoveries.pop_front();
+        } else {
+            assert_eq!(start, job.asked, "a gap or an overlap");
+            job.asked = end;
+        }
+        assert!(end <= job.bytes(), "more than the command takes");
+        job.bursts.push_back(Burst { ttt: r2t.ttt, start, end, data_sn: 0, lost_from: None });
         assert!(job.bursts.len() <= max_outstanding_r2t.into(), "MaxOutstandingR2T");
     }
 }

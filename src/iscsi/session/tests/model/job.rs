@@ -26,6 +26,8 @@ pub(super) struct Burst {
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) data_sn: u32,
+    /// Where the first broken PDU was: what comes from there on is asked for again.
+    pub(super) lost_from: Option<u32>,
 }
 
 pub(super) struct Job {
@@ -38,12 +40,18 @@ pub(super) struct Job {
     pub(super) bursts: VecDeque<Burst>,
     /// End of the data that was sent without being asked for, or was asked for.
     pub(super) asked: u32,
+    /// What has to be asked for again.
+    pub(super) recoveries: VecDeque<(u32, u32)>,
+    /// The Data-In PDUs that came for it.
+    pub(super) received: Vec<OutPdu<&'static str>>,
     pub(super) r2ts: u32,
     pub(super) data_in: u32,
     pub(super) data_ins: u32,
     /// Status and transferred bytes of the completion.
     pub(super) end: Option<(u8, u64)>,
     pub(super) answers: u32,
+    /// Of the answer.
+    pub(super) stat_sn: u32,
 }
 
 impl Job {
@@ -54,7 +62,10 @@ impl Job {
 
     pub(super) fn has_all_data(&self) -> bool {
         !self.plan.write
-            || (self.unsolicited.is_none() && self.bursts.is_empty() && self.asked >= self.bytes())
+            || (self.unsolicited.is_none()
+                && self.bursts.is_empty()
+                && self.recoveries.is_empty()
+                && self.asked >= self.bytes())
     }
 }
 

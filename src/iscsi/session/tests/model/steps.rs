@@ -10,10 +10,18 @@ pub(super) enum Step {
     Command(Plan),
     /// The oldest lost command is sent again.
     Retry,
-    /// A Data-Out PDU of up to so many bytes.
+    /// A Data-Out PDU of up to so many bytes; a broken one only above ERL 0.
     Data {
         pick: usize,
         len: u32,
+        broken: bool,
+    },
+    /// The initiator acknowledges all status that it has.
+    Acknowledge,
+    /// It asks again for the data of a command, or for all status.
+    Snack {
+        pick: usize,
+        status: bool,
     },
     /// The driver takes its events.
     Look,
@@ -77,8 +85,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => plan().prop_map(Step::Command),
         2 => Just(Step::Retry),
-        8 => (pick(), prop_oneof![1u32..5000, Just(8192)])
-            .prop_map(|(pick, len)| Step::Data { pick, len }),
+        8 => (pick(), prop_oneof![1u32..5000, Just(8192)], prop::bool::weighted(0.15))
+            .prop_map(|(pick, len, broken)| Step::Data { pick, len, broken }),
+        1 => Just(Step::Acknowledge),
+        2 => (pick(), any::<bool>()).prop_map(|(pick, status)| Step::Snack { pick, status }),
         6 => Just(Step::Look),
         5 => (pick(), prop::bool::weighted(0.8)).prop_map(|(pick, good)| Step::End { pick, good }),
         1 => pick().prop_map(|pick| Step::AbortTask { pick }),
@@ -99,18 +109,27 @@ pub(super) struct Setup {
 
 pub(super) fn setup() -> impl Strategy<Value = Setup> {
     let lengths = (1u32..3, 0u32..4, prop_oneof![Just(512u32), Just(4096)]);
-    (any::<[bool; 2]>(), lengths, 1u16..4, 1u32..10, prop_oneof![Just(10u32), Just(u32::MAX - 3)])
-        .prop_map(|([initial_r2t, immediate_data], lengths, max_outstanding_r2t, window, first)| {
-            let (burst, first_burst, segment) = lengths;
-            let params = SessionParams {
-                initiator_max_recv_data_segment_length: segment,
-                max_burst_length: burst * 8192,
-                first_burst_length: (first_burst * 4096).clamp(512, burst * 8192),
-                initial_r2t,
-                immediate_data,
+    (any::<[bool; 3]>(), lengths, 1u16..4, 1u32..10, prop_oneof![Just(10u32), Just(u32::MAX - 3)])
+        .prop_map(
+            |(
+                [initial_r2t, immediate_data, recovers],
+                lengths,
                 max_outstanding_r2t,
-                ..params()
-            };
-            Setup { params, window, first }
-        })
+                window,
+                first,
+            )| {
+                let (burst, first_burst, segment) = lengths;
+                let params = SessionParams {
+                    initiator_max_recv_data_segment_length: segment,
+                    max_burst_length: burst * 8192,
+                    first_burst_length: (first_burst * 4096).clamp(512, burst * 8192),
+                    initial_r2t,
+                    immediate_data,
+                    max_outstanding_r2t,
+                    error_recovery_level: recovers.into(),
+                    ..params()
+                };
+                Setup { params, window, first }
+            },
+        )
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::super::*;
 use super::job::{Burst, Job, Stage};
 use super::steps::{Plan, Setup, Step};
+use crate::iscsi::pdu::Snack;
 
 /// RFC 1982, once more.
 pub(super) fn before(a: u32, b: u32) -> bool {
@@ -19,6 +20,9 @@ pub(super) struct World {
     pub(super) exp_cmd_sn: u32,
     pub(super) told_exp_cmd_sn: u32,
     pub(super) stat_sn: u32,
+    /// ExpStatSN, and what came since then that has a StatSN.
+    pub(super) acknowledged: u32,
+    pub(super) statuses: Vec<OutPdu<&'static str>>,
     /// Numbers that the session has, or that count as received.
     pub(super) received: HashSet<u32>,
     pub(super) jobs: Vec<Job>,
@@ -56,6 +60,8 @@ impl World {
             exp_cmd_sn: setup.first,
             told_exp_cmd_sn: setup.first,
             stat_sn: STAT_SN,
+            acknowledged: STAT_SN,
+            statuses: Vec::new(),
             received: HashSet::new(),
             jobs: Vec::new(),
             last_delivered: None,
@@ -89,7 +95,12 @@ impl World {
         match step {
             Step::Command(plan) => self.new_command(plan),
             Step::Retry => self.retry(),
-            Step::Data { pick, len } => self.data(*pick, *len),
+            Step::Data { pick, len, broken } => self.data(*pick, *len, *broken),
+            Step::Acknowledge => {
+                self.acknowledged = self.stat_sn;
+                self.statuses.clear();
+            }
+            Step::Snack { pick, status } => self.snack(*pick, *status),
             Step::Look => self.look(),
             Step::End { pick, good } => self.end(*pick, *good),
             Step::AbortTask { pick } => self.abort_task(*pick),
@@ -101,6 +112,21 @@ impl World {
             Step::Ping { immediate, len } => self.ping(*immediate, *len),
         }
         self.check_sent();
+    }
+
+    /// Sends a PDU with what is acknowledged.
+    fn send(&mut self, pdu: &impl Pdu, data: &[u8], digest_ok: bool) -> Dest {
+        let mut bhs = pdu.encode();
+        bhs[28..32].copy_from_slice(&self.acknowledged.to_be_bytes());
+        set_data_length(&mut bhs, data.len());
+        let dest = self.peer.session.header(&bhs, &[]);
+        let collected = if dest == Dest::Collect { data.to_vec() } else { Vec::new() };
+        self.peer.session.data(collected, digest_ok);
+        dest
+    }
+
+    pub(super) fn recovers(&self) -> bool {
+        self.setup.params.error_recovery_level > 0
     }
 
     pub(super) fn new_command(&mut self, plan: &Plan) {
@@ -130,8 +156,13 @@ impl World {
             itt: u32::try_from(self.jobs.len()).unwrap(),
             ..read(cmd_sn, plan.expected)
         };
-        let unsolicited =
-            Burst { ttt: RESERVED_TAG, start: immediate_data, end: burst, data_sn: 0 };
+        let unsolicited = Burst {
+            ttt: RESERVED_TAG,
+            start: immediate_data,
+            end: burst,
+            data_sn: 0,
+            lost_from: None,
+        };
         self.jobs.push(Job {
             pdu,
             immediate_data,
@@ -140,28 +171,31 @@ impl World {
             asked: if more { burst } else { immediate_data },
             unsolicited: more.then_some(unsolicited),
             bursts: VecDeque::new(),
+            recoveries: VecDeque::new(),
+            received: Vec::new(),
             r2ts: 0,
             data_in: 0,
             data_ins: 0,
             end: None,
             answers: 0,
+            stat_sn: 0,
         });
         if !plan.lost || plan.immediate {
             self.send_command(self.jobs.len() - 1);
         } else if immediate_data > 0 {
             self.rejects += 1;
-            self.peer.send_with_digest(&pdu, &vec![0; immediate_data as usize], false);
+            self.send(&pdu, &vec![0; immediate_data as usize], false);
         }
     }
 
     pub(super) fn send_command(&mut self, i: usize) {
         let job = &mut self.jobs[i];
         job.stage = Stage::Sent;
-        let dest = self.peer.send(&job.pdu, &vec![0; job.immediate_data as usize]);
-        assert_eq!(matches!(dest, Dest::Task(_, 0)), job.immediate_data > 0, "{dest:?}");
-        if !job.pdu.immediate {
-            let cmd_sn = job.pdu.cmd_sn;
-            self.receive(cmd_sn);
+        let (pdu, immediate_data) = (job.pdu, job.immediate_data);
+        let dest = self.send(&pdu, &vec![0; immediate_data as usize], true);
+        assert_eq!(matches!(dest, Dest::Task(_, 0)), immediate_data > 0, "{dest:?}");
+        if !pdu.immediate {
+            self.receive(pdu.cmd_sn);
         }
     }
 
@@ -190,7 +224,7 @@ impl World {
         }
     }
 
-    pub(super) fn data(&mut self, pick: usize, len: u32) {
+    pub(super) fn data(&mut self, pick: usize, len: u32, broken: bool) {
         let able: Vec<usize> = (0..self.jobs.len())
             .filter(|i| {
                 let job = &self.jobs[*i];
@@ -199,7 +233,9 @@ impl World {
             .collect();
         let Some(&i) = able.get(pick % able.len().max(1)) else { return };
         let len_max = len.min(self.setup.params.target_max_recv_data_segment_length);
+        let recovers = self.recovers();
         let job = &mut self.jobs[i];
+        let is_wanted = !matches!(job.stage, Stage::Ended | Stage::Aborted);
         let Some(burst) = job.unsolicited.as_mut().or(job.bursts.front_mut()) else { return };
         let (offset, len) = (burst.start, len_max.min(burst.end - burst.start));
         burst.start += len;
@@ -207,15 +243,62 @@ impl World {
         let pdu = data_out(&job.pdu, burst.ttt, burst.data_sn, offset);
         let pdu = DataOut { is_final, lun: job.pdu.lun, ..pdu };
         burst.data_sn += 1;
-        if is_final && job.unsolicited.take().is_none() {
+        let is_stale = burst.lost_from.is_some();
+        let broken = broken && recovers && is_wanted;
+        if broken {
+            burst.lost_from.get_or_insert(offset);
+        }
+        let (lost_from, end) = (burst.lost_from, burst.end);
+        if is_final && job.unsolicited.take().is_some() {
+            job.asked = lost_from.unwrap_or(job.asked);
+        } else if is_final {
             job.bursts.pop_front();
+            job.recoveries.extend(lost_from.filter(|_| is_wanted).map(|start| (start, end)));
         }
-        let is_wanted = !matches!(job.stage, Stage::Ended | Stage::Aborted);
-        let dest = self.peer.send(&pdu, &vec![0; len as usize]);
+        self.rejects += u32::from(broken);
+        let dest = self.send(&pdu, &vec![0; len as usize], !broken);
         match dest {
-            Dest::Task(_, at) => assert!(is_wanted && at == offset, "{dest:?} {pdu:?}"),
-            _ => assert!(!is_wanted, "{dest:?} {pdu:?}"),
+            Dest::Task(_, at) => assert!(is_wanted && !is_stale && at == offset, "{pdu:?}"),
+            _ => assert!(!is_wanted || is_stale, "{dest:?} {pdu:?}"),
         }
+    }
+
+    /// Asks for what has come already; the same comes again.
+    pub(super) fn snack(&mut self, pick: usize, status: bool) {
+        if !self.recovers() {
+            return;
+        }
+        let answered: Vec<usize> = (0..self.jobs.len())
+            .filter(|i| self.jobs[*i].answers > 0 && !self.jobs[*i].received.is_empty())
+            .filter(|i| !before(self.jobs[*i].stat_sn, self.acknowledged))
+            .collect();
+        let job = answered.get(pick % answered.len().max(1)).copied();
+        let (itt, expected) = match job {
+            _ if status => (RESERVED_TAG, self.statuses.clone()),
+            Some(i) => (self.jobs[i].pdu.itt, self.jobs[i].received.clone()),
+            None => return,
+        };
+        let snack = Snack {
+            kind: status.into(),
+            lun: 0,
+            itt,
+            ttt: RESERVED_TAG,
+            exp_stat_sn: 0,
+            begin_run: 0,
+            run_length: 0,
+        };
+        self.send(&snack, &[], true);
+        let again: Vec<_> = self.peer.sent();
+        // ExpCmdSN and MaxCmdSN are the current ones.
+        let plain = |pdus: Vec<OutPdu<&'static str>>| -> Vec<OutPdu<&'static str>> {
+            pdus.into_iter()
+                .map(|mut pdu| {
+                    pdu.bhs[28..36].fill(0);
+                    pdu
+                })
+                .collect()
+        };
+        assert_eq!(plain(again), plain(expected), "exact replicas");
     }
 
     pub(super) fn look(&mut self) {
@@ -294,7 +377,7 @@ impl World {
             ref_cmd_sn: referenced.filter(|pdu| !pdu.immediate).map_or(self.cmd_sn, |p| p.cmd_sn),
             exp_data_sn: 0,
         };
-        self.peer.send(&pdu, &[]);
+        self.send(&pdu, &[], true);
         itt
     }
 
@@ -346,7 +429,7 @@ impl World {
         let len = len.min(self.setup.params.target_max_recv_data_segment_length as usize);
         self.pings.insert(itt, len);
         let nop = NopOut { immediate, lun: 0, itt, ttt: RESERVED_TAG, cmd_sn, exp_stat_sn: 0 };
-        self.peer.send(&nop, &vec![b'p'; len]);
+        self.send(&nop, &vec![b'p'; len], true);
         if !immediate {
             self.receive(cmd_sn);
         }
@@ -360,7 +443,7 @@ impl World {
         for _ in 0..100_000 {
             self.step(&Step::Look);
             let moved = self.peer.session.tasks.len();
-            self.step(&Step::Data { pick: 0, len: 8192 });
+            self.step(&Step::Data { pick: 0, len: 8192, broken: false });
             self.step(&Step::End { pick: 0, good: true });
             let sends =
                 self.jobs.iter().any(|job| job.unsolicited.is_some() || !job.bursts.is_empty());

@@ -1,0 +1,168 @@
+//! What goes on in the background on the logical units of a target (SANITIZE, FORMAT UNIT): a
+//! task on the shard of the connection that began it, and no part of its session.
+//!
+//! It ends when it is done, or between two operations when its logical unit is taken away.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::backing::{Backing, Removal};
+use crate::block::{Completion, CompletionQueue, Done, ErrorKind, Request};
+use crate::scsi::{Background, UnitId};
+
+/// The work there is on the logical units of one target; never more than one on each.
+#[derive(Default)]
+pub(super) struct Works {
+    state: Mutex<State>,
+    count: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Vec<Running>,
+    /// The target is taken away: what begins now ends at once.
+    closed: bool,
+}
+
+struct Running {
+    unit: UnitId,
+    stop: bool,
+    #[allow(dead_code, reason = "the volume of a removed logical unit is let go when this ends")]
+    removal: Option<Arc<Removal>>,
+}
+
+impl Works {
+    fn enter(&self, unit: UnitId) {
+        let mut state = self.state.lock();
+        let stop = state.closed;
+        state.running.push(Running { unit, stop, removal: None });
+        self.count.send_replace(state.running.len());
+    }
+
+    fn leave(&self, unit: UnitId) {
+        let left: Vec<_> = {
+            let mut state = self.state.lock();
+            let left = state.running.extract_if(.., |work| work.unit == unit).collect();
+            self.count.send_replace(state.running.len());
+            left
+        };
+        // Outside the lock: the last one of a removal lets volumes go.
+        drop(left);
+    }
+
+    fn must_stop(&self, unit: UnitId) -> bool {
+        self.state.lock().running.iter().any(|work| work.unit == unit && work.stop)
+    }
+
+    /// Logical units were taken away.
+    pub(super) fn stop_removed(&self, removal: &Arc<Removal>) {
+        for work in &mut self.state.lock().running {
+            if removal.units.contains(&work.unit) {
+                (work.stop, work.removal) = (true, Some(Arc::clone(removal)));
+            }
+        }
+    }
+
+    /// All of them were, for good.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.running.iter_mut().for_each(|work| work.stop = true);
+    }
+
+    /// Waits until there is none.
+    pub(super) async fn ended(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let mut count = self.count.subscribe();
+        let _ended = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+/// Takes itself out of the list, however it ends.
+struct Entry {
+    backing: Arc<Backing>,
+    unit: UnitId,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.backing.works.leave(self.unit);
+    }
+}
+
+/// Tells the task that waits for the work.
+struct Waiter {
+    queue: Arc<CompletionQueue>,
+    tag: u64,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.queue.push(Completion { tag: self.tag, result: Ok(Done::Unit) });
+    }
+}
+
+/// Lets `work` go on beside the connection. The task that asked for it gets one completion with
+/// its `tag`, when it is due.
+pub(super) fn spawn(
+    work: Box<Background>,
+    backing: Arc<Backing>,
+    queue: &Arc<CompletionQueue>,
+    tag: u64,
+) {
+    let unit = work.unit();
+    backing.works.enter(unit);
+    let entry = Entry { backing, unit };
+    let mut waiter = Some(Waiter { queue: Arc::clone(queue), tag });
+    if work.is_immediate() {
+        waiter = None;
+    }
+    tokio::task::spawn_local(async move {
+        tracing::info!(unit = unit.0, "begins to erase a disk, as its initiator has asked");
+        let end = drive(work, &entry).await;
+        tracing::info!(unit = unit.0, "erasing a disk: {end}");
+        // In this order: who is told finds the logical unit free.
+        drop(entry);
+        drop(waiter);
+    });
+}
+
+/// Submits and resumes until the end. Returns what it came to.
+async fn drive(mut work: Box<Background>, entry: &Entry) -> &'static str {
+    let Some(service) = &entry.backing.service else { return "no volumes" };
+    let queue = Arc::new(CompletionQueue::new());
+    let (mut requests, mut done) = (Vec::new(), Vec::new());
+    loop {
+        if entry.backing.works.must_stop(entry.unit) {
+            return "given up, the disk is taken away";
+        }
+        requests.extend(work.ops().drain_own().map(|op| Request { tag: 0, op }));
+        let volumes = service.volumes();
+        match volumes.binary_search_by_key(&entry.unit, |(unit, _)| *unit) {
+            Ok(at) => volumes[at].1.submit(&mut requests, &mut done, &queue),
+            Err(_) => done.extend(
+                requests
+                    .drain(..)
+                    .map(|_| Completion { tag: 0, result: Err(ErrorKind::Gone.into()) }),
+            ),
+        }
+        drop(volumes);
+        if done.is_empty() {
+            poll_fn(|cx| queue.poll_drain(cx, &mut done)).await;
+        } else {
+            // Answered at once: the connections of the shard have their turn.
+            tokio::task::yield_now().await;
+        }
+        for Completion { result, .. } in done.drain(..) {
+            if let Err(error) = &result {
+                tracing::error!(unit = entry.unit.0, %error, "erasing a disk fails");
+            }
+            if work.resume(result) {
+                return "ended";
+            }
+        }
+    }
+}
