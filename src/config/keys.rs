@@ -22,6 +22,9 @@ pub(super) struct Draft {
     pub(super) holds_secret: bool,
 }
 
+/// Says what is wrong with the table that was read last.
+pub(super) type Check = fn(&Draft) -> Result<(), String>;
+
 /// A TOML table of the file.
 pub(super) struct Section {
     /// Dotted name; empty for the top of the file.
@@ -30,7 +33,7 @@ pub(super) struct Section {
     /// Nothing of it holds unless the table is there.
     pub(super) optional: bool,
     /// It may be there many times (`[[name]]`); what can be wrong with one of them as a whole.
-    pub(super) repeated: Option<fn(&Draft) -> Result<(), String>>,
+    pub(super) repeated: Option<Check>,
     /// What the mere presence of the table does.
     pub(super) enter: fn(&mut Draft),
     pub(super) keys: &'static [Key],

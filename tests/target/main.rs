@@ -4,10 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod aborts;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod aborts;
 mod background;
 mod initiator;
 mod luns;
