@@ -1,5 +1,6 @@
 //! LUNs that come and go, and volumes that grow, while sessions run.
 
+use crate::support::gated::Gated;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use stirrup::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::{AsyncMessage, Opcode, Pdu, R2t, ScsiCommand, ScsiResponse};
 use stirrup::target::{Access, Lun, TargetSpec};
 
-use super::initiator::{Gated, HANG, Initiator, rw10};
+use super::initiator::{HANG, Initiator, rw10};
 use super::{A, Lab, MIB, lun, pattern};
 
 const TUR: [u8; 6] = [0; 6];

@@ -1,5 +1,6 @@
 //! Portal groups, redirection, and initiators that are asked to go.
 
+use crate::support::gated::Gated;
 use std::net::TcpStream;
 use std::time::Instant;
 
