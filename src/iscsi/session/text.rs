@@ -102,11 +102,11 @@ impl<D: Clone> Session<D> {
         let pairs = text::parse(request).map_err(|_| RejectReason::ProtocolError)?;
         exchange.negotiation.answer(&pairs, &mut exchange.answer).map_err(failed)?;
         exchange.negotiation.finish().map_err(failed)?;
-        if let Some(value) = text::find(&pairs, "SendTargets") {
-            if let Some(scope) = self.discovery_scope(value)? {
-                exchange.waits_for_targets = true;
-                self.events.push_back(Event::SendTargets(scope));
-            }
+        if let Some(value) = text::find(&pairs, "SendTargets")
+            && let Some(scope) = self.discovery_scope(value)?
+        {
+            exchange.waits_for_targets = true;
+            self.events.push_back(Event::SendTargets(scope));
         }
         Ok(())
     }
