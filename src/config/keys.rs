@@ -378,6 +378,18 @@ const ISCSI: &[Key] = &[
         "Requests for data (R2T) that one command may have open.",
     ),
     key(
+        "error_recovery_level",
+        Def("0"),
+        Kind::Integer {
+            min: 0,
+            max: 1,
+            set: |d, v| d.config.iscsi.error_recovery_level = to_u32(v),
+        },
+        "Highest ErrorRecoveryLevel. At 1, an initiator that asks for it, too, can have lost PDUs \
+         sent again, and data that arrives broken is asked for again; up to 16 MiB a session are \
+         kept for it. Linux asks for 0 unless it is told otherwise.",
+    ),
+    key(
         "header_digest",
         Def("[\"None\", \"CRC32C\"]"),
         Kind::List {

@@ -79,11 +79,6 @@ impl Attentions {
             self.any.store(!pending.is_empty(), Ordering::Release);
         }
     }
-
-    /// All that is pending.
-    pub(super) fn pending(&self) -> Vec<Asc> {
-        self.pending.lock().clone()
-    }
 }
 
 #[cfg(test)]
@@ -141,7 +136,8 @@ mod tests {
         let attentions = Attentions::of(vec![Asc::NEXUS_LOSS, Asc::CAPACITY_CHANGED]);
         attentions.clear(Asc::CAPACITY_CHANGED);
         attentions.clear(Asc::MODE_PARAMETERS_CHANGED);
-        assert_eq!(attentions.pending(), [Asc::NEXUS_LOSS]);
+        assert_eq!(all(&attentions), [Asc::NEXUS_LOSS]);
+        attentions.establish(Asc::NEXUS_LOSS);
         attentions.clear(Asc::NEXUS_LOSS);
         assert_eq!(attentions.take(), None);
     }

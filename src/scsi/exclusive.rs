@@ -2,8 +2,16 @@
 
 use super::sense::{Asc, Sense, SenseKey};
 
-/// Operation codes that a logical unit takes whose medium was left half done.
+/// FORMAT UNIT and SANITIZE: what a logical unit takes whose medium was left half done.
 const REPAIRS: [u8; 2] = [0x04, 0x48];
+
+/// Whether a command is one that takes the logical unit for itself. It begins when all older
+/// tasks have ended, whatever its task attribute, as if it were ORDERED: none of their writes must
+/// land on what was erased.
+#[must_use]
+pub fn begins_alone(cdb: &[u8]) -> bool {
+    cdb.first().is_some_and(|opcode| REPAIRS.contains(opcode))
+}
 
 /// Which command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

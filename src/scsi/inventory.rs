@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::attention::Attentions;
-use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, UnitId, flag};
+use super::lun::{LUN_MAX, LogicalUnit, LogicalUnitSpec, flag};
 use super::nexus::{Nexus, NexusSpec, Seen, View};
 use super::sense::Asc;
 use super::statistics::{Past, Totals};
@@ -26,11 +26,9 @@ struct State {
     /// Ascending by number.
     units: Vec<Arc<LogicalUnit>>,
     nexuses: Vec<Arc<Nexus>>,
-    /// Relative target port identifiers that the transport has told.
-    target_ports: Vec<u16>,
     last_nexus: u64,
-    /// Oldest first.
-    lost: VecDeque<Lost>,
+    /// Nexuses that are gone, oldest first: should they come back, they hear what they missed.
+    lost: VecDeque<Arc<Nexus>>,
 }
 
 impl State {
@@ -44,12 +42,6 @@ impl State {
         }
         totals
     }
-}
-
-/// Two ports whose I_T nexus was lost, and what the initiator had not heard by then.
-struct Lost {
-    spec: NexusSpec,
-    pending: Vec<(UnitId, Vec<Asc>)>,
 }
 
 impl Inventory {
@@ -83,7 +75,7 @@ impl Inventory {
             return false;
         }
         state.units = units;
-        for nexus in &state.nexuses {
+        for nexus in state.nexuses.iter().chain(&state.lost) {
             nexus.set_view(next_view(&nexus.view(), &state.units));
             nexus.establish_all(Asc::REPORTED_LUNS_CHANGED);
         }
@@ -107,9 +99,10 @@ impl Inventory {
         // A machine that powers up finds its disk spinning, whoever stopped it before.
         state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
         let lost = state.lost.iter().position(|lost| lost.spec.is_same_nexus(&spec));
-        let lost = lost.and_then(|at| state.lost.remove(at));
-        let see = |unit| Seen::new(unit, first_attentions(unit, lost.as_ref()));
-        let view = View { seen: state.units.iter().map(see).collect() };
+        let view = match lost.and_then(|at| state.lost.remove(at)) {
+            Some(lost) => view_after_loss(&lost.view()),
+            None => next_view(&View { seen: Vec::new() }, &state.units),
+        };
         state.last_nexus += 1;
         let nexus = Arc::new(Nexus::new(state.last_nexus, spec, view));
         state.nexuses.push(Arc::clone(&nexus));
@@ -119,14 +112,14 @@ impl Inventory {
     /// Forgets a nexus; what it reserved with RESERVE is free.
     pub(super) fn detach(&self, nexus: &Nexus) {
         let mut state = self.state.lock();
-        state.nexuses.retain(|other| other.id != nexus.id);
-        state.lost.retain(|lost| !lost.spec.is_same_nexus(&nexus.spec));
+        let Some(at) = state.nexuses.iter().position(|other| other.id == nexus.id) else { return };
+        let gone = state.nexuses.swap_remove(at);
+        state.lost.retain(|lost| !lost.spec.is_same_nexus(&gone.spec));
         if state.lost.len() >= LOST_MAX {
             state.lost.pop_front();
         }
+        state.lost.push_back(gone);
         let view = nexus.view();
-        let pending = view.seen.iter().map(|seen| (seen.unit.id, seen.attentions.pending()));
-        state.lost.push_back(Lost { spec: nexus.spec.clone(), pending: pending.collect() });
         for seen in &view.seen {
             seen.unit.with_past(|past| past.gone.add(seen.counters.totals()));
         }
@@ -136,16 +129,14 @@ impl Inventory {
         }
     }
 
-    /// These are the target ports there are.
-    pub(super) fn set_target_ports(&self, ports: Vec<u16>) {
-        self.state.lock().target_ports = ports;
-    }
-
-    /// The target ports that are known, ascending: those told, and those in use.
+    /// The target ports that are known, ascending.
     pub(super) fn target_ports(&self) -> Vec<u16> {
         let state = self.state.lock();
-        let in_use = state.nexuses.iter().map(|nexus| nexus.spec.target_port);
-        let mut ports: Vec<u16> = in_use.chain(state.target_ports.iter().copied()).collect();
+        let told = |nexus: &Arc<Nexus>| {
+            let spec = &nexus.spec;
+            spec.target_ports.iter().copied().chain([spec.target_port]).collect::<Vec<_>>()
+        };
+        let mut ports: Vec<u16> = state.nexuses.iter().flat_map(told).collect();
         ports.sort_unstable();
         ports.dedup();
         ports
@@ -156,14 +147,15 @@ impl Inventory {
         self.state.lock().nexuses.clone()
     }
 
-    /// A unit attention condition for every nexus that `concerns` picks.
+    /// A unit attention condition for every nexus that `concerns` picks, also one that was lost.
     pub(super) fn establish(
         &self,
         unit: &LogicalUnit,
         asc: Asc,
         concerns: impl Fn(&Nexus) -> bool,
     ) {
-        for nexus in self.state.lock().nexuses.iter().filter(|nexus| concerns(nexus)) {
+        let state = self.state.lock();
+        for nexus in state.nexuses.iter().chain(&state.lost).filter(|nexus| concerns(nexus)) {
             nexus.establish(unit, asc);
         }
     }
@@ -185,7 +177,8 @@ impl Inventory {
 
     /// A unit attention condition of the whole device for every nexus.
     pub(super) fn establish_all(&self, asc: Asc) {
-        self.state.lock().nexuses.iter().for_each(|nexus| nexus.establish_all(asc));
+        let state = self.state.lock();
+        state.nexuses.iter().chain(&state.lost).for_each(|nexus| nexus.establish_all(asc));
     }
 }
 
@@ -194,21 +187,17 @@ impl Inventory {
 fn next_view(old: &View, units: &[Arc<LogicalUnit>]) -> View {
     let see = |unit: &Arc<LogicalUnit>| match old.find(unit.number) {
         Some(seen) if seen.unit.id == unit.id => seen.clone(),
-        _ => Seen::new(unit, first_attentions(unit, None)),
+        _ => Seen::new(unit, Arc::new(Attentions::of(vec![Asc::POWER_ON_OR_RESET]))),
     };
     View { seen: units.iter().map(see).collect() }
 }
 
-/// What a new nexus has to hear: of the loss, and what it had not heard before it (SAM-5 6.3.4);
-/// POWER ON if the device has not known it, or not this logical unit.
-fn first_attentions(unit: &LogicalUnit, lost: Option<&Lost>) -> Attentions {
-    let known = lost.and_then(|lost| lost.pending.iter().find(|(id, _)| *id == unit.id));
-    match known {
-        Some((_, pending)) => {
-            let attentions = Attentions::of(pending.clone());
-            attentions.establish(Asc::NEXUS_LOSS);
-            attentions
-        }
-        None => Attentions::of(vec![Asc::POWER_ON_OR_RESET]),
-    }
+/// What a nexus sees that was lost and is there again: of the loss, and what it had still to hear
+/// (SAM-5 6.3.4).
+fn view_after_loss(lost: &View) -> View {
+    let see = |seen: &Seen| {
+        seen.attentions.establish(Asc::NEXUS_LOSS);
+        Seen::new(&seen.unit, Arc::clone(&seen.attentions))
+    };
+    View { seen: lost.seen.iter().map(see).collect() }
 }

@@ -56,6 +56,7 @@ mod write_same;
 
 pub use background::Background;
 pub use device::{Admission, Command, Device, NoSuchLun};
+pub use exclusive::begins_alone;
 pub use lun::{LUN_MAX, LogicalUnitSpec, UnitId};
 pub use nexus::{Nexus, NexusSpec};
 pub use opcode::commands;

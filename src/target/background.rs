@@ -105,20 +105,21 @@ impl Drop for Waiter {
     }
 }
 
-/// Lets `work` go on beside the connection. True: the task that asked for it gets one completion
-/// with its `tag`, when the work is done.
+/// Lets `work` go on beside the connection. The task that asked for it gets one completion with
+/// its `tag`, when it is due.
 pub(super) fn spawn(
     work: Box<Background>,
     backing: Arc<Backing>,
     queue: &Arc<CompletionQueue>,
     tag: u64,
-) -> bool {
+) {
     let unit = work.unit();
     backing.works.enter(unit);
     let entry = Entry { backing, unit };
-    let waiter = Waiter { queue: Arc::clone(queue), tag };
-    let waiter = (!work.is_immediate()).then_some(waiter);
-    let is_awaited = waiter.is_some();
+    let mut waiter = Some(Waiter { queue: Arc::clone(queue), tag });
+    if work.is_immediate() {
+        waiter = None;
+    }
     tokio::task::spawn_local(async move {
         tracing::info!(unit = unit.0, "begins to erase a disk, as its initiator has asked");
         let end = drive(work, &entry).await;
@@ -127,7 +128,6 @@ pub(super) fn spawn(
         drop(entry);
         drop(waiter);
     });
-    is_awaited
 }
 
 /// Submits and resumes until the end. Returns what it came to.

@@ -29,7 +29,9 @@ fn respond(algorithm: &str, id: u8, secret: &str, challenge: &[u8]) -> Vec<u8> {
     let parts: [&[u8]; 3] = [&[id], secret.as_bytes(), challenge];
     match algorithm {
         "5" => hash::<Md5>(&parts),
+        "6" => hash::<sha1::Sha1>(&parts),
         "7" => hash::<sha2::Sha256>(&parts),
+        "8" => hash::<sha3::Sha3_256>(&parts),
         other => panic!("CHAP_A={other}"),
     }
 }

@@ -54,6 +54,18 @@ impl Lab {
 
     /// With portals in these groups.
     pub(crate) fn in_groups(options: Options, groups: Vec<PortalGroup>) -> Self {
+        Self::around([Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)], options, groups)
+    }
+
+    /// The target ends and comes back with the same volumes.
+    pub(crate) fn restart(self) -> Self {
+        let volumes = self.volumes.clone();
+        drop(self);
+        let group = PortalGroup::open(1, &["127.0.0.1:0".parse().unwrap()]);
+        Self::around(volumes, options(), vec![group])
+    }
+
+    fn around(volumes: [Arc<Gated>; 2], options: Options, groups: Vec<PortalGroup>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -70,7 +82,7 @@ impl Lab {
             server: Some(server),
             portal: groups[0].portals[0],
             groups,
-            volumes: [Gated::new(VOLUME_BYTES), Gated::new(VOLUME_BYTES)],
+            volumes,
         };
         lab.publish(TARGET, lab.luns(), Access::default());
         lab

@@ -155,6 +155,83 @@ fn t18_persistent_reservations() {
 }
 
 #[test]
+fn t18_persistent_reservations_outlive_a_restart_if_asked_to() {
+    const APTPL: u8 = 1;
+    let with_flags = |session: &mut Session, action, key: u64, action_key: u64, flags| {
+        let mut list = [0; 24];
+        list[..8].copy_from_slice(&key.to_be_bytes());
+        list[8..16].copy_from_slice(&action_key.to_be_bytes());
+        list[20] = flags;
+        session.write(&[0x5f, action, WRITE_EXCLUSIVE, 0, 0, 0, 0, 0, 24, 0], &list).good();
+    };
+    let conflict = |session: &mut Session| allowed(session)[1] == RESERVATION_CONFLICT;
+    for flags in [APTPL, 0] {
+        let lab = Lab::new();
+        let mut holder = lab.session();
+        with_flags(&mut holder, REGISTER, 0, KEY, flags);
+        with_flags(&mut holder, RESERVE, KEY, 0, 0);
+        assert!(conflict(&mut lab.neighbour()));
+        drop(holder);
+        let lab = lab.restart();
+        let (mut holder, mut neighbour) = (lab.session(), lab.neighbour());
+        let kept = flags == APTPL;
+        assert_eq!(conflict(&mut neighbour), kept, "before anybody says anything");
+        assert_eq!(reservation(&mut neighbour), kept.then_some((KEY, WRITE_EXCLUSIVE)));
+        assert_eq!(allowed(&mut holder), [GOOD; 4], "the holder is who it was");
+        assert_eq!(keys(&mut holder).1, if kept { vec![KEY] } else { vec![] });
+    }
+}
+
+/// The TransportID of an initiator port (SPC-4 7.6.4.6): its name and ISID.
+fn transport_id(session: &Session) -> Vec<u8> {
+    let isid = session.login.isid.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let mut name = format!("{},i,0x{isid:012x}", session.login.initiator).into_bytes();
+    name.push(0);
+    name.resize(name.len().next_multiple_of(4).max(20), 0);
+    let len = u16::try_from(name.len()).unwrap().to_be_bytes();
+    [&[0x45, 0][..], &len, &name].concat()
+}
+
+#[test]
+fn t18_reservations_are_moved_and_registered_for_others() {
+    const REGISTER_AND_MOVE: u8 = 7;
+    const SPEC_I_PT: u8 = 8;
+    const UNREG: u8 = 2;
+    let lab = Lab::new();
+    let (mut holder, mut other) = (lab.session(), lab.neighbour());
+    let run = |session: &mut Session, action: u8, kind: u8, list: &[u8]| {
+        let len = u8::try_from(list.len()).unwrap();
+        session.write(&[0x5f, action, kind, 0, 0, 0, 0, 0, len, 0], list)
+    };
+    // Registered for both ports at once.
+    let id = transport_id(&other);
+    let mut list = vec![0; 28];
+    list[8..16].copy_from_slice(&KEY.to_be_bytes());
+    list[20] = SPEC_I_PT;
+    list[24..28].copy_from_slice(&u32::try_from(id.len()).unwrap().to_be_bytes());
+    list.extend(&id);
+    run(&mut holder, REGISTER, 0, &list).good();
+    assert_eq!(keys(&mut other).1, [KEY, KEY]);
+    pr_out(&mut holder, RESERVE, EXCLUSIVE_ACCESS, KEY, 0).good();
+    // Handed over, with a new key, and gone oneself.
+    let mut list = vec![0; 24];
+    list[..8].copy_from_slice(&KEY.to_be_bytes());
+    list[8..16].copy_from_slice(&OTHER_KEY.to_be_bytes());
+    list[17] = UNREG;
+    list[19] = 1;
+    list[20..24].copy_from_slice(&u32::try_from(id.len()).unwrap().to_be_bytes());
+    list.extend(&id);
+    run(&mut holder, REGISTER_AND_MOVE, 0, &list).good();
+    assert_eq!(keys(&mut other).1, [OTHER_KEY]);
+    assert_eq!(reservation(&mut other), Some((OTHER_KEY, EXCLUSIVE_ACCESS)));
+    assert_eq!(allowed(&mut other), [GOOD; 4]);
+    let conflict = RESERVATION_CONFLICT;
+    assert_eq!(allowed(&mut holder), [conflict, conflict, GOOD, GOOD]);
+    // Who is not the holder has nothing to hand over.
+    assert_eq!(run(&mut holder, REGISTER_AND_MOVE, 0, &list).status, conflict);
+}
+
+#[test]
 fn t19_reserve_and_persistent_reservations_keep_out_of_each_others_way() {
     const RESERVE_6: [u8; 6] = [0x16, 0, 0, 0, 0, 0];
     const RELEASE_6: [u8; 6] = [0x17, 0, 0, 0, 0, 0];

@@ -150,8 +150,45 @@ fn snack(session: &Session, kind: u8, itt: u32, begin: u32, count: u32) -> Pdu {
         .set(44, count)
 }
 
+/// A lab that offers error recovery level 1.
+fn recovering() -> Lab {
+    let mut options = crate::lab::options();
+    options.login.error_recovery_level = 1;
+    Lab::with(options)
+}
+
+/// A session of error recovery level 1.
+fn recovering_session(lab: &Lab) -> Session {
+    let keys = [("ErrorRecoveryLevel", "1"), ("MaxRecvDataSegmentLength", "512")];
+    let session = lab.session_with(&keys);
+    assert_eq!(session.answer("ErrorRecoveryLevel"), Some("1"));
+    session
+}
+
+/// The copy of a PDU, exact but for the window.
+fn is_copy(copy: &Pdu, of: &Pdu) -> bool {
+    copy.bhs[..28] == of.bhs[..28] && copy.bhs[36..] == of.bhs[36..] && copy.data == of.data
+}
+
 #[test]
-fn ffp_12_1_a_data_snack_is_rejected_below_its_recovery_level() {
+fn ffp_12_1_a_data_snack_is_answered_with_copies_and_below_its_level_rejected() {
+    let lab = recovering();
+    let mut session = recovering_session(&lab);
+    session.put(0, &pattern(4096, 1));
+    let unacknowledged = session.stat_sn;
+    let end = session.read(&read10(0, 4096), 4096);
+    for (begin, count) in [(1_u32, 2_u32), (0, 1), (5, 2)] {
+        let snack = snack(&session, 0, end.pdus[0].itt(), begin, count).set(28, unacknowledged);
+        session.send(&snack);
+        for pdu in &end.pdus[begin as usize..(begin + count) as usize] {
+            let copy = session.expect(op::DATA_IN);
+            assert!(is_copy(&copy, pdu), "{copy:?} for {pdu:?}");
+            assert_eq!((copy.exp_cmd_sn(), copy.max_cmd_sn()), {
+                (session.exp_cmd_sn, session.max_cmd_sn)
+            });
+        }
+    }
+    session.ping();
     let lab = Lab::new();
     let mut session = lab.session();
     let read = session.read_command(0, BLOCK);
@@ -163,30 +200,70 @@ fn ffp_12_1_a_data_snack_is_rejected_below_its_recovery_level() {
 }
 
 #[test]
-fn ffp_12_2_a_status_snack_is_rejected_below_its_recovery_level() {
+fn ffp_12_2_a_status_snack_is_answered_with_copies_and_below_its_level_rejected() {
+    let lab = recovering();
+    let mut session = recovering_session(&lab);
+    let first = session.stat_sn;
+    let good = session.none(&[0; 6]).pdus.remove(0);
+    // Sent with the old ExpStatSN: the first is not acknowledged by it.
+    let command = session.command(0, 0, &[0x2c; 6]).set(28, first);
+    session.send(&command);
+    let bad = session.expect(op::SCSI_RESPONSE);
+    assert_eq!(bad.bhs[3], 2, "with sense data");
+    let snack = snack(&session, 1, NO_TAG, first, 2).set(28, first);
+    session.send(&snack);
+    for sent in [&good, &bad] {
+        let copy = session.wire.receive().unwrap();
+        assert!(is_copy(&copy, sent), "{copy:?} for {sent:?}");
+    }
+    session.ping();
     let lab = Lab::new();
     let mut session = lab.session();
-    let snack = snack(&session, 1, NO_TAG, session.stat_sn.wrapping_sub(1), 1);
+    let snack = self::snack(&session, 1, NO_TAG, session.stat_sn.wrapping_sub(1), 1);
     session.rejected(&snack, reason::SNACK);
     session.get(0, BLOCK);
 }
 
 #[test]
-fn ffp_12_3_an_r2t_snack_is_rejected_and_the_write_goes_on() {
-    let lab = Lab::new();
-    let mut session = lab.session();
-    let write = session.write_command(0, BLOCK);
-    session.send(&write);
-    let r2t = session.expect(op::R2T);
-    let snack = snack(&session, 0, write.itt(), 0, 1);
-    session.rejected(&snack, reason::SNACK);
-    session.answer_r2t(&write, &r2t, &pattern(BLOCK, 1));
-    session.finish_from(&write, &[], 1).good();
-    assert!(session.get(0, BLOCK) == pattern(BLOCK, 1));
+fn ffp_12_3_an_r2t_snack_is_answered_with_a_copy_and_below_its_level_rejected() {
+    for level in [0, 1] {
+        let lab = if level == 0 { Lab::new() } else { recovering() };
+        let mut session = if level == 0 { lab.session() } else { recovering_session(&lab) };
+        let write = session.write_command(0, BLOCK);
+        session.send(&write);
+        let r2t = session.expect(op::R2T);
+        let snack = snack(&session, 0, write.itt(), 0, 1);
+        if level == 0 {
+            session.rejected(&snack, reason::SNACK);
+        } else {
+            session.send(&snack);
+            let copy = session.expect(op::R2T);
+            assert!(is_copy(&copy, &r2t), "{copy:?} for {r2t:?}");
+        }
+        session.answer_r2t(&write, &r2t, &pattern(BLOCK, 1));
+        session.finish_from(&write, &[], 1).good();
+        assert!(session.get(0, BLOCK) == pattern(BLOCK, 1));
+    }
 }
 
 #[test]
-fn ffp_12_4_a_snack_for_what_never_was_is_rejected() {
+fn ffp_12_4_a_snack_for_what_never_was_or_is_acknowledged_is_rejected() {
+    let lab = recovering();
+    let mut session = recovering_session(&lab);
+    let unacknowledged = session.stat_sn;
+    let read = session.read(&read10(0, 4096), 4096);
+    let itt = read.pdus[0].itt();
+    // DataSN 8 is the next; the target would send that, and the Reject tells so (11.17.2).
+    let beyond = snack(&session, 0, itt, 8, 1).set(28, unacknowledged);
+    let reject = session.rejected(&beyond, reason::PROTOCOL);
+    assert_eq!(reject.word(36), 8);
+    let nobody = snack(&session, 0, 0x4321, 0, 0).set(28, unacknowledged);
+    session.rejected(&nobody, reason::PROTOCOL);
+    // Acknowledged by the ping.
+    session.ping();
+    let late = snack(&session, 1, NO_TAG, unacknowledged, 1);
+    session.rejected(&late, reason::PROTOCOL);
+    session.get(0, BLOCK);
     let lab = Lab::new();
     let mut session = lab.session();
     for (kind, itt) in [(0, 0x4321), (1, NO_TAG), (2, 0x4321), (3, 0x4321)] {

@@ -172,10 +172,13 @@ impl<D: Clone> Session<D> {
 
     /// True if a management request of this tag is here and not answered.
     fn is_managing(&self, itt: u32) -> bool {
-        let waits_for_its_turn = |held: &Held| matches!(held, Held::Other(Request::TaskManagement(request), ..) if request.itt == itt);
+        let waits = |held: &Held| match held {
+            Held::Other(Request::TaskManagement(request), ..) => request.itt == itt,
+            _ => false,
+        };
         self.management.iter().any(|pending| pending.itt == itt)
             || self.postponed.iter().any(|request| request.itt == itt)
-            || self.held.iter().any(|(_, held)| waits_for_its_turn(held))
+            || self.held.iter().any(|(_, held)| waits(held))
     }
 
     /// Takes all numbers before `end` as received.

@@ -250,6 +250,16 @@ fn a_session_that_comes_back_hears_of_the_loss_and_of_what_it_missed() {
     assert_eq!(again.fails(&TUR, &[]), attention(Asc::NEXUS_LOSS));
     assert_eq!(again.fails(&TUR, &[]), attention(Asc::CAPACITY_CHANGED));
     again.put(&TUR, &[]);
+    // What happens while it is away, too.
+    bench.device.detach(&again.nexus);
+    bench.device.refresh(|_| Some(bench.info()));
+    set_units(&bench, &[0, 1]);
+    let again = bench.stranger(1);
+    for asc in [Asc::NEXUS_LOSS, Asc::CAPACITY_CHANGED, Asc::REPORTED_LUNS_CHANGED] {
+        assert_eq!(again.fails(&TUR, &[]), attention(asc));
+    }
+    again.put(&TUR, &[]);
+    assert_eq!(again.at_lun(lun(1)).fails(&TUR, &[]), attention(Asc::POWER_ON_OR_RESET));
     // One that never heard of the power on still has to.
     let unheard = bench.stranger(2);
     bench.device.detach(&unheard.nexus);

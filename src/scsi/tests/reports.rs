@@ -18,6 +18,52 @@ fn capacities_and_their_limits() {
     assert_eq!(host.fails(&[0x25, 0, 0, 0, 0, 1, 0, 0, 0, 0], &[]), BAD_CDB, "LBA without PMI");
 }
 
+#[test]
+fn the_physical_block_is_told_in_logical_ones() {
+    for (block_bytes, physical_bytes, exponent) in
+        [(512, 512, 0), (512, 4096, 3), (4096, 4096, 0), (4096, 512, 0), (512, 64 << 10, 7)]
+    {
+        let bench =
+            Bench::with(block_bytes, |spec| spec.info.physical_block_bytes = physical_bytes);
+        let host = bench.host(1);
+        let data = host.get(&cdb16(0x9e, 0x10, 0, 32));
+        assert_eq!(data[8..12], block_bytes.to_be_bytes());
+        assert_eq!((data[13], data[15]), (exponent, 0), "{block_bytes} in {physical_bytes}");
+        let limits = host.get(&[0x12, 1, 0xb0, 0, 252, 0]);
+        assert_eq!(u16::from_be_bytes([limits[6], limits[7]]), 1 << exponent, "granularity");
+    }
+}
+
+#[test]
+fn every_allocation_length_cuts_and_0_is_no_error() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    // Where the allocation length is, and how many bytes it has.
+    let commands: [(&[u8], usize, usize); 9] = [
+        (&[0x12, 0, 0, 0, 0, 0], 3, 2),
+        (&[0x03, 0, 0, 0, 0, 0], 4, 1),
+        (&[0x1a, 0, 0x3f, 0xff, 0, 0], 4, 1),
+        (&[0x5a, 0, 0x3f, 0xff, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0x4d, 0, 0x42, 0, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0x5e, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], 7, 2),
+        (&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+        (&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+        (&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6, 4),
+    ];
+    for (cdb, at, width) in commands {
+        let with_length = |len: u32| {
+            let mut cdb = cdb.to_vec();
+            cdb[at..at + width].copy_from_slice(&len.to_be_bytes()[4 - width..]);
+            host.get(&cdb)
+        };
+        let whole = with_length(0xff);
+        assert!(!whole.is_empty());
+        for len in [0, 1, 5, whole.len() - 1] {
+            assert_eq!(with_length(len as u32), whole[..len], "{:02x}", cdb[0]);
+        }
+    }
+}
+
 fn opcodes(options: u8, opcode: u8, action: u16) -> [u8; 12] {
     let [high, low] = action.to_be_bytes();
     [0xa3, 0x0c, options, opcode, high, low, 0, 0, 0xff, 0xff, 0, 0]
@@ -86,13 +132,13 @@ fn unknown_service_actions_are_an_invalid_field() {
 #[test]
 fn task_management_functions_are_reported() {
     let bench = Bench::new();
-    let host = bench.host(1);
+    let spec = NexusSpec { protocol_level: 1, ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xda, 0, 0, 0]);
     let extended = host.get(&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
     assert_eq!((extended.len(), extended[3]), (16, 12));
-    let spec = NexusSpec { has_query_functions: true, ..nexus_spec(2) };
-    let host = bench.of(bench.device.attach(spec));
-    host.run(&[0; 6], &[]);
+    let host = bench.host(2);
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xde, 7, 0, 0]);
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::commands::{Commands, DriverSession};
 use crate::iscsi::session::TaskId;
-use crate::scsi::{TaskAttribute, UnitId};
+use crate::scsi::{TaskAttribute, UnitId, begins_alone};
 use crate::target::backing::Service;
 use crate::target::session::{Order, SessionEntry, Signal};
 use crate::target::task_set::Kind;
@@ -60,7 +60,10 @@ impl Commands {
         let Some(command) = session.command(id) else { return };
         let Some(attached) = self.attached.clone() else { return };
         let Some(service) = attached.service() else { return };
-        let attribute = attribute(command.attribute);
+        let attribute = match begins_alone(&command.cdb) {
+            true => TaskAttribute::Ordered,
+            false => attribute(command.attribute),
+        };
         let is_plain = attribute == TaskAttribute::Simple && service.task_sets.is_plain();
         let unit = if is_plain { None } else { service.device.unit(command.lun).ok() };
         if unit.is_none_or(|unit| self.may_begin_now(id, attribute, unit, service)) {
