@@ -139,6 +139,23 @@ fn the_scsi_target_port_is_the_portal_group() {
 }
 
 #[test]
+fn the_scsi_ports_are_those_of_the_groups_in_which_the_target_is() {
+    let (lab, portals) = in_groups(groups(&[&[V4], &[V4], &[V4]]));
+    let volume: Arc<dyn Volume> = Arc::new(MemoryVolume::new(MIB, false));
+    lab.publish(A, Some(volume), Access { portal_groups: vec![1, 3], ..Access::default() });
+    let page = log_in(portals[2][0], 1).run(&[0x12, 1, 0x88, 4, 0, 0], 1024, &[]).data;
+    let half = |at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
+    let (mut ports, mut at) = (Vec::new(), 4);
+    while at < page.len() {
+        // Designation descriptors of a target port (SPC-5 7.7.13).
+        ports.push(half(at + 2));
+        at += 8 + half(at + 6);
+        at += 4 + half(at + 2);
+    }
+    assert_eq!(ports, [1, 3]);
+}
+
+#[test]
 fn l33_the_same_isid_in_another_portal_group_is_another_session() {
     let (lab, portals) = in_groups(groups(&[&[V4, V6], &[V4]]));
     lab.open(A);
