@@ -63,7 +63,13 @@ impl Gateway {
     fn node(&self, number: u8) -> (&Self, Arc<Nexus>) {
         let initiator_name = format!("iqn.2025-01.example:node{number}");
         let initiator_port = format!("{initiator_name},i,0x00023d00000{number}");
-        let spec = NexusSpec { initiator_name, initiator_port, target_port: 1 };
+        let spec = NexusSpec {
+            initiator_name,
+            initiator_port,
+            target_port: 1,
+            target_ports: vec![1],
+            has_query_functions: false,
+        };
         let node = (self, self.device.attach(spec));
         run(&node, &[0; 6], &[]);
         node

@@ -93,8 +93,8 @@ pub(super) enum Change {
 }
 
 impl Backing {
-    pub(super) fn new(target_name: &str, luns: Vec<Lun>, fences: &Fences) -> Arc<Self> {
-        let list: Vec<_> = (0..).map(UnitId).zip(distinct(&luns).cloned()).collect();
+    pub(super) fn new(target_name: &str, luns: &[Lun], fences: &Fences) -> Arc<Self> {
+        let list: Vec<_> = (0..).map(UnitId).zip(distinct(luns).cloned()).collect();
         let service = parts(&list, fences).map(|(volumes, units)| Service {
             device: Device::new(target_name, units),
             task_sets: TaskSets::default(),

@@ -110,7 +110,7 @@ impl Registry {
                         }
                         Change::NotPossible => {
                             old.backing.works.close();
-                            (Backing::new(&name, luns, &self.fences), None, true)
+                            (Backing::new(&name, &luns, &self.fences), None, true)
                         }
                     };
                 let target = Arc::new(Target { name, access, backing });
@@ -118,7 +118,7 @@ impl Registry {
                 Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Backing::new(&name, luns, &self.fences);
+                let backing = Backing::new(&name, &luns, &self.fences);
                 let target = Arc::new(Target { name, access, backing });
                 vacant.insert(Arc::clone(&target));
                 Published { target, replaced: false, removal: None }

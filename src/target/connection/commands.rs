@@ -318,9 +318,11 @@ impl Commands {
                 match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
                     Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
                     Err(_) => {
-                        self.done.extend(requests.drain(..).map(|Request { tag, .. }| {
-                            BlockCompletion { tag, result: Err(ErrorKind::Gone.into()) }
-                        }))
+                        let gone = |Request { tag, .. }| {
+                            let result = Err(ErrorKind::Gone.into());
+                            BlockCompletion { tag, result }
+                        };
+                        self.done.extend(requests.drain(..).map(gone));
                     }
                 }
             }
