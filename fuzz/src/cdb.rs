@@ -38,7 +38,7 @@ pub fn run(bytes: &[u8]) {
         initiator_port: "iqn.i,i,0x000000000001".into(),
         target_port: 1,
         target_ports: vec![1, 2],
-        has_query_functions: true,
+        protocol_level: 2,
     });
     while !input.0.is_empty() {
         let lun = u64::from(input.byte()) << 48;

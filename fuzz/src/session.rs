@@ -120,7 +120,7 @@ impl Target {
             initiator_port: "iqn.i,i,0x000000000001".into(),
             target_port: 1,
             target_ports: vec![1, 2],
-            has_query_functions: true,
+            protocol_level: 2,
         });
         let session = Session::new(established, Limits::default(), limits);
         Self {

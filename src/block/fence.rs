@@ -70,10 +70,15 @@ impl Span {
 /// The bytes that operations of one task under way may change.
 pub type Spans = SmallVec<[Span; 1]>;
 
+/// With more ranges than this, nobody looks at them any more: everything waits for every ghost.
+const SPANS_MAX: usize = 16 << 10;
+
 /// A request that waits for ghosts to end.
 struct Held {
     request: Request,
     queue: Arc<CompletionQueue>,
+    /// The number of the first one that it touches.
+    ghost: u64,
 }
 
 #[derive(Default)]
@@ -81,14 +86,29 @@ struct State {
     next: u64,
     /// By their numbers, ascending.
     ghosts: Vec<(u64, Spans)>,
+    /// Ranges of all of them.
+    span_count: usize,
     /// In the order they came.
     held: VecDeque<Held>,
 }
 
 impl State {
-    fn touches_a_ghost(&self, op: &Op) -> bool {
+    /// The first ghost from a number on that an operation touches. Who waits goes on from there,
+    /// so the list is gone through once for each request.
+    fn touched(&self, op: &Op, from: u64) -> Option<u64> {
         let touched = Span::touched_by(op);
-        self.ghosts.iter().flat_map(|(_, spans)| spans).any(|span| span.overlaps(touched))
+        let rest = &self.ghosts[self.ghosts.partition_point(|(number, _)| *number < from)..];
+        let is_crowded = self.span_count > SPANS_MAX;
+        rest.iter()
+            .find(|(_, spans)| is_crowded || spans.iter().any(|span| span.overlaps(touched)))
+            .map(|(number, _)| *number)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Ok(at) = self.ghosts.binary_search_by_key(&number, |(number, _)| *number) {
+            let (_, spans) = self.ghosts.remove(at);
+            self.span_count -= spans.len();
+        }
     }
 }
 
@@ -141,10 +161,17 @@ impl Fenced {
 
     fn hold_back(&self, requests: &mut Vec<Request>, queue: &Arc<CompletionQueue>) {
         let mut state = self.state.lock();
-        let touching = requests.extract_if(.., |request| state.touches_a_ghost(&request.op));
-        let held: Vec<_> =
-            touching.map(|request| Held { request, queue: Arc::clone(queue) }).collect();
-        state.held.extend(held);
+        let mut passing = Vec::with_capacity(requests.len());
+        for request in requests.drain(..) {
+            match state.touched(&request.op, 0) {
+                None => passing.push(request),
+                Some(ghost) => {
+                    let queue = Arc::clone(queue);
+                    state.held.push_back(Held { request, queue, ghost });
+                }
+            }
+        }
+        *requests = passing;
     }
 
     /// Takes back the requests with this tag and queue that are held back: they are never
@@ -164,6 +191,7 @@ impl Fenced {
         let mut state = self.state.lock();
         let number = state.next;
         state.next += 1;
+        state.span_count += spans.len();
         state.ghosts.push((number, spans));
         self.ghosts.store(state.ghosts.len(), Ordering::Release);
         Ghost { fenced: Arc::clone(self), number }
@@ -174,19 +202,24 @@ impl Fenced {
         let mut freed = VecDeque::new();
         {
             let mut state = self.state.lock();
-            state.ghosts.retain(|(ghost, _)| *ghost != number);
-            for held in std::mem::take(&mut state.held) {
-                if state.touches_a_ghost(&held.request.op) {
-                    state.held.push_back(held);
-                } else {
-                    freed.push_back(held);
+            state.remove(number);
+            for mut held in std::mem::take(&mut state.held) {
+                if held.ghost == number {
+                    match state.touched(&held.request.op, number) {
+                        Some(next) => held.ghost = next,
+                        None => {
+                            freed.push_back(held);
+                            continue;
+                        }
+                    }
                 }
+                state.held.push_back(held);
             }
             self.ghosts.store(state.ghosts.len(), Ordering::Release);
         }
         // Outside the lock: a volume may answer at once, and take its time for it.
         let (mut requests, mut done) = (Vec::new(), Vec::new());
-        while let Some(Held { request, queue }) = freed.pop_front() {
+        while let Some(Held { request, queue, .. }) = freed.pop_front() {
             requests.push(request);
             while let Some(next) = freed.pop_front_if(|next| Arc::ptr_eq(&next.queue, &queue)) {
                 requests.push(next.request);

@@ -22,6 +22,9 @@ pub(super) struct Draft {
     pub(super) holds_secret: bool,
 }
 
+/// Says what is wrong with the table that was read last.
+pub(super) type Check = fn(&Draft) -> Result<(), String>;
+
 /// A TOML table of the file.
 pub(super) struct Section {
     /// Dotted name; empty for the top of the file.
@@ -30,7 +33,7 @@ pub(super) struct Section {
     /// Nothing of it holds unless the table is there.
     pub(super) optional: bool,
     /// It may be there many times (`[[name]]`); what can be wrong with one of them as a whole.
-    pub(super) repeated: Option<fn(&Draft) -> Result<(), String>>,
+    pub(super) repeated: Option<Check>,
     /// What the mere presence of the table does.
     pub(super) enter: fn(&mut Draft),
     pub(super) keys: &'static [Key],
@@ -373,6 +376,18 @@ const ISCSI: &[Key] = &[
             set: |d, v| d.config.iscsi.max_outstanding_r2t = to_u32(v),
         },
         "Requests for data (R2T) that one command may have open.",
+    ),
+    key(
+        "error_recovery_level",
+        Def("0"),
+        Kind::Integer {
+            min: 0,
+            max: 1,
+            set: |d, v| d.config.iscsi.error_recovery_level = to_u32(v),
+        },
+        "Highest ErrorRecoveryLevel. At 1, an initiator that asks for it, too, can have lost PDUs \
+         sent again, and data that arrives broken is asked for again; up to 16 MiB a session are \
+         kept for it. Linux asks for 0 unless it is told otherwise.",
     ),
     key(
         "header_digest",

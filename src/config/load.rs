@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use super::keys::{Draft, Key, Kind, SECTIONS, Section};
+use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section};
 use super::{Config, ConfigError, DefaultStore, parse_size};
 
 /// More than this is not a configuration file.
@@ -123,7 +123,7 @@ impl Reader<'_> {
         &mut self,
         name: &str,
         tables: &DeArray<'_>,
-        check: fn(&Draft) -> Result<(), String>,
+        check: Check,
     ) -> Result<(), ConfigError> {
         for item in tables {
             let line = self.line(&item.span());
@@ -299,7 +299,7 @@ fn is_table(name: &str) -> bool {
 }
 
 /// How one of the tables of a section that may be there many times is checked.
-fn repeated(name: &str) -> Option<fn(&Draft) -> Result<(), String>> {
+fn repeated(name: &str) -> Option<Check> {
     SECTIONS.iter().find(|section| section.name == name)?.repeated
 }
 

@@ -162,6 +162,8 @@ pub struct Iscsi {
     pub first_burst_bytes: u32,
     /// `MaxOutstandingR2T`.
     pub max_outstanding_r2t: u32,
+    /// `ErrorRecoveryLevel`, 0 or 1.
+    pub error_recovery_level: u32,
     /// Digests accepted for headers; never empty.
     pub header_digest: Vec<Digest>,
     /// Digests accepted for data; never empty.
@@ -268,6 +270,7 @@ impl Default for Config {
                 max_burst_bytes: 1 << 20,
                 first_burst_bytes: 256 << 10,
                 max_outstanding_r2t: 4,
+                error_recovery_level: 0,
                 header_digest: vec![Digest::None, Digest::Crc32c],
                 data_digest: vec![Digest::None, Digest::Crc32c],
                 chap_algorithms: vec![

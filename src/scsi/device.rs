@@ -53,12 +53,6 @@ impl Device {
         Self { inventory: Arc::new(Inventory::new(target_name.into(), luns)) }
     }
 
-    /// Through which target ports the device can be reached (relative target port identifiers):
-    /// what ALL_TG_PT of PERSISTENT RESERVE OUT registers, besides those in use.
-    pub fn set_target_ports(&self, ports: Vec<u16>) {
-        self.inventory.set_target_ports(ports);
-    }
-
     /// Replaces the logical units. One whose identifier and number were there stays, with its
     /// reservations, mode parameters and unit attentions, whatever else its spec says. If any
     /// came or went, every nexus hears REPORTED LUNS DATA HAS CHANGED on all of them, and true is

@@ -14,8 +14,10 @@ const PRODUCT: &[u8; 16] = b"VIRTUAL-DISK    ";
 const REVISION: &[u8; 4] = b"0001";
 /// Length of the standard data with version descriptors.
 const STANDARD_BYTES: usize = 96;
-/// SAM-5, iSCSI, SPC-4, SBC-3, no revision claimed (SPC-4 table 146).
-const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0960, 0x0460, 0x04c0];
+/// SAM-5, SPC-4 and SBC-3, no revision claimed, and iSCSI, to which the session's protocol level
+/// is added (SPC-4 table 146, RFC 7144 4.2).
+const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0460, 0x04c0, ISCSI];
+const ISCSI: u16 = 0x0960;
 
 /// Peripheral qualifier and device type (SPC-4 table 143).
 pub(super) fn peripheral(call: &AnyCall<'_>) -> u8 {
@@ -29,14 +31,14 @@ pub(super) fn peripheral(call: &AnyCall<'_>) -> u8 {
 pub(super) fn inquiry(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
     let (evpd, page) = (call.cdb.bit(1, 0), call.cdb.u8(2));
     let data = match (evpd, page) {
-        (false, 0) => standard(peripheral(call)),
+        (false, 0) => standard(peripheral(call), call.nexus.spec().protocol_level),
         (false, _) => return Err(Sense::cdb_field(2, Some(7)).into()),
         (true, page) => vpd::page(call, page)?,
     };
     Ok(Plan::answer(data, call.cdb.u16(3).into()))
 }
 
-fn standard(peripheral: u8) -> Vec<u8> {
+fn standard(peripheral: u8, protocol_level: u16) -> Vec<u8> {
     let mut data = vec![0; STANDARD_BYTES];
     data[0] = peripheral;
     data[2] = 0x06; // SPC-4
@@ -49,7 +51,8 @@ fn standard(peripheral: u8) -> Vec<u8> {
     data[16..32].copy_from_slice(PRODUCT);
     data[32..36].copy_from_slice(REVISION);
     for (slot, version) in data[58..].chunks_exact_mut(2).zip(VERSION_DESCRIPTORS) {
-        slot.copy_from_slice(&version.to_be_bytes());
+        let level = if version == ISCSI { protocol_level } else { 0 };
+        slot.copy_from_slice(&(version + level).to_be_bytes());
     }
     data
 }

@@ -26,8 +26,6 @@ struct State {
     /// Ascending by number.
     units: Vec<Arc<LogicalUnit>>,
     nexuses: Vec<Arc<Nexus>>,
-    /// Relative target port identifiers that the transport has told.
-    target_ports: Vec<u16>,
     last_nexus: u64,
     /// Nexuses that are gone, oldest first: should they come back, they hear what they missed.
     lost: VecDeque<Arc<Nexus>>,
@@ -131,16 +129,14 @@ impl Inventory {
         }
     }
 
-    /// These are the target ports there are.
-    pub(super) fn set_target_ports(&self, ports: Vec<u16>) {
-        self.state.lock().target_ports = ports;
-    }
-
-    /// The target ports that are known, ascending: those told, and those in use.
+    /// The target ports that are known, ascending.
     pub(super) fn target_ports(&self) -> Vec<u16> {
         let state = self.state.lock();
-        let in_use = state.nexuses.iter().map(|nexus| nexus.spec.target_port);
-        let mut ports: Vec<u16> = in_use.chain(state.target_ports.iter().copied()).collect();
+        let told = |nexus: &Arc<Nexus>| {
+            let spec = &nexus.spec;
+            spec.target_ports.iter().copied().chain([spec.target_port]).collect::<Vec<_>>()
+        };
+        let mut ports: Vec<u16> = state.nexuses.iter().flat_map(told).collect();
         ports.sort_unstable();
         ports.dedup();
         ports

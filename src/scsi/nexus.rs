@@ -24,8 +24,9 @@ pub struct NexusSpec {
     pub target_port: u16,
     /// The relative identifiers of all target ports of the device, this one among them.
     pub target_ports: Vec<u16>,
-    /// The task management functions of RFC 7144 were negotiated (iSCSIProtocolLevel 2).
-    pub has_query_functions: bool,
+    /// iSCSIProtocolLevel of the session (RFC 7144 7.1.1): the version of iSCSI in INQUIRY, and which
+    /// task management functions there are.
+    pub protocol_level: u16,
 }
 
 impl NexusSpec {

@@ -65,10 +65,10 @@ fn run(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun, Refusal> {
         abort: call.cdb.service_action() == PREEMPT_AND_ABORT,
     };
     let decided = call.unit.with_reservations(|all| {
-        decide(all, &port, key, &action).map_err(|refused| refusal(refused, call.cdb.u8(2)))
+        decide(all, &port, key, &action).map_err(|refused| refusal(&refused, call.cdb.u8(2)))
     })?;
     match decided {
-        Decided::Done(effects) => Ok(Begun::Done(place.tell(effects))),
+        Decided::Done(effects) => Ok(Begun::Done(place.tell(&effects))),
         Decided::Save(record, next) => {
             ops.push(Op::SaveState(record));
             Ok(Begun::Steps(Box::new(Saving { place, next: Some(next) })))
@@ -272,9 +272,9 @@ fn decide(
 }
 
 /// `scope_and_type`: byte 2 of the CDB.
-fn refusal(not_done: NotDone, scope_and_type: u8) -> Refusal {
+fn refusal(not_done: &NotDone, scope_and_type: u8) -> Refusal {
     let refused = match not_done {
-        NotDone::Status(status) => return Refusal::Status(status),
+        NotDone::Status(status) => return Refusal::Status(*status),
         NotDone::ReadOnly => {
             return Sense::new(sense::SenseKey::DataProtect, Asc::WRITE_PROTECTED).into();
         }
@@ -304,7 +304,7 @@ struct Place {
 
 impl Place {
     /// Tells others what has happened: GOOD.
-    fn tell(&self, effects: Effects) -> Outcome {
+    fn tell(&self, effects: &Effects) -> Outcome {
         for (port, asc) in &effects.notices {
             self.inventory.establish(&self.unit, *asc, |nexus| port.is(nexus));
         }
@@ -338,7 +338,7 @@ impl Steps for Saving {
             all.saving = false;
             all.stale_record = false;
         });
-        Some(self.place.tell(effects))
+        Some(self.place.tell(&effects))
     }
 }
 

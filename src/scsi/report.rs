@@ -91,7 +91,7 @@ fn one_command(row: Option<&Row>, timeouts: bool) -> Vec<u8> {
 pub(super) fn supported_task_management(call: &Call<'_>) -> Result<Plan, Refusal> {
     // ATS, ATSS, CTSS, LURS, TRS.
     let mut data = vec![0xda, 0, 0, 0];
-    if call.nexus.spec.has_query_functions {
+    if call.nexus.spec.protocol_level >= 2 {
         data[0] |= 0x04; // QTS
         data[1] |= 0x07; // QAES, QTSS, ITNRS
     }

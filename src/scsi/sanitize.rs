@@ -64,12 +64,9 @@ fn apply_overwrite(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun,
     let pattern = rest.get(..usize::from(u16::from_be_bytes([*high, *low])));
     let pattern = pattern.filter(|pattern| !pattern.is_empty());
     let pattern = pattern.ok_or_else(|| Sense::parameter(2, None))?;
-    let fill = if passes == 1 && pattern.iter().all(|byte| *byte == 0) {
-        Fill::Zeros
-    } else {
-        let block = pattern.iter().copied().cycle().take(call.unit.block_bytes as usize);
-        Fill::Pattern { block: block.collect(), passes, invert }
-    };
+    // Zeros, too, are written: who wants the blocks given back asks for BLOCK ERASE.
+    let block = pattern.iter().copied().cycle().take(call.unit.block_bytes as usize);
+    let fill = Fill::Pattern { block: block.collect(), passes, invert };
     Erase::sanitize(&call.unit, call.cdb.u8(1), fill).begin(ops)
 }
 

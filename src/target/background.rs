@@ -116,8 +116,10 @@ pub(super) fn spawn(
     let unit = work.unit();
     backing.works.enter(unit);
     let entry = Entry { backing, unit };
-    let waiter = Waiter { queue: Arc::clone(queue), tag };
-    let waiter = (!work.is_immediate()).then_some(waiter);
+    let mut waiter = Some(Waiter { queue: Arc::clone(queue), tag });
+    if work.is_immediate() {
+        waiter = None;
+    }
     tokio::task::spawn_local(async move {
         tracing::info!(unit = unit.0, "begins to erase a disk, as its initiator has asked");
         let end = drive(work, &entry).await;

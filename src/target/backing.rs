@@ -41,18 +41,24 @@ pub(super) type Volumes = Vec<(UnitId, Arc<Fenced>)>;
 /// The fences of the volumes in use. A volume has one and the same wherever it is published, and
 /// as long as anything that went through it is still in the store.
 #[derive(Default)]
-pub(super) struct Fences(Mutex<Vec<Weak<Fenced>>>);
+pub(super) struct Fences {
+    /// By the address of the volume, which is nobody else's as long as the fence is there.
+    by_volume: Mutex<HashMap<usize, Weak<Fenced>>>,
+}
 
 impl Fences {
     fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
-        let mut fences = self.0.lock();
-        fences.retain(|fenced| fenced.strong_count() > 0);
-        let mut known = fences.iter().filter_map(Weak::upgrade);
-        if let Some(fenced) = known.find(|fenced| Arc::ptr_eq(fenced.volume(), volume)) {
+        let mut fences = self.by_volume.lock();
+        // Now and then: there are never many more than are in use.
+        if fences.len().is_power_of_two() {
+            fences.retain(|_, fenced| fenced.strong_count() > 0);
+        }
+        let address = Arc::as_ptr(volume).cast::<()>().addr();
+        if let Some(fenced) = fences.get(&address).and_then(Weak::upgrade) {
             return fenced;
         }
         let fenced = Fenced::new(Arc::clone(volume));
-        fences.push(Arc::downgrade(&fenced));
+        fences.insert(address, Arc::downgrade(&fenced));
         fenced
     }
 }

@@ -489,14 +489,6 @@ impl Shared {
         self.groups.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Tells the device of a target through which portal groups it can be reached.
-    pub(super) fn tell_target_ports(&self, target: &Target) {
-        let Some(service) = &target.backing.service else { return };
-        let tags = self.groups().iter().map(|group| group.tag);
-        let offered = tags.filter(|tag| target.access.is_offered_in(*tag));
-        service.device.set_target_ports(offered.collect());
-    }
-
     /// Those of `targets` that an initiator may log in to, each with the addresses of the portal
     /// groups where it may (`address:port,portal-group-tag`). `local` is the address that the
     /// initiator has connected to.

@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../support/mod.rs"]
+mod support;
 mod wire;
 
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wire::{BHS_LEN, Daemon, Header, NO_TAG, Peer};
+use support::raw::{BHS_LEN, NO_TAG, Pdu};
+use wire::{Daemon, Peer, claiming};
 
 /// What one attack may cost in resident memory at its peak, beyond what the honest session uses.
 const RSS_LIMIT_KIB: u64 = 96 << 10;
@@ -71,7 +73,7 @@ impl Random {
 fn send_and_see_closed(daemon: &Daemon, bytes: &[u8]) {
     let mut peer = daemon.connect();
     peer.send_raw(bytes);
-    let _ = peer.stream.shutdown(Shutdown::Write);
+    peer.wire.finish_sending();
     while peer.receive().is_some() {}
 }
 
@@ -97,7 +99,7 @@ fn every_opcode_before_the_login() {
             }
             let mut peer = daemon.connect();
             let itt = 5;
-            peer.send(&Header::new(opcode, 0x80).with(16, itt).with(20, NO_TAG), b"");
+            peer.send(&Pdu::new(opcode, 0x80).set(16, itt).set(20, NO_TAG), b"");
             // Before the login nothing is answered but with its end (RFC 7143 section 4.2.4).
             while peer.receive().is_some() {}
         }
@@ -110,13 +112,13 @@ fn a_login_that_lies_about_its_length() {
         // More than the 8192 bytes that hold before anything was negotiated; none of it is sent.
         for claimed in [0x00ff_ffff, 0x0080_0000, 0x0010_0000] {
             let mut peer = daemon.connect();
-            peer.send_raw(&daemon.login(1, 0x87).claiming(claimed).0);
+            peer.send_raw(&claiming(&daemon.login(1, 0x87), claimed));
             while peer.receive().is_some() {}
         }
         // Additional headers, which a login has not.
         let mut header = daemon.login(1, 0x87);
-        header.0[4] = 255;
-        let mut bytes = header.0.to_vec();
+        header.bhs[4] = 255;
+        let mut bytes = header.bhs.to_vec();
         bytes.extend([0xff; 1020]);
         send_and_see_closed(daemon, &bytes);
     });
@@ -142,7 +144,7 @@ fn login_text_that_is_none() {
         for text in texts {
             let mut peer = daemon.connect();
             peer.send(&daemon.login(1, 0x87), &text);
-            let _ = peer.stream.shutdown(Shutdown::Write);
+            peer.wire.finish_sending();
             while peer.receive().is_some() {}
         }
     });
@@ -190,17 +192,17 @@ fn stalls_half_way_through() {
         for index in 1..=30 {
             // In a login's header, in its text, in a command's header, in its data.
             let mut peer = daemon.connect();
-            peer.send_raw(&daemon.login(index, 0x87).0[..20]);
+            peer.send_raw(&daemon.login(index, 0x87).bhs[..20]);
             stalled.push(peer);
             let mut peer = daemon.connect();
-            let mut bytes = daemon.login(index, 0x87).claiming(4096).0.to_vec();
+            let mut bytes = claiming(&daemon.login(index, 0x87), 4096);
             bytes.extend([b'a'; 100]);
             peer.send_raw(&bytes);
             stalled.push(peer);
             for whole in [20, BHS_LEN + 100] {
                 let mut peer = daemon.log_in(index * 2 + u16::from(whole > 20));
                 let command = peer.command(0x20, 8192, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 16, 0]);
-                let mut bytes = command.claiming(8192).0.to_vec();
+                let mut bytes = claiming(&command, 8192);
                 bytes.resize(BHS_LEN + 8192, 7);
                 peer.send_raw(&bytes[..whole]);
                 stalled.push(peer);
@@ -229,8 +231,8 @@ fn commands_that_lie_about_lengths() {
     survives(|daemon| {
         // A data segment beyond MaxRecvDataSegmentLength, of which nothing comes.
         lie(daemon, |peer| {
-            let header = peer.command(0x20, 0xffff_ffff, &WRITE_10).claiming(0x00ff_ffff);
-            peer.send_raw(&header.0);
+            let header = peer.command(0x20, 0xffff_ffff, &WRITE_10);
+            peer.send_raw(&claiming(&header, 0x00ff_ffff));
         });
         // 4 GiB expected, one block written: at most that block may be asked for.
         for flags in [0x20, 0x40, 0x60, 0x00] {
@@ -253,8 +255,8 @@ fn commands_that_lie_about_lengths() {
         for (words, bytes) in [(255, [0xff; 1020].to_vec()), (1, vec![0xff, 0xff, 1, 0])] {
             lie(daemon, |peer| {
                 let mut header = peer.command(0, 0, &[0; 6]);
-                header.0[4] = words;
-                peer.send_raw(&[&header.0[..], &bytes].concat());
+                header.bhs[4] = words;
+                peer.send_raw(&[&header.bhs[..], &bytes].concat());
             });
         }
     });
@@ -267,7 +269,7 @@ fn data_nobody_asked_for() {
             [(0x1111, NO_TAG, 0, 512), (0x1111, 5, 0, 8192), (NO_TAG, NO_TAG, 0xffff_fe00, 8192)]
         {
             lie(daemon, |peer| {
-                let header = Header::new(0x05, 0x80).with(16, itt).with(20, ttt).with(40, offset);
+                let header = Pdu::new(0x05, 0x80).set(16, itt).set(20, ttt).set(40, offset);
                 peer.send(&header, &vec![1; len]);
             });
         }
@@ -277,13 +279,13 @@ fn data_nobody_asked_for() {
                 let command = peer.command(0x20, 8192, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 16, 0]);
                 peer.cmd_sn += 1;
                 peer.send(&command, b"");
-                let (r2t, _) = peer.receive().unwrap();
-                assert_eq!(r2t.0[0], 0x31, "an R2T for a WRITE without data");
-                let header = Header::new(0x05, 0)
-                    .with(16, r2t.word(16))
-                    .with(20, r2t.word(20))
-                    .with(36, data_sn)
-                    .with(40, offset);
+                let r2t = peer.receive().unwrap();
+                assert_eq!(r2t.bhs[0], 0x31, "an R2T for a WRITE without data");
+                let header = Pdu::new(0x05, 0)
+                    .set(16, r2t.word(16))
+                    .set(20, r2t.word(20))
+                    .set(36, data_sn)
+                    .set(40, offset);
                 peer.send(&header, &[1; 4096]);
             });
         }
@@ -326,10 +328,10 @@ fn text_requests_that_never_end() {
         let mut peer = daemon.log_in(7);
         let mut ttt = NO_TAG;
         for round in 0_u32..10_000 {
-            let header = Header::new(0x44, 0x40).with(16, 9).with(20, ttt).with(24, peer.cmd_sn);
+            let header = Pdu::new(0x44, 0x40).set(16, 9).set(20, ttt).set(24, peer.cmd_sn);
             peer.send(&header, &[b'a'; 4096]);
             match peer.receive() {
-                Some((answer, _)) if answer.0[0] == 0x24 => ttt = answer.word(20),
+                Some(answer) if answer.bhs[0] == 0x24 => ttt = answer.ttt(),
                 _ => return,
             }
             assert!(round < 9_999, "the daemon listens for ever");
@@ -345,15 +347,15 @@ fn random_headers_in_full_feature_phase() {
         for round in (0..400_u32).filter(|round| round % 64 != 2) {
             lie(daemon, |peer| {
                 let mut header = peer.command(0, 0, &[0; 6]);
-                header.0[0] = (round % 64) as u8 | (random.next() as u8 & 0x40);
+                header.bhs[0] = (round % 64) as u8 | (random.next() as u8 & 0x40);
                 for _ in 0..random.next() % 24 {
                     let at = random.next() as usize % BHS_LEN;
                     // Not the lengths, which are true here, nor a CDB that could reserve the unit.
                     if at > 7 && at != 32 {
-                        header.0[at] = random.next() as u8;
+                        header.bhs[at] = random.next() as u8;
                     }
                 }
-                header.0[1] = random.next() as u8;
+                header.bhs[1] = random.next() as u8;
                 let len = random.next() as usize % 1024;
                 peer.send(&header, &random.bytes(len));
             });

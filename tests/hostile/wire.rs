@@ -1,15 +1,10 @@
 //! A daemon to attack, and just enough of an initiator to attack it and to be its honest client.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-/// How long a daemon may be silent before a test calls it a hang.
-const HANG: Duration = Duration::from_secs(60);
+use crate::support::raw::{Digests, Lies, NO_TAG, Pdu, Wire};
 
-pub(crate) const BHS_LEN: usize = 48;
-pub(crate) const NO_TAG: u32 = 0xffff_ffff;
 /// Logical blocks of the daemon's LUN are this long.
 pub(crate) const BLOCK_LEN: usize = 512;
 
@@ -42,11 +37,7 @@ impl Daemon {
 
     /// A connection that has said nothing.
     pub(crate) fn connect(&self) -> Peer {
-        let stream = TcpStream::connect(&self.portal).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        stream.set_write_timeout(Some(HANG)).unwrap();
-        Peer { stream, lun: self.lun, cmd_sn: 1, exp_stat_sn: 0 }
+        Peer { wire: Wire::connect(&self.portal), lun: self.lun, cmd_sn: 1, exp_stat_sn: 0 }
     }
 
     /// A session in full feature phase; `index` makes its ISID unlike the others'.
@@ -59,10 +50,10 @@ impl Daemon {
         let mut peer = self.connect();
         peer.send(&self.login(index, 0x87), &self.login_text());
         for _ in 0..5 {
-            let (header, _) = peer.receive()?;
-            assert_eq!((header.0[0], header.0[36]), (0x23, 0), "login refused: {header:02x?}");
+            let header = peer.receive()?;
+            assert_eq!((header.bhs[0], header.bhs[36]), (0x23, 0), "login refused: {header:02x?}");
             peer.exp_stat_sn = header.word(24).wrapping_add(1);
-            if header.0[1] & 0x83 == 0x83 {
+            if header.bhs[1] & 0x83 == 0x83 {
                 return Some(peer);
             }
             peer.send(&self.login(index, 0x87), b"");
@@ -71,12 +62,11 @@ impl Daemon {
     }
 
     /// A Login Request with these flags (T 0x80, C 0x40, CSG 0x0c, NSG 0x03).
-    pub(crate) fn login(&self, index: u16, flags: u8) -> Header {
-        let mut header = Header::new(0x43, flags);
-        header.0[8] = 0x80;
-        header.0[12..14].copy_from_slice(&index.to_be_bytes());
-        header.set(24, 1);
-        header
+    pub(crate) fn login(&self, index: u16, flags: u8) -> Pdu {
+        let mut header = Pdu::new(0x43, flags);
+        header.bhs[8] = 0x80;
+        header.bhs[12..14].copy_from_slice(&index.to_be_bytes());
+        header.set(24, 1)
     }
 
     pub(crate) fn login_text(&self) -> Vec<u8> {
@@ -104,93 +94,38 @@ impl Drop for Daemon {
     }
 }
 
-/// A basic header segment, right or wrong.
-#[derive(Debug, Clone)]
-pub(crate) struct Header(pub(crate) [u8; BHS_LEN]);
-
-impl Header {
-    pub(crate) fn new(opcode: u8, flags: u8) -> Self {
-        let mut bytes = [0; BHS_LEN];
-        (bytes[0], bytes[1]) = (opcode, flags);
-        Self(bytes)
-    }
-
-    pub(crate) fn word(&self, offset: usize) -> u32 {
-        u32::from_be_bytes(self.0[offset..offset + 4].try_into().unwrap())
-    }
-
-    pub(crate) fn set(&mut self, offset: usize, value: u32) {
-        self.0[offset..offset + 4].copy_from_slice(&value.to_be_bytes());
-    }
-
-    pub(crate) fn with(mut self, offset: usize, value: u32) -> Self {
-        self.set(offset, value);
-        self
-    }
-
-    /// Sets DataSegmentLength to what may be a lie.
-    pub(crate) fn claiming(mut self, data_len: u32) -> Self {
-        let ahs_len = self.0[4];
-        self.set(4, data_len);
-        self.0[4] = ahs_len;
-        self
-    }
-}
-
 /// One connection to the daemon.
 pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+    pub(crate) wire: Wire,
     lun: u8,
     pub(crate) cmd_sn: u32,
     exp_stat_sn: u32,
 }
 
 impl Peer {
-    /// Sends a PDU whose DataSegmentLength is true. A connection that the daemon has closed is no
-    /// error here: whoever then receives will see it.
-    pub(crate) fn send(&mut self, header: &Header, data: &[u8]) {
-        let header = header.clone().claiming(u32::try_from(data.len()).unwrap());
-        let mut bytes = header.0.to_vec();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        self.send_raw(&bytes);
+    /// Sends a PDU with this data.
+    pub(crate) fn send(&mut self, header: &Pdu, data: &[u8]) {
+        self.wire.send(&header.clone().with(data));
     }
 
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
-        match self.stream.write_all(bytes) {
-            Err(error) if is_hang(&error) => panic!("the daemon reads no more, nor closes"),
-            _ => {}
-        }
+        self.wire.send_bytes(bytes);
     }
 
-    /// The next PDU and its data, or `None` if the daemon has closed the connection.
-    pub(crate) fn receive(&mut self) -> Option<(Header, Vec<u8>)> {
-        let mut header = Header::new(0, 0);
-        self.read(&mut header.0)?;
-        let data_len = header.word(4) as usize & 0xff_ffff;
-        let mut data = vec![0; usize::from(header.0[4]) * 4 + data_len.next_multiple_of(4)];
-        self.read(&mut data)?;
-        data.truncate(data_len);
-        Some((header, data))
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Option<()> {
-        match self.stream.read_exact(buffer) {
-            Ok(()) => Some(()),
-            Err(error) if is_hang(&error) => panic!("the daemon neither answers nor closes"),
-            Err(_) => None,
-        }
+    /// The next PDU, or `None` if the daemon has closed the connection.
+    pub(crate) fn receive(&mut self) -> Option<Pdu> {
+        self.wire.receive()
     }
 
     /// A SCSI Command with this CDB: its flags R 0x40, W 0x20, and the length it expects.
-    pub(crate) fn command(&self, flags: u8, expected_len: u32, cdb: &[u8]) -> Header {
-        let mut header = Header::new(0x01, 0x81 | flags)
-            .with(16, self.cmd_sn)
-            .with(20, expected_len)
-            .with(24, self.cmd_sn)
-            .with(28, self.exp_stat_sn);
-        header.0[9] = self.lun;
-        header.0[32..32 + cdb.len()].copy_from_slice(cdb);
+    pub(crate) fn command(&self, flags: u8, expected_len: u32, cdb: &[u8]) -> Pdu {
+        let mut header = Pdu::new(0x01, 0x81 | flags)
+            .set(16, self.cmd_sn)
+            .set(20, expected_len)
+            .set(24, self.cmd_sn)
+            .set(28, self.exp_stat_sn);
+        header.bhs[9] = self.lun;
+        header.bhs[32..32 + cdb.len()].copy_from_slice(cdb);
         header
     }
 
@@ -201,15 +136,15 @@ impl Peer {
         self.send(&command, data);
         let mut all = Vec::new();
         loop {
-            let (header, data) = self.receive().expect("the daemon ended an honest session");
-            match header.0[0] {
-                0x25 | 0x21 => all.extend(data),
+            let header = self.receive().expect("the daemon ended an honest session");
+            match header.bhs[0] {
+                0x25 | 0x21 => all.extend(&header.data),
                 0x20 => continue,
                 other => panic!("opcode {other:#x} for an honest command"),
             }
-            if header.0[0] == 0x21 || header.0[1] & 1 != 0 {
+            if header.bhs[0] == 0x21 || header.bhs[1] & 1 != 0 {
                 self.exp_stat_sn = header.word(24).wrapping_add(1);
-                return (header.0[3], all);
+                return (header.bhs[3], all);
             }
         }
     }
@@ -229,24 +164,25 @@ impl Peer {
     }
 
     /// An immediate NOP-Out that wants an answer.
-    pub(crate) fn ping(&self) -> Header {
-        Header::new(0x40, 0x80)
-            .with(16, 0x7000_0000)
-            .with(20, NO_TAG)
-            .with(24, self.cmd_sn)
-            .with(28, self.exp_stat_sn)
+    pub(crate) fn ping(&self) -> Pdu {
+        Pdu::new(0x40, 0x80)
+            .set(16, 0x7000_0000)
+            .set(20, NO_TAG)
+            .set(24, self.cmd_sn)
+            .set(28, self.exp_stat_sn)
     }
 
     /// Reads to the answer of a [`Self::ping`] or to the end of the connection.
     pub(crate) fn answered_or_closed(&mut self) {
-        while let Some((header, _)) = self.receive() {
-            if header.0[0] == 0x20 && header.word(16) == 0x7000_0000 {
+        while let Some(header) = self.receive() {
+            if header.bhs[0] == 0x20 && header.word(16) == 0x7000_0000 {
                 return;
             }
         }
     }
 }
 
-fn is_hang(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+/// The header of a PDU with this DataSegmentLength, which may be a lie.
+pub(crate) fn claiming(header: &Pdu, data_len: u32) -> Vec<u8> {
+    header.frame(Digests::default(), Lies { data_length: Some(data_len), ..Lies::default() })
 }

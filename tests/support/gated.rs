@@ -9,13 +9,19 @@ use stirrup::block::{Completion, CompletionQueue, Op, Request, SavedState, Volum
 use super::HANG;
 
 /// Requests that came while a volume was held up, and where their completions belong.
-type HeldUp = Vec<(Vec<Request>, Arc<CompletionQueue>)>;
+#[derive(Default)]
+struct HeldUp {
+    /// What comes now is held up.
+    holding: bool,
+    requests: Vec<(Request, Arc<CompletionQueue>)>,
+}
 
 /// A volume in memory whose answers can be held up.
 pub(crate) struct Gated {
     memory: MemoryVolume,
-    /// `Some` while it is held up.
-    held: Mutex<Option<HeldUp>>,
+    held: Mutex<HeldUp>,
+    /// First blocks of the reads and writes that came, in their order.
+    seen: Mutex<Vec<u64>>,
     /// What it says of itself; never more than there is.
     size_bytes: AtomicU64,
     write_cache: AtomicBool,
@@ -25,7 +31,8 @@ impl Gated {
     pub(crate) fn new(size_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             memory: MemoryVolume::new(size_bytes, false),
-            held: Mutex::new(None),
+            held: Mutex::default(),
+            seen: Mutex::default(),
             size_bytes: AtomicU64::new(size_bytes),
             write_cache: AtomicBool::new(false),
         })
@@ -42,29 +49,36 @@ impl Gated {
         self.write_cache.store(true, Ordering::SeqCst);
     }
 
+    /// From now on nothing is answered.
+    pub(crate) fn hold(&self) {
+        self.held.lock().unwrap().holding = true;
+    }
+
+    /// What waits goes on waiting; what comes from now on does not.
+    pub(crate) fn let_others_pass(&self) {
+        self.held.lock().unwrap().holding = false;
+    }
+
+    /// Requests that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.held.lock().unwrap().requests.len()
+    }
+
     /// The operations that wait, by kind; `write fua` for one that asks for stable storage.
     pub(crate) fn held_ops(&self) -> Vec<&'static str> {
-        let held = self.held.lock().unwrap();
-        let requests = held.iter().flatten().flat_map(|(requests, _)| requests);
-        let name = |op: &Op| match op {
+        let name = |(request, _): &(Request, _)| match &request.op {
             Op::Read { .. } => "read",
             Op::Write { fua: true, .. } => "write fua",
             Op::Write { .. } => "write",
             Op::Flush => "flush",
             _ => "other",
         };
-        requests.map(|request| name(&request.op)).collect()
+        self.held.lock().unwrap().requests.iter().map(name).collect()
     }
 
-    /// From now on nothing is answered.
-    pub(crate) fn hold(&self) {
-        self.held.lock().unwrap().get_or_insert_default();
-    }
-
-    /// Requests that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        let held = self.held.lock().unwrap();
-        held.iter().flatten().map(|(requests, _)| requests.len()).sum()
+    /// First blocks of the reads and writes that came so far, in their order.
+    pub(crate) fn seen(&self) -> Vec<u64> {
+        self.seen.lock().unwrap().clone()
     }
 
     /// Waits until so many requests wait.
@@ -76,12 +90,18 @@ impl Gated {
         }
     }
 
-    /// Executes and answers all that waited.
+    /// Executes and answers all that waited; nothing waits from now on.
     pub(crate) fn release(&self) {
-        let held = self.held.lock().unwrap().take();
-        for (mut requests, queue) in held.into_iter().flatten() {
+        self.let_others_pass();
+        self.step();
+    }
+
+    /// Executes and answers all that waited; what comes from now on fares as what came before.
+    pub(crate) fn step(&self) {
+        let requests = std::mem::take(&mut self.held.lock().unwrap().requests);
+        for (request, queue) in requests {
             let mut done = Vec::new();
-            self.memory.submit(&mut requests, &mut done, &queue);
+            self.memory.submit(&mut vec![request], &mut done, &queue);
             queue.push_all(done);
         }
     }
@@ -106,9 +126,18 @@ impl Volume for Gated {
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
-        match self.held.lock().unwrap().as_mut() {
-            Some(held) => held.push((std::mem::take(requests), Arc::clone(queue))),
-            None => self.memory.submit(requests, done, queue),
+        let firsts = requests.iter().filter_map(|request| match request.op {
+            Op::Read { offset, .. } | Op::Write { offset, .. } => Some(offset / 512),
+            _ => None,
+        });
+        self.seen.lock().unwrap().extend(firsts);
+        let mut held = self.held.lock().unwrap();
+        if held.holding {
+            let taken = requests.drain(..).map(|request| (request, Arc::clone(queue)));
+            held.requests.extend(taken);
+        } else {
+            drop(held);
+            self.memory.submit(requests, done, queue);
         }
     }
 }

@@ -127,3 +127,23 @@ fn writes_under_way_are_on_the_disk_before_it_is_erased() {
     until_ready(&mut two);
     assert!(two.read_blocks(0, 4096) == [0; 4096]);
 }
+
+#[test]
+fn an_abort_ends_the_waiting_for_it_and_not_the_erasing() {
+    let (lab, volume) = lab();
+    let mut peer = lab.ready(A, 1);
+    peer.write_blocks(0, &pattern(4096, 1));
+    volume.hold();
+    let erase = peer.command(&ERASE, 0, 0);
+    peer.send(&erase, &[]);
+    volume.wait_for(1);
+    for function in [1, 2, 5] {
+        peer.send_tmf(function, (function == 1).then_some(&erase));
+        assert_eq!(peer.tmf_response(), 0, "function {function}");
+    }
+    assert_eq!(peer.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3));
+    assert_eq!(peer.run(&[0; 6], 0, &[]).sense_codes(), SANITIZING);
+    volume.release();
+    until_ready(&mut peer);
+    assert!(peer.read_blocks(0, 4096) == [0; 4096]);
+}

@@ -1,12 +1,8 @@
-//! A small initiator, and a volume that can be held up.
+//! A small initiator.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use stirrup::backend::memory::MemoryVolume;
-use stirrup::block::{Completion, CompletionQueue, Op, Request, SavedState, Volume, VolumeInfo};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::iscsi::pdu::frame::{Lengths, padding_of, set_data_length};
 use stirrup::iscsi::pdu::{
@@ -15,8 +11,8 @@ use stirrup::iscsi::pdu::{
     TextRequest,
 };
 
-/// How long anything may take before a test calls it a hang.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
+pub(crate) use crate::support::HANG;
+pub(crate) use crate::support::gated::Gated;
 
 /// What an initiator asks for at login.
 #[derive(Clone)]
@@ -386,103 +382,4 @@ pub(crate) fn rw10(opcode: u8, lba: u32, len: usize) -> [u8; 10] {
     let blocks = u16::try_from(len / 512).unwrap().to_be_bytes();
     let [a, b, c, d] = lba.to_be_bytes();
     [opcode, 0, a, b, c, d, 0, blocks[0], blocks[1], 0]
-}
-
-/// Requests that came while a volume was held up, and where their completions belong.
-#[derive(Default)]
-struct HeldUp {
-    /// What comes now is held up.
-    holding: bool,
-    requests: Vec<(Request, Arc<CompletionQueue>)>,
-}
-
-/// A volume in memory whose answers can be held up.
-pub(crate) struct Gated {
-    memory: MemoryVolume,
-    held: Mutex<HeldUp>,
-    /// First blocks of the reads and writes that came, in their order.
-    seen: Mutex<Vec<u64>>,
-}
-
-impl Gated {
-    pub(crate) fn new(size_bytes: u64) -> Arc<Self> {
-        let memory = MemoryVolume::new(size_bytes, false);
-        Arc::new(Self { memory, held: Mutex::default(), seen: Mutex::default() })
-    }
-
-    /// From now on nothing is answered.
-    pub(crate) fn hold(&self) {
-        self.held.lock().unwrap().holding = true;
-    }
-
-    /// What waits goes on waiting; what comes from now on does not.
-    pub(crate) fn let_others_pass(&self) {
-        self.held.lock().unwrap().holding = false;
-    }
-
-    /// Requests that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.held.lock().unwrap().requests.len()
-    }
-
-    /// First blocks of the reads and writes that came so far, in their order.
-    pub(crate) fn seen(&self) -> Vec<u64> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// Waits until so many requests wait.
-    pub(crate) fn wait_for(&self, count: usize) {
-        let begin = std::time::Instant::now();
-        while self.waiting() < count {
-            assert!(begin.elapsed() < HANG, "{count} requests never came");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Executes and answers all that waited; nothing waits from now on.
-    pub(crate) fn release(&self) {
-        self.let_others_pass();
-        self.step();
-    }
-
-    /// Executes and answers all that waited; what comes from now on fares as what came before.
-    pub(crate) fn step(&self) {
-        let requests = std::mem::take(&mut self.held.lock().unwrap().requests);
-        for (request, queue) in requests {
-            let mut done = Vec::new();
-            self.memory.submit(&mut vec![request], &mut done, &queue);
-            queue.push_all(done);
-        }
-    }
-}
-
-impl Volume for Gated {
-    fn info(&self) -> VolumeInfo {
-        self.memory.info()
-    }
-
-    fn saved_state(&self) -> SavedState {
-        self.memory.saved_state()
-    }
-
-    fn submit(
-        &self,
-        requests: &mut Vec<Request>,
-        done: &mut Vec<Completion>,
-        queue: &Arc<CompletionQueue>,
-    ) {
-        let firsts = requests.iter().filter_map(|request| match request.op {
-            Op::Read { offset, .. } | Op::Write { offset, .. } => Some(offset / 512),
-            _ => None,
-        });
-        self.seen.lock().unwrap().extend(firsts);
-        let mut held = self.held.lock().unwrap();
-        if held.holding {
-            let taken = requests.drain(..).map(|request| (request, Arc::clone(queue)));
-            held.requests.extend(taken);
-        } else {
-            drop(held);
-            self.memory.submit(requests, done, queue);
-        }
-    }
 }

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod aborts;
+#[path = "../support/mod.rs"]
+mod support;
+
 mod background;
 mod initiator;
 mod luns;

@@ -156,6 +156,22 @@ fn an_operation_waits_for_all_ghosts_that_it_touches() {
     assert_eq!(lab.slow.tags(), [1]);
 }
 
+#[test]
+fn with_too_many_ranges_everything_waits_for_every_ghost() {
+    let lab = Lab::new();
+    let many: Spans = (0..SPANS_MAX as u64).map(|i| Span::new(1000 + 2 * i, 1)).collect();
+    let crowd = lab.fenced.haunt(many);
+    lab.submit(0, 1, read(0, 1));
+    let one_more = lab.fenced.haunt(spans(4, 1));
+    lab.submit(0, 2, read(0, 1));
+    assert_eq!(lab.slow.tags(), [1]);
+    one_more.ended();
+    assert_eq!(lab.slow.tags(), [1], "it waits for the first of them");
+    lab.submit(0, 3, read(0, 1));
+    crowd.ended();
+    assert_eq!(lab.slow.tags(), [1, 3, 2]);
+}
+
 #[derive(Debug, Clone)]
 enum Move {
     Submit {

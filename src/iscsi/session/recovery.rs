@@ -16,6 +16,13 @@ use crate::iscsi::pdu::{
     Bhs, Numbers, Opcode, Pdu, RESERVED_TAG, Reject, RejectReason, ScsiResponse, Snack,
 };
 
+/// PDUs that may wait to be sent when more are asked for again: a few bytes of SNACK must not make
+/// a queue without end.
+const QUEUED_MAX: usize = 16 << 10;
+
+/// Statuses that may be unacknowledged; more than any window has under way.
+const SENT_MAX: usize = 4096;
+
 /// A PDU that may be asked for again.
 #[derive(Debug)]
 struct Sent<D> {
@@ -57,7 +64,7 @@ impl<D> Retained<D> {
     fn push(&mut self, sent: Sent<D>, limit: usize) {
         self.bytes += sent.bytes;
         self.sent.push_back(sent);
-        while self.bytes > limit {
+        while self.bytes > limit || self.sent.len() > SENT_MAX {
             self.pop();
         }
     }
@@ -160,7 +167,7 @@ impl<D: Clone> Session<D> {
         const DATA_ACK: u8 = 2;
         const R_DATA: u8 = 3;
         let active = self.by_itt.get(&snack.itt).copied();
-        let obeyed = if !self.recovers() {
+        let obeyed = if !self.recovers() || self.queue_is_long() {
             Err(NOT_KEPT)
         } else {
             match (snack.kind, active) {
@@ -177,6 +184,16 @@ impl<D: Clone> Session<D> {
             let header = self.arrived_header();
             self.send_counted(&pdu, header);
         }
+    }
+
+    /// Too much waits to be sent, in PDUs or in bytes of their own.
+    fn queue_is_long(&self) -> bool {
+        let own_bytes = |pdu: &OutPdu<D>| match &pdu.data {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::None | Payload::Part { .. } => 0,
+        };
+        self.out.len() > QUEUED_MAX
+            || self.out.iter().map(own_bytes).sum::<usize>() > self.limits.retained_bytes
     }
 
     fn resend_status(&mut self, snack: &Snack) -> Result<(), Refused> {

@@ -55,7 +55,7 @@ pub(super) fn nexus_spec(number: u8) -> NexusSpec {
         initiator_port,
         target_port: 1,
         target_ports: vec![1],
-        has_query_functions: false,
+        protocol_level: 2,
     }
 }
 

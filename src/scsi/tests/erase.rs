@@ -73,6 +73,9 @@ fn overwrite_repeats_the_pattern_in_every_block() {
     assert!(is_all(&host, &block));
     overwrite(&host, 0, &pattern(1, &[0])).good();
     assert!(is_all(&host, &[0; BLOCK]));
+    let status = host.get(&cdb16(0x9e, 0x12, 0, 256));
+    let all_mapped = [&(BLOCKS as u32).to_be_bytes()[..], &[0]].concat();
+    assert_eq!(status[16..21], all_mapped, "zeros are written, too");
 }
 
 #[test]

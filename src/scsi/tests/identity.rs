@@ -16,7 +16,7 @@ fn standard_data_say_spc_4_and_sbc_3() {
     assert_eq!(&data[8..16], b"STIRRUP ");
     let versions: Vec<u16> =
         data[58..66].chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]])).collect();
-    assert!(versions.contains(&0x0460) && versions.contains(&0x04c0) && versions.contains(&0x0960));
+    assert!(versions.contains(&0x0460) && versions.contains(&0x04c0) && versions.contains(&0x0962));
 }
 
 #[test]

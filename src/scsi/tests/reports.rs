@@ -132,13 +132,13 @@ fn unknown_service_actions_are_an_invalid_field() {
 #[test]
 fn task_management_functions_are_reported() {
     let bench = Bench::new();
-    let host = bench.host(1);
+    let spec = NexusSpec { protocol_level: 1, ..nexus_spec(1) };
+    let host = bench.of(bench.device.attach(spec));
+    host.run(&[0; 6], &[]);
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xda, 0, 0, 0]);
     let extended = host.get(&[0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 0, 16, 0, 0]);
     assert_eq!((extended.len(), extended[3]), (16, 12));
-    let spec = NexusSpec { has_query_functions: true, ..nexus_spec(2) };
-    let host = bench.of(bench.device.attach(spec));
-    host.run(&[0; 6], &[]);
+    let host = bench.host(2);
     assert_eq!(host.get(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0]), [0xde, 7, 0, 0]);
 }
 

@@ -48,10 +48,13 @@ fn what_is_not_to_outlive_it_does_not() {
     assert_eq!((keys(&bench.host(2)), reservation(&bench.host(2))), ((0, vec![]), None));
 }
 
+/// A service action, and what sends it.
+type Change = (&'static str, fn(&Bench));
+
 /// What keys and reservation are after each change, they are after a loss of power.
 #[test]
 fn every_service_action_is_kept() {
-    let changes: [(&str, fn(&Bench)); 9] = [
+    let changes: [Change; 9] = [
         ("REGISTER", |bench| {
             out_with_flags(&bench.host(1), REGISTER, 0, [1, 7], APTPL).good();
         }),

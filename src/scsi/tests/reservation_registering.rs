@@ -219,8 +219,10 @@ fn all_target_ports_are_registered_at_once() {
 #[test]
 fn all_target_ports_are_those_that_the_transport_has() {
     let bench = Bench::new();
-    bench.device.set_target_ports(vec![1, 2]);
-    let first = bench.host(1);
+    let mut first = bench.host(1);
+    bench.device.detach(&first.nexus);
+    first.nexus = bench.device.attach(NexusSpec { target_ports: vec![1, 2], ..nexus_spec(1) });
+    first.run(&TUR, &[]);
     out_with_flags(&first, REGISTER, 0, [0, 7], ALL_TG_PT).good();
     out(&first, PR_RESERVE, 8, 7, 0).good();
     assert_eq!(keys(&first).1, [7, 7]);

@@ -137,7 +137,7 @@ impl Commands {
         id: TaskId,
         offset: u32,
         len: usize,
-        session: &DriverSession,
+        session: &mut DriverSession,
     ) -> bool {
         let end = offset as usize + len;
         let Some(command) = session.command(id) else { return false };
@@ -152,7 +152,10 @@ impl Commands {
             _ => session.params().first_burst_length.min(expected).into(),
         };
         let bytes = usize::try_from(whole).unwrap_or(usize::MAX).max(end);
-        if !self.lend(id, bytes, Claim::Fair) {
+        // What is only kept to be sent again goes first.
+        let lent = self.lend(id, bytes, Claim::Fair)
+            || (session.forget_data() && self.lend(id, bytes, Claim::Fair));
+        if !lent {
             self.record(id).refused = true;
             return false;
         }
@@ -215,8 +218,14 @@ impl Commands {
                 _ => 0,
             };
             let refused = record.refused;
-            if !refused && size > 0 && !self.lend(id, size, Claim::Fair) && self.will_come_back() {
-                return;
+            if !refused && size > 0 && !self.lend(id, size, Claim::Fair) {
+                // What is only kept to be sent again goes first.
+                if session.forget_data() {
+                    continue;
+                }
+                if self.will_come_back() {
+                    return;
+                }
             }
             self.waiting.pop_front();
             if refused || (size > 0 && !self.lend(id, size, Claim::All)) {
@@ -292,7 +301,7 @@ impl Commands {
         if let Some(work) = self.ops.take_background()
             && let Some(attached) = &self.attached
         {
-            record.flight.wait();
+            record.flight.await_one();
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);

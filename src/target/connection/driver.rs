@@ -132,7 +132,7 @@ fn nexus_spec(established: &Established, entry: &SessionEntry, shard: &ShardStat
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
         target_port: entry.key.portal_group,
         target_ports: shard.shared.portal_group_tags(),
-        has_query_functions: established.params.protocol_level >= 2,
+        protocol_level: established.params.protocol_level,
     }
 }
 

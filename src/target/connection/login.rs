@@ -270,10 +270,9 @@ async fn settle(
     // changes it finds this session in the registry and closes it.
     let backing = match names.session_type {
         SessionType::Discovery => Ok(None),
-        SessionType::Normal => gate.unchanged(names).map(|target| {
-            gate.shared.tell_target_ports(&target);
-            Some(Arc::clone(&target.backing))
-        }),
+        SessionType::Normal => {
+            gate.unchanged(names).map(|target| Some(Arc::clone(&target.backing)))
+        }
     };
     let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
     entry.set_lease(lease.filter(goes_on));

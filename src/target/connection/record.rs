@@ -60,8 +60,8 @@ impl Flight {
         }
     }
 
-    /// One more thing to wait for, which changes nothing that must be kept back after an abort.
-    pub(super) fn wait(&mut self) {
+    /// One more completion will come, of something that is no operation of the task's own.
+    pub(super) fn await_one(&mut self) {
         self.outstanding += 1;
     }
 

@@ -306,6 +306,34 @@ fn an_initiator_that_acknowledges_nothing_is_pinged() {
 }
 
 #[test]
+fn asking_again_and_again_makes_no_queue_without_end() {
+    let limits_of_session = Limits { retained_bytes: 400_000, ..Limits::default() };
+    let params = SessionParams {
+        error_recovery_level: 1,
+        initiator_max_recv_data_segment_length: 512,
+        ..params()
+    };
+    let established = established(SessionType::Normal, params);
+    let mut peer = Peer { session: Session::new(established, limits_of_session, limits(8)) };
+    answered_read(&mut peer, FIRST, 80_000);
+    for _ in 0..1000 {
+        peer.send(&snack(0, 1000 + FIRST, 0, 0), &[]);
+    }
+    let sent = peer.sent();
+    assert!(sent.len() < 20_000, "{}", sent.len());
+    assert_eq!(parse::<Reject>(sent.last().unwrap()).reason, RejectReason::SnackReject);
+    for i in 0..40 {
+        peer.send(&NopOut { itt: 1, cmd_sn: FIRST + i, ..nop_out(100) }, &[7; 8192]);
+    }
+    peer.sent();
+    for _ in 0..10_000 {
+        peer.send(&snack(1, RESERVED_TAG, 0, 0), &[]);
+    }
+    let bytes: usize = peer.sent().iter().map(data_len).sum();
+    assert!(bytes < 3_000_000, "{bytes}");
+}
+
+#[test]
 fn nothing_is_kept_at_erl_0() {
     let mut peer = Peer::new();
     answered_read(&mut peer, FIRST, 8192);
