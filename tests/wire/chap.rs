@@ -210,13 +210,16 @@ fn l07_the_first_algorithm_that_both_know() {
     }
 }
 
+/// A way to write a binary value.
+type Form<'a> = &'a dyn Fn(&[u8]) -> String;
+
 #[test]
 fn l08_binary_values_in_hexadecimal_and_base64() {
     let lab = Lab::new();
     lab.publish_chap(true);
     let upper = |bytes: &[u8]| format!("0X{}", hex(bytes)[2..].to_uppercase());
     let base64_upper = |bytes: &[u8]| base64(bytes).replacen("0b", "0B", 1);
-    let forms: [&dyn Fn(&[u8]) -> String; 4] = [&hex, &upper, &base64, &base64_upper];
+    let forms: [Form<'_>; 4] = [&hex, &upper, &base64, &base64_upper];
     for (i, form) in forms.iter().enumerate() {
         let mut exchange = Exchange::challenged(&lab, "5");
         let response = form(&exchange.response(SECRET));
@@ -228,7 +231,7 @@ fn l08_binary_values_in_hexadecimal_and_base64() {
         assert_eq!(unhex(value(&proof, "CHAP_R").unwrap()), expected, "{response}");
         exchange.granted(&answer);
     }
-    let spoil: [&dyn Fn(&[u8]) -> String; 8] = [
+    let spoil: [Form<'_>; 8] = [
         &|right| hex(right)[..33].to_owned(),
         &|right| hex(&right[..15]),
         &|right| hex(&[right, &[0]].concat()),

@@ -518,7 +518,7 @@ fn check_data_in(pdu: &Pdu, data_sn: u32, offset: usize) {
     } else {
         assert_eq!(pdu.flags() & 0x06, 0, "residual without S: {pdu:?}");
     }
-    assert!(is_final || pdu.data.len() % 4 == 0, "a length that needs padding: {pdu:?}");
+    assert!(is_final || pdu.data.len().is_multiple_of(4), "a length that needs padding: {pdu:?}");
     assert!(!pdu.data.is_empty(), "{pdu:?}");
 }
 

@@ -391,6 +391,30 @@ fn f25_digest_errors_have_no_effect_but_an_answer() {
 }
 
 #[test]
+fn f25_at_recovery_level_1_what_was_lost_is_asked_for_again() {
+    let mut options = crate::lab::options();
+    options.login.error_recovery_level = 1;
+    let lab = Lab::with(options);
+    let keys = [SAFE[0], SAFE[1], ("ErrorRecoveryLevel", "1")];
+    let mut session = lab.session_with(&keys);
+    assert_eq!(session.answer("ErrorRecoveryLevel"), Some("1"));
+    let write = session.write_command(0, 4096);
+    session.send(&write);
+    let r2t = session.expect(op::R2T);
+    let bad = session.data_out(&write, r2t.ttt(), 0, 0, &pattern(4096, 1)[..2048]);
+    session.wire.send_lying(&bad, Lies { data_digest: true, ..Lies::default() });
+    session.expect_reject(reason::DATA_DIGEST, &bad);
+    let last = session.data_out(&write, r2t.ttt(), 1, 2048, &pattern(4096, 1)[2048..]);
+    session.send(&last.byte(1, FINAL));
+    let again = session.expect(op::R2T);
+    assert_eq!((again.word(36), again.word(40)), (1, 0), "a recovery R2T");
+    assert!((2048..=4096).contains(&again.word(44)), "what was lost, or all from there on");
+    session.answer_r2t(&write, &again, &pattern(4096, 1));
+    assert_eq!(session.expect(op::SCSI_RESPONSE).bhs[3], 0);
+    assert!(session.get(0, 4096) == pattern(4096, 1));
+}
+
+#[test]
 fn f26_digests_cover_padding_and_additional_headers_and_no_empty_segment() {
     let lab = Lab::new();
     let mut session = lab.session_with(&DIGESTS);
