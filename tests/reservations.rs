@@ -68,7 +68,7 @@ impl Gateway {
             initiator_port,
             target_port: 1,
             target_ports: vec![1],
-            has_query_functions: false,
+            protocol_level: 1,
         };
         let node = (self, self.device.attach(spec));
         run(&node, &[0; 6], &[]);

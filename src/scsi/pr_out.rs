@@ -61,7 +61,6 @@ fn run(call: &ListCall, list: &[u8], ops: &mut Ops) -> Result<Begun, Refusal> {
     let place = Place {
         inventory: Arc::clone(&call.inventory),
         unit: Arc::clone(&call.unit),
-        nexus: call.nexus.id,
         abort: call.cdb.service_action() == PREEMPT_AND_ABORT,
     };
     let decided = call.unit.with_reservations(|all| {
@@ -293,11 +292,10 @@ fn refusal(not_done: &NotDone, scope_and_type: u8) -> Refusal {
     sense.into()
 }
 
-/// Whose command it is, and where.
+/// Where a command is.
 struct Place {
     inventory: Arc<Inventory>,
     unit: Arc<LogicalUnit>,
-    nexus: u64,
     /// PREEMPT AND ABORT.
     abort: bool,
 }
@@ -309,9 +307,9 @@ impl Place {
             self.inventory.establish(&self.unit, *asc, |nexus| port.is(nexus));
         }
         let preempted = self.abort.then(|| {
-            let nexuses = self.inventory.nexuses().into_iter().filter(|nexus| {
-                nexus.id != self.nexus && effects.preempted.iter().any(|port| port.is(nexus))
-            });
+            let nexuses = self.inventory.nexuses().into_iter();
+            let nexuses =
+                nexuses.filter(|nexus| effects.preempted.iter().any(|port| port.is(nexus)));
             let nexuses = nexuses.map(|nexus| nexus.id).collect();
             Box::new(Preempted { lun: self.unit.number, nexuses })
         });

@@ -480,9 +480,10 @@ fn request_logout(sessions: Vec<Arc<SessionEntry>>, patience: Duration) -> usize
 }
 
 impl Shared {
-    /// Every target has a port in each portal group.
-    pub(super) fn portal_group_tags(&self) -> Vec<u16> {
-        self.groups().iter().map(|group| group.tag).collect()
+    /// The SCSI target ports of a target: the tags of the portal groups in which it is offered.
+    pub(super) fn target_ports(&self, target: &Target) -> Vec<u16> {
+        let tags = self.groups().iter().map(|group| group.tag);
+        tags.filter(|tag| target.access.is_offered_in(*tag)).collect()
     }
 
     fn groups(&self) -> &[Arc<PortalGroup>] {

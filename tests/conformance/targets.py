@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "lab"))
 from vmlab import checks, host, stirrup  # noqa: E402
 
-SIZE_MIB = 256
+SIZE_MIB = 1024
 CHAP = {"user": "suite", "secret": "what-the-suite-proves"}
 
 
@@ -201,7 +201,7 @@ class Tgt:
     def start(self):
         done = self._run("up", "memory", "%dM" % SIZE_MIB)
         if done.returncode:
-            raise Failed("tgt does not start: try %s up DIR memory 256M" % self.script)
+            raise Failed("tgt does not start: try %s up DIR memory 1024M" % self.script)
         url = done.stdout.split()[-1]
         return {"plain": url, "second": url}
 

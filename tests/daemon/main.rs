@@ -6,6 +6,9 @@
 #[path = "../target/initiator.rs"]
 #[allow(dead_code, reason = "shared with the tests of the target")]
 mod initiator;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of the target")]
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,9 +1,10 @@
 //! Aborts, resets, logouts and new sessions while the store hangs: all are answered, and after the
 //! answer nobody ever sees the disk change by what was aborted.
 
+use crate::support::gated::Gated;
 use std::sync::Arc;
 
-use super::initiator::{Gated, HANG, Initiator, Wishes, rw10};
+use super::initiator::{HANG, Initiator, Wishes, rw10};
 use super::{A, Lab, MIB, lun, pattern};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::target::{Access, Lun, Options, TargetSpec};

@@ -1,6 +1,7 @@
 //! Disks that are erased while sessions come and go.
 
 use super::*;
+use crate::support::gated::Gated;
 
 const SANITIZING: (u8, u8, u8) = (2, 0x04, 0x1b);
 /// SANITIZE, BLOCK ERASE; with IMMED.

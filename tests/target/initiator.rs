@@ -12,7 +12,6 @@ use stirrup::iscsi::pdu::{
 };
 
 pub(crate) use crate::support::HANG;
-pub(crate) use crate::support::gated::Gated;
 
 /// What an initiator asks for at login.
 #[derive(Clone)]

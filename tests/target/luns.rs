@@ -1,15 +1,16 @@
 //! LUNs that come and go, and volumes that grow, while sessions run.
 
+use crate::support::gated::Gated;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
-use stirrup::iscsi::pdu::{AsyncMessage, Opcode, Pdu, R2t, ScsiCommand, ScsiResponse};
+use stirrup::iscsi::pdu::{AsyncMessage, Opcode, Pdu, R2t, ScsiResponse};
 use stirrup::target::{Access, Lun, TargetSpec};
 
-use super::initiator::{Gated, HANG, Initiator, rw10};
+use super::initiator::{HANG, Initiator, rw10};
 use super::{A, Lab, MIB, lun, pattern};
 
 const TUR: [u8; 6] = [0; 6];
@@ -85,7 +86,7 @@ fn commands_to_a_lun_that_is_taken_away_end_before_its_volume_is_let_go() {
     gated.wait_for(1);
     // This one has not sent its data yet.
     let waiting = peer.command(&rw10(0x2a, 8, 4096), 0, 4096);
-    peer.send(&ScsiCommand { is_final: true, ..waiting.clone() }, &[]);
+    peer.send(&waiting, &[]);
     let (bhs, _) = peer.receive().unwrap();
     let r2t = R2t::parse(&bhs).unwrap();
 

@@ -14,10 +14,11 @@ mod luns;
 mod order;
 mod portals;
 
+use crate::support::gated::Gated;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use initiator::{Gated, HANG, Initiator, Wishes, rw10};
+use initiator::{HANG, Initiator, Wishes, rw10};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::block::Volume;
 use stirrup::iscsi::pdu::{Opcode, Pdu, ScsiCommand, TaskManagementRequest};

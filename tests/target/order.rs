@@ -1,8 +1,9 @@
 //! T23: SIMPLE, ORDERED and HEAD OF QUEUE (SAM-5 8), with commands held up in the store.
 
+use crate::support::gated::Gated;
 use std::sync::Arc;
 
-use super::initiator::{Gated, Initiator, rw10};
+use super::initiator::{Initiator, rw10};
 use super::{A, Lab, MIB, ScsiCommand, pattern};
 use stirrup::target::Access;
 

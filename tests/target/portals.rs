@@ -1,5 +1,6 @@
 //! Portal groups, redirection, and initiators that are asked to go.
 
+use crate::support::gated::Gated;
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -135,6 +136,23 @@ fn the_scsi_target_port_is_the_portal_group() {
         let name = format!("{A},t,0x{tag:04x}");
         assert!(page.windows(name.len()).any(|window| window == name.as_bytes()), "{name}");
     }
+}
+
+#[test]
+fn the_scsi_ports_are_those_of_the_groups_in_which_the_target_is() {
+    let (lab, portals) = in_groups(groups(&[&[V4], &[V4], &[V4]]));
+    let volume: Arc<dyn Volume> = Arc::new(MemoryVolume::new(MIB, false));
+    lab.publish(A, Some(volume), Access { portal_groups: vec![1, 3], ..Access::default() });
+    let page = log_in(portals[2][0], 1).run(&[0x12, 1, 0x88, 4, 0, 0], 1024, &[]).data;
+    let half = |at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
+    let (mut ports, mut at) = (Vec::new(), 4);
+    while at < page.len() {
+        // Designation descriptors of a target port (SPC-5 7.7.13).
+        ports.push(half(at + 2));
+        at += 8 + half(at + 6);
+        at += 4 + half(at + 2);
+    }
+    assert_eq!(ports, [1, 3]);
 }
 
 #[test]

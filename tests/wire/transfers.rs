@@ -345,6 +345,29 @@ pub(crate) fn wrong_data_digest() {
     assert!(session.get(0, 4096) == [0; 4096]);
 }
 
+/// At error recovery level 1 the same data is asked for again, and the write succeeds.
+pub(crate) fn recovered_data() {
+    let mut options = crate::lab::options();
+    options.login.error_recovery_level = 1;
+    let lab = Lab::with(options);
+    let mut session = lab.session_with(&[&SAFE[..], &[("ErrorRecoveryLevel", "1")]].concat());
+    let data = pattern(4096, 1);
+    let write = session.write_command(0, 4096);
+    session.send(&write);
+    let r2t = session.expect(op::R2T);
+    let bad = session.data_out(&write, r2t.ttt(), 0, 0, &pattern(2048, 2));
+    session.wire.send_lying(&bad, Lies { data_digest: true, ..Lies::default() });
+    session.expect_reject(reason::DATA_DIGEST, &bad);
+    let last = session.data_out(&write, r2t.ttt(), 1, 2048, &data[2048..]).byte(1, FINAL);
+    session.send(&last);
+    let again = session.expect(op::R2T);
+    assert_eq!((again.word(36), again.word(40), again.word(44)), (1, 0, 4096));
+    session.answer_r2t(&write, &again, &data);
+    let response = session.expect(op::SCSI_RESPONSE);
+    assert_eq!((response.itt(), response.bhs[3]), (write.itt(), 0));
+    assert!(session.get(0, 4096) == data);
+}
+
 /// A wrong digest over immediate data: Reject, and the command can be sent again as it was.
 pub(crate) fn wrong_immediate_digest() {
     let lab = Lab::new();
@@ -363,6 +386,7 @@ pub(crate) fn wrong_immediate_digest() {
 fn f25_digest_errors_have_no_effect_but_an_answer() {
     wrong_header_digest();
     wrong_data_digest();
+    recovered_data();
     wrong_immediate_digest();
 }
 

@@ -119,7 +119,10 @@ impl<D: Clone> Session<D> {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let (current, dest) = match Request::parse(bhs) {
             Ok(request) => {
-                if self.recovers() {
+                // A data acknowledgement may acknowledge the status, too, but comes before it.
+                let acknowledges_data =
+                    matches!(&request, Request::Snack(snack) if snack.kind == 2);
+                if self.recovers() && !acknowledges_data {
                     self.acknowledge(exp_stat_sn(bhs));
                 }
                 self.accept(request, ahs, len)

@@ -186,32 +186,36 @@ fn with_segment<D>(pdu: &impl Pdu, data: Vec<u8>) -> OutPdu<D> {
 
 /// A session in its full feature phase.
 pub struct Session<D> {
-    params: SessionParams,
+    // Of the session: what all of its connections would have in common (RFC 7143 4.4.3).
     session_type: SessionType,
     target_name: Option<String>,
-    cid: u16,
     limits: Limits,
     login_limits: login::Limits,
     window: Window,
-    stat_sn: u32,
-    retained: Retained<D>,
     /// The MaxCmdSN that the initiator was told last.
     told_max_cmd_sn: u32,
-    next_ttt: u32,
     tasks: Slab<Task<D>>,
     by_itt: HashMap<u32, TaskId>,
     immediate_commands: u32,
-    current: Current,
-    header: Header,
     held: Vec<(u32, Held)>,
     held_bytes: usize,
     management: Vec<PendingTmf>,
     postponed: VecDeque<TaskManagementRequest>,
+    events: VecDeque<Event>,
+
+    // Of the connection.
+    params: SessionParams,
+    cid: u16,
+    stat_sn: u32,
+    next_ttt: u32,
+    retained: Retained<D>,
+    current: Current,
+    header: Header,
     text: Option<TextExchange>,
     ping: control::Ping,
     closing: bool,
-    events: VecDeque<Event>,
     out: VecDeque<OutPdu<D>>,
+
     #[cfg(test)]
     bug: Option<tests::Bug>,
 }

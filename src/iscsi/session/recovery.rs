@@ -174,7 +174,11 @@ impl<D: Clone> Session<D> {
                 (DATA_OR_R2T, Some(id)) => self.resend_r2ts(id, snack),
                 (DATA_OR_R2T, None) => self.resend_data(snack),
                 (STATUS, _) => self.resend_status(snack),
-                (DATA_ACK, _) => self.data_acknowledged(snack),
+                (DATA_ACK, _) => {
+                    let obeyed = self.data_acknowledged(snack);
+                    self.acknowledge(snack.exp_stat_sn);
+                    obeyed
+                }
                 (R_DATA, active) => self.resend_cut_anew(active, snack),
                 _ => Err(Refused { reason: RejectReason::InvalidField, next: 0 }),
             }

@@ -160,8 +160,11 @@ fn a_command_that_is_dropped_while_it_is_saved() {
     assert_eq!(keys(&one), (1, vec![1]));
     // What looks like no change is saved: the record may be that of the dropped command.
     let before = bench.saved_state();
-    out(&one, PR_RELEASE, 3, 1, 0).good();
+    let release = [0x5f, PR_RELEASE, 3, 0, 0, 0, 0, 0, 24, 0];
+    let (task, ops) = one.begin(&release, &clear).expect("it is saved");
+    one.end(task, ops).good();
     assert_eq!(bench.saved_state(), before);
+    assert!(one.begin(&release, &clear).is_err(), "once is enough");
     out(&one, PR_RESERVE, 3, 1, 0).good();
     bench.restart();
     assert_eq!(reservation(&bench.host(1)), Some((1, 3)));

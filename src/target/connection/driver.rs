@@ -127,11 +127,13 @@ fn attach(
 fn nexus_spec(established: &Established, entry: &SessionEntry, shard: &ShardState) -> NexusSpec {
     let (names, initiator) = (&established.names, &established.names.initiator_name);
     let isid = names.isid.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let shared = &shard.shared;
+    let target = entry.key.target.as_deref().and_then(|name| shared.registry.target(name));
     NexusSpec {
         initiator_name: initiator.clone(),
         initiator_port: format!("{initiator},i,0x{isid:012x}"),
         target_port: entry.key.portal_group,
-        target_ports: shard.shared.portal_group_tags(),
+        target_ports: target.map_or_else(Vec::new, |target| shared.target_ports(&target)),
         protocol_level: established.params.protocol_level,
     }
 }

@@ -40,13 +40,13 @@ pr() { sg_persist --no-inquiry --out "$@"; }
 keys() {
     local said
     said=$(sg_persist --no-inquiry --in --read-keys "$1") || { echo failed; return; }
-    grep -o '^ *0x[0-9a-f]*$' <<<"$said" | sort | xargs || true
+    grep -o '^ *0x[0-9a-f]*$' <<<"$said" | sort | xargs -r
     grep -o 'NO registered' <<<"$said" || true
 }
 holder() {
     local said
     said=$(sg_persist --no-inquiry --in --read-reservation "$1") || { echo failed; return; }
-    grep -o 'Key=.*\|type:.*\|NO reservation' <<<"$said" | xargs
+    grep -o 'Key=.*\|type:.*\|NO reservation' <<<"$said" | xargs -r
 }
 # settle: takes the unit attentions that wait for either, until there are none.
 settle() { for _ in 1 2 3 4 5; do sg_turs "$a" && sg_turs "$b" && return; done; return 1; }
@@ -124,6 +124,8 @@ check "reserve: clear: a reads and writes" eval 'settle && read_block $a && writ
 
 # Preempt and abort while a writes: a's writes end, and none reaches the disk after the answer.
 register_both >/dev/null 2>&1
+# Aborted commands are not answered (TAS is 0): Linux asks after them when their time is up.
+echo 5 >"/sys/block/${a##*/}/device/timeout"
 check "reserve: abort: a reserves" pr --reserve --param-rk=0xa1 --prout-type=1 "$a"
 fio --name=victim --filename="$a" --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=32 \
     --size=16m --time_based --runtime=600 --buffer_pattern=0x11 --minimal --output=/tmp/victim \

@@ -77,6 +77,21 @@ fn conforms_in_write_through_mode() {
 }
 
 #[test]
+fn a_clone_tells_what_it_takes_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), false);
+    with_clone(&store, SIZE);
+    let volume = store.open("clone", None, OpenMode::ReadWrite).unwrap();
+    let before = volume.usage().used_bytes.unwrap();
+    assert!(before < SIZE / 2, "what the parent holds is not its own: {before}");
+    let disk = Disk::new(Arc::clone(&volume));
+    let buf = Buffer::from_slice(&pattern(2, SIZE as usize));
+    disk.run(Op::Write { offset: 0, buf, fua: true }).unwrap();
+    let after = volume.usage();
+    assert!(after.used_bytes.unwrap() >= SIZE && after.available_bytes.is_some());
+}
+
+#[test]
 fn conforms_with_a_write_cache() {
     let dir = tempfile::tempdir().unwrap();
     conformance::run(&open(dir.path(), true));

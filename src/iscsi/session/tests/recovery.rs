@@ -134,6 +134,10 @@ fn data_is_acknowledged_burst_by_burst() {
         peer.send(&bad, &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::InvalidDataAck, "{bad:?}");
     }
+    // It may come with the acknowledgement of the status.
+    peer.send(&Snack { exp_stat_sn: peer.session.stat_sn, ..ack(8, 0) }, &[]);
+    peer.silent();
+    assert_eq!(peer.session.retained.bytes(), 0);
     // Within one burst nobody is asked.
     let first = answered_read(&mut peer, FIRST + 1, 16_384);
     assert!(first.iter().all(|pdu| !parse::<DataIn>(pdu).acknowledge));
