@@ -113,9 +113,19 @@ impl<D: Clone> Session<D> {
     }
 
     /// Rejects a PDU of this header (RFC 7143 11.17).
-    pub(super) fn reject(&mut self, reason: RejectReason, mut header: Vec<u8>) {
+    pub(super) fn reject(&mut self, reason: RejectReason, header: Vec<u8>) {
+        self.reject_numbered(reason, 0, header);
+    }
+
+    /// The same; `data_sn` is the next DataSN or R2TSN, for a protocol error of a SNACK (11.17.2).
+    pub(super) fn reject_numbered(
+        &mut self,
+        reason: RejectReason,
+        data_sn: u32,
+        mut header: Vec<u8>,
+    ) {
         header.truncate(self.params.initiator_max_recv_data_segment_length as usize);
-        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
+        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn };
         self.send_counted(&pdu, header);
     }
 }
