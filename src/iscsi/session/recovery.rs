@@ -70,13 +70,15 @@ pub(super) struct Retained<D> {
     sent: VecDeque<Sent<D>>,
     bytes: usize,
     own_bytes: usize,
+    /// Reads whose data is kept.
+    handles: usize,
     /// The ExpStatSN that came last.
     acknowledged: u32,
 }
 
 impl<D> Retained<D> {
     pub(super) fn new(stat_sn: u32) -> Self {
-        Self { sent: VecDeque::new(), bytes: 0, own_bytes: 0, acknowledged: stat_sn }
+        Self { sent: VecDeque::new(), bytes: 0, own_bytes: 0, handles: 0, acknowledged: stat_sn }
     }
 
     /// What is kept, in bytes.
@@ -87,6 +89,7 @@ impl<D> Retained<D> {
     fn push(&mut self, sent: Sent<D>, limit: usize) {
         self.bytes += sent.bytes;
         self.own_bytes += sent.own_bytes();
+        self.handles += usize::from(sent.read.is_some());
         self.sent.push_back(sent);
         while self.bytes > limit || self.own_bytes > OWN_BYTES_MAX || self.sent.len() > SENT_MAX {
             self.pop();
@@ -97,6 +100,7 @@ impl<D> Retained<D> {
         let Some(sent) = self.sent.pop_front() else { return };
         self.bytes -= sent.bytes;
         self.own_bytes -= sent.own_bytes();
+        self.handles -= usize::from(sent.read.is_some());
     }
 
     /// The answer to a command.
@@ -164,8 +168,18 @@ impl<D: Clone> Session<D> {
         }
     }
 
+    /// True if data of reads is kept, which [`Self::forget_data`] would give up.
+    #[must_use]
+    pub fn keeps_data(&self) -> bool {
+        self.retained.handles > 0
+    }
+
     /// Gives up what is kept of the data of reads, where memory is short. True if there was any.
     pub fn forget_data(&mut self) -> bool {
+        if !self.keeps_data() {
+            return false;
+        }
+        self.retained.handles = 0;
         let mut forgotten = 0;
         for sent in &mut self.retained.sent {
             let Some(read) = sent.read.take() else { continue };
@@ -175,7 +189,7 @@ impl<D: Clone> Session<D> {
             forgotten += bytes;
         }
         self.retained.bytes -= forgotten;
-        forgotten > 0
+        true
     }
 
     /// The initiator has everything before `exp_stat_sn`.

@@ -391,7 +391,13 @@ fn a_read_counts_with_all_that_its_handle_holds() {
         peer.sent();
     }
     assert!((50_000..60_000).contains(&peer.session.retained.bytes()));
+    assert!(peer.session.keeps_data());
     assert!(peer.session.forget_data() && peer.session.retained.bytes() < 2000);
+    assert!(!peer.session.keeps_data());
+    answered_read(&mut peer, FIRST + 2, 512);
+    assert!(peer.session.keeps_data());
+    peer.send(&nop_out(peer.session.stat_sn), &[]);
+    assert!(!peer.session.keeps_data(), "acknowledged");
 }
 
 #[test]
