@@ -125,19 +125,17 @@ pub(super) struct PendingTmf {
 }
 
 impl<D: Clone> Session<D> {
-    pub(super) fn manage(&mut self, request: &TaskManagementRequest, header: Vec<u8>) {
+    pub(super) fn manage(&mut self, request: &TaskManagementRequest) -> Result<(), RejectReason> {
         let in_use = self.by_itt.contains_key(&request.itt) || self.is_managing(request.itt);
-        let refusal = if in_use {
-            Some(RejectReason::TaskInProgress)
-        } else if self.management.len() + self.postponed.len() < PENDING_MAX {
-            None
-        } else if request.immediate {
-            Some(RejectReason::ImmediateCommand)
-        } else {
-            Some(RejectReason::LongOperation)
-        };
-        if let Some(reason) = refusal {
-            return self.reject(reason, header);
+        if in_use {
+            return Err(RejectReason::TaskInProgress);
+        }
+        if self.management.len() + self.postponed.len() >= PENDING_MAX {
+            return Err(if request.immediate {
+                RejectReason::ImmediateCommand
+            } else {
+                RejectReason::LongOperation
+            });
         }
         let has_rfc7144 = self.has_rfc7144();
         let Some(function) = TmfFunction::from_code(request.function, has_rfc7144) else {
@@ -145,17 +143,22 @@ impl<D: Clone> Session<D> {
                 TASK_REASSIGN => tmf_response::NO_REASSIGNMENT,
                 _ => tmf_response::NOT_SUPPORTED,
             };
-            return self.management_response(request.itt, (response, [0; 3]));
+            self.management_response(request.itt, (response, [0; 3]));
+            return Ok(());
         };
         if request.immediate && self.window.is_ahead(request.cmd_sn) {
             match function.scope() {
                 Scope::Other => {}
-                Scope::Unit => return self.postponed.push_back(*request),
+                Scope::Unit => {
+                    self.postponed.push_back(*request);
+                    return Ok(());
+                }
                 // Nothing of it would be executed (4.2.3.3).
                 Scope::All => self.plug(request.cmd_sn),
             }
         }
         self.perform(function, request);
+        Ok(())
     }
 
     /// Performs functions whose turn has come: all commands that were sent before are here.
