@@ -107,6 +107,9 @@ fn l11_names_that_would_forge_a_log_or_are_too_long() {
     let mut initiator = Initiator::new(&policy);
     let answer = initiator.send_bytes(1, 3, T, b"InitiatorName=a\nb\0TargetName=t\0");
     assert_eq!(answer.status(), LoginStatus::InitiatorError);
+    // The name of a port of another node.
+    let port = "InitiatorName=iqn.a,i,0x00023d000001 TargetName=t";
+    assert_eq!(status_of(&policy, 1, 3, T, port), LoginStatus::InitiatorError);
 }
 
 #[test]
