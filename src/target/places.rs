@@ -1,9 +1,10 @@
 //! Places for what anyone may ask for before it has shown who it is: there is a number of them,
 //! and no address may have more than a quarter, so that one machine does not shut the others out.
+//! Of IPv6 addresses a machine has as many as it likes: there it is its network.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,6 +43,7 @@ impl Places {
     }
 
     fn give(self: &Arc<Self>, address: IpAddr, permit: OwnedSemaphorePermit) -> Option<Place> {
+        let address = network(address);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = by_address.entry(address).or_default();
         if *of_address >= self.address_max {
@@ -49,6 +51,14 @@ impl Places {
         }
         *of_address += 1;
         Some(Place { of: Arc::clone(self), address, _permit: permit })
+    }
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address, in which hosts choose theirs (RFC 4291 2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -67,6 +77,17 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let places = Places::new(8);
+        let take = |address: &str| places.take(address.parse().unwrap());
+        let held = ["fd00::1", "fd00::2"].map(|address| take(address).unwrap());
+        assert!(take("fd00::ffff:3").is_none());
+        assert!(take("fd00:0:0:1::1").is_some() && take("::ffff:10.0.0.1").is_some());
+        drop(held);
+        assert!(places.by_address.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn one_address_cannot_take_every_place() {
