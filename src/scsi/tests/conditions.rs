@@ -356,3 +356,33 @@ fn a_stopped_unit_is_not_ready_until_it_is_started() {
     bench.host(2).put(&TUR, &[]);
     assert_eq!(host.fails(&[0x1b, 0, 0, 0, 2, 0], &[]), BAD_CDB, "nothing to eject");
 }
+
+#[test]
+fn a_reset_starts_the_unit_and_ends_what_was_set_for_now() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    // D_SENSE and SWP (SPC-4 7.5.8), and a stopped unit.
+    let control = |host: &Host<'_>| host.get(&[0x1a, 0x08, 0x0a, 0, 16, 0]);
+    let mut changed = control(&host);
+    let before = changed.clone();
+    (changed[0], changed[2]) = (0, 0);
+    changed[6] |= 0x04;
+    changed[8] |= 0x08;
+    host.put(&[0x15, 0x10, 0, 0, 16, 0], &changed);
+    host.put(&[0x1b, 0, 0, 0, 0, 0], &[]);
+    assert_eq!(host.fails(&TUR, &[]).0, SenseKey::NotReady);
+    bench.device.reset_lun(0).unwrap();
+    assert_eq!(host.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+    host.put(&TUR, &[]);
+    host.put(&cdb10(0x2a, 0, 0, 1), &[1; BLOCK]);
+    assert_eq!(control(&host), before);
+}
+
+#[test]
+fn a_resize_by_less_than_a_block_is_none() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let size_bytes = bench.info().size_bytes + 511;
+    bench.device.refresh(|_| Some(crate::block::VolumeInfo { size_bytes, ..bench.info() }));
+    host.put(&TUR, &[]);
+}
