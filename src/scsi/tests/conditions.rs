@@ -386,3 +386,41 @@ fn a_resize_by_less_than_a_block_is_none() {
     bench.device.refresh(|_| Some(crate::block::VolumeInfo { size_bytes, ..bench.info() }));
     host.put(&TUR, &[]);
 }
+
+#[test]
+fn what_query_asynchronous_event_tells_is_the_oldest_condition_and_whether_there_are_more() {
+    let bench = Bench::new();
+    let host = bench.stranger(1);
+    let event = |lun| bench.device.asynchronous_event(&host.nexus, lun);
+    assert_eq!(event(0), Ok(Some([0x16, 0x29, 0x00])));
+    let info = crate::block::VolumeInfo { size_bytes: 4096 * 512, ..bench.info() };
+    bench.device.refresh(|_| Some(info));
+    assert_eq!(event(0), Ok(Some([0x26, 0x29, 0x00])), "and a new size");
+    host.run(&TUR, &[]);
+    assert_eq!(event(0), Ok(Some([0x16, 0x2a, 0x09])));
+    host.run(&TUR, &[]);
+    assert_eq!(event(0), Ok(None));
+    assert!(event(5 << 48).is_err());
+}
+
+#[test]
+fn report_luns_needs_room_for_one() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let report = |len: u8| [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, len, 0, 0];
+    assert_eq!(host.get(&report(16)).len(), 16);
+    assert_eq!(host.fails(&report(15), &[]), BAD_CDB);
+}
+
+#[test]
+fn power_conditions_are_taken_and_change_nothing() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for condition in [0x1, 0x2, 0x3, 0x7, 0xa, 0xb] {
+        host.put(&[0x1b, 0, 0, 0, condition << 4, 0], &[]);
+        host.put(&TUR, &[]);
+    }
+    for condition in [0x4, 0x5, 0x6, 0x8, 0x9, 0xc, 0xf] {
+        assert_eq!(host.fails(&[0x1b, 0, 0, 0, condition << 4, 0], &[]), BAD_CDB);
+    }
+}

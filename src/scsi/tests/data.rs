@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use crate::block::{ErrorKind, Op};
-use crate::scsi::{Admission, Asc, Command, SenseKey, Status, TaskAttribute};
+use crate::scsi::{Asc, SenseKey, Status};
 
 #[test]
 fn what_one_length_of_cdb_writes_every_other_reads() {
@@ -329,7 +329,9 @@ fn or_write_works_on_as_much_as_the_volume_can_compare_and_write() {
 fn without_data_nothing_is_done() {
     let bench = Bench::new();
     let host = bench.host(1);
-    for cdb in [cdb16(0x8b, 0, 0, 1), cdb16(0x8e, 0, 0, 1), cdb16(0x8f, 0x06, 0, 1)] {
+    for cdb in
+        [cdb16(0x8a, 0, 0, 1), cdb16(0x8b, 0, 0, 1), cdb16(0x8e, 0, 0, 1), cdb16(0x8f, 0x06, 0, 1)]
+    {
         assert!(host.first_ops(&cdb, &[]).is_empty());
         host.put(&cdb, &[]);
     }
@@ -341,16 +343,6 @@ fn what_write_and_verify_cannot_compare_with_is_refused() {
     let host = bench.host(1);
     for byte_check in [0x04, 0x06] {
         assert_eq!(host.fails(&cdb16(0x8e, byte_check, 0, 1), &[1; BLOCK]), BAD_CDB);
-    }
-}
-
-/// Bytes that the session must hold for a command.
-fn memory(bench: &Bench, host: &Host<'_>, cdb: &[u8]) -> u64 {
-    let command =
-        Command { lun: 0, cdb, attribute: TaskAttribute::Simple, data_out_bytes: 1 << 20 };
-    match bench.device.admit(&host.nexus, &command) {
-        Admission::Run(prepared) => prepared.memory_bytes(),
-        Admission::Done(outcome) => panic!("{outcome:?}"),
     }
 }
 
@@ -369,6 +361,47 @@ fn the_memory_of_a_command_is_what_it_carries_and_what_it_reads_back() {
         (cdb16(0x9e, 0x12, 0, 100), 100),
         (cdb16(0x9e, 0x12, 0, u32::MAX), 8 + 16 * 256),
     ] {
-        assert_eq!(memory(&bench, &host, &cdb), bytes, "{cdb:02x?}");
+        assert_eq!(host.memory(&cdb), Some(bytes), "{cdb:02x?}");
     }
+}
+
+#[test]
+fn fua_of_a_write_reaches_the_volume() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let fua = |cdb: &[u8]| {
+        let ops = host.first_ops(cdb, &[1; BLOCK]);
+        let [Op::Write { fua, .. }] = &ops[..] else { panic!("{ops:?}") };
+        *fua
+    };
+    assert!(fua(&cdb10(0x2a, 0x08, 0, 1)) && !fua(&cdb10(0x2a, 0x10, 0, 1)));
+    assert!(fua(&cdb12(0xaa, 0x08, 0, 1)) && !fua(&cdb12(0xaa, 0x10, 0, 1)));
+    assert!(fua(&cdb16(0x8a, 0x08, 0, 1)) && !fua(&cdb16(0x8a, 0x10, 0, 1)));
+    assert!(fua(&cdb16(0x8e, 0, 0, 1)), "WRITE AND VERIFY: always");
+    // Byte 1 of WRITE(6) is the address.
+    let large = Bench::with(512, |spec| spec.info.size_bytes = 1 << 40);
+    let host = large.host(1);
+    let ops = host.first_ops(&[0x0a, 0x08, 0, 0, 1, 0], &[1; BLOCK]);
+    assert!(matches!(ops[..], [Op::Write { fua: false, .. }]), "{ops:?}");
+}
+
+#[test]
+fn a_parameter_list_is_at_most_64_kib() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for (len, wanted) in [(0x1_0000_u32, Some(0x1_0000)), (0x1_0001, None), (0x1_0002, None)] {
+        let [a, b, c, d] = len.to_be_bytes();
+        let cdb = [0x5f, 0, 0, 0, 0, a, b, c, d, 0];
+        assert_eq!(host.memory(&cdb), wanted, "{len:#x}");
+    }
+}
+
+#[test]
+fn a_command_is_of_the_unit_it_was_sent_to() {
+    let bench = Bench::pair([512, 512]);
+    let host = bench.host(1);
+    assert_eq!(host.at_lun(lun(0)).prepared(&cdb10(0x28, 0, 0, 1)).unwrap().lun(), 0);
+    let one = host.at_lun(lun(1));
+    one.run(&[0; 6], &[]);
+    assert_eq!(one.prepared(&cdb10(0x28, 0, 0, 1)).unwrap().lun(), 1);
 }
