@@ -283,6 +283,8 @@ pub(crate) fn nothing_outlives_the_session(end: impl FnOnce(&mut Session)) {
     end(&mut old);
     let mut new = lab.session_with(&[("InitialR2T", "No")]);
     old.expect_closed();
+    // The store would be done with the new write before the old one.
+    lab.volumes[0].let_others_pass();
     let write = new.write_command(0, BLOCK).with(&pattern(BLOCK, 2));
     new.send(&write);
     new.ping();

@@ -187,13 +187,17 @@ fn t06_an_aborted_write_is_not_seen_late() {
     lab.volumes[0].wait_for(1);
     let abort = session.abort(&write);
     assert_eq!(session.manage(&abort), COMPLETE, "while the store still hangs");
-    // What comes after the response must not be overtaken by it, whoever asks.
+    // The store would now take what comes after the response, and be done with it before the old
+    // write: whoever asks has to wait for that.
+    lab.volumes[0].let_others_pass();
     let over = neighbour.write_command(0, BLOCK).with(&pattern(BLOCK, 3));
     neighbour.send(&over);
+    neighbour.ping();
     let read = session.read_command(0, BLOCK);
     session.send(&read);
-    neighbour.ping();
     session.ping();
+    // Other blocks are nobody's concern.
+    session.put(8, &pattern(BLOCK, 4));
     lab.volumes[0].release();
     neighbour.finish(&over, &[]).good();
     let seen = session.finish(&read, &[]).good();

@@ -142,8 +142,10 @@ fn t18_persistent_reservations() {
     let preempt = registrant.command(crate::support::raw::WRITE, 24, &cdb).with(&list);
     registrant.send(&preempt);
     registrant.finish(&preempt, &[]).good();
+    lab.volumes[0].let_others_pass();
     let over = registrant.write_command(8, BLOCK).with(&pattern(BLOCK, 8));
     registrant.send(&over);
+    registrant.ping();
     lab.volumes[0].release();
     registrant.finish(&over, &[]).good();
     holder.ping();

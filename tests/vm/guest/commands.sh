@@ -173,9 +173,6 @@ ones() { head -c 4096 /dev/zero | tr '\0' '\377'; }
 ones >/tmp/ones
 check "sg_write_x: ORWRITE" sg_write_x --or --16 --lba=512 --num=8 --in=/tmp/ones "$disk"
 check "sg_write_x: written" holds 512 8 /tmp/ones
-check "sg_write_x: WRITE ATOMIC" sg_write_x --atomic=0 --16 --lba=640 --num=8 --in=/tmp/noise "$disk"
-check "sg_write_x: written" holds 640 8 /tmp/noise
-check "VPD b0: atomic writes have a limit" says 'Maximum atomic transfer length: [1-9]' bl
 
 # Copies within the unit.
 check "sg_inq: it copies for a third party" says '3PC=1' sg_inq "$disk"
@@ -202,7 +199,7 @@ check "sg_sanitize: nothing is left" empty
 fill 0 2048
 check "sg_sanitize: BLOCK ERASE" sg_sanitize --block --quick --wait "$disk"
 check "sg_sanitize: nothing is left again" empty
-check "sg_sanitize: EXIT FAILURE MODE" sg_sanitize --fail --quick "$disk"
+check "sg_sanitize: EXIT FAILURE MODE" sg_sanitize --fail --quick --early "$disk"
 fill 0 2048
 check "sg_format: FORMAT UNIT" sg_format --format --quick --wait "$disk"
 check "sg_format: nothing is left" empty

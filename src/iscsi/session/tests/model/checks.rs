@@ -79,7 +79,7 @@ impl World {
         job.data_in += len;
         let is_last = job.data_in == job.bytes();
         assert!(job.data_in <= job.bytes());
-        assert_eq!(data_in.is_final, is_last || job.data_in % max_burst_length == 0);
+        assert_eq!(data_in.is_final, is_last || job.data_in.is_multiple_of(max_burst_length));
         assert_eq!(data_in.acknowledge, recovers && data_in.is_final && !is_last);
         job.received.push(pdu.clone());
         if let Some((status, overflow)) = data_in.status {
