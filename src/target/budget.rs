@@ -34,8 +34,9 @@ impl Budget {
     pub(super) fn call_in(&self) {
         for share in self.shares.borrow().iter().filter_map(Weak::upgrade) {
             let mut spare = share.spare.borrow_mut();
-            if let Spare::Held(waker) = std::mem::take(&mut *spare) {
-                *spare = Spare::CalledIn;
+            if matches!(*spare, Spare::Held(_))
+                && let Spare::Held(waker) = std::mem::replace(&mut *spare, Spare::CalledIn)
+            {
                 waker.wake();
             }
         }

@@ -402,6 +402,7 @@ fn f34_an_initiator_that_is_asked_to_log_out_has_the_time_it_was_told() {
     let lab = Lab::new();
     lab.open(A);
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     let id = lab.handle.sessions()[0].id;
     let ask = |seconds| {
         let _runtime = lab.runtime.enter();
@@ -414,6 +415,7 @@ fn f34_an_initiator_that_is_asked_to_log_out_has_the_time_it_was_told() {
     log_out(&mut peer);
 
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     let id = lab.handle.sessions()[0].id;
     let begin = Instant::now();
     {
@@ -433,6 +435,8 @@ fn draining_a_target_asks_all_its_initiators_and_no_others() {
     lab.open(A);
     lab.open(B);
     let (mut one, mut two, mut other) = (lab.ready(A, 1), lab.ready(A, 2), lab.ready(B, 1));
+    one.ping();
+    two.ping();
     let drain = |target: &str| {
         let _runtime = lab.runtime.enter();
         lab.handle.drain(target, std::time::Duration::from_secs(30))
@@ -452,6 +456,7 @@ fn a_daemon_that_ends_says_so_and_when_to_come_back() {
     let mut lab = Lab::new();
     lab.open(A);
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     let server = lab.server.take().unwrap();
     assert!(lab.runtime.block_on(server.stop(HANG)));
     let message = hears(&mut peer);

@@ -10,8 +10,8 @@ use crate::iscsi::pdu::{
 #[derive(Debug, Default)]
 pub(super) struct Ping {
     /// The initiator has sent a ping of its own, so it knows what they are. Boot firmware may
-    /// not: iPXE never answers one.
-    peer_pings: bool,
+    /// not: iPXE gives the session up at any PDU that it does not know.
+    pub(super) peer_pings: bool,
     /// The transfer tag of the ping that is not answered yet.
     outstanding: Option<u32>,
 }
@@ -63,12 +63,14 @@ impl<D: Clone> Session<D> {
         self.send(&pdu);
     }
 
-    /// Tells the initiator of a command window that has opened, if no other PDU does (RFC 7143
-    /// 11.4.11); the response to a task management function will.
+    /// Tells an initiator that knows pings of a command window that has opened, if no other PDU
+    /// does (RFC 7143 11.4.11); the response to a task management function will, and others learn
+    /// of it from their next answer.
     pub(super) fn tell_window(&mut self) {
         let is_told = self.told_max_cmd_sn == self.window.max_cmd_sn();
         let will_be_told = is_told || !self.management.is_empty();
-        if will_be_told || self.closing || self.session_type == SessionType::Discovery {
+        let is_discovery = self.session_type == SessionType::Discovery;
+        if will_be_told || self.closing || is_discovery || !self.ping.peer_pings {
             return;
         }
         let numbers = self.numbers();

@@ -45,10 +45,13 @@ pub enum Notice {
 
 impl<D: Clone> Session<D> {
     /// Tells the initiator something. It is only sent: to close the connection afterwards, or
-    /// when the time is over, is the driver's to do. No effect on a session that is closing.
+    /// when the time is over, is the driver's to do. No effect on a session that is closing, nor
+    /// where the initiator has not pinged yet: it may be boot firmware, and iPXE gives the session
+    /// up at any PDU of the target's own accord.
     pub fn notify(&mut self, notice: Notice) {
         let is_discovery = self.session_type == SessionType::Discovery;
-        if self.closing || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
+        let is_told = self.ping.peer_pings && !self.closing;
+        if !is_told || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
             return;
         }
         let mut segment = Vec::new();

@@ -198,6 +198,13 @@ fn a_text_over_two_pdus_is_answered_once() {
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
 }
 
+/// The initiator pings, by which it shows that it is no boot firmware.
+fn pinged(peer: &mut Peer) {
+    peer.send(&nop(1, true, FIRST), &[]);
+    peer.answer::<NopIn>();
+}
+
+/// iPXE gives the session up at a PDU that it has not asked for.
 #[test]
 fn f34_what_the_target_tells_of_its_own_accord_counts() {
     let mut peer = Peer::new();
@@ -207,7 +214,12 @@ fn f34_what_the_target_tells_of_its_own_accord_counts() {
         (Notice::DropAll { time2wait: 3, time2retain: 0 }, 3, [0, 3, 0]),
         (Notice::Renegotiate { seconds: 5 }, 4, [0, 0, 5]),
     ];
-    for (i, (notice, event, parameters)) in (0..).zip(notices) {
+    for (notice, ..) in &notices {
+        peer.session.notify(notice.clone());
+        peer.silent();
+    }
+    pinged(&mut peer);
+    for (i, (notice, event, parameters)) in (1..).zip(notices) {
         peer.session.notify(notice);
         let message: AsyncMessage = peer.answer();
         assert_eq!((message.event, message.parameters), (event, parameters));
@@ -218,13 +230,14 @@ fn f34_what_the_target_tells_of_its_own_accord_counts() {
     peer.session.notify(Notice::Scsi { lun: LUN, sense: sense.clone() });
     let sent = peer.sent();
     let message: AsyncMessage = parse(&sent[0]);
-    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 104));
+    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 105));
     assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
 }
 
 #[test]
 fn nothing_is_told_where_it_has_no_meaning() {
     let mut peer = Peer::discovery();
+    pinged(&mut peer);
     peer.session.notify(Notice::Scsi { lun: LUN, sense: vec![0x70] });
     peer.silent();
     peer.session.notify(Notice::LogoutRequest { seconds: 1 });
