@@ -178,3 +178,16 @@ impl From<Refusal> for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_know_their_length() {
+        assert!(DataIn::None.is_empty() && !DataIn::Bytes(vec![0; 3]).is_empty());
+        assert_eq!(DataIn::Bytes(vec![0; 3]).len(), 3);
+        assert_eq!(DataIn::Buffer(Buffer::unfilled(512)).len(), 512);
+        assert_eq!(Transfer::In { bytes: 5 }.bytes() + Transfer::None.bytes(), 5);
+    }
+}

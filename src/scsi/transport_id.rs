@@ -91,6 +91,7 @@ mod tests {
         for port in ["iqn.a:b,i,0x00023d000001", "a,i,0x00023d000001", "iqn.xyz,i,0x00023d000001"] {
             let bytes = encode(port);
             assert!(bytes.len() >= 24 && bytes.len().is_multiple_of(4));
+            assert_eq!(bytes.last(), Some(&0), "the name ends with a zero (SPC-4 7.6.4.6)");
             let with_more = [&bytes[..], &[1, 2, 3]].concat();
             let read = TransportId::parse(&with_more);
             assert_eq!(read, Some((TransportId::Port(port.into()), bytes.len())));

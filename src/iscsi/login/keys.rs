@@ -357,4 +357,13 @@ mod tests {
             assert!(range.contains(&ours), "{}", key.name);
         }
     }
+
+    #[test]
+    fn names_have_neither_spaces_nor_control_characters() {
+        assert!(is_name("iqn.2025-01.example:host") && is_name("\u{e4}"));
+        for bad in ["", "a b", "a\n", "a\u{1}b", "\u{7f}", "a\u{a0}b"] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+        assert!(is_name(&"x".repeat(NAME_BYTES_MAX)) && !is_name(&"x".repeat(NAME_BYTES_MAX + 1)));
+    }
 }

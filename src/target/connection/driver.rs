@@ -225,6 +225,7 @@ impl Driver {
         self.preempt();
         self.removals.retain(|removal| self.commands.use_any(&removal.units));
         progress |= self.send(cx)?;
+        progress |= self.commands.give_back_spare(&mut self.session, cx);
         Ok(progress)
     }
 

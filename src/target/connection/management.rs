@@ -89,6 +89,8 @@ impl Driver {
                 device.reset_target();
                 tmf_response::COMPLETE
             }
+            // The session has not found it.
+            TmfFunction::AbortTask => tmf_response::NO_TASK,
             // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
             // nexus is lost when its session is gone, which follows its reset.
             _ => tmf_response::COMPLETE,

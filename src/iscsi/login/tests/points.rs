@@ -512,7 +512,10 @@ fn l29_keys_of_scsi_are_irrelevant_to_a_discovery_session() {
         DataSequenceInOrder=No TaskReporting=FastAbort iSCSIProtocolLevel=2";
     let answer = operational(keys);
     assert_eq!(answer.text.matches("=Irrelevant\n").count(), 10);
-    let answer = operational("SessionType=Discovery ErrorRecoveryLevel=2 DefaultTime2Wait=0");
+    let policy = Always::open();
+    let limits = Limits { error_recovery_level: 1, ..Limits::default() };
+    let keys = "InitiatorName=i SessionType=Discovery ErrorRecoveryLevel=2 DefaultTime2Wait=0";
+    let answer = Initiator::with_limits(&policy, limits).send(1, 3, T, keys);
     assert_eq!(answer.value("ErrorRecoveryLevel"), Some("0"));
     assert_eq!(answer.value("DefaultTime2Wait"), Some("2"));
 }

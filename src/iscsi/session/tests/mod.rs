@@ -2,6 +2,7 @@
 
 mod commands;
 mod control;
+mod edges;
 mod management;
 mod model;
 mod properties;
