@@ -542,8 +542,9 @@ async fn sessions_are_listed_and_ended() {
         let answer = daemon.send(Method::POST, bare, "", Vec::new()).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{bare}");
     }
+    assert_eq!(logout("/v1/sessions/7/logout", Value::Null).await.status, StatusCode::ACCEPTED);
     let seconds: Vec<_> = daemon.data_path.asked.lock().iter().map(Duration::as_secs).collect();
-    assert_eq!(seconds, [10, 10, 3, 10, 10, 10]);
+    assert_eq!(seconds, [10, 10, 3, 10, 10, 10, 10]);
     daemon.delete("/v1/sessions/7").await.gone();
     daemon.delete("/v1/sessions/7").await.problem(404, "session-not-found");
     daemon.delete("/v1/sessions/-1").await.problem(400, "bad-request");

@@ -151,9 +151,9 @@ fn not_found(id: u64) -> Failure {
 pub(super) async fn logout(
     State(control): State<Control>,
     Path(id): Path<u64>,
-    request: Option<Json<LogoutRequest>>,
+    request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<StatusCode> {
-    let Json(request) = request.unwrap_or_default();
+    let request = request.and_then(|Json(request)| request).unwrap_or_default();
     match control.data_path.request_logout(id, request.patience()) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(not_found(id)),

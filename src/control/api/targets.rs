@@ -132,9 +132,9 @@ pub(super) async fn show(
 pub(super) async fn drain(
     State(control): State<Control>,
     Path(name): Path<String>,
-    request: Option<Json<LogoutRequest>>,
+    request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<(StatusCode, Json<Drained>)> {
-    let Json(request) = request.unwrap_or_default();
+    let request = request.and_then(|Json(request)| request).unwrap_or_default();
     let Some(sessions) = control.data_path.drain(&name, request.patience()) else {
         let detail = format!("no target '{name}'");
         return Err(Failure::new(StatusCode::NOT_FOUND, "target-not-found", detail));
