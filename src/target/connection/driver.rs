@@ -326,6 +326,8 @@ impl Driver {
     /// and with that the session is quiet: another one may take its place. Then waits until the
     /// last operation in the store has ended, and only then is it over.
     async fn wind_up(mut self) {
+        // The reservation has changed hands already: whose tasks are to end for it is owed that.
+        self.preempt();
         self.session.abort(None);
         while let Some(event) = self.session.next_event() {
             if let Event::Dropped(id) = event {
