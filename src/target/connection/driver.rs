@@ -42,7 +42,6 @@ pub(super) struct Driver {
     pub(super) commands: Commands,
     queue: Arc<CompletionQueue>,
     completions: Vec<crate::block::Completion>,
-    pub(super) ends: SessionEnds,
     local: std::net::SocketAddr,
     /// Aborts that others have asked for, until this turn's events are taken.
     pub(super) done: Vec<Arc<Signal>>,
@@ -50,6 +49,9 @@ pub(super) struct Driver {
     removals: Vec<Arc<Removal>>,
     ping: Option<PingTimer>,
     close: Option<CloseReason>,
+    /// The last to be dropped: who waits for the end of the session relies on its volumes having
+    /// been let go.
+    pub(super) ends: SessionEnds,
 }
 
 /// Drives a connection until it ends, and then on until nothing of it is left in the store.
@@ -71,12 +73,12 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         commands,
         queue,
         completions: Vec::new(),
-        ends,
         local,
         done: Vec::new(),
         removals: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
+        ends,
     };
     let session_id = entry.id;
     let target = names.target_name.as_deref().unwrap_or("(discovery)");
@@ -338,7 +340,7 @@ impl Driver {
         // is gone already.
         let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
         let Self { stream, receiver, transmitter, session, done, .. } = self;
-        let Self { mut commands, mut completions, queue, ends, .. } = self;
+        let Self { mut commands, mut completions, queue, removals, ends, .. } = self;
         // While it drains, only what the store still has is kept.
         drop((stream, receiver, transmitter, session, done));
         if let Some(attached) = commands.attached()
@@ -351,5 +353,8 @@ impl Driver {
             std::future::poll_fn(|cx| queue.poll_drain(cx, &mut completions)).await;
             commands.drained(&mut completions);
         }
+        // In this order: who waits for the end finds the volumes let go.
+        drop((commands, removals));
+        drop(ends);
     }
 }
