@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use super::background::Works;
 use super::backing::{Backing, Change, Fences, Removal};
 use super::session::{Life, NewSession, SessionEntry, SessionKey};
 use super::spec::{Access, TargetSpec};
@@ -129,6 +130,14 @@ impl Registry {
     /// Takes a target away: no new login finds it. False if there was none.
     pub(super) fn withdraw(&self, name: &str) -> bool {
         self.targets.remove(&normalised(name)).is_some()
+    }
+
+    /// Has everything in the background end, for good.
+    pub(super) fn close_works(&self) -> Vec<Arc<Works>> {
+        let works: Vec<_> =
+            self.targets.iter().map(|target| Arc::clone(&target.backing.works)).collect();
+        works.iter().for_each(|works| works.close());
+        works
     }
 
     pub(super) fn sessions(&self) -> Vec<Arc<SessionEntry>> {

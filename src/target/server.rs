@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::background::Works;
 use super::options::Options;
 use super::portal::PortalGroup;
 use super::registry::{Published, Registry, Target, normalised};
@@ -182,7 +183,11 @@ impl Server {
         for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
-        let closed = close_all(sessions, "the target is shutting down");
+        let works = self.shared.registry.close_works();
+        let closed = async {
+            close_all(sessions, "the target is shutting down").await;
+            all_ended(works).await;
+        };
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
             std::mem::forget(self.shards);
@@ -203,6 +208,13 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
     for session in &sessions {
         session.has_ended().await;
+    }
+}
+
+/// Waits until nothing goes on in the background any more.
+async fn all_ended(works: Vec<Arc<Works>>) {
+    for works in works {
+        works.ended().await;
     }
 }
 

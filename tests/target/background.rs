@@ -148,3 +148,20 @@ fn an_abort_ends_the_waiting_for_it_and_not_the_erasing() {
     until_ready(&mut peer);
     assert!(peer.read_blocks(0, 4096) == [0; 4096]);
 }
+
+#[test]
+fn a_session_that_waits_for_it_can_be_closed_and_does_not_stay() {
+    let (lab, volume) = lab();
+    let mut peer = lab.ready(A, 1);
+    volume.hold();
+    let erase = peer.command(&ERASE, 0, 0);
+    peer.send(&erase, &[]);
+    volume.wait_for(1);
+    lab.runtime
+        .block_on(async { tokio::time::timeout(HANG, lab.handle.disconnect(A)).await })
+        .expect("the session is over, and the erasing is not");
+    assert!(peer.is_closed() && volume.waiting() == 1);
+    volume.release();
+    let mut again = lab.log_in(A, &Wishes::default()).unwrap();
+    until_ready(&mut again);
+}

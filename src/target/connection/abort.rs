@@ -33,6 +33,9 @@ struct Departed {
 pub(super) struct Afterlife {
     /// By the tag of the operations.
     departed: HashMap<u64, Departed>,
+    /// Tags of aborted tasks that waited for work in the background, which goes on and will say
+    /// that it has ended: at most one for each logical unit. Nothing waits for that.
+    unawaited: Vec<u64>,
     /// Goes into tags: grows with each task that departs, so that no later task has its tag.
     epoch: u32,
 }
@@ -81,6 +84,12 @@ impl Afterlife {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
+    /// Only the waiting of a task has ended, not what it waited for.
+    fn wait_no_more(&mut self, tag: u64) {
+        self.unawaited.push(tag);
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     /// True while a volume of these logical units may have something of them to do.
     pub(super) fn uses_any(&self, units: &[UnitId]) -> bool {
         self.departed.values().any(|departed| {
@@ -88,8 +97,13 @@ impl Afterlife {
         })
     }
 
-    /// An operation of an aborted task has ended. False: there is no such task.
+    /// An operation of an aborted task has ended, or what it waited for. False: there is no such
+    /// task.
     pub(super) fn end_one(&mut self, tag: u64) -> bool {
+        if let Some(at) = self.unawaited.iter().position(|unawaited| *unawaited == tag) {
+            self.unawaited.swap_remove(at);
+            return true;
+        }
         let Some(departed) = self.departed.get_mut(&tag) else { return false };
         departed.outstanding -= 1;
         if departed.outstanding == 0
@@ -109,6 +123,9 @@ impl Commands {
         let Some(record) = self.take_record(id) else { return };
         let Some(attached) = self.attached.clone() else { return };
         let Some(service) = attached.service() else { return };
+        if record.flight.waits() {
+            return self.afterlife.wait_no_more(record.tag);
+        }
         if record.flight.outstanding() == 0 {
             return;
         }

@@ -301,7 +301,7 @@ impl Commands {
         if let Some(work) = self.ops.take_background()
             && let Some(attached) = &self.attached
         {
-            record.flight.await_one();
+            record.flight.wait();
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);

@@ -46,6 +46,8 @@ pub(super) struct Flight {
     /// What they may change, by the logical unit; with what those have changed that
     /// have ended, as long as there are others.
     written: SmallVec<[(UnitId, Span); 1]>,
+    /// It waits for work that goes on beside it, and has no operations meanwhile.
+    waits: bool,
 }
 
 impl Flight {
@@ -60,13 +62,21 @@ impl Flight {
         }
     }
 
-    /// One more completion will come, of something that is no operation of the task's own.
-    pub(super) fn await_one(&mut self) {
-        self.outstanding += 1;
+    /// One completion will come of work that is no part of the task.
+    pub(super) fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// It is still to come.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// One has ended.
     pub(super) fn end_one(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            return;
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
         if self.outstanding == 0 {
             self.written.clear();
