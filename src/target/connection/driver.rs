@@ -240,7 +240,7 @@ impl Driver {
             match order {
                 Order::Close(why) => close = Some(why),
                 Order::Abort(abort) => self.abort(abort),
-                Order::Managed { itt, function, lun } => self.managed(itt, function, lun),
+                Order::Managed { itt, effect } => self.managed(itt, effect),
                 Order::Preempted(number) => self.commands.preempted(number, &mut self.session),
                 Order::Barrier { unit, position, done } => {
                     self.commands.barrier(unit, position, done);
