@@ -112,7 +112,7 @@ impl Driver {
                 let nexus = session.lease().map(|lease| lease.nexus.id());
                 if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
                     let cleared_by = Some(Arc::clone(&attached.nexus));
-                    let lun = Some(u64::from(preempted.lun) << 48);
+                    let lun = Some(preempted.lun_field());
                     session.order(Order::Abort(Abort { lun, cleared_by, done: Arc::clone(&done) }));
                 }
             }
