@@ -87,15 +87,47 @@ fn a_copy_goes_from_one_disk_of_a_target_to_another() {
     lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });
     let mut peer = lab.ready(A, 1);
     peer.write_blocks(100, &pattern(1 << 20, 3));
-    let targets = [target(&mut peer, 1), target(&mut peer, 2)].concat();
+    let (cdb, list) = copy(&mut peer);
+    assert_eq!(peer.at(1 << 48).run(&cdb, 0, &list).status, 0);
+    assert!(peer.at(2 << 48).read_blocks(7, 1 << 20) == pattern(1 << 20, 3));
+}
+
+#[test]
+fn a_reset_of_the_disk_that_is_copied_to_ends_the_copy() {
+    let lab = Lab::new();
+    let (from, to) = (Arc::new(MemoryVolume::new(64 * MIB, false)), Gated::new(64 * MIB));
+    let luns = vec![lun(1, Some(from)), lun(2, Some(to.clone()))];
+    lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    one.write_blocks(100, &pattern(1 << 20, 3));
+    let (cdb, list) = copy(&mut one);
+    two.at(2 << 48).get_ready();
+    to.hold();
+    let copying = one.at(1 << 48).command(&cdb, 0, list.len() as u32);
+    one.send(&copying, &list);
+    to.wait_for(1);
+    two.send_tmf(5, None);
+    assert_eq!(two.tmf_response(), 0);
+    assert_eq!(one.finish(&copying, &[]).sense_codes(), (0xa, 0x0d, 1), "COPY ABORTED");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3));
+    let write = two.send_write(7, &pattern(512, 1));
+    two.ping();
+    assert_eq!(to.waiting(), 1, "what it has left in the store is waited for");
+    to.release();
+    assert_eq!(two.finish(&write, &[]).status, 0);
+    assert!(two.read_blocks(7, 512) == pattern(512, 1));
+}
+
+/// EXTENDED COPY of 1 MiB from one logical unit to the other.
+fn copy(peer: &mut Initiator) -> ([u8; 16], Vec<u8>) {
+    let targets = [target(peer, 1), target(peer, 2)].concat();
     let mut segment = vec![0x02, 0, 0, 0x18, 0, 0, 0, 1, 0, 0, 0x08, 0];
     segment.extend([100_u64, 7].map(u64::to_be_bytes).concat());
     let list =
         [&[1, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0][..], &targets, &segment].concat();
     let mut cdb = [0; 16];
     (cdb[0], cdb[13]) = (0x83, list.len() as u8);
-    assert_eq!(peer.at(1 << 48).run(&cdb, 0, &list).status, 0);
-    assert!(peer.at(2 << 48).read_blocks(7, 1 << 20) == pattern(1 << 20, 3));
+    (cdb, list)
 }
 
 /// A target descriptor for a logical unit, by its NAA designator.

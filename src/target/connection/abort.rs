@@ -21,8 +21,8 @@ struct Departed {
     outstanding: usize,
     /// With whose volume they are.
     unit: Option<UnitId>,
-    /// And with others.
-    has_others: bool,
+    /// And with these.
+    others: SmallVec<[UnitId; 1]>,
     ghosts: SmallVec<[Ghost; 1]>,
     /// The volume still has its data.
     lease: Option<Lease>,
@@ -76,7 +76,7 @@ impl Afterlife {
         let departed = Departed {
             outstanding,
             unit: record.unit,
-            has_others: record.has_others,
+            others: record.others,
             ghosts: by_unit.into_iter().filter_map(haunt).collect(),
             lease: record.lease,
         };
@@ -93,7 +93,7 @@ impl Afterlife {
     /// True while a volume of these logical units may have something of them to do.
     pub(super) fn uses_any(&self, units: &[UnitId]) -> bool {
         self.departed.values().any(|departed| {
-            departed.has_others || departed.unit.is_some_and(|unit| units.contains(&unit))
+            departed.unit.iter().chain(&departed.others).any(|unit| units.contains(unit))
         })
     }
 

@@ -57,6 +57,9 @@ impl Driver {
             Others::Lun => Some(lun),
             Others::All => None,
         };
+        if let Some(lun) = lun_of_others {
+            self.cut_off(lun);
+        }
         let others: Vec<_> = match others(function) {
             Others::None => Vec::new(),
             Others::Lun | Others::All => self.other_sessions().collect(),
@@ -88,9 +91,20 @@ impl Driver {
         self.session.management_done(itt, effect.take_place());
     }
 
+    /// Tasks that were sent elsewhere and have operations on a logical unit whose own are aborted.
+    fn cut_off(&mut self, lun: u64) {
+        let Some(attached) = self.commands.attached() else { return };
+        if let Some(unit) = attached.service().and_then(|service| service.device.unit(lun).ok()) {
+            self.commands.cut_off(unit, &mut self.session);
+        }
+    }
+
     /// Another session has this one's tasks aborted.
     pub(super) fn abort(&mut self, order: Abort) {
         let lost = self.session.abort(order.lun);
+        if let Some(lun) = order.lun {
+            self.cut_off(lun);
+        }
         if lost > 0
             && let (Some(by), Some(lun)) = (order.cleared_by, order.lun)
             && let Some(attached) = self.commands.attached()

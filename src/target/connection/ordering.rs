@@ -133,7 +133,7 @@ impl Commands {
     /// The tasks of this session in a task set that are before a position.
     fn tasks_before(&self, unit: UnitId, position: u64) -> Vec<TaskId> {
         let in_set = self.records.iter().enumerate().filter_map(|(i, record)| {
-            let record = record.as_ref().filter(|record| record.unit == Some(unit))?;
+            let record = record.as_ref().filter(|record| record.touches(unit))?;
             Some((TaskId(u32::try_from(i).ok()?), record.position))
         });
         in_set

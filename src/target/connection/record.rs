@@ -27,8 +27,8 @@ pub(super) struct Record {
     pub(super) running: Option<Task>,
     /// In the task set of this logical unit, whose volume gets its operations.
     pub(super) unit: Option<UnitId>,
-    /// It has operations on volumes of other logical units, too.
-    pub(super) has_others: bool,
+    /// It has, or has had, operations on the volumes of these logical units, too.
+    pub(super) others: SmallVec<[UnitId; 1]>,
     /// The position in the task set at which others wait for it.
     pub(super) position: Option<u64>,
     /// By which its operations are known.
@@ -37,6 +37,13 @@ pub(super) struct Record {
     /// It has ended, and waits for the tasks that it has preempted to be out of the way; with the
     /// number by which it is told.
     pub(super) preempting: Option<Box<(u64, Outcome)>>,
+}
+
+impl Record {
+    /// It is in the task set of a logical unit, or has operations there.
+    pub(super) fn touches(&self, unit: UnitId) -> bool {
+        self.unit == Some(unit) || self.others.contains(&unit)
+    }
 }
 
 /// The operations of a task that are with the volumes, or on their way there.
