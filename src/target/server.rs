@@ -373,15 +373,11 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let registry = &self.shared.registry;
-        let target = registry.target(name);
         let was_there = registry.withdraw(name);
-        if let Some(target) = &target {
-            target.backing.works.close();
-        }
+        // That of an earlier call, too, which may still wait.
+        let works = registry.closed_works(Some(name));
         close_all(registry.sessions_of_to_the_end(name), "the target was removed").await;
-        if let Some(target) = &target {
-            target.backing.works.ended().await;
-        }
+        all_ended(works).await;
         was_there
     }
 

@@ -1,5 +1,8 @@
 //! Disks that are erased while sessions come and go.
 
+use std::future::Future;
+use std::task::Poll;
+
 use super::*;
 use crate::support::gated::Gated;
 
@@ -70,6 +73,27 @@ fn a_target_that_is_withdrawn_waits_for_the_step_under_way() {
     volume.release();
     let gone = lab.runtime.block_on(async { tokio::time::timeout(HANG, gone).await });
     assert!(gone.unwrap().unwrap());
+}
+
+#[test]
+fn withdrawing_it_again_waits_as_well() {
+    let (lab, volume) = lab();
+    let mut peer = lab.ready(A, 1);
+    volume.hold();
+    assert_eq!(peer.run(&ERASE_IMMED, 0, &[]).status, 0);
+    volume.wait_for(1);
+    lab.runtime.block_on(async {
+        lab.handle.disconnect(A).await;
+        let mut calls = [(); 2].map(|()| Box::pin(lab.handle.withdraw(A)));
+        for call in &mut calls {
+            let ended = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+            assert!(ended.is_pending(), "an operation is still on its way");
+        }
+        volume.release();
+        let [first, second] = calls;
+        let both = async { (first.await, second.await) };
+        assert_eq!(tokio::time::timeout(HANG, both).await, Ok((true, false)));
+    });
 }
 
 #[test]
