@@ -1,5 +1,6 @@
 //! How a command ends: status, data and sense; and what it asks of the transport.
 
+use super::lun::Address;
 use super::sense::{Sense, SenseFormat};
 use crate::block::Buffer;
 
@@ -115,6 +116,14 @@ pub struct Preempted {
     /// By [`super::Nexus::id`]; never that of the nexus that sent the command. Empty if none of
     /// those preempted has a session.
     pub nexuses: Vec<u64>,
+}
+
+impl Preempted {
+    /// The logical unit as a LUN field names it.
+    #[must_use]
+    pub fn lun_field(&self) -> u64 {
+        u64::from_be_bytes(Address::encode(self.lun))
+    }
 }
 
 impl Outcome {

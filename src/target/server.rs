@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::background::Works;
 use super::options::Options;
 use super::places::Places;
 use super::portal::PortalGroup;
@@ -187,7 +188,11 @@ impl Server {
         for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
-        let closed = close_all(sessions, "the target is shutting down");
+        let works = self.shared.registry.close_works();
+        let closed = async {
+            close_all(sessions, "the target is shutting down").await;
+            all_ended(works).await;
+        };
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
             std::mem::forget(self.shards);
@@ -208,6 +213,13 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
     for session in &sessions {
         session.has_ended().await;
+    }
+}
+
+/// Waits until nothing goes on in the background any more.
+async fn all_ended(works: Vec<Arc<Works>>) {
+    for works in works {
+        works.ended().await;
     }
 }
 
@@ -365,15 +377,11 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let registry = &self.shared.registry;
-        let target = registry.target(name);
         let was_there = registry.withdraw(name);
-        if let Some(target) = &target {
-            target.backing.works.close();
-        }
+        // That of an earlier call, too, which may still wait.
+        let works = registry.closed_works(Some(name));
         close_all(registry.sessions_of_to_the_end(name), "the target was removed").await;
-        if let Some(target) = &target {
-            target.backing.works.ended().await;
-        }
+        all_ended(works).await;
         was_there
     }
 

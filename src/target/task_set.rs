@@ -98,6 +98,13 @@ impl TaskSets {
         }
     }
 
+    /// True while the task at `position` has others wait for it.
+    pub(super) fn stands(&self, position: u64) -> bool {
+        // Ascending, as positions are given under the lock.
+        let state = self.state.lock();
+        state.blockers.binary_search_by_key(&position, |blocker| blocker.position).is_ok()
+    }
+
     /// True if nothing in the set stands before a task at `position` that has not begun.
     pub(super) fn may_begin(&self, unit: UnitId, position: u64) -> bool {
         let state = self.state.lock();
@@ -153,7 +160,9 @@ mod tests {
         assert_eq!(sets.line_up(UnitId(1)), None, "another logical unit");
         assert!(sets.may_begin(UnitId(0), first) && !sets.may_begin(UnitId(0), between));
         assert!(!sets.may_begin(UnitId(0), second) && !sets.may_begin(UnitId(0), last));
+        assert!(sets.stands(first) && sets.stands(second));
         sets.end(first);
+        assert!(!sets.stands(first) && sets.stands(second));
         assert!(sets.may_begin(UnitId(0), between) && sets.may_begin(UnitId(0), second));
         assert!(!sets.may_begin(UnitId(0), last));
         sets.end(second);

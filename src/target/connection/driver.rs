@@ -39,7 +39,6 @@ pub(super) struct Driver {
     pub(super) commands: Commands,
     queue: Arc<CompletionQueue>,
     completions: Vec<crate::block::Completion>,
-    pub(super) ends: SessionEnds,
     local: std::net::SocketAddr,
     /// Aborts that others have asked for, until this turn's events are taken.
     pub(super) done: Vec<Arc<Signal>>,
@@ -47,6 +46,9 @@ pub(super) struct Driver {
     removals: Vec<Arc<Removal>>,
     ping: Option<PingTimer>,
     close: Option<CloseReason>,
+    /// The last to be dropped: who waits for the end of the session relies on its volumes having
+    /// been let go.
+    pub(super) ends: SessionEnds,
 }
 
 /// Drives a connection until it ends, and then on until nothing of it is left in the store.
@@ -68,12 +70,12 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         commands,
         queue,
         completions: Vec::new(),
-        ends,
         local,
         done: Vec::new(),
         removals: Vec::new(),
         ping: PingTimer::of(options, names.session_type),
         close: None,
+        ends,
     };
     let session_id = entry.id;
     let target = names.target_name.as_deref().unwrap_or("(discovery)");
@@ -244,7 +246,7 @@ impl Driver {
             match order {
                 Order::Close(why) => close = Some(why),
                 Order::Abort(abort) => self.abort(abort),
-                Order::Managed { itt, function, lun } => self.managed(itt, function, lun),
+                Order::Managed { itt, effect } => self.managed(itt, effect),
                 Order::Preempted(number) => self.commands.preempted(number, &mut self.session),
                 Order::Barrier { unit, position, done } => {
                     self.commands.barrier(unit, position, done);
@@ -332,6 +334,8 @@ impl Driver {
     /// and with that the session is quiet: another one may take its place. Then waits until the
     /// last operation in the store has ended, and only then is it over.
     async fn wind_up(mut self) {
+        // The reservation has changed hands already: whose tasks are to end for it is owed that.
+        self.preempt();
         self.session.abort(None);
         while let Some(event) = self.session.next_event() {
             if let Event::Dropped(id) = event {
@@ -342,7 +346,7 @@ impl Driver {
         // is gone already.
         let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
         let Self { stream, receiver, transmitter, session, done, .. } = self;
-        let Self { mut commands, mut completions, queue, ends, .. } = self;
+        let Self { mut commands, mut completions, queue, removals, ends, .. } = self;
         // While it drains, only what the store still has is kept.
         drop((stream, receiver, transmitter, session, done));
         if let Some(attached) = commands.attached()
@@ -355,5 +359,8 @@ impl Driver {
             std::future::poll_fn(|cx| queue.poll_drain(cx, &mut completions)).await;
             commands.drained(&mut completions);
         }
+        // In this order: who waits for the end finds the volumes let go.
+        drop((commands, removals));
+        drop(ends);
     }
 }
