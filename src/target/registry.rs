@@ -56,7 +56,7 @@ pub(super) struct Registry {
     sessions: DashMap<SessionKey, Arc<SessionEntry>>,
     /// Those that have fallen quiet, and still have operations in a store, by their ids.
     draining: DashMap<u64, Arc<SessionEntry>>,
-    /// Of both kinds.
+    /// Normal ones in both maps.
     session_count: AtomicUsize,
     sessions_max: usize,
     next_id: AtomicU64,
@@ -166,7 +166,8 @@ impl Registry {
         self.sessions.get(key).map(|entry| Arc::clone(&entry))
     }
 
-    /// Enters a session; at most one of each key.
+    /// Enters a session; at most one of each key. Discovery sessions are not counted: the caller
+    /// bounds those.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
         if let Some(old) = self.too_many_draining(&new.key) {
             return Err(NoSession::Draining(old));
@@ -175,7 +176,8 @@ impl Registry {
             Entry::Occupied(old) => return Err(NoSession::Exists(Arc::clone(old.get()))),
             Entry::Vacant(vacant) => vacant,
         };
-        if self.session_count.fetch_add(1, Ordering::AcqRel) >= self.sessions_max {
+        let counts = new.key.discovery.is_none();
+        if counts && self.session_count.fetch_add(1, Ordering::AcqRel) >= self.sessions_max {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
             return Err(NoSession::TooMany);
         }
@@ -216,7 +218,7 @@ impl Registry {
         entry.set_lease(None);
         let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         let was_quiet = self.draining.remove(&entry.id);
-        if was_live.is_some() || was_quiet.is_some() {
+        if !entry.is_discovery() && (was_live.is_some() || was_quiet.is_some()) {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
         }
         entry.advance(Life::Ended);

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::options::Options;
+use super::places::Places;
 use super::portal::PortalGroup;
 use super::registry::{Published, Registry, Target, normalised};
 use super::session::{Order, SessionEntry};
-use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
+use super::shard::{Handoff, Shard};
 use super::spec::{Redirect, TargetSpec};
 use crate::iscsi::session::Notice;
 
@@ -34,7 +35,10 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
-    pub(super) half_open: Arc<HalfOpenCount>,
+    /// For connections that are logging in.
+    pub(super) half_open: Arc<Places>,
+    /// For discovery sessions, which anyone may have where discovery is open to all.
+    pub(super) discovery: Arc<Places>,
     /// The portal groups, once they are open; their portals are where they really are.
     groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
@@ -103,7 +107,8 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             registry: Registry::new(options.sessions_max),
-            half_open: Arc::new(HalfOpenCount::new(options.half_open_max)),
+            half_open: Places::new(options.half_open_max),
+            discovery: Places::new(options.discovery_max),
             groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
             options,
@@ -226,8 +231,6 @@ async fn accept(
     shards: Arc<Vec<Shard>>,
 ) {
     loop {
-        // Beyond the limit nothing is accepted: who comes then waits, and is not turned away.
-        let Ok(place) = Arc::clone(&shared.half_open.places).acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -237,7 +240,8 @@ async fn accept(
                 continue;
             }
         };
-        let Some(half_open) = HalfOpen::take(&shared.half_open, peer.ip(), place) else {
+        // Beyond the limit no more are accepted: who comes then waits, and is not turned away.
+        let Some(half_open) = shared.half_open.wait(peer.ip()).await else {
             tracing::debug!(%peer, "too many connections of this address are logging in: closed");
             continue;
         };

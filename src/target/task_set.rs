@@ -50,6 +50,14 @@ impl TaskSets {
         self.state.lock().members.push(Arc::clone(session));
     }
 
+    /// The other sessions that have tasks in these sets, or may have. One that is still logging in
+    /// is none of them: nobody takes its orders before it joins, and it has no tasks.
+    pub(super) fn others(&self, session: &SessionEntry) -> Vec<Arc<SessionEntry>> {
+        let mut others = self.state.lock().members.clone();
+        others.retain(|member| member.id != session.id);
+        others
+    }
+
     /// It has none any more.
     pub(super) fn leave(&self, session: &Arc<SessionEntry>) {
         self.state.lock().members.retain(|member| member.id != session.id);
@@ -103,6 +111,34 @@ impl TaskSets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::registry::Registry;
+    use crate::target::session::{NewSession, SessionKey};
+
+    fn entry(registry: &Registry, isid: u8) -> Arc<SessionEntry> {
+        let key = SessionKey {
+            target: Some("iqn.t".to_owned()),
+            initiator: "iqn.i".to_owned(),
+            isid: [isid; 6],
+            portal_group: 1,
+            discovery: None,
+        };
+        let peer = ([10, 0, 0, 1], 1).into();
+        let new = NewSession { key, tsih: 0, cid: 0, params: Default::default(), peer };
+        registry.begin(new).ok().unwrap()
+    }
+
+    #[test]
+    fn who_is_logging_in_has_no_tasks_to_be_asked_for() {
+        let (registry, sets) = (Registry::new(2), TaskSets::default());
+        let (one, two) = (entry(&registry, 1), entry(&registry, 2));
+        sets.join(&one);
+        assert_eq!(registry.sessions_of("iqn.t").len(), 2);
+        assert!(sets.others(&one).is_empty());
+        sets.join(&two);
+        assert!(sets.others(&one).iter().map(|other| other.id).eq([two.id]));
+        sets.leave(&two);
+        assert!(sets.others(&one).is_empty());
+    }
 
     #[test]
     fn an_ordered_task_stands_between_older_and_younger_ones() {

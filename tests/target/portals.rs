@@ -491,3 +491,47 @@ fn l29_a_discovery_session_does_nothing_but_discover() {
     assert!(peer.send_targets().contains(A));
     log_out(&mut peer);
 }
+
+#[test]
+fn discovery_sessions_take_no_place_of_others() {
+    let options = Options { sessions_max: 1, discovery_max: 4, ..Options::default() };
+    let lab = Lab::with(options, V4);
+    lab.open(A);
+    let discover = |isid| {
+        let wishes = Wishes { discovery: true, isid, ..Wishes::default() };
+        Initiator::log_in(lab.portal, "", &wishes)
+    };
+    let held = discover(1).ok().unwrap();
+    // A quarter of them is one address's part.
+    assert_eq!(discover(2).err(), Some(0x0302));
+    let _normal = log_in(lab.portal, 1);
+    drop(held);
+    let begun = Instant::now();
+    while discover(3).is_err() {
+        assert!(begun.elapsed() < HANG, "its place came back");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_discovery_session_ends_whatever_is_said_in_it() {
+    let discovery_lifetime = std::time::Duration::from_millis(300);
+    let lab = Lab::with(Options { discovery_lifetime, ..Options::default() }, V4);
+    let wishes = Wishes { discovery: true, ..Wishes::default() };
+    let mut peer = Initiator::log_in(lab.portal, "", &wishes).ok().unwrap();
+    let begun = Instant::now();
+    while peer.ask_for_targets().is_some() {
+        assert!(begun.elapsed() < HANG, "it goes on for ever");
+    }
+}
+
+/// No portal keeps a place while nobody comes to it.
+#[test]
+fn every_portal_accepts_with_one_place_for_logins() {
+    let options = Options { half_open_max: 1, ..Options::default() };
+    let lab = Lab::in_groups(options, groups(&[&[V4, V6], &[V4]]));
+    lab.open(A);
+    for portal in lab.groups.iter().flat_map(|group| &group.portals) {
+        log_in(*portal, 1);
+    }
+}

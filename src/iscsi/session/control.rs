@@ -80,7 +80,7 @@ impl<D: Clone> Session<D> {
         self.close(CloseReason::HeaderDigest);
     }
 
-    pub(super) fn logout(&mut self, logout: &LogoutRequest, header: Vec<u8>) {
+    pub(super) fn logout(&mut self, logout: &LogoutRequest) -> Result<(), RejectReason> {
         /// Values of the response field (RFC 7143 11.15.1).
         const CLOSED: u8 = 0;
         const NO_SUCH_CID: u8 = 1;
@@ -91,9 +91,7 @@ impl<D: Clone> Session<D> {
             1 if logout.cid == self.cid => CLOSED,
             1 => NO_SUCH_CID,
             2 => NO_RECOVERY,
-            _ => {
-                return self.reject(RejectReason::InvalidField, header);
-            }
+            _ => return Err(RejectReason::InvalidField),
         };
         if response == CLOSED {
             // What has not been answered by now is not answered any more (RFC 7143 11.14).
@@ -110,12 +108,23 @@ impl<D: Clone> Session<D> {
         if response == CLOSED {
             self.close(CloseReason::Logout);
         }
+        Ok(())
     }
 
     /// Rejects a PDU of this header (RFC 7143 11.17).
-    pub(super) fn reject(&mut self, reason: RejectReason, mut header: Vec<u8>) {
+    pub(super) fn reject(&mut self, reason: RejectReason, header: Vec<u8>) {
+        self.reject_numbered(reason, 0, header);
+    }
+
+    /// The same; `data_sn` is the next DataSN or R2TSN, for a protocol error of a SNACK (11.17.2).
+    pub(super) fn reject_numbered(
+        &mut self,
+        reason: RejectReason,
+        data_sn: u32,
+        mut header: Vec<u8>,
+    ) {
         header.truncate(self.params.initiator_max_recv_data_segment_length as usize);
-        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
+        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn };
         self.send_counted(&pdu, header);
     }
 }

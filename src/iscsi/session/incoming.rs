@@ -155,7 +155,11 @@ impl<D: Clone> Session<D> {
             Current::Other(request) => {
                 let header = self.arrived_header();
                 match numbered(&request) {
-                    None => self.execute(&request, header, collected),
+                    None => {
+                        if let Err(reason) = self.execute(&request, collected) {
+                            self.reject(reason, header);
+                        }
+                    }
                     Some(cmd_sn) => self.hold(cmd_sn, Held::Other(request, header, collected)),
                 }
             }
@@ -300,6 +304,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn take_turn(&mut self, held: Held) {
+        let before = self.window;
         self.window.consume();
         match held {
             // Its credit comes back when the task is removed.
@@ -307,7 +312,11 @@ impl<D: Clone> Session<D> {
             Held::Other(request, header, data) => {
                 self.held_bytes -= data.len();
                 self.window.give_back();
-                self.execute(&request, header, data);
+                if let Err(reason) = self.execute(&request, data) {
+                    // Not received: the initiator has to fill the gap (RFC 7143 7.3).
+                    self.window = before;
+                    self.reject(reason, header);
+                }
             }
             Held::Void => self.window.give_back(),
         }
@@ -324,16 +333,21 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    fn execute(&mut self, request: &Request, header: Vec<u8>, data: Vec<u8>) {
+    /// Does what a request asks for. An error is to be answered with a Reject: nothing has been
+    /// sent then, and no number was taken.
+    fn execute(&mut self, request: &Request, data: Vec<u8>) -> Result<(), RejectReason> {
         match request {
-            Request::NopOut(nop) => self.nop_out(nop, data),
-            Request::Text(text) => self.text_request(text, header, &data),
-            Request::Logout(logout) => self.logout(logout, header),
-            Request::TaskManagement(tmf) => self.manage(tmf, header),
+            Request::NopOut(nop) => {
+                self.nop_out(nop, data);
+                Ok(())
+            }
+            Request::Text(text) => self.text_request(text, &data),
+            Request::Logout(logout) => self.logout(logout),
+            Request::TaskManagement(tmf) => self.manage(tmf),
             Request::ScsiCommand(_)
             | Request::DataOut(_)
             | Request::Login(_)
-            | Request::Snack(_) => {}
+            | Request::Snack(_) => Ok(()),
         }
     }
 }

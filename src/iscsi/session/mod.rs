@@ -47,6 +47,7 @@ pub use text::DiscoveryScope;
 use self::incoming::{Current, Header, Held};
 use self::management::PendingTmf;
 use self::recovery::Retained;
+use self::response::Read;
 use self::task::{Phase, Task};
 use self::text::TextExchange;
 use self::window::Window;
@@ -176,6 +177,17 @@ pub enum Payload<D> {
     },
 }
 
+impl<D> Payload<D> {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Part { len, .. } => *len as usize,
+        }
+    }
+}
+
 /// A PDU with a data segment of its own.
 fn with_segment<D>(pdu: &impl Pdu, data: Vec<u8>) -> OutPdu<D> {
     let mut bhs = pdu.encode();
@@ -215,6 +227,8 @@ pub struct Session<D> {
     ping: control::Ping,
     closing: bool,
     out: VecDeque<OutPdu<D>>,
+    /// Of the data segments in `out`.
+    queued_bytes: usize,
 
     #[cfg(test)]
     bug: Option<tests::Bug>,
@@ -252,6 +266,7 @@ impl<D: Clone> Session<D> {
             closing: false,
             events: VecDeque::new(),
             out: VecDeque::new(),
+            queued_bytes: 0,
             #[cfg(test)]
             bug: None,
         }
@@ -288,7 +303,9 @@ impl<D: Clone> Session<D> {
         if self.out.is_empty() {
             self.tell_window();
         }
-        self.out.pop_front()
+        let pdu = self.out.pop_front()?;
+        self.queued_bytes -= pdu.data.len();
+        Some(pdu)
     }
 
     /// PDUs that wait to be sent.
@@ -327,16 +344,23 @@ impl<D: Clone> Session<D> {
 
     /// Queues a PDU that has a StatSN of its own, with its data segment.
     fn send_counted(&mut self, pdu: &impl Pdu, data: Vec<u8>) {
-        let pdu = with_segment(pdu, data);
-        if self.recovers() {
-            self.retain(&pdu, None);
-        }
+        self.queue_counted(with_segment(pdu, data), None);
+    }
+
+    /// Queues a PDU that has a StatSN of its own, and keeps it with the data that it concludes.
+    fn queue_counted(&mut self, pdu: OutPdu<D>, read: Option<Read<D>>) {
+        let kept = self.recovers().then(|| pdu.clone());
         self.queue(pdu);
+        // Last: it may send a ping, which has the next StatSN.
+        if let Some(pdu) = kept {
+            self.retain(pdu, read);
+        }
     }
 
     /// Queues a PDU. Nothing comes after the last one.
     fn queue(&mut self, pdu: OutPdu<D>) {
         if !self.closing {
+            self.queued_bytes += pdu.data.len();
             self.out.push_back(pdu);
         }
     }

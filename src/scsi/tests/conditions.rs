@@ -200,6 +200,9 @@ fn who_asks_for_the_luns_knows_that_they_have_changed() {
     let bench = with_units(&[0, 1]);
     let (one, two) = (bench.host(1), bench.host(2));
     set_units(&bench, &[0]);
+    let mut no_such_report = REPORT_LUNS;
+    no_such_report[2] = 0x7f;
+    assert_eq!(two.fails(&no_such_report, &[]), BAD_CDB, "which tells nothing");
     one.get(&REPORT_LUNS);
     one.put(&TUR, &[]);
     assert_eq!(two.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
@@ -353,7 +356,12 @@ fn a_stopped_unit_is_not_ready_until_it_is_started() {
     host.put(&TUR, &[]);
     host.put(&[0x1b, 0, 0, 0, 4, 0], &[]);
     assert_eq!(host.fails(&TUR, &[]), stopped);
-    bench.host(2).put(&TUR, &[]);
+    // Another machine that comes does not start it under this one, which itself does, anew.
+    let other = bench.stranger(2);
+    assert_eq!(host.fails(&TUR, &[]), stopped);
+    bench.device.detach(&other.nexus);
+    let _again = bench.stranger(1);
+    host.put(&TUR, &[]);
     assert_eq!(host.fails(&[0x1b, 0, 0, 0, 2, 0], &[]), BAD_CDB, "nothing to eject");
 }
 

@@ -129,6 +129,8 @@ fn software_write_protect_is_set_shown_and_heard_of() {
     assert_eq!(two.fails(&[0; 6], &[]), changed);
     let protected = (SenseKey::DataProtect, Asc::SOFTWARE_WRITE_PROTECTED);
     assert_eq!(two.fails(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK]), protected);
+    select(&one, &page).good();
+    two.put(&[0; 6], &[]); // nothing has changed
     one.read(0, 1);
     page[4] = 0;
     select(&one, &page).good();

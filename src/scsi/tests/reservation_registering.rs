@@ -185,6 +185,19 @@ fn there_is_room_for_so_many_registrations() {
     assert!(keys(&one).1.is_empty());
 }
 
+/// A list of many nodes is refused before anyone is looked up.
+#[test]
+fn so_many_may_be_specified() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    let mut ids: Vec<Vec<u8>> = (0..256).map(|i| node_id(&format!("iqn.a:{i}"))).collect();
+    ids.extend_from_within(..10);
+    assert_eq!(specify(&one, 0, 1, 0, &ids).asc(), Asc::INVALID_FIELD_IN_PARAMETER_LIST);
+    ids.push(port_id(1));
+    assert_eq!(specify(&one, 0, 1, 0, &ids).asc(), Asc::INSUFFICIENT_REGISTRATION_RESOURCES);
+    assert_eq!(keys(&one), (0, vec![]));
+}
+
 #[test]
 fn all_target_ports_are_registered_at_once() {
     let bench = Bench::new();

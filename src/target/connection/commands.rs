@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
@@ -156,6 +157,7 @@ impl Commands {
         let lent = self.lend(id, bytes, Claim::Fair)
             || (session.forget_data() && self.lend(id, bytes, Claim::Fair));
         if !lent {
+            self.memory.call_in();
             self.record(id).refused = true;
             return false;
         }
@@ -223,6 +225,7 @@ impl Commands {
                 if session.forget_data() {
                     continue;
                 }
+                self.memory.call_in();
                 if self.will_come_back() {
                     return;
                 }
@@ -237,6 +240,16 @@ impl Commands {
                 self.start(id, session);
             }
         }
+    }
+
+    /// Gives up what is only kept to be sent again, if another connection is short of memory. True
+    /// if there was any.
+    pub(super) fn give_back_spare(
+        &self,
+        session: &mut DriverSession,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        session.keeps_data() && self.memory.holds_spare(cx.waker()) && session.forget_data()
     }
 
     /// True if memory that this connection holds comes back without any more being lent: that of

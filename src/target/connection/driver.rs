@@ -27,9 +27,6 @@ use crate::target::options::Options;
 use crate::target::session::{Lease, Order, SessionEntry, Signal};
 use crate::target::shard::ShardState;
 
-/// How long a discovery session may be silent: there is nothing to stay for.
-const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(60);
-
 /// Turns of one connection before the others on the shard have theirs.
 const TURNS_MAX: usize = 8;
 
@@ -84,7 +81,15 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     if names.session_type == SessionType::Normal {
         tracing::info!(session_id, %peer, initiator, target, "logged in");
     }
-    let why = std::future::poll_fn(|cx| driver.poll(cx)).await;
+    let over = std::future::poll_fn(|cx| driver.poll(cx));
+    let why = match names.session_type {
+        SessionType::Normal => over.await,
+        // Any byte would keep one open, an answer that is not fetched too, and who opens them has
+        // shown nothing where discovery is open to all.
+        SessionType::Discovery => tokio::time::timeout(options.discovery_lifetime, over)
+            .await
+            .unwrap_or_else(|_elapsed| "a discovery session has had its time".to_owned()),
+    };
     let status = entry.status();
     if names.session_type == SessionType::Normal {
         tracing::info!(
@@ -148,11 +153,11 @@ struct PingTimer {
 
 impl PingTimer {
     fn of(options: &Options, session_type: SessionType) -> Option<Self> {
-        let interval = match session_type {
-            SessionType::Normal => options.ping_interval?,
-            SessionType::Discovery => DISCOVERY_IDLE_MAX,
-        };
-        Some(Self::new(interval, options.ping_timeout))
+        match session_type {
+            SessionType::Normal => Some(Self::new(options.ping_interval?, options.ping_timeout)),
+            // It ends soon anyway.
+            SessionType::Discovery => None,
+        }
     }
 
     fn new(interval: Duration, timeout: Duration) -> Self {
@@ -220,6 +225,7 @@ impl Driver {
         self.preempt();
         self.removals.retain(|removal| self.commands.use_any(&removal.units));
         progress |= self.send(cx)?;
+        progress |= self.commands.give_back_spare(&mut self.session, cx);
         Ok(progress)
     }
 

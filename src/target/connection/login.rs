@@ -17,6 +17,7 @@ use crate::iscsi::login::{
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
 use crate::target::backing::Backing;
+use crate::target::places::Place;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{NoSession, Target, normalised};
 use crate::target::server::Shared;
@@ -43,6 +44,8 @@ pub(super) struct Connected {
 pub(super) struct SessionEnds {
     pub(super) shared: Arc<Shared>,
     pub(super) entry: Arc<SessionEntry>,
+    /// That of a discovery session.
+    _place: Option<Place>,
 }
 
 impl Drop for SessionEnds {
@@ -200,20 +203,35 @@ async fn negotiate(
             Reply::Fail(failure) => return refuse(stream, peer, login.names(), failure).await,
             Reply::Complete(complete) => {
                 let names = complete.names().clone();
-                let (entry, backing) = match settle(&complete, &gate).await {
+                let place = discovery_place(&names, &gate);
+                let settled = match place {
+                    Ok(place) => settle(&complete, &gate).await.map(|settled| (settled, place)),
+                    Err(refusal) => Err(refusal),
+                };
+                let ((entry, backing), place) = match settled {
                     Ok(settled) => settled,
                     Err(refusal) => {
                         let failure = complete.refuse(refusal);
                         return refuse(stream, peer, Some(&names), failure).await;
                     }
                 };
-                let ends = SessionEnds { shared: Arc::clone(shared), entry };
+                let ends = SessionEnds { shared: Arc::clone(shared), entry, _place: place };
                 let (response, data, established) = complete.accept(ends.entry.tsih);
                 send(&mut stream, &response, &data).await?;
                 return Ok(Some(Connected { stream, local, established, ends, backing }));
             }
         }
     }
+}
+
+/// The place that a discovery session needs.
+fn discovery_place(names: &Names, gate: &Gate<'_>) -> Result<Option<Place>, Refusal> {
+    if names.session_type == SessionType::Normal {
+        return Ok(None);
+    }
+    let place = gate.shared.discovery.take(gate.peer.ip());
+    let reason = "too many discovery sessions, or too many of this address";
+    place.map(Some).ok_or_else(|| Refusal::new(LoginStatus::OutOfResources, reason))
 }
 
 /// Enters the session into the registry, in place of one of the same name if there is one

@@ -60,7 +60,7 @@ impl Driver {
         };
         let done = Signal::new(&self.ends.entry, Order::Managed { itt, function, lun });
         let clears = function == TmfFunction::ClearTaskSet;
-        for session in self.other_sessions() {
+        for session in service.task_sets.others(&self.ends.entry) {
             let cleared_by = clears.then(|| Arc::clone(&attached.nexus));
             let (lun, done) = (lun_of_others, Arc::clone(&done));
             session.order(Order::Abort(Abort { lun, cleared_by, done }));
@@ -89,6 +89,8 @@ impl Driver {
                 device.reset_target();
                 tmf_response::COMPLETE
             }
+            // The session has not found it.
+            TmfFunction::AbortTask => tmf_response::NO_TASK,
             // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
             // nexus is lost when its session is gone, which follows its reset.
             _ => tmf_response::COMPLETE,
@@ -120,8 +122,9 @@ impl Driver {
     pub(super) fn preempt(&mut self) {
         while let Some((number, preempted)) = self.commands.next_preemption() {
             let Some(attached) = self.commands.attached().cloned() else { return };
+            let Some(service) = attached.service() else { return };
             let done = Signal::new(&self.ends.entry, Order::Preempted(number));
-            for session in self.other_sessions() {
+            for session in service.task_sets.others(&self.ends.entry) {
                 let nexus = session.lease().map(|lease| lease.nexus.id());
                 if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
                     let cleared_by = Some(Arc::clone(&attached.nexus));

@@ -178,7 +178,7 @@ fn f32_a_failed_negotiation_keeps_the_old_values() {
     set_data_length(&mut header, bad.len());
     assert_eq!(sent[0].data, Payload::Bytes(header.to_vec()), "f23: as it came");
     assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
-    peer.send(&text(FIRST + 2, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
+    peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
     let sent = peer.sent();
     assert_eq!(sent[0].data, Payload::Bytes(b"X-com.example.key=NotUnderstood\0".to_vec()));
 }
@@ -262,4 +262,48 @@ fn a_ping_is_answered_though_much_is_held() {
     peer.send(&nop(4, false, FIRST), &[4; 1000]);
     let itts: Vec<u32> = peer.sent().iter().map(|pdu| parse::<NopIn>(pdu).itt).collect();
     assert_eq!(itts, [4, 1], "its turn has come");
+}
+
+#[test]
+fn the_number_of_a_rejected_request_is_still_to_come() {
+    let management = |itt| TaskManagementRequest {
+        immediate: false,
+        function: 1,
+        lun: LUN,
+        itt,
+        referenced_tag: 1,
+        cmd_sn: FIRST + 1,
+        exp_stat_sn: 0,
+        ref_cmd_sn: FIRST,
+        exp_data_sn: 0,
+    };
+    let numbered = |peer: &mut Peer, case| match case {
+        0 => peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), b"SendTargets=All\0"),
+        1 => peer.send(&text(FIRST + 1, true, true, RESERVED_TAG), &[]),
+        2 => peer.send(&text(FIRST + 1, true, false, 4711), &[]),
+        3 => peer.send(&LogoutRequest { immediate: false, cmd_sn: FIRST + 1, ..logout(9, 7) }, &[]),
+        _ => peer.send(&management(1000 + FIRST), &[]),
+    };
+    for case in 0..5 {
+        // When it comes in its turn, and when it had to wait.
+        for waits in [false, true] {
+            let mut peer = Peer::new();
+            if waits {
+                numbered(&mut peer, case);
+                peer.silent();
+                peer.send(&read(FIRST, 0), &[]);
+            } else {
+                peer.send(&read(FIRST, 0), &[]);
+                numbered(&mut peer, case);
+            }
+            let numbers = peer.answer::<Reject>().numbers;
+            assert_eq!((numbers.exp_cmd_sn, numbers.max_cmd_sn), (FIRST + 1, FIRST + 7), "{case}");
+            peer.offered();
+            peer.send(&nop(1, false, FIRST + 2), &[]);
+            peer.silent();
+            peer.send(&read(FIRST + 1, 0), &[]);
+            peer.offered();
+            assert_eq!(peer.answer::<NopIn>().numbers.exp_cmd_sn, FIRST + 3);
+        }
+    }
 }
