@@ -411,3 +411,11 @@ fn what_is_wrong_in_scope_and_type_is_pointed_at() {
         assert_eq!(answer.sense, Some(Sense::cdb_field(2, Some(bit))), "{scope_and_type:02x}");
     }
 }
+
+#[test]
+fn all_target_ports_may_be_one() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    out_with_flags(&one, REGISTER, 0, [0, 7], ALL_TG_PT).good();
+    assert_eq!(full_status(&one), [(port_name(1), 1, true, false, 7)]);
+}

@@ -205,8 +205,11 @@ fn an_abort_by_the_number_of_another_task_finds_none() {
         ..manage(1, 1)
     };
     peer.send(&abort, &[]);
-    let response: TaskManagementResponse = peer.answer();
-    assert_eq!(response.response, tmf_response::NO_TASK);
+    // The driver knows whether there is such a unit.
+    let function = TmfFunction::AbortTask;
+    assert_eq!(peer.events(), [Event::Management { itt: 1, function, lun: LUN }]);
+    peer.session.management_done(1, tmf_response::NO_TASK);
+    peer.sent();
     // One that is on its way is found though others are held.
     peer.send(&TaskManagementRequest { ref_cmd_sn: FIRST, ..abort }, &[]);
     let response: TaskManagementResponse = peer.answer();
@@ -349,4 +352,44 @@ fn an_initiator_that_does_not_know_pings_is_not_pinged_for_its_acknowledgement()
         }
         assert_eq!(pings, usize::from(knows_pings), "one at a time");
     }
+}
+
+#[test]
+fn data_that_never_were_and_data_that_are_gone_are_told_apart() {
+    let (never, gone) = (RejectReason::ProtocolError, RejectReason::SnackReject);
+    for (status, len, reason) in [(0, 0, never), (8, 0, never), (0, 512, gone), (8, 512, gone)] {
+        let mut peer = level_1();
+        peer.send(&read(FIRST, 512), &[]);
+        let id = peer.offered();
+        assert!(peer.session.admitted(id, 0));
+        let transferred = match len {
+            0 => Transferred::Nothing,
+            len => Transferred::In { data: "d", len },
+        };
+        let completion = Completion { status, qualifier: 0, sense: Vec::new(), transferred };
+        peer.session.complete(id, completion);
+        peer.sent();
+        peer.session.forget_data();
+        peer.send(&snack(0), &[]);
+        assert_eq!(peer.answer::<Reject>().reason, reason, "{status} {len}");
+    }
+}
+
+#[test]
+fn an_r_data_snack_is_about_all_data() {
+    let mut peer = level_1();
+    peer.send(&read(FIRST, 512), &[]);
+    peer.offered();
+    let of = |begin_run, run_length| crate::iscsi::pdu::Snack {
+        kind: 3,
+        ttt: 0x55,
+        run_length,
+        ..snack(begin_run)
+    };
+    for (begin_run, run_length) in [(1, 0), (0, 1)] {
+        peer.send(&of(begin_run, run_length), &[]);
+        assert_eq!(peer.answer::<Reject>().reason, RejectReason::InvalidField);
+    }
+    peer.send(&of(0, 0), &[]);
+    peer.silent();
 }
