@@ -7,7 +7,6 @@
 #[allow(dead_code, reason = "shared with the tests of the target")]
 mod initiator;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the target")]
 mod support;
 
 use std::fs;
