@@ -38,11 +38,8 @@ impl<D: Clone> Session<D> {
 
     /// To be called when nothing has arrived for the ping interval, or the ping timeout while
     /// [`Self::awaits_ping`]: pings the initiator, if it is one that knows pings, or closes the
-    /// session if it has not answered. A silent discovery session is closed.
+    /// session if it has not answered.
     pub fn idle(&mut self) {
-        if self.session_type == SessionType::Discovery {
-            return self.close(CloseReason::Idle);
-        }
         if !self.ping.peer_pings || self.closing {
             return;
         }

@@ -125,8 +125,6 @@ pub enum CloseReason {
     HeaderDigest,
     /// The initiator did not answer a ping.
     PingTimeout,
-    /// A discovery session in which nothing is asked for.
-    Idle,
 }
 
 impl CloseReason {
@@ -145,7 +143,6 @@ impl fmt::Display for CloseReason {
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::HeaderDigest => f.write_str("header digest error"),
             Self::PingTimeout => f.write_str("the initiator did not answer a ping"),
-            Self::Idle => f.write_str("an idle discovery session"),
         }
     }
 }
