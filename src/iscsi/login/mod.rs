@@ -142,6 +142,19 @@ impl Complete {
         (self.response, self.data, self.established)
     }
 
+    /// As [`Self::accept`], as one more connection of a session that goes on: `exp_cmd_sn` and
+    /// `max_cmd_sn` are the session's.
+    #[must_use]
+    pub fn join(
+        mut self,
+        tsih: u16,
+        exp_cmd_sn: u32,
+        max_cmd_sn: u32,
+    ) -> (LoginResponse, Vec<u8>, Established) {
+        (self.response.exp_cmd_sn, self.response.max_cmd_sn) = (exp_cmd_sn, max_cmd_sn);
+        self.accept(tsih)
+    }
+
     /// Refuses after all. The connection is to be closed.
     #[must_use]
     pub fn refuse(self, refusal: Refusal) -> Failure {

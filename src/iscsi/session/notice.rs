@@ -47,8 +47,22 @@ impl<D: Clone> Session<D> {
     /// Tells the initiator something. It is only sent: to close the connection afterwards, or
     /// when the time is over, is the driver's to do. No effect on a session that is closing.
     pub fn notify(&mut self, notice: Notice) {
+        // Each connection is asked for its own logout; of all else one tells it.
+        if matches!(notice, Notice::LogoutRequest { .. }) {
+            self.on_others(|session| session.tell(notice.clone()));
+        }
+        if self.connection.closing {
+            let open = self.others.iter().find(|other| !other.closing).map(|other| other.id);
+            if let Some(open) = open {
+                return self.on(open, |session| session.tell(notice));
+            }
+        }
+        self.tell(notice);
+    }
+
+    fn tell(&mut self, notice: Notice) {
         let is_discovery = self.session_type == SessionType::Discovery;
-        if self.closing || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
+        if self.connection.closing || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
             return;
         }
         let mut segment = Vec::new();
@@ -60,7 +74,7 @@ impl<D: Clone> Session<D> {
             }
             Notice::LogoutRequest { seconds } => (0, 1, [0, 0, seconds]),
             Notice::DropConnection { time2wait, time2retain } => {
-                (0, 2, [self.cid, time2wait, time2retain])
+                (0, 2, [self.connection.cid, time2wait, time2retain])
             }
             Notice::DropAll { time2wait, time2retain } => (0, 3, [0, time2wait, time2retain]),
             Notice::Renegotiate { seconds } => (0, 4, [0, 0, seconds]),

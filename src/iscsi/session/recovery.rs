@@ -69,6 +69,20 @@ impl<D> Retained<D> {
         }
     }
 
+    /// Gives up the data of reads. Returns how many bytes there were.
+    fn forget_data(&mut self) -> usize {
+        let mut forgotten = 0;
+        for sent in &mut self.sent {
+            let Some(read) = sent.read.take() else { continue };
+            sent.give_up_data();
+            let bytes = read.len as usize;
+            sent.bytes -= bytes;
+            forgotten += bytes;
+        }
+        self.bytes -= forgotten;
+        forgotten
+    }
+
     fn pop(&mut self) {
         self.bytes -= self.sent.pop_front().map_or(self.bytes, |sent| sent.bytes);
     }
@@ -127,8 +141,8 @@ impl<D: Clone> Session<D> {
         if sent.read.is_none() {
             sent.give_up_data();
         }
-        self.retained.push(sent, limit);
-        if self.retained.bytes() > limit / 2 {
+        self.connection.retained.push(sent, limit);
+        if self.connection.retained.bytes() > limit / 2 {
             // The answer acknowledges what has arrived.
             self.ping_unless_outstanding();
         }
@@ -136,22 +150,15 @@ impl<D: Clone> Session<D> {
 
     /// Gives up what is kept of the data of reads, where memory is short. True if there was any.
     pub fn forget_data(&mut self) -> bool {
-        let mut forgotten = 0;
-        for sent in &mut self.retained.sent {
-            let Some(read) = sent.read.take() else { continue };
-            sent.give_up_data();
-            let bytes = read.len as usize;
-            sent.bytes -= bytes;
-            forgotten += bytes;
-        }
-        self.retained.bytes -= forgotten;
-        forgotten > 0
+        let others = self.others.iter_mut().map(|other| &mut other.retained);
+        let all = std::iter::once(&mut self.connection.retained).chain(others);
+        all.map(Retained::forget_data).sum::<usize>() > 0
     }
 
     /// The initiator has everything before `exp_stat_sn`.
     pub(super) fn acknowledge(&mut self, exp_stat_sn: u32) {
-        let retained = &mut self.retained;
-        let sent = self.stat_sn.wrapping_sub(retained.acknowledged);
+        let retained = &mut self.connection.retained;
+        let sent = self.connection.stat_sn.wrapping_sub(retained.acknowledged);
         if exp_stat_sn.wrapping_sub(retained.acknowledged) > sent {
             return;
         }
@@ -166,7 +173,11 @@ impl<D: Clone> Session<D> {
         const STATUS: u8 = 1;
         const DATA_ACK: u8 = 2;
         const R_DATA: u8 = 3;
-        let active = self.by_itt.get(&snack.itt).copied();
+        let connection = self.connection.id;
+        let is_its = |id: &TaskId| {
+            self.tasks.get(id.0 as usize).is_some_and(|task| task.connection == connection)
+        };
+        let active = self.by_itt.get(&snack.itt).copied().filter(is_its);
         let obeyed = if !self.recovers() || self.queue_is_long() {
             Err(NOT_KEPT)
         } else {
@@ -196,16 +207,18 @@ impl<D: Clone> Session<D> {
             Payload::Bytes(bytes) => bytes.len(),
             Payload::None | Payload::Part { .. } => 0,
         };
-        self.out.len() > QUEUED_MAX
-            || self.out.iter().map(own_bytes).sum::<usize>() > self.limits.retained_bytes
+        self.connection.out.len() > QUEUED_MAX
+            || self.connection.out.iter().map(own_bytes).sum::<usize>() > self.limits.retained_bytes
     }
 
     fn resend_status(&mut self, snack: &Snack) -> Result<(), Refused> {
         let (begin, end) =
-            run(snack, self.retained.acknowledged, self.stat_sn).ok_or(protocol_error(0))?;
+            run(snack, self.connection.retained.acknowledged, self.connection.stat_sn)
+                .ok_or(protocol_error(0))?;
         let numbers = self.numbers();
         let count = end.wrapping_sub(begin);
         let again: Vec<OutPdu<D>> = self
+            .connection
             .retained
             .sent
             .iter()
@@ -242,7 +255,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn resend_data(&mut self, snack: &Snack) -> Result<(), Refused> {
-        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let sent = self.connection.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
         let expected = data_ins_of(&sent.pdu.bhs);
         let read = match &sent.read {
             Some(read) => read.clone(),
@@ -259,6 +272,7 @@ impl<D: Clone> Session<D> {
     fn data_acknowledged(&mut self, snack: &Snack) -> Result<(), Refused> {
         let refused = Refused { reason: RejectReason::InvalidDataAck, next: 0 };
         let read = self
+            .connection
             .retained
             .sent
             .iter_mut()
@@ -283,7 +297,7 @@ impl<D: Clone> Session<D> {
             return Ok(());
         }
         let segment_max = self.segment_max();
-        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let sent = self.connection.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
         let read = sent.read.as_mut().ok_or(NOT_KEPT)?;
         read.cut_anew(segment_max);
         // The status may have been in the last Data-In: now it goes apart.

@@ -73,7 +73,7 @@ impl<D: Clone> Session<D> {
         if task.is_receiving() {
             task.completion = Some(completion);
         } else {
-            self.respond(id, completion);
+            self.on_its_connection(id, |session| session.respond(id, completion));
         }
     }
 
@@ -117,8 +117,8 @@ impl<D: Clone> Session<D> {
         });
         if read.as_ref().is_some_and(|read| read.status.is_some()) {
             if self.recovers()
-                && !self.closing
-                && let Some(last) = self.out.back().cloned()
+                && !self.connection.closing
+                && let Some(last) = self.connection.out.back().cloned()
             {
                 self.retain(&last, read);
             }
@@ -142,7 +142,7 @@ impl<D: Clone> Session<D> {
     /// The most bytes of a Data-In PDU: a multiple of four, for only the last one of a sequence
     /// may need padding (11.7.7).
     pub(super) fn segment_max(&self) -> u32 {
-        self.params.initiator_max_recv_data_segment_length.max(512) & !3
+        self.connection.params.initiator_max_recv_data_segment_length.max(512) & !3
     }
 
     fn read_of(
@@ -152,7 +152,7 @@ impl<D: Clone> Session<D> {
         len: u32,
         status: Option<(u8, Overflow)>,
     ) -> Read<D> {
-        let burst_max = self.params.max_burst_length.max(512) & !3;
+        let burst_max = self.connection.params.max_burst_length.max(512) & !3;
         // Acknowledgements are asked for at the end of each burst but the last (11.7.2).
         let is_acknowledged = self.recovers() && len > burst_max;
         Read {

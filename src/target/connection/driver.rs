@@ -293,7 +293,7 @@ impl Driver {
     fn take_events(&mut self) {
         while let Some(event) = self.session.next_event() {
             match event {
-                Event::Close(reason) => self.close = Some(reason),
+                Event::Close(_, reason) => self.close = Some(reason),
                 Event::SendTargets(scope) => {
                     let targets = self.visible_targets(&scope);
                     self.session.send_targets(&targets);

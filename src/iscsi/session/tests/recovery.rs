@@ -51,7 +51,7 @@ fn unh_12_1_data_is_sent_again_as_it_was() {
     assert_eq!((last.status, last.numbers.stat_sn), (Some((0, Overflow::None)), 100));
     peer.send(&snack(0, 1000 + FIRST, 0, 0), &[]);
     assert_replicas(&peer.sent(), &first);
-    assert_eq!(peer.session.stat_sn, 101, "nothing of it counts again");
+    assert_eq!(peer.session.connection.stat_sn, 101, "nothing of it counts again");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn unh_12_3_what_was_acknowledged_or_never_sent_is_a_protocol_error() {
         peer.send(&request, &[]);
         assert_eq!(rejected(&mut peer), (RejectReason::ProtocolError, next), "{request:?}");
     }
-    let next = peer.session.stat_sn;
+    let next = peer.session.connection.stat_sn;
     for (begin, length) in [(next, 1), (99, 1), (99, 2)] {
         peer.send(&snack(1, RESERVED_TAG, begin, length), &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::ProtocolError, "{begin} {length}");
@@ -135,9 +135,9 @@ fn data_is_acknowledged_burst_by_burst() {
         assert_eq!(rejected(&mut peer).0, RejectReason::InvalidDataAck, "{bad:?}");
     }
     // It may come with the acknowledgement of the status.
-    peer.send(&Snack { exp_stat_sn: peer.session.stat_sn, ..ack(8, 0) }, &[]);
+    peer.send(&Snack { exp_stat_sn: peer.session.connection.stat_sn, ..ack(8, 0) }, &[]);
     peer.silent();
-    assert_eq!(peer.session.retained.bytes(), 0);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
     // Within one burst nobody is asked.
     let first = answered_read(&mut peer, FIRST + 1, 16_384);
     assert!(first.iter().all(|pdu| !parse::<DataIn>(pdu).acknowledge));
@@ -276,7 +276,7 @@ fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
     let mut peer = Peer { session: Session::new(established, limits_of_session, limits(8)) };
     for i in 0..100 {
         answered_read(&mut peer, FIRST + i, 40_000);
-        assert!(peer.session.retained.bytes() <= limit);
+        assert!(peer.session.connection.retained.bytes() <= limit);
     }
     peer.send(&snack(1, RESERVED_TAG, 100, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
@@ -287,7 +287,7 @@ fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
     peer.send(&snack(0, 1000 + FIRST + 100, 0, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
     assert!(peer.session.forget_data() && !peer.session.forget_data());
-    assert!(peer.session.retained.bytes() < limit / 8);
+    assert!(peer.session.connection.retained.bytes() < limit / 8);
     peer.send(&snack(0, 1000 + FIRST + 99, 0, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
 }
@@ -305,8 +305,8 @@ fn an_initiator_that_acknowledges_nothing_is_pinged() {
         sent.iter().filter(|pdu| Opcode::of(&pdu.bhs) == Some(Opcode::NopIn)).map(parse).collect();
     assert_eq!(pings.len(), 1);
     assert!(pings[0].ttt != RESERVED_TAG);
-    peer.send(&NopOut { ttt: pings[0].ttt, ..nop_out(peer.session.stat_sn) }, &[]);
-    assert_eq!(peer.session.retained.bytes(), 0);
+    peer.send(&NopOut { ttt: pings[0].ttt, ..nop_out(peer.session.connection.stat_sn) }, &[]);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn asking_again_and_again_makes_no_queue_without_end() {
 fn nothing_is_kept_at_erl_0() {
     let mut peer = Peer::new();
     answered_read(&mut peer, FIRST, 8192);
-    assert_eq!(peer.session.retained.bytes(), 0);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
     for kind in 0..4 {
         peer.send(&snack(kind, 1000 + FIRST, 0, 0), &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
