@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::control::Ping;
 use super::incoming::{Current, Header, Held};
 use super::recovery::Retained;
-use super::task::{Phase, TaskId};
+use super::task::{Phase, TaskId, unit_of};
 use super::text::TextExchange;
 use super::{CloseReason, Event, OutPdu, Session};
 use crate::iscsi::login::{Established, SessionParams};
@@ -227,8 +227,16 @@ impl<D: Clone> Session<D> {
             .filter(|(_, task)| task.connection == id && task.phase != Phase::Dropped)
             .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
             .collect();
+        let mut all = std::iter::once(&self.connection).chain(&self.others);
+        let goes_on = all.any(|other| other.id != id && !other.closing);
+        let mut cleared = Vec::new();
         for task in of_it {
-            self.drop_task(task);
+            let Some(task) = self.drop_task(task) else { continue };
+            let unit = unit_of(task.command.lun);
+            if goes_on && task.phase != Phase::Arriving && !cleared.contains(&unit) {
+                cleared.push(unit);
+                self.events.push_back(Event::Cleared { lun: task.command.lun });
+            }
         }
         self.on(id, |session| session.connection.current = Current::Ignored);
     }

@@ -96,6 +96,12 @@ pub enum Event {
     /// The task is gone: forget what is kept for it, and see to it that nothing of it happens any
     /// more, before the next PDU is sent.
     Dropped(TaskId),
+    /// Tasks on this logical unit have ended with their connection, and the session goes on: its
+    /// nexus is to hear of it (RFC 7143 11.14.5).
+    Cleared {
+        /// To which logical unit, as SAM has it.
+        lun: u64,
+    },
     /// The session's own tasks that a task management function is about are dropped; do the rest (other sessions, the logical unit's state) and call
     /// [`Session::management_done`].
     Management {

@@ -118,7 +118,8 @@ fn logout_of_one_connection_leaves_the_other() {
         peer.on(if by == SECOND { second } else { LEADING });
         peer.send(&logout(1, SECOND, FIRST + 2), &[]);
         let reason = if by == SECOND { CloseReason::Logout } else { CloseReason::LogoutElsewhere };
-        assert_eq!(peer.events(), [Event::Dropped(ended), Event::Close(second, reason)]);
+        let cleared = Event::Cleared { lun: LUN };
+        assert_eq!(peer.events(), [Event::Dropped(ended), cleared, Event::Close(second, reason)]);
         assert_eq!(peer.answer::<LogoutResponse>().response, 0);
         peer.session.disconnected(second);
         assert!(!peer.session.attend(second));
@@ -162,6 +163,9 @@ fn a_lost_connection_takes_the_session_along_only_at_level_0() {
             expected.push(Event::Close(LEADING, CloseReason::SessionEnd));
         }
         expected.push(Event::Dropped(ended));
+        if level == 1 {
+            expected.push(Event::Cleared { lun: LUN });
+        }
         assert_eq!(peer.events(), expected);
         assert_eq!(peer.session.attended(), LEADING);
         assert!(peer.session.command(kept).is_some());
@@ -203,7 +207,8 @@ fn a_connection_of_the_same_cid_takes_the_place_of_the_old_one() {
     let params = peer.session.params().clone();
     let new = peer.session.join(second(params));
     assert_ne!(new, old);
-    let events = [Event::Dropped(ended), Event::Close(old, CloseReason::Reinstated)];
+    let cleared = Event::Cleared { lun: LUN };
+    let events = [Event::Dropped(ended), cleared, Event::Close(old, CloseReason::Reinstated)];
     assert_eq!(peer.events(), events);
     peer.session.disconnected(old);
     assert_eq!(peer.events(), [], "its end was announced: the session goes on at level 0");

@@ -169,7 +169,7 @@ proptest! {
                     }
                     Event::Management { itt, .. } => peer.session.management_done(itt, 0),
                     Event::SendTargets(_) => peer.session.send_targets(&[]),
-                    Event::Close(..) => {}
+                    Event::Close(..) | Event::Cleared { .. } => {}
                 }
             }
             if act % 2 == 0 && let Some(id) = running.pop() {
