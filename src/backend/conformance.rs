@@ -645,6 +645,7 @@ fn extents_cover_what_was_written(store: &dyn Store, name: &str) {
     }
     assert!(at <= SIZE);
     assert_eq!(extents(512, 1024, 100).iter().map(|extent| extent.len).sum::<u64>(), 1024);
+    assert!(!mapped_at(0) && extents(0, SIZE, 1)[0].len == 4 << 20, "nobody wrote there");
     drop(disk);
     store.remove(&child).unwrap();
     remove_golden(store, name);

@@ -2,8 +2,8 @@
 //!
 //! Closing an image or a connection waits for the cluster and for librbd's own threads, but the
 //! last reference may be dropped anywhere: on a shard, or in librbd's callback itself, where
-//! closing would wait for its own return. So it happens on a few threads of this module; so do the
-//! few other calls that wait and that librbd has no asynchronous form of.
+//! closing would wait for its own return. So it happens on a few threads of this module; the
+//! few other calls that wait and that librbd has no asynchronous form of get a thread each.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Once};
@@ -43,8 +43,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         let job = queue.lock().recv();
         let Ok(job) = job else { return };
         job();
-        *CLOSER.unfinished.lock() -= 1;
-        CLOSER.finished.notify_all();
+        end_one();
     }
 }
 
@@ -68,6 +67,33 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
     *CLOSER.unfinished.lock() += 1;
     // The receiving end is never dropped.
     let _sent = CLOSER.jobs.send(Box::new(job));
+}
+
+/// Runs `job` on a thread of its own, so that it waits for no other job and none for it. For what
+/// asks the cluster; callers see to it that there are few at a time.
+pub(super) fn run_alone(job: impl FnOnce() + Send + 'static) {
+    *CLOSER.unfinished.lock() += 1;
+    let job = Arc::new(Mutex::new(Some(job)));
+    let on_thread = Arc::clone(&job);
+    let thread = std::thread::Builder::new().name("rbd-ask".to_owned()).spawn(move || {
+        if let Some(job) = on_thread.lock().take() {
+            job();
+        }
+        end_one();
+    });
+    if thread.is_err() {
+        // No thread is to be had: behind the others, then.
+        let _sent = CLOSER.jobs.send(Box::new(move || {
+            if let Some(job) = job.lock().take() {
+                job();
+            }
+        }));
+    }
+}
+
+fn end_one() {
+    *CLOSER.unfinished.lock() -= 1;
+    CLOSER.finished.notify_all();
 }
 
 /// Waits until every dropped image and connection is closed (and its lock released), at most for

@@ -247,13 +247,18 @@ impl Image {
         Ok(until_nul(&id))
     }
 
-    /// Answered from the object map, so the cost is a few bits per object.
-    fn used_bytes(&self) -> Result<Option<u64>, Error> {
+    /// What the image holds is known without asking each of its objects.
+    pub(super) fn has_object_map(&self) -> Result<bool, Error> {
         let mut flags = 0;
         // SAFETY: the call fills in `flags`.
         let code = unsafe { (self.api().rbd_get_flags)(self.handle, &raw mut flags) };
         self.check(code, "rbd_get_flags")?;
-        if self.info.features & FEATURE_FAST_DIFF == 0 || flags & FLAGS_DIFF_INVALID != 0 {
+        Ok(self.info.features & FEATURE_FAST_DIFF != 0 && flags & FLAGS_DIFF_INVALID == 0)
+    }
+
+    /// Answered from the object map, so the cost is a few bits per object.
+    fn used_bytes(&self) -> Result<Option<u64>, Error> {
+        if !self.has_object_map()? {
             return Ok(None);
         }
         let mut used = 0_u64;
@@ -453,7 +458,7 @@ impl Image {
         self.check(code, "breaking the lock")
     }
 
-    fn check(&self, code: c_int, what: &str) -> Result<(), Error> {
+    pub(super) fn check(&self, code: c_int, what: &str) -> Result<(), Error> {
         self.pool.check(code, || format!("{what} of {}", self.label())).map(drop)
     }
 

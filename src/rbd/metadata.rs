@@ -67,7 +67,7 @@ impl Image {
         work: impl FnOnce(&Arc<Self>) -> Then + Send + 'static,
     ) {
         let image = Arc::clone(self);
-        closer::run(move || {
+        closer::run_alone(move || {
             let then = work(&image);
             drop(image);
             then();

@@ -12,6 +12,7 @@ mod closer;
 mod cluster;
 mod completion;
 mod error;
+mod extents;
 mod ffi;
 mod image;
 mod metadata;

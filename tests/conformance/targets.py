@@ -205,7 +205,7 @@ class Tgt:
         url = done.stdout.split()[-1]
         return {"plain": url, "second": url}
 
-    def dead(self, _suspect):
+    def dead(self, suspect):
         return "tgtd died" if self._run("pid").returncode else None
 
     def stop(self):

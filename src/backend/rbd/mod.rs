@@ -6,6 +6,7 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod extents;
 mod owner;
 mod state;
 mod volume;

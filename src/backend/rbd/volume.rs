@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
+use super::extents::{self, Question, Questions};
 use super::state::ImageState;
 use crate::block::{
-    Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState, Volume,
+    Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
     VolumeInfo,
 };
 use crate::rbd::{Access, Image, RBD_OPTIONS};
@@ -25,6 +28,7 @@ pub(super) struct RbdVolume {
     info: VolumeInfo,
     /// The record kept beside the data; snapshots have none.
     state: Option<Arc<ImageState>>,
+    questions: Arc<Mutex<Questions>>,
 }
 
 impl Drop for RbdVolume {
@@ -60,7 +64,7 @@ impl RbdVolume {
             max_atomic_write_bytes: object_bytes.min(ATOMIC_WRITE_BYTES_MAX),
             atomic_write_boundary_bytes: object_bytes,
         };
-        Self { image, info, state }
+        Self { image, info, state, questions: Arc::default() }
     }
 
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
@@ -81,10 +85,6 @@ impl RbdVolume {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
             Op::SaveState(_) if self.state.is_none() => Some(Err(ErrorKind::Unsupported.into())),
-            // What is in the image is known only by asking every object; all of it may be.
-            &mut Op::Extents { offset, len, .. } => {
-                Some(Ok(Done::Extents(vec![Extent { offset, len, mapped: true }])))
-            }
             _ => None,
         }
     }
@@ -117,6 +117,11 @@ impl Volume for RbdVolume {
             match (request, &self.state) {
                 (Request { tag, op: Op::SaveState(record) }, Some(state)) => {
                     state.save(&self.image, record, tag, queue);
+                }
+                (Request { tag, op: Op::Extents { offset, len, max } }, _) => {
+                    let queue = Arc::clone(queue);
+                    let question = Question { offset, len, max, tag, queue };
+                    extents::ask(&self.questions, &self.image, question);
                 }
                 (request, _) => self.image.submit(request, queue),
             }

@@ -199,7 +199,7 @@ check "sg_sanitize: nothing is left" empty
 fill 0 2048
 check "sg_sanitize: BLOCK ERASE" sg_sanitize --block --quick --wait "$disk"
 check "sg_sanitize: nothing is left again" empty
-check "sg_sanitize: EXIT FAILURE MODE" sg_sanitize --fail --quick "$disk"
+check "sg_sanitize: EXIT FAILURE MODE" sg_sanitize --fail --quick --early "$disk"
 fill 0 2048
 check "sg_format: FORMAT UNIT" sg_format --format --quick --wait "$disk"
 check "sg_format: nothing is left" empty

@@ -1,0 +1,105 @@
+//! What an image holds, by its object map.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+
+use super::{Error, Image};
+use crate::block::Extent;
+
+/// Bytes that one question looks at most: 65,536 objects of the usual size, a few KiB of object
+/// map.
+const LEN_MAX: u64 = 256 << 30;
+
+/// What an answer is made of, as the callback finds it.
+struct Finder {
+    /// Where the next run begins.
+    at: u64,
+    end: u64,
+    max: usize,
+    found: Vec<Extent>,
+    /// There is enough.
+    full: bool,
+}
+
+impl Finder {
+    fn add(&mut self, end: u64, mapped: bool) {
+        let end = end.min(self.end);
+        let Some(len) = end.checked_sub(self.at).filter(|len| *len > 0) else { return };
+        let is_full = self.found.len() == self.max;
+        match self.found.last_mut() {
+            Some(last) if last.mapped == mapped => last.len += len,
+            _ if is_full => return self.full = true,
+            _ => self.found.push(Extent { offset: self.at, len, mapped }),
+        }
+        self.at = end;
+    }
+}
+
+impl Image {
+    /// Which parts of a range hold data, of the image or of its parents, in whole objects: at most
+    /// `max` runs from `offset` on, which may end before the range does. Without a usable object
+    /// map every object would have to be asked: then all of the range counts as held. Blocks.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn extents(&self, offset: u64, len: u64, max: usize) -> Result<Vec<Extent>, Error> {
+        if !self.has_object_map()? {
+            return Ok(vec![Extent { offset, len, mapped: true }]);
+        }
+        let len = len.min(LEN_MAX);
+        let end = offset.saturating_add(len);
+        let mut finder = Finder { at: offset, end, max, found: Vec::new(), full: false };
+        // SAFETY: `hold` takes a `Finder`, which outlives the call.
+        let code = unsafe {
+            (self.api().rbd_diff_iterate2)(
+                self.handle(),
+                std::ptr::null(),
+                offset,
+                len,
+                1,
+                1,
+                hold,
+                (&raw mut finder).cast(),
+            )
+        };
+        if !finder.full {
+            self.check(code, "rbd_diff_iterate2")?;
+            finder.add(end, false);
+        }
+        Ok(finder.found)
+    }
+}
+
+/// One run that differs from nothing: data, or what was data and is gone. Ends the iteration when
+/// there is enough.
+unsafe extern "C" fn hold(offset: u64, len: usize, exists: c_int, arg: *mut c_void) -> c_int {
+    // SAFETY: `arg` is the `Finder` of `Image::extents`, which waits for the call to end.
+    let finder = unsafe { &mut *arg.cast::<Finder>() };
+    finder.add(offset, false);
+    if !finder.full {
+        finder.add(offset.saturating_add(len as u64), exists != 0);
+    }
+    if finder.full { -1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_joined_cut_and_counted() {
+        let mut finder = Finder { at: 10, end: 100, max: 3, found: Vec::new(), full: false };
+        let run = |offset, len, mapped| Extent { offset, len, mapped };
+        for (end, mapped) in [(5, false), (20, true), (30, true), (40, false), (50, false)] {
+            finder.add(end, mapped);
+        }
+        assert_eq!(finder.found, [run(10, 20, true), run(30, 20, false)]);
+        finder.add(200, true);
+        assert_eq!(finder.found[2], run(50, 50, true), "cut to the range");
+        assert!(!finder.full);
+        let mut finder = Finder { at: 0, end: 100, max: 1, found: Vec::new(), full: false };
+        finder.add(10, true);
+        finder.add(20, false);
+        assert!(finder.full && finder.found.len() == 1);
+    }
+}
