@@ -110,7 +110,9 @@ fn session_core(c: &mut Criterion) {
                     } else {
                         Transferred::Out(4096)
                     };
-                    session.complete(id, Completion { status: 0, sense: Vec::new(), transferred });
+                    let sense = Vec::new();
+                    session
+                        .complete(id, Completion { status: 0, qualifier: 0, sense, transferred });
                     session.next_pdu().unwrap()
                 },
                 BatchSize::SmallInput,

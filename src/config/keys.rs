@@ -267,7 +267,9 @@ const LIMITS: &[Key] = &[
             max: 65_534,
             set: |d, v| d.config.limits.sessions_max = to_usize(v),
         },
-        "Sessions at a time. A login beyond it is answered \"out of resources\".",
+        "Normal sessions at a time. A login beyond it is answered \"out of resources\". Discovery \
+         sessions are not counted: of these there may be 256, and a quarter of them for one address, \
+         for 60 seconds each.",
     ),
     key(
         "max_half_open_connections",
@@ -278,7 +280,7 @@ const LIMITS: &[Key] = &[
             set: |d, v| d.config.limits.half_open_connections_max = to_usize(v),
         },
         "Connections at a time that have not finished login. More wait; beyond a quarter of it, \
-         those of one address are closed.",
+         those of one address (of IPv6: one /64 network) are closed.",
     ),
     key(
         "login_timeout_seconds",

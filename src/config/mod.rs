@@ -133,7 +133,7 @@ pub struct PortalGroup {
 /// `[limits]`: what one daemon takes on at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Sessions at a time.
+    /// Normal sessions at a time.
     pub sessions_max: usize,
     /// Connections at a time that have not finished login.
     pub half_open_connections_max: usize,

@@ -131,17 +131,16 @@ impl Daemon {
         self.send(method, path, "application/json", body.into_bytes()).await
     }
 
+    /// `kind`: of the body; empty: none is told.
     async fn send(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Answer {
         let stream = UnixStream::connect(self.path()).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "stirrup")
-            .header("content-type", kind)
-            .body(Full::new(Bytes::from(body)))
-            .unwrap();
+        let mut request = Request::builder().method(method).uri(path).header("host", "stirrup");
+        if !kind.is_empty() {
+            request = request.header("content-type", kind);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let answer = tokio::time::timeout(HANG, sender.send_request(request)).await.unwrap();
         let (head, body) = answer.unwrap().into_parts();
         let kind = head.headers.get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
@@ -333,6 +332,8 @@ async fn the_life_of_a_disk() {
     let lun = json!({"lun": 1, "wwid": boot["wwid"], "size_bytes": 8192, "read_only": false,
         "serving": true});
     assert_eq!(target["luns"], json!([lun]));
+    let shouted = daemon.get(&format!("/v1/targets/{}", iqn.to_uppercase())).await;
+    assert_eq!(shouted, target);
     let none = daemon.call(Method::GET, "/v1/targets/none", None).await;
     none.problem(404, "target-not-found");
 
@@ -364,6 +365,10 @@ async fn a_disk_is_sent_elsewhere_and_called_back() {
     assert_eq!(targets["items"][0]["redirect"], expected, "the data path was told");
     let nowhere = json!({"address": "0.0.0.0"});
     daemon.put(&redirect, nowhere).await.problem(422, "invalid-address");
+    for own in ["10.0.0.1", "10.0.1.1:3260", "[fd00:0::1]", "[::ffff:10.0.0.1]:3260"] {
+        let here = json!({"address": own});
+        daemon.put(&redirect, here).await.problem(400, "redirect-to-self");
+    }
     assert_eq!(daemon.get(path).await["redirect"], expected);
 
     let disk = daemon.delete(&redirect).await.ok(StatusCode::OK);
@@ -519,7 +524,10 @@ async fn sessions_are_listed_and_ended() {
     let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
         "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
         "bytes_read": 1, "bytes_written": 2, "commands": 3});
-    assert_eq!(daemon.get("/v1/sessions?target=t1").await["items"], json!([expected]));
+    for name in ["t1", "T1"] {
+        let found = daemon.get(&format!("/v1/sessions?target={name}")).await;
+        assert_eq!(found["items"], json!([expected]));
+    }
     assert_eq!(daemon.get("/v1/sessions").await["items"].as_array().unwrap().len(), 2);
     let logout = async |path: &str, body: Value| daemon.call(Method::POST, path, Some(body)).await;
     let answer = logout("/v1/sessions/7/logout", json!({})).await;
@@ -530,8 +538,13 @@ async fn sessions_are_listed_and_ended() {
     let drained = logout("/v1/targets/t1/drain", json!({"seconds": 3})).await;
     assert_eq!(drained.ok(StatusCode::ACCEPTED), json!({"sessions": 1}));
     logout("/v1/targets/t9/drain", json!({})).await.problem(404, "target-not-found");
+    for bare in ["/v1/sessions/7/logout", "/v1/targets/t1/drain"] {
+        let answer = daemon.send(Method::POST, bare, "", Vec::new()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{bare}");
+    }
+    assert_eq!(logout("/v1/sessions/7/logout", Value::Null).await.status, StatusCode::ACCEPTED);
     let seconds: Vec<_> = daemon.data_path.asked.lock().iter().map(Duration::as_secs).collect();
-    assert_eq!(seconds, [10, 10, 3, 10]);
+    assert_eq!(seconds, [10, 10, 3, 10, 10, 10, 10]);
     daemon.delete("/v1/sessions/7").await.gone();
     daemon.delete("/v1/sessions/7").await.problem(404, "session-not-found");
     daemon.delete("/v1/sessions/-1").await.problem(400, "bad-request");

@@ -377,4 +377,13 @@ mod tests {
         assert_eq!(binary(&base64(1025), 1024), None);
         assert_eq!(binary(&base64(1026), 1024), None);
     }
+
+    #[test]
+    fn a_text_may_be_as_long_as_the_limit() {
+        // Eight pairs of 8 KiB.
+        let text = format!("k={}\0", "v".repeat(8189)).repeat(8).into_bytes();
+        assert_eq!(text.len(), TEXT_BYTES_MAX);
+        assert_eq!(parse(&text).map(|pairs| pairs.len()), Ok(8));
+        assert_eq!(parse(&[&text[..], b"\0"].concat()), Err(TextError::TooLong));
+    }
 }

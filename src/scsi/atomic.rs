@@ -233,3 +233,35 @@ impl Work for WriteAtomic {
         Begun::Steps(Box::new(Then::done()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn or_write_gives_up_after_so_many_disturbances() {
+        let mut ops = Ops::new();
+        let mut steps = OrWriteSteps {
+            offset: 0,
+            data: Buffer::from_slice(&[1; 512]),
+            done: 0,
+            piece: 512,
+            retries: 0,
+            phase: Phase::Read,
+            flush: false,
+        };
+        for _ in 0..=RETRIES_MAX {
+            let read = Ok(Done::Data(Buffer::from_slice(&[0; 512])));
+            assert!(steps.resume(read, &mut ops).is_none());
+            if steps.retries == RETRIES_MAX {
+                break;
+            }
+            let disturbed = Err(ErrorKind::Miscompare { offset: 0 }.into());
+            assert!(steps.resume(disturbed, &mut ops).is_none());
+        }
+        assert_eq!(steps.retries, RETRIES_MAX);
+        let disturbed = Err(ErrorKind::Miscompare { offset: 0 }.into());
+        let outcome = steps.resume(disturbed, &mut ops).unwrap();
+        assert_eq!(outcome.status, Status::Busy);
+    }
+}

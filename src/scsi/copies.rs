@@ -121,4 +121,16 @@ mod tests {
         assert_eq!(copies.get(UnitId(0), 100), None);
         assert_eq!(copies.get(UnitId(0), 199).unwrap().state, State::Done);
     }
+
+    #[test]
+    fn results_are_kept_and_the_oldest_goes_first() {
+        let copies = Copies::default();
+        let ids = 0..=ENDED_MAX as u8 + 1;
+        for id in ids.clone() {
+            copies.begin(UnitId(0), id).unwrap();
+            copies.update(UnitId(0), id, |copy| copy.state = State::Done);
+        }
+        let kept: Vec<u8> = ids.filter(|id| copies.get(UnitId(0), *id).is_some()).collect();
+        assert_eq!(kept, (2..=ENDED_MAX as u8 + 1).collect::<Vec<_>>());
+    }
 }

@@ -54,3 +54,39 @@ pub(super) fn first_difference_to_block(data: &Buffer, block: &[u8]) -> Option<u
         Some((i * block.len() + within) as u64)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than one chunk.
+    const LEN: usize = 600 << 10;
+
+    fn numbered() -> Vec<u8> {
+        (0..LEN as u32 / 4).flat_map(u32::to_be_bytes).collect()
+    }
+
+    #[test]
+    fn a_part_may_lie_in_several_chunks() {
+        let bytes = numbered();
+        let copy = part(&Buffer::from_slice(&bytes), 512, LEN - 512);
+        assert!(copy.to_vec() == bytes[512..]);
+    }
+
+    #[test]
+    fn differences_are_found_in_any_chunk() {
+        let bytes = numbered();
+        let buffer = Buffer::from_slice(&bytes);
+        for at in [0, 513, 300 << 10, LEN - 1] {
+            let mut other = bytes.clone();
+            other[at] ^= 0x80;
+            let other = Buffer::from_slice(&other);
+            assert_eq!(first_difference(&buffer, &other), Some(at as u64));
+            let mut blocks = vec![7; LEN];
+            blocks[at] = 8;
+            let found = first_difference_to_block(&Buffer::from_slice(&blocks), &[7; 512]);
+            assert_eq!(found, Some(at as u64));
+        }
+        assert_eq!(first_difference(&buffer, &buffer), None);
+    }
+}

@@ -68,3 +68,20 @@ impl Exclusive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_half_done_is_open_to_its_repair_only() {
+        assert!(begins_alone(&[0x04]) && begins_alone(&[0x48, 1]));
+        assert!(!begins_alone(&[0x2a]) && !begins_alone(&[]));
+        let failed = Exclusive::Failed { kind: Kind::Format, may_exit: false };
+        assert_eq!(failed.refusal(0x04), None);
+        assert_eq!(failed.refusal(0x48), None);
+        assert_eq!(failed.refusal(0x28).map(|sense| sense.asc), Some(Asc::MEDIUM_FORMAT_CORRUPTED));
+        let running = Exclusive::Running { kind: Kind::Format, progress: 9 };
+        assert_eq!(running.refusal(0x04).and_then(|sense| sense.progress), Some(9));
+    }
+}

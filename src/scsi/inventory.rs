@@ -96,8 +96,12 @@ impl Inventory {
     /// A nexus is there: for the first time since the device is, or again after it was lost.
     pub(super) fn attach(&self, spec: NexusSpec) -> Arc<Nexus> {
         let mut state = self.state.lock();
-        // A machine that powers up finds its disk spinning, whoever stopped it before.
-        state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
+        // A machine that powers up finds its disk spinning, whoever stopped it before, unless that
+        // is another one's too. What it left behind itself may still be there.
+        let shared = state.nexuses.iter().any(|nexus| !nexus.spec.is_same_node(&spec));
+        if !shared {
+            state.units.iter().for_each(|unit| unit.set_flag(flag::STOPPED, false));
+        }
         let lost = state.lost.iter().position(|lost| lost.spec.is_same_nexus(&spec));
         let view = match lost.and_then(|at| state.lost.remove(at)) {
             Some(lost) => view_after_loss(&lost.view()),

@@ -117,10 +117,14 @@ fn apply_select(call: &ListCall, list: &[u8], header: Header) -> Result<Begun, R
         at = body.end;
     }
     if let Some((descriptor_sense, read_only)) = changes {
-        call.unit.set_flag(flag::DESCRIPTOR_SENSE, descriptor_sense);
-        call.unit.set_flag(flag::SOFTWARE_READ_ONLY, read_only);
-        let others = |nexus: &Nexus| nexus.id != call.nexus.id;
-        call.inventory.establish(&call.unit, Asc::MODE_PARAMETERS_CHANGED, others);
+        let new =
+            [(flag::DESCRIPTOR_SENSE, descriptor_sense), (flag::SOFTWARE_READ_ONLY, read_only)];
+        let is_change = new.iter().any(|(flag, on)| call.unit.has(*flag) != *on);
+        if is_change {
+            new.iter().for_each(|(flag, on)| call.unit.set_flag(*flag, *on));
+            let others = |nexus: &Nexus| nexus.id != call.nexus.id;
+            call.inventory.establish(&call.unit, Asc::MODE_PARAMETERS_CHANGED, others);
+        }
     }
     Ok(Begun::Done(Outcome::good()))
 }

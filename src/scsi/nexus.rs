@@ -30,6 +30,11 @@ pub struct NexusSpec {
 }
 
 impl NexusSpec {
+    /// Of the same initiator; iSCSI names compare in lower case (RFC 7143 4.2.7.1).
+    pub(super) fn is_same_node(&self, other: &Self) -> bool {
+        self.initiator_name.eq_ignore_ascii_case(&other.initiator_name)
+    }
+
     /// The same two ports, and so the same nexus when it is there again.
     pub(super) fn is_same_nexus(&self, other: &Self) -> bool {
         (&self.initiator_port, self.target_port) == (&other.initiator_port, other.target_port)

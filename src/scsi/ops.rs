@@ -59,3 +59,20 @@ impl Ops {
         self.background = Some(Box::new(background));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_operation_is_one() {
+        let mut ops = Ops::new();
+        assert!(ops.is_empty());
+        ops.push(Op::Flush);
+        assert!(!ops.is_empty());
+        assert_eq!((ops.drain_own().count(), ops.is_empty()), (1, true));
+        ops.push_to(UnitId(1), Op::Flush);
+        assert!(!ops.is_empty());
+        assert_eq!((ops.drain_others().count(), ops.is_empty()), (1, true));
+    }
+}

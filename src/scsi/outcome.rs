@@ -1,5 +1,6 @@
 //! How a command ends: status, data and sense; and what it asks of the transport.
 
+use super::lun::Address;
 use super::sense::{Sense, SenseFormat};
 use crate::block::Buffer;
 
@@ -117,6 +118,14 @@ pub struct Preempted {
     pub nexuses: Vec<u64>,
 }
 
+impl Preempted {
+    /// The logical unit as a LUN field names it.
+    #[must_use]
+    pub fn lun_field(&self) -> u64 {
+        u64::from_be_bytes(Address::encode(self.lun))
+    }
+}
+
 impl Outcome {
     /// GOOD without data.
     #[must_use]
@@ -176,5 +185,18 @@ impl From<Refusal> for Outcome {
             Refusal::Check(sense) => Self::check(sense),
             Refusal::Status(status) => Self::status(status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_know_their_length() {
+        assert!(DataIn::None.is_empty() && !DataIn::Bytes(vec![0; 3]).is_empty());
+        assert_eq!(DataIn::Bytes(vec![0; 3]).len(), 3);
+        assert_eq!(DataIn::Buffer(Buffer::unfilled(512)).len(), 512);
+        assert_eq!(Transfer::In { bytes: 5 }.bytes() + Transfer::None.bytes(), 5);
     }
 }

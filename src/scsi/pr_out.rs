@@ -5,6 +5,7 @@
 //! record is on stable storage. Until then another PERSISTENT RESERVE OUT command is answered with
 //! BUSY, and everyone else goes by the old state.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::command::Call;
@@ -14,11 +15,13 @@ use super::ops::Ops;
 use super::outcome::{Outcome, Preempted, Refusal, Status};
 use super::parameters::{ListCall, with_list};
 use super::pr_record;
-use super::pr_state::{Action, Effects, Kind, Move, Persistent, Port, Refused, Register};
+use super::pr_state::{
+    Action, Effects, Kind, Move, Persistent, Port, REGISTRATIONS_MAX, Refused, Register,
+};
 use super::reservation::Reservations;
 use super::sense::{self, Access, Asc, Sense};
 use super::task::{Begun, Plan, Steps};
-use super::transport_id::{TransportId, is_of_node};
+use super::transport_id::{TransportId, node_of};
 use crate::block::{Done, Error, Op, StateRecord};
 
 const REGISTER: u8 = 0;
@@ -137,7 +140,7 @@ fn parse_register(call: &ListCall, list: &List<'_>) -> Result<Register, Refusal>
     let aptpl = list.bit(FLAGS_AT, APTPL);
     check_aptpl(call, aptpl, FLAGS_AT)?;
     let specified = if list.bit(FLAGS_AT, SPEC_I_PT) {
-        Some(specified_ports(call, &list.transport_ids(SPECIFIED_AT)?)?)
+        Some(initiator_ports(call, list.transport_ids(SPECIFIED_AT)?, SPECIFIED_AT)?)
     } else if list.0.len() as u64 == u64::from(LIST_BYTES) {
         None
     } else {
@@ -157,9 +160,11 @@ fn parse_move(call: &ListCall, list: &List<'_>) -> Result<Action, Refusal> {
     let aptpl = list.bit(MOVE_FLAGS_AT, APTPL);
     check_aptpl(call, aptpl, MOVE_FLAGS_AT)?;
     let ids = list.transport_ids(MOVE_TO_AT)?;
-    let [id] = &ids[..] else { return Err(Sense::parameter(MOVE_TO_AT - 4, None).into()) };
+    if ids.len() != 1 {
+        return Err(Sense::parameter(MOVE_TO_AT - 4, None).into());
+    }
     // The reservation goes to one port.
-    let [initiator] = &initiator_ports(call, id)[..] else {
+    let [initiator] = &initiator_ports(call, ids, MOVE_TO_AT)?[..] else {
         return Err(Sense::parameter(MOVE_TO_AT, None).into());
     };
     let targets = call.inventory.target_ports();
@@ -195,35 +200,48 @@ fn known(call: &ListCall) -> Vec<Port> {
     known
 }
 
-/// The initiator ports that a TransportID specifies: of a node, those that the device server knows
-/// (SPC-4 7.6.4.6).
-fn initiator_ports(call: &ListCall, id: &TransportId) -> Vec<String> {
-    match id {
-        TransportId::Port(name) => vec![name.clone()],
-        TransportId::Node(node) => {
-            let known = known(call).into_iter().map(|port| port.initiator);
-            let mut ports: Vec<String> = known.filter(|port| is_of_node(port, node)).collect();
-            ports.sort_unstable();
-            ports.dedup();
-            ports
+/// The initiator ports of each node that the device server knows.
+fn known_ports(call: &ListCall) -> HashMap<String, BTreeSet<String>> {
+    let mut ports: HashMap<String, BTreeSet<String>> = HashMap::new();
+    for Port { initiator, .. } in known(call) {
+        if let Some(node) = node_of(&initiator) {
+            ports.entry(node.to_owned()).or_default().insert(initiator);
         }
     }
+    ports
 }
 
-/// Those of a list of TransportIDs, each once.
-fn specified_ports(call: &ListCall, ids: &[TransportId]) -> Result<Vec<String>, Refusal> {
-    let mut ports = Vec::new();
-    for id in ids {
-        let found = initiator_ports(call, id);
-        if found.is_empty() {
-            // A node without a port that is known: nobody would be registered.
-            return Err(Sense::parameter(SPECIFIED_AT, None).into());
-        }
-        ports.extend(found);
+/// The initiator ports that a list of TransportIDs specifies, each once: of a node, those that the
+/// device server knows (SPC-4 7.6.4.6). A list in which a node has none is an error in the field
+/// at `at`: nobody would be registered.
+fn initiator_ports(
+    call: &ListCall,
+    mut ids: Vec<TransportId>,
+    at: usize,
+) -> Result<Vec<String>, Refusal> {
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() > REGISTRATIONS_MAX {
+        return Err(refusal(&NotDone::Refused(Refused::NoRoom), 0));
     }
-    ports.sort_unstable();
-    ports.dedup();
-    Ok(ports)
+    // There may be thousands: gathered once, and only if they are asked for.
+    let known = match ids.iter().any(|id| matches!(id, TransportId::Node(_))) {
+        true => known_ports(call),
+        false => HashMap::new(),
+    };
+    let mut ports = BTreeSet::new();
+    for id in ids {
+        match id {
+            TransportId::Port(name) => {
+                ports.insert(name);
+            }
+            TransportId::Node(node) => {
+                let of_node = known.get(&node).ok_or_else(|| Sense::parameter(at, None))?;
+                ports.extend(of_node.iter().cloned());
+            }
+        }
+    }
+    Ok(ports.into_iter().collect())
 }
 
 /// What there is to be done of a command that is not refused.

@@ -222,4 +222,19 @@ mod tests {
         }
         assert!(encode(&long).is_none());
     }
+
+    #[test]
+    fn a_reservation_of_all_registrants_needs_no_holder() {
+        for holder in [None, Some(port(77))] {
+            let mut state = state(2, Some(Kind::WriteExclusiveAllRegistrants));
+            if let Some(reservation) = &mut state.reservation {
+                reservation.holder = holder;
+            }
+            assert!(makes_sense(&state));
+            state.registrations.clear();
+            assert!(!makes_sense(&state), "there are none");
+        }
+        let saved = SavedState::Record(encode(&state(1, None)).unwrap().bytes().to_vec());
+        assert!(can_restore(&saved) && !can_restore(&SavedState::Unreadable));
+    }
 }

@@ -181,6 +181,13 @@ impl Persistent {
         Self { aptpl: true, reservation: Some(reservation), ..Self::default() }
     }
 
+    /// As after [`Self::lost`], until it is cleared.
+    fn is_lost(&self) -> bool {
+        self.reservation.as_ref().is_some_and(|reservation| {
+            reservation.holder.is_none() && !reservation.kind.is_all_registrants()
+        })
+    }
+
     pub(super) fn is_registered(&self, port: &Port) -> bool {
         self.key_of(port).is_some()
     }
@@ -285,9 +292,14 @@ impl Persistent {
                 self.set_key(nexus, asked.new, asked.all_targets.is_some())?;
             }
         }
-        self.aptpl = asked.aptpl;
+        self.set_aptpl(asked.aptpl);
         self.count();
         Ok(effects)
+    }
+
+    /// The record says that one was lost until that is cleared, APTPL or not.
+    fn set_aptpl(&mut self, asked: bool) {
+        self.aptpl = asked || self.is_lost();
     }
 
     fn count(&mut self) {
@@ -419,7 +431,7 @@ impl Persistent {
         }
         self.set_key(&asked.to, asked.new, false)?;
         self.reservation = Some(Reservation { kind, holder: Some(asked.to.clone()) });
-        self.aptpl = asked.aptpl;
+        self.set_aptpl(asked.aptpl);
         self.count();
         Ok(Effects::default())
     }

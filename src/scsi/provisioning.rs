@@ -207,4 +207,17 @@ mod tests {
         let run = |lba, count, mapped| Run { lba, count, mapped };
         assert_eq!(runs, [run(8, 1, false), run(9, 1, true), run(10, 4, false)]);
     }
+
+    #[test]
+    fn runs_are_joined_and_end_with_the_range() {
+        let extents = [
+            Extent { offset: 0, len: 100, mapped: false },
+            Extent { offset: 100, len: 412, mapped: true },
+            Extent { offset: 512, len: 512, mapped: true },
+            Extent { offset: 1024, len: 1 << 20, mapped: false },
+        ];
+        let runs = runs_of_blocks(&extents, Range { offset: 0, len: 2048 }, 512);
+        let run = |lba, count, mapped| Run { lba, count, mapped };
+        assert_eq!(runs, [run(0, 2, true), run(2, 2, false)]);
+    }
 }

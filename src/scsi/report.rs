@@ -12,8 +12,6 @@ pub(super) fn report_luns(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
     if allocation < 16 {
         return Err(Sense::cdb_field(6, None).into());
     }
-    // Who asks for the inventory need not be told any more that it has changed (SAM-5 5.14.1).
-    call.nexus.clear_all(Asc::REPORTED_LUNS_CHANGED);
     let view = call.nexus.view();
     let units = view.seen.iter().map(|seen| Address::encode(seen.unit.number));
     let report_luns = REPORT_LUNS_LUN.to_be_bytes();
@@ -23,6 +21,8 @@ pub(super) fn report_luns(call: &AnyCall<'_>) -> Result<Plan, Refusal> {
         0x02 => units.chain([report_luns]).collect(),
         _ => return Err(Sense::cdb_field(2, None).into()),
     };
+    // Who is told the inventory need not be told any more that it has changed (SAM-5 5.14.1).
+    call.nexus.clear_all(Asc::REPORTED_LUNS_CHANGED);
     let mut data = ((luns.len() * 8) as u32).to_be_bytes().to_vec();
     data.extend_from_slice(&[0; 4]);
     data.extend(luns.into_iter().flatten());

@@ -13,7 +13,7 @@ const SEPARATOR: &str = ",i,0x";
 const ISID_DIGITS: usize = 12;
 
 /// Whom a TransportID specifies. Names are in lower case, as iSCSI compares them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TransportId {
     /// Format 00b: every initiator port of the iSCSI node of this name.
     Node(String),
@@ -59,9 +59,12 @@ fn port_name(name: &str) -> Option<String> {
     Some(format!("{}{SEPARATOR}{isid:0>ISID_DIGITS$}", node_name(node)?))
 }
 
-/// Whether an initiator port belongs to the iSCSI node `node`; both in lower case.
-pub(super) fn is_of_node(port: &str, node: &str) -> bool {
-    port.strip_prefix(node).is_some_and(|rest| rest.starts_with(SEPARATOR))
+/// The iSCSI node that an initiator port belongs to; the port's name is in lower case and has all
+/// digits of the ISID.
+pub(super) fn node_of(port: &str) -> Option<&str> {
+    let (node, isid) = port.rsplit_once(SEPARATOR)?;
+    let whole = isid.len() == ISID_DIGITS && isid.bytes().all(|byte| byte.is_ascii_hexdigit());
+    whole.then_some(node)
 }
 
 /// The TransportID of an initiator port (format 01b).
@@ -88,6 +91,7 @@ mod tests {
         for port in ["iqn.a:b,i,0x00023d000001", "a,i,0x00023d000001", "iqn.xyz,i,0x00023d000001"] {
             let bytes = encode(port);
             assert!(bytes.len() >= 24 && bytes.len().is_multiple_of(4));
+            assert_eq!(bytes.last(), Some(&0), "the name ends with a zero (SPC-4 7.6.4.6)");
             let with_more = [&bytes[..], &[1, 2, 3]].concat();
             let read = TransportId::parse(&with_more);
             assert_eq!(read, Some((TransportId::Port(port.into()), bytes.len())));
@@ -107,9 +111,13 @@ mod tests {
 
     #[test]
     fn a_node_has_its_ports_and_no_others() {
-        assert!(is_of_node("iqn.a:b,i,0x00023d000001", "iqn.a:b"));
-        assert!(!is_of_node("iqn.a:bc,i,0x00023d000001", "iqn.a:b"));
-        assert!(!is_of_node("iqn.a:b", "iqn.a:b"));
+        assert_eq!(node_of("iqn.a:b,i,0x00023d000001"), Some("iqn.a:b"));
+        // Of a name that is none: not a port of iqn.a.
+        assert_eq!(node_of("iqn.a,i,0x1,i,0x00023d000001"), Some("iqn.a,i,0x1"));
+        for none in ["iqn.a:b", "iqn.a,i,0x1", "iqn.a,i,0x00023d00000g", "iqn.a,i,0x00023d0000011"]
+        {
+            assert_eq!(node_of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -232,3 +232,18 @@ fn logical_block_provisioning(_: &AnyCall<'_>, unit: &LogicalUnit) -> Vec<u8> {
         vec![0, 0, 0, 0]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_string_ends_with_a_zero_and_is_never_too_long() {
+        // SPC-4 7.8.6.11.
+        assert_eq!(name_string(OF_DEVICE, "abcd")[4..], *b"abcd\0\0\0\0");
+        assert_eq!(name_string(OF_DEVICE, "abc")[4..], *b"abc\0");
+        let long = name_string(OF_DEVICE, &format!("a{}", "\u{e9}".repeat(200)));
+        assert_eq!((long[3], long.len()), (248, 4 + 248));
+        assert_eq!(str::from_utf8(&long[4..4 + 247]).unwrap().chars().count(), 1 + 123);
+    }
+}

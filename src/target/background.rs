@@ -43,14 +43,12 @@ impl Works {
     }
 
     fn leave(&self, unit: UnitId) {
-        let left: Vec<_> = {
-            let mut state = self.state.lock();
-            let left = state.running.extract_if(.., |work| work.unit == unit).collect();
-            self.count.send_replace(state.running.len());
-            left
-        };
-        // Outside the lock: the last one of a removal lets volumes go.
+        let is_left = |work: &mut Running| work.unit == unit;
+        let left: Vec<_> = self.state.lock().running.extract_if(.., is_left).collect();
+        // Outside the lock: the last one of a removal lets volumes go. And before anyone is told.
         drop(left);
+        let state = self.state.lock();
+        self.count.send_replace(state.running.len());
     }
 
     fn must_stop(&self, unit: UnitId) -> bool {
@@ -81,15 +79,17 @@ impl Works {
     }
 }
 
-/// Takes itself out of the list, however it ends.
+/// Takes itself out of the list, however it ends; before that it lets the volumes go.
 struct Entry {
-    backing: Arc<Backing>,
+    backing: Option<Arc<Backing>>,
+    works: Arc<Works>,
     unit: UnitId,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.backing.works.leave(self.unit);
+        self.backing = None;
+        self.works.leave(self.unit);
     }
 }
 
@@ -114,8 +114,9 @@ pub(super) fn spawn(
     tag: u64,
 ) {
     let unit = work.unit();
-    backing.works.enter(unit);
-    let entry = Entry { backing, unit };
+    let works = Arc::clone(&backing.works);
+    works.enter(unit);
+    let entry = Entry { backing: Some(backing), works, unit };
     let mut waiter = Some(Waiter { queue: Arc::clone(queue), tag });
     if work.is_immediate() {
         waiter = None;
@@ -132,11 +133,12 @@ pub(super) fn spawn(
 
 /// Submits and resumes until the end. Returns what it came to.
 async fn drive(mut work: Box<Background>, entry: &Entry) -> &'static str {
-    let Some(service) = &entry.backing.service else { return "no volumes" };
+    let Some(backing) = &entry.backing else { return "no volumes" };
+    let Some(service) = &backing.service else { return "no volumes" };
     let queue = Arc::new(CompletionQueue::new());
     let (mut requests, mut done) = (Vec::new(), Vec::new());
     loop {
-        if entry.backing.works.must_stop(entry.unit) {
+        if entry.works.must_stop(entry.unit) {
             return "given up, the disk is taken away";
         }
         requests.extend(work.ops().drain_own().map(|op| Request { tag: 0, op }));
@@ -164,5 +166,40 @@ async fn drive(mut work: Box<Background>, entry: &Entry) -> &'static str {
                 return "ended";
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::memory::MemoryVolume;
+    use crate::target::backing::Fences;
+    use crate::target::spec::Lun;
+
+    #[test]
+    fn volumes_are_let_go_before_the_end_is_told() {
+        let volume = Arc::new(MemoryVolume::new(1 << 20, false));
+        let lun = Lun {
+            number: 1,
+            volume: Some(volume.clone()),
+            identity: "one".into(),
+            block_bytes: 512,
+            read_only: false,
+        };
+        let backing = Backing::new("iqn.2026-07.example:a", &[lun], &Fences::default());
+        let works = Arc::clone(&backing.works);
+        let unit = UnitId(0);
+        works.enter(unit);
+        let entry = Entry { backing: Some(backing), works: Arc::clone(&works), unit };
+        // The end cannot be told before this lock is free.
+        let (told, held) = (works.count.subscribe(), works.state.lock());
+        let ends = std::thread::spawn(move || drop(entry));
+        while Arc::strong_count(&volume) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(*told.borrow(), 1);
+        drop(held);
+        ends.join().unwrap();
+        assert_eq!(*told.borrow(), 0);
     }
 }

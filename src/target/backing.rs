@@ -20,7 +20,7 @@ pub(super) struct Backing {
     /// `None` while a volume is not there.
     pub(super) service: Option<Service>,
     /// What goes on beside the sessions.
-    pub(super) works: Works,
+    pub(super) works: Arc<Works>,
 }
 
 struct Luns {
@@ -108,7 +108,7 @@ impl Backing {
         });
         let next_unit = list.len() as u64;
         let luns = Mutex::new(Luns { list, next_unit });
-        Arc::new(Self { luns, service, works: Works::default() })
+        Arc::new(Self { luns, service, works: Arc::default() })
     }
 
     /// Takes other LUNs over, if none of them is another than an old one of the same number (a

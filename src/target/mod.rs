@@ -12,6 +12,7 @@ mod backing;
 mod budget;
 mod connection;
 mod options;
+mod places;
 mod portal;
 mod registry;
 mod server;

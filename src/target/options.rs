@@ -18,9 +18,14 @@ pub struct Options {
     /// Connections that may be logging in at once; more wait to be accepted. Beyond a quarter of
     /// it, those of one address are closed.
     pub half_open_max: usize,
-    /// Sessions that may be logged in at once; further logins are answered with "out of
+    /// Normal sessions that may be logged in at once; further logins are answered with "out of
     /// resources" (0x0302).
     pub sessions_max: usize,
+    /// Discovery sessions that there may be at once beside them, and a quarter of it for one
+    /// address; further logins are answered in the same way.
+    pub discovery_max: usize,
+    /// A discovery session is closed after this time, whatever is said in it.
+    pub discovery_lifetime: Duration,
     /// Data memory of each shard, in bytes; commands beyond it wait, or are answered with TASK
     /// SET FULL.
     pub shard_buffer_bytes: usize,
@@ -43,6 +48,8 @@ impl Default for Options {
             login_timeout: Duration::from_secs(15),
             half_open_max: 256,
             sessions_max: 8192,
+            discovery_max: 256,
+            discovery_lifetime: Duration::from_secs(60),
             shard_buffer_bytes: 512 << 20,
             ping_interval: Some(Duration::from_secs(15)),
             ping_timeout: Duration::from_secs(15),

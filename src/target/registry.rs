@@ -2,12 +2,14 @@
 //!
 //! Logins look targets up here. Commands look up nothing: a session keeps its target.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
 
+use super::background::Works;
 use super::backing::{Backing, Change, Fences, Removal};
 use super::session::{Life, NewSession, SessionEntry, SessionKey};
 use super::spec::{Access, TargetSpec};
@@ -56,10 +58,12 @@ pub(super) struct Published {
 pub(super) struct Registry {
     targets: DashMap<String, Arc<Target>>,
     fences: Fences,
+    /// What may go on behind targets that were taken away, by their names.
+    closing: Mutex<Vec<(String, Weak<Works>)>>,
     sessions: DashMap<SessionKey, Arc<SessionEntry>>,
     /// Those that have fallen quiet, and still have operations in a store, by their ids.
     draining: DashMap<u64, Arc<SessionEntry>>,
-    /// Of both kinds.
+    /// Normal ones in both maps.
     session_count: AtomicUsize,
     sessions_max: usize,
     next_id: AtomicU64,
@@ -76,6 +80,7 @@ impl Registry {
         Self {
             targets: DashMap::new(),
             fences: Fences::default(),
+            closing: Mutex::default(),
             sessions: DashMap::new(),
             draining: DashMap::new(),
             session_count: AtomicUsize::new(0),
@@ -112,7 +117,7 @@ impl Registry {
                             (Arc::clone(&old.backing), Some(removal), changed_chap)
                         }
                         Change::NotPossible => {
-                            old.backing.works.close();
+                            self.close_works_of(held.key(), &old.backing);
                             (Backing::new(&name, &luns, &self.fences), None, true)
                         }
                     };
@@ -129,9 +134,38 @@ impl Registry {
         }
     }
 
-    /// Takes a target away: no new login finds it. False if there was none.
+    /// Takes a target away: no new login finds it, and what goes on in the background ends. False
+    /// if there was none.
     pub(super) fn withdraw(&self, name: &str) -> bool {
-        self.targets.remove(&normalised(name)).is_some()
+        let removed = self.targets.remove(&normalised(name));
+        removed.is_some_and(|(name, target)| {
+            self.close_works_of(&name, &target.backing);
+            true
+        })
+    }
+
+    /// Has everything in the background end, for good. What is there to wait for.
+    pub(super) fn close_works(&self) -> Vec<Arc<Works>> {
+        for target in self.targets() {
+            self.close_works_of(&normalised(&target.name), &target.backing);
+        }
+        self.closed_works(None)
+    }
+
+    fn close_works_of(&self, name: &str, backing: &Backing) {
+        backing.works.close();
+        let mut closing = self.closing.lock();
+        closing.retain(|(_, works)| works.strong_count() > 0);
+        closing.push((name.to_owned(), Arc::downgrade(&backing.works)));
+    }
+
+    /// What may still go on in the background behind targets that are there no more: of this
+    /// name, or all.
+    pub(super) fn closed_works(&self, target: Option<&str>) -> Vec<Arc<Works>> {
+        let name = target.map(normalised);
+        let closing = self.closing.lock();
+        let of_name = closing.iter().filter(|(of, _)| name.as_ref().is_none_or(|name| of == name));
+        of_name.filter_map(|(_, works)| works.upgrade()).collect()
     }
 
     pub(super) fn sessions(&self) -> Vec<Arc<SessionEntry>> {
@@ -169,7 +203,8 @@ impl Registry {
         self.sessions.get(key).map(|entry| Arc::clone(&entry))
     }
 
-    /// Enters a session; at most one of each key.
+    /// Enters a session; at most one of each key. Discovery sessions are not counted: the caller
+    /// bounds those.
     pub(super) fn begin(&self, new: NewSession) -> Result<Arc<SessionEntry>, NoSession> {
         if let Some(old) = self.too_many_draining(&new.key) {
             return Err(NoSession::Draining(old));
@@ -178,7 +213,8 @@ impl Registry {
             Entry::Occupied(old) => return Err(NoSession::Exists(Arc::clone(old.get()))),
             Entry::Vacant(vacant) => vacant,
         };
-        if self.session_count.fetch_add(1, Ordering::AcqRel) >= self.sessions_max {
+        let counts = new.key.discovery.is_none();
+        if counts && self.session_count.fetch_add(1, Ordering::AcqRel) >= self.sessions_max {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
             return Err(NoSession::TooMany);
         }
@@ -219,7 +255,7 @@ impl Registry {
         entry.set_lease(None);
         let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         let was_quiet = self.draining.remove(&entry.id);
-        if was_live.is_some() || was_quiet.is_some() {
+        if !entry.is_discovery() && (was_live.is_some() || was_quiet.is_some()) {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
         }
         entry.advance(Life::Ended);

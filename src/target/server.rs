@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::background::Works;
 use super::options::Options;
+use super::places::Places;
 use super::portal::PortalGroup;
 use super::registry::{Published, Registry, Target, normalised};
 use super::session::{Order, SessionEntry};
-use super::shard::{HalfOpen, HalfOpenCount, Handoff, Shard};
+use super::shard::{Handoff, Shard};
 use super::spec::{Redirect, TargetSpec};
 use crate::iscsi::session::Notice;
 
@@ -34,7 +36,10 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) registry: Registry,
-    pub(super) half_open: Arc<HalfOpenCount>,
+    /// For connections that are logging in.
+    pub(super) half_open: Arc<Places>,
+    /// For discovery sessions, which anyone may have where discovery is open to all.
+    pub(super) discovery: Arc<Places>,
     /// The portal groups, once they are open; their portals are where they really are.
     groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
@@ -103,7 +108,8 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             registry: Registry::new(options.sessions_max),
-            half_open: Arc::new(HalfOpenCount::new(options.half_open_max)),
+            half_open: Places::new(options.half_open_max),
+            discovery: Places::new(options.discovery_max),
             groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
             options,
@@ -182,7 +188,11 @@ impl Server {
         for session in sessions.iter().filter(|session| !session.is_discovery()) {
             session.order(Order::Notify(GOING_DOWN));
         }
-        let closed = close_all(sessions, "the target is shutting down");
+        let works = self.shared.registry.close_works();
+        let closed = async {
+            close_all(sessions, "the target is shutting down").await;
+            all_ended(works).await;
+        };
         if tokio::time::timeout(patience, closed).await.is_err() {
             // To drop a shard is to wait for its connections.
             std::mem::forget(self.shards);
@@ -206,6 +216,13 @@ async fn close_all(sessions: Vec<Arc<SessionEntry>>, why: &'static str) {
     }
 }
 
+/// Waits until nothing goes on in the background any more.
+async fn all_ended(works: Vec<Arc<Works>>) {
+    for works in works {
+        works.ended().await;
+    }
+}
+
 /// Asks volumes what they are like, rather than have them tell: that would be a callback through
 /// everything that wraps a volume, and a thousand answers a second are nothing.
 async fn refresh(shared: Arc<Shared>) {
@@ -226,8 +243,6 @@ async fn accept(
     shards: Arc<Vec<Shard>>,
 ) {
     loop {
-        // Beyond the limit nothing is accepted: who comes then waits, and is not turned away.
-        let Ok(place) = Arc::clone(&shared.half_open.places).acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -237,7 +252,8 @@ async fn accept(
                 continue;
             }
         };
-        let Some(half_open) = HalfOpen::take(&shared.half_open, peer.ip(), place) else {
+        // Beyond the limit no more are accepted: who comes then waits, and is not turned away.
+        let Some(half_open) = shared.half_open.wait(peer.ip()).await else {
             tracing::debug!(%peer, "too many connections of this address are logging in: closed");
             continue;
         };
@@ -361,15 +377,11 @@ impl Handle {
     /// to the store. False if there was no such target.
     pub async fn withdraw(&self, name: &str) -> bool {
         let registry = &self.shared.registry;
-        let target = registry.target(name);
         let was_there = registry.withdraw(name);
-        if let Some(target) = &target {
-            target.backing.works.close();
-        }
+        // That of an earlier call, too, which may still wait.
+        let works = registry.closed_works(Some(name));
         close_all(registry.sessions_of_to_the_end(name), "the target was removed").await;
-        if let Some(target) = &target {
-            target.backing.works.ended().await;
-        }
+        all_ended(works).await;
         was_there
     }
 

@@ -10,11 +10,11 @@ use std::time::SystemTime;
 use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
-use super::backing::{Backing, Removal};
+use super::backing::{Backing, Removal, Service};
 use super::connection::Joining;
 use super::server::SessionStatus;
 use crate::iscsi::login::SessionParams;
-use crate::iscsi::session::{Notice, TmfFunction};
+use crate::iscsi::session::{Notice, TmfFunction, tmf_response};
 use crate::scsi::{Nexus, UnitId};
 
 /// Identifies a session for reinstatement (RFC 7143 6.3.5): one at a time.
@@ -59,7 +59,7 @@ pub(super) enum Order {
     /// LUNs were added or taken away. To be held until no command to the latter is left.
     LunsChanged(Arc<Removal>),
     /// All sessions have done their part of a task management function.
-    Managed { itt: u32, function: TmfFunction, lun: u64 },
+    Managed { itt: u32, effect: Effect },
     /// The tasks of the nexuses that a PREEMPT AND ABORT has preempted are out of the way.
     Preempted(u64),
     /// An ORDERED task has taken this position in the task set of a logical unit.
@@ -83,6 +83,56 @@ pub(super) struct Abort {
     pub(super) cleared_by: Option<Arc<Nexus>>,
     /// To be dropped when they are out of the way.
     pub(super) done: Arc<Signal>,
+}
+
+/// What a task management function does to the logical unit when all sessions have done their part.
+/// It is done when this is dropped, if not before: also if who asked for it has gone.
+pub(super) struct Effect {
+    pub(super) function: TmfFunction,
+    pub(super) lun: u64,
+    backing: Option<Arc<Backing>>,
+    /// The other sessions there are.
+    others: Vec<Arc<SessionEntry>>,
+}
+
+impl Effect {
+    pub(super) fn new(
+        function: TmfFunction,
+        lun: u64,
+        backing: &Arc<Backing>,
+        others: Vec<Arc<SessionEntry>>,
+    ) -> Self {
+        Self { function, lun, backing: Some(Arc::clone(backing)), others }
+    }
+
+    /// Has it take place. Returns the response of the function.
+    pub(super) fn take_place(&mut self) -> u8 {
+        let Some(backing) = self.backing.take() else { return tmf_response::COMPLETE };
+        let Some(Service { device, .. }) = &backing.service else { return tmf_response::COMPLETE };
+        match self.function {
+            TmfFunction::LogicalUnitReset if device.reset_lun(self.lun).is_err() => {
+                return tmf_response::NO_LUN;
+            }
+            TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => device.reset_target(),
+            // The session has not found it.
+            TmfFunction::AbortTask => return tmf_response::NO_TASK,
+            // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
+            // nexus is lost when its session is gone, which follows its reset.
+            _ => {}
+        }
+        if self.function == TmfFunction::TargetColdReset {
+            for session in self.others.drain(..) {
+                session.order(Order::Close("the target was reset"));
+            }
+        }
+        tmf_response::COMPLETE
+    }
+}
+
+impl Drop for Effect {
+    fn drop(&mut self) {
+        self.take_place();
+    }
 }
 
 /// Gives a session an order when the last of those who were asked for something has dropped it: has

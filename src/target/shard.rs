@@ -1,21 +1,20 @@
 //! The threads that serve connections: each one a single-threaded runtime, each connection one
 //! task on it that never moves. Nothing on a shard may block.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::budget::Budget;
 use super::connection::{self, Incoming};
+use super::places::Place;
 use super::portal::PortalGroup;
 use super::server::Shared;
 
@@ -25,59 +24,7 @@ pub(super) struct Handoff {
     pub(super) peer: SocketAddr,
     /// That of the portal it came in by.
     pub(super) group: Arc<PortalGroup>,
-    pub(super) half_open: HalfOpen,
-}
-
-/// The connections that are logging in. No address may have more than a quarter of the places, so
-/// that one machine's silent connections do not shut the others out.
-#[derive(Debug)]
-pub(super) struct HalfOpenCount {
-    pub(super) places: Arc<Semaphore>,
-    address_max: usize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl HalfOpenCount {
-    pub(super) fn new(max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { places, address_max: max.div_ceil(4), by_address: Mutex::default() }
-    }
-}
-
-/// A connection that is logging in; gives its place back when dropped.
-pub(super) struct HalfOpen {
-    count: Arc<HalfOpenCount>,
-    address: IpAddr,
-    _place: OwnedSemaphorePermit,
-}
-
-impl HalfOpen {
-    /// Lets a connection have its place, unless its address has its part already.
-    pub(super) fn take(
-        count: &Arc<HalfOpenCount>,
-        address: IpAddr,
-        place: OwnedSemaphorePermit,
-    ) -> Option<Self> {
-        let mut by_address = count.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = by_address.entry(address).or_default();
-        if *of_address >= count.address_max {
-            return None;
-        }
-        *of_address += 1;
-        Some(Self { count: Arc::clone(count), address, _place: place })
-    }
-}
-
-impl Drop for HalfOpen {
-    fn drop(&mut self) {
-        let mut by_address = self.count.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut held) = by_address.entry(self.address) {
-            *held.get_mut() -= 1;
-            if *held.get() == 0 {
-                held.remove();
-            }
-        }
-    }
+    pub(super) half_open: Place,
 }
 
 /// One thread's worth of connections.
@@ -157,28 +104,4 @@ async fn serve(
         while connections.try_join_next().is_some() {}
     }
     while connections.join_next().await.is_some() {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_cannot_take_every_place() {
-        let count = Arc::new(HalfOpenCount::new(8));
-        let take = |address: IpAddr| {
-            let place = Arc::clone(&count.places).try_acquire_owned().ok()?;
-            HalfOpen::take(&count, address, place)
-        };
-        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut held: Vec<_> = std::iter::from_fn(|| take(one)).collect();
-        assert_eq!(held.len(), 2);
-        assert!(take(other).is_some());
-        held.pop();
-        assert!(take(one).is_some());
-        drop(held);
-        assert!(count.by_address.lock().unwrap().is_empty(), "nothing is kept of who has gone");
-        let many = (0..=255u8).map_while(|i| take(IpAddr::from([10, 0, 1, i])));
-        assert_eq!(many.collect::<Vec<_>>().len(), 8);
-    }
 }

@@ -50,6 +50,14 @@ impl TaskSets {
         self.state.lock().members.push(Arc::clone(session));
     }
 
+    /// The other sessions that have tasks in these sets, or may have. One that is still logging in
+    /// is none of them: nobody takes its orders before it joins, and it has no tasks.
+    pub(super) fn others(&self, session: &SessionEntry) -> Vec<Arc<SessionEntry>> {
+        let mut others = self.state.lock().members.clone();
+        others.retain(|member| member.id != session.id);
+        others
+    }
+
     /// It has none any more.
     pub(super) fn leave(&self, session: &Arc<SessionEntry>) {
         self.state.lock().members.retain(|member| member.id != session.id);
@@ -90,6 +98,13 @@ impl TaskSets {
         }
     }
 
+    /// True while the task at `position` has others wait for it.
+    pub(super) fn stands(&self, position: u64) -> bool {
+        // Ascending, as positions are given under the lock.
+        let state = self.state.lock();
+        state.blockers.binary_search_by_key(&position, |blocker| blocker.position).is_ok()
+    }
+
     /// True if nothing in the set stands before a task at `position` that has not begun.
     pub(super) fn may_begin(&self, unit: UnitId, position: u64) -> bool {
         let state = self.state.lock();
@@ -103,6 +118,34 @@ impl TaskSets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::registry::Registry;
+    use crate::target::session::{NewSession, SessionKey};
+
+    fn entry(registry: &Registry, isid: u8) -> Arc<SessionEntry> {
+        let key = SessionKey {
+            target: Some("iqn.t".to_owned()),
+            initiator: "iqn.i".to_owned(),
+            isid: [isid; 6],
+            portal_group: 1,
+            discovery: None,
+        };
+        let peer = ([10, 0, 0, 1], 1).into();
+        let new = NewSession { key, tsih: 0, params: Default::default(), peer };
+        registry.begin(new).ok().unwrap()
+    }
+
+    #[test]
+    fn who_is_logging_in_has_no_tasks_to_be_asked_for() {
+        let (registry, sets) = (Registry::new(2), TaskSets::default());
+        let (one, two) = (entry(&registry, 1), entry(&registry, 2));
+        sets.join(&one);
+        assert_eq!(registry.sessions_of("iqn.t").len(), 2);
+        assert!(sets.others(&one).is_empty());
+        sets.join(&two);
+        assert!(sets.others(&one).iter().map(|other| other.id).eq([two.id]));
+        sets.leave(&two);
+        assert!(sets.others(&one).is_empty());
+    }
 
     #[test]
     fn an_ordered_task_stands_between_older_and_younger_ones() {
@@ -117,7 +160,9 @@ mod tests {
         assert_eq!(sets.line_up(UnitId(1)), None, "another logical unit");
         assert!(sets.may_begin(UnitId(0), first) && !sets.may_begin(UnitId(0), between));
         assert!(!sets.may_begin(UnitId(0), second) && !sets.may_begin(UnitId(0), last));
+        assert!(sets.stands(first) && sets.stands(second));
         sets.end(first);
+        assert!(!sets.stands(first) && sets.stands(second));
         assert!(sets.may_begin(UnitId(0), between) && sets.may_begin(UnitId(0), second));
         assert!(!sets.may_begin(UnitId(0), last));
         sets.end(second);

@@ -7,7 +7,6 @@
 #[allow(dead_code, reason = "shared with the tests of the target")]
 mod initiator;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the target")]
 mod support;
 
 use std::fs;
@@ -291,6 +290,8 @@ fn portal_groups_redirections_and_drains_through_a_kill_9() {
     assert_eq!(refused(place.portal, one), None);
 
     let mut node = log_in(&place, one);
+    // Only who knows pings is told anything.
+    node.ping();
     let drained = place.json(&["target", "drain", one, "--seconds", "1"]);
     assert!(drained.get("sessions").and_then(Value::as_u64) >= Some(1), "{drained}");
     let (bhs, _) = node.receive().expect("an asynchronous message");
@@ -298,6 +299,7 @@ fn portal_groups_redirections_and_drains_through_a_kill_9() {
     assert!(node.is_closed());
 
     let mut node = log_in(&place, one);
+    node.ping();
     let sessions = place.list("session");
     let session = sessions.as_array().unwrap().last().unwrap().get("id").unwrap().to_string();
     let said = place.stirrup(&["session", "logout", &session]);

@@ -370,3 +370,38 @@ fn t18_preempt_and_abort_ends_the_tasks_of_who_is_preempted_even_while_the_store
     assert_eq!(other.finish(&read, &[]).status, 0, "whom nobody has preempted");
     assert!(one.read_blocks(0, 4096) == pattern(4096, 1));
 }
+
+#[test]
+fn t18_preempt_and_abort_finds_logical_units_beyond_255() {
+    const LUN_300: u64 = 0x412c << 48;
+    let (lab, volume) = (Lab::new(), Gated::new(64 * MIB));
+    let luns = vec![lun(300, Some(volume.clone()))];
+    lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });
+    let [mut one, mut two] = [1, 2].map(|isid| {
+        let mut peer = lab.log_in(A, &Wishes { isid, ..Wishes::default() }).unwrap();
+        peer.at(LUN_300).get_ready();
+        peer
+    });
+    assert_eq!(persistent_reserve(&mut one, 0, 0, 0, 0x11), 0);
+    assert_eq!(persistent_reserve(&mut two, 0, 0, 0, 0x22), 0);
+    hang_a_write(&mut two, &volume, 0, 2);
+    assert_eq!(persistent_reserve(&mut one, 5, 1, 0x11, 0x22), 0);
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x2a, 5), "registration preempted");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), TASK_SET_CLEARED);
+    volume.release();
+}
+
+#[test]
+fn t5_a_reset_takes_place_even_if_who_asked_for_it_has_gone() {
+    let (lab, _volume) = gated();
+    let mut two = lab.ready(A, 2);
+    for isid in 10..20 {
+        let mut one = lab.ready(A, isid);
+        one.send_tmf(LOGICAL_UNIT_RESET, None);
+        drop(one);
+        let begun = std::time::Instant::now();
+        while two.run(&[0; 6], 0, &[]).status == 0 {
+            assert!(begun.elapsed() < HANG);
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Disks that are erased while sessions come and go.
 
+use std::future::Future;
+use std::task::Poll;
+
 use super::*;
 use crate::support::gated::Gated;
 
@@ -73,6 +76,27 @@ fn a_target_that_is_withdrawn_waits_for_the_step_under_way() {
 }
 
 #[test]
+fn withdrawing_it_again_waits_as_well() {
+    let (lab, volume) = lab();
+    let mut peer = lab.ready(A, 1);
+    volume.hold();
+    assert_eq!(peer.run(&ERASE_IMMED, 0, &[]).status, 0);
+    volume.wait_for(1);
+    lab.runtime.block_on(async {
+        lab.handle.disconnect(A).await;
+        let mut calls = [(); 2].map(|()| Box::pin(lab.handle.withdraw(A)));
+        for call in &mut calls {
+            let ended = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+            assert!(ended.is_pending(), "an operation is still on its way");
+        }
+        volume.release();
+        let [first, second] = calls;
+        let both = async { (first.await, second.await) };
+        assert_eq!(tokio::time::timeout(HANG, both).await, Ok((true, false)));
+    });
+}
+
+#[test]
 fn a_copy_goes_from_one_disk_of_a_target_to_another() {
     let lab = Lab::new();
     let volumes = [(); 2].map(|()| Arc::new(MemoryVolume::new(64 * MIB, false)));
@@ -87,15 +111,47 @@ fn a_copy_goes_from_one_disk_of_a_target_to_another() {
     lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });
     let mut peer = lab.ready(A, 1);
     peer.write_blocks(100, &pattern(1 << 20, 3));
-    let targets = [target(&mut peer, 1), target(&mut peer, 2)].concat();
+    let (cdb, list) = copy(&mut peer);
+    assert_eq!(peer.at(1 << 48).run(&cdb, 0, &list).status, 0);
+    assert!(peer.at(2 << 48).read_blocks(7, 1 << 20) == pattern(1 << 20, 3));
+}
+
+#[test]
+fn a_reset_of_the_disk_that_is_copied_to_ends_the_copy() {
+    let lab = Lab::new();
+    let (from, to) = (Arc::new(MemoryVolume::new(64 * MIB, false)), Gated::new(64 * MIB));
+    let luns = vec![lun(1, Some(from)), lun(2, Some(to.clone()))];
+    lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    one.write_blocks(100, &pattern(1 << 20, 3));
+    let (cdb, list) = copy(&mut one);
+    two.at(2 << 48).get_ready();
+    to.hold();
+    let copying = one.at(1 << 48).command(&cdb, 0, list.len() as u32);
+    one.send(&copying, &list);
+    to.wait_for(1);
+    two.send_tmf(5, None);
+    assert_eq!(two.tmf_response(), 0);
+    assert_eq!(one.finish(&copying, &[]).sense_codes(), (0xa, 0x0d, 1), "COPY ABORTED");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x29, 3));
+    let write = two.send_write(7, &pattern(512, 1));
+    two.ping();
+    assert_eq!(to.waiting(), 1, "what it has left in the store is waited for");
+    to.release();
+    assert_eq!(two.finish(&write, &[]).status, 0);
+    assert!(two.read_blocks(7, 512) == pattern(512, 1));
+}
+
+/// EXTENDED COPY of 1 MiB from one logical unit to the other.
+fn copy(peer: &mut Initiator) -> ([u8; 16], Vec<u8>) {
+    let targets = [target(peer, 1), target(peer, 2)].concat();
     let mut segment = vec![0x02, 0, 0, 0x18, 0, 0, 0, 1, 0, 0, 0x08, 0];
     segment.extend([100_u64, 7].map(u64::to_be_bytes).concat());
     let list =
         [&[1, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0][..], &targets, &segment].concat();
     let mut cdb = [0; 16];
     (cdb[0], cdb[13]) = (0x83, list.len() as u8);
-    assert_eq!(peer.at(1 << 48).run(&cdb, 0, &list).status, 0);
-    assert!(peer.at(2 << 48).read_blocks(7, 1 << 20) == pattern(1 << 20, 3));
+    (cdb, list)
 }
 
 /// A target descriptor for a logical unit, by its NAA designator.
@@ -147,4 +203,21 @@ fn an_abort_ends_the_waiting_for_it_and_not_the_erasing() {
     volume.release();
     until_ready(&mut peer);
     assert!(peer.read_blocks(0, 4096) == [0; 4096]);
+}
+
+#[test]
+fn a_session_that_waits_for_it_can_be_closed_and_does_not_stay() {
+    let (lab, volume) = lab();
+    let mut peer = lab.ready(A, 1);
+    volume.hold();
+    let erase = peer.command(&ERASE, 0, 0);
+    peer.send(&erase, &[]);
+    volume.wait_for(1);
+    lab.runtime
+        .block_on(async { tokio::time::timeout(HANG, lab.handle.disconnect(A)).await })
+        .expect("the session is over, and the erasing is not");
+    assert!(peer.is_closed() && volume.waiting() == 1);
+    volume.release();
+    let mut again = lab.log_in(A, &Wishes::default()).unwrap();
+    until_ready(&mut again);
 }

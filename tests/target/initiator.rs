@@ -360,6 +360,11 @@ impl Initiator {
 
     /// The answer to SendTargets=All.
     pub(crate) fn send_targets(&mut self) -> String {
+        self.ask_for_targets().unwrap()
+    }
+
+    /// `None` if the target has closed the connection.
+    pub(crate) fn ask_for_targets(&mut self) -> Option<String> {
         let request = TextRequest {
             immediate: true,
             is_final: true,
@@ -371,8 +376,8 @@ impl Initiator {
             exp_stat_sn: 0,
         };
         self.send(&request, b"SendTargets=All\0");
-        let (_, data) = self.receive().unwrap();
-        String::from_utf8(data).unwrap()
+        let (_, data) = self.receive()?;
+        Some(String::from_utf8(data).unwrap())
     }
 }
 

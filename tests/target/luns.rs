@@ -50,6 +50,7 @@ fn luns_are_added_and_taken_away_under_a_running_session() {
     let (one, other) = (memory(), memory());
     publish(&lab, vec![lun(1, Some(Arc::clone(&one)))]);
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     let id = lab.handle.sessions()[0].id;
     peer.write_blocks(0, &pattern(512, 1));
 
@@ -79,6 +80,7 @@ fn commands_to_a_lun_that_is_taken_away_end_before_its_volume_is_let_go() {
     let volume = Arc::clone(&gated) as Arc<dyn Volume>;
     publish(&lab, vec![lun(1, Some(Arc::clone(&one))), lun(2, Some(volume))]);
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     peer.at(LUN_2).get_ready();
     gated.hold();
     let running = peer.command(&rw10(0x2a, 0, 4096), 0, 4096);
@@ -124,6 +126,7 @@ fn another_disk_under_the_number_of_an_old_one_is_for_new_sessions() {
     assert!(peer.is_closed());
     gated.release();
     let mut peer = lab.ready(A, 1);
+    peer.ping();
     assert!(peer.read_blocks(0, 4096) == vec![0; 4096], "the old write is not on the new disk");
     // Taken away and put back with another disk, in two steps.
     publish(&lab, vec![]);

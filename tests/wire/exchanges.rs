@@ -254,6 +254,7 @@ fn f34_a_request_to_log_out_says_how_long_there_is_and_means_it() {
         assert!(lab.handle.request_logout(id, Duration::from_secs(seconds)));
     };
     let mut session = lab.session();
+    session.ping();
     ask(40_000);
     let message = session.expect(op::ASYNC);
     assert_eq!((message.flags(), message.word(16), message.lun()), (FINAL, NO_TAG, 0));
@@ -265,6 +266,7 @@ fn f34_a_request_to_log_out_says_how_long_there_is_and_means_it() {
     session.expect_closed();
     // Who does not go is dropped.
     let mut session = lab.session();
+    session.ping();
     ask(1);
     assert_eq!(session.expect(op::ASYNC).half(42), 1);
     session.expect_closed();

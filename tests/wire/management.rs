@@ -63,6 +63,8 @@ fn t01_abort_task_finds_what_runs_what_is_to_come_and_nothing_else() {
     let read = running_read(&lab, &mut session);
     let elsewhere = session.tmf(1, read.itt(), read.word(24)).set_lun(lun_field(1));
     assert_eq!(session.manage(&elsewhere), NO_TASK);
+    let nowhere = session.tmf(1, read.itt(), read.word(24)).set_lun(lun_field(99));
+    assert_eq!(session.manage(&nowhere), NO_LUN);
     lab.volumes[0].release();
     session.finish(&read, &[]).good();
 }

@@ -117,6 +117,7 @@ fn t11_every_nexus_hears_of_a_new_size_and_a_smaller_one_is_kept_to() {
 fn t12_a_change_of_the_lun_map_is_heard_on_every_unit() {
     let lab = Lab::new();
     let mut session = lab.session();
+    session.ping();
     let mut luns = lab.luns();
     luns.push(lun(2, "third", Gated::new(MIB)));
     lab.publish(TARGET, luns, stirrup::target::Access::default());

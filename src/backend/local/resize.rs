@@ -27,7 +27,9 @@ impl LocalStore {
         core.sync()?;
         let old = core.engine().chain.load_full();
         self.with_new_layer(size_bytes, true, |head| {
-            let new_head = Arc::new(self.longer_head(head, &old, record.size_bytes, size_bytes)?);
+            let longer = self.longer_head(head, &old, record.size_bytes, size_bytes);
+            // Nothing knows of it yet, and it may be what has filled the disk.
+            let new_head = Arc::new(longer.inspect_err(|_| self.dir.remove_layer(head))?);
             let below = std::mem::replace(&mut record.head, *head);
             record.size_bytes = size_bytes;
             self.meta.change(|tables| {

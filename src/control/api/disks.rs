@@ -1,5 +1,7 @@
 //! Disks: a node's clone of an image, and the target that exports it.
 
+use std::net::SocketAddr;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -13,6 +15,7 @@ use crate::catalog::{
     Secret,
 };
 use crate::control::Control;
+use crate::control::respond::Failure;
 
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -264,6 +267,20 @@ fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
     Err(Error::invalid("portal-group-unknown", message))
 }
 
+/// A redirection to a portal of this gateway would send initiators round and round.
+fn check_elsewhere(control: &Control, moved: &Moved) -> Answer<()> {
+    // A name is not resolved: what it means here may not be what it means to an initiator.
+    let Ok(address) = moved.address.parse::<SocketAddr>() else { return Ok(()) };
+    let same = |portal: SocketAddr| {
+        portal.port() == address.port() && portal.ip().to_canonical() == address.ip().to_canonical()
+    };
+    if !control.data_path.portals().iter().any(|portal| same(portal.address)) {
+        return Ok(());
+    }
+    let detail = format!("{address} is a portal of this gateway; name one of another");
+    Err(Failure::new(StatusCode::BAD_REQUEST, "redirect-to-self", detail))
+}
+
 fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
     Ok((Name::project(project)?, Name::disk(disk)?))
 }
@@ -372,6 +389,7 @@ pub(super) async fn redirect(
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let moved = Moved::to(&request.address, request.permanently)?;
+    check_elsewhere(&control, &moved)?;
     let disk = control.catalog.move_disk(project, name, Some(moved)).await?;
     Ok(Json(render(&control, &disk)))
 }

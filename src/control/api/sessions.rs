@@ -102,7 +102,10 @@ pub(super) async fn list(
     Query(filter): Query<ByTarget>,
 ) -> Json<SessionList> {
     let mut sessions = control.data_path.sessions();
-    sessions.retain(|session| filter.target.is_none() || session.target == filter.target);
+    if let Some(name) = &filter.target {
+        let is_of = |target: &String| target.eq_ignore_ascii_case(name);
+        sessions.retain(|session| session.target.as_ref().is_some_and(is_of));
+    }
     Json(SessionList { items: sessions.into_iter().map(render).collect() })
 }
 
@@ -139,7 +142,7 @@ fn not_found(id: u64) -> Failure {
     path = "/v1/sessions/{id}/logout",
     tag = "sessions",
     params(("id" = u64, Path, description = "Number of the session")),
-    request_body = LogoutRequest,
+    request_body = Option<LogoutRequest>,
     responses(
         (status = 202, description = "It is asked"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -148,8 +151,9 @@ fn not_found(id: u64) -> Failure {
 pub(super) async fn logout(
     State(control): State<Control>,
     Path(id): Path<u64>,
-    Json(request): Json<LogoutRequest>,
+    request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<StatusCode> {
+    let request = request.and_then(|Json(request)| request).unwrap_or_default();
     match control.data_path.request_logout(id, request.patience()) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(not_found(id)),

@@ -106,7 +106,9 @@ pub(super) async fn show(
     State(control): State<Control>,
     Path(name): Path<String>,
 ) -> Answer<Json<Target>> {
-    let target = control.data_path.targets().into_iter().find(|target| target.name == name);
+    // As iSCSI names compare (RFC 7143 4.2.7.1).
+    let is_it = |target: &TargetInfo| target.name.eq_ignore_ascii_case(&name);
+    let target = control.data_path.targets().into_iter().find(is_it);
     let target = target.ok_or_else(|| {
         Failure::new(StatusCode::NOT_FOUND, "target-not-found", "no target of that name is served")
     })?;
@@ -121,7 +123,7 @@ pub(super) async fn show(
     path = "/v1/targets/{name}/drain",
     tag = "targets",
     params(("name" = String, Path, description = "Name of the target")),
-    request_body = LogoutRequest,
+    request_body = Option<LogoutRequest>,
     responses(
         (status = 202, description = "They are asked", body = Drained),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -130,8 +132,9 @@ pub(super) async fn show(
 pub(super) async fn drain(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(request): Json<LogoutRequest>,
+    request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<(StatusCode, Json<Drained>)> {
+    let request = request.and_then(|Json(request)| request).unwrap_or_default();
     let Some(sessions) = control.data_path.drain(&name, request.patience()) else {
         let detail = format!("no target '{name}'");
         return Err(Failure::new(StatusCode::NOT_FOUND, "target-not-found", detail));

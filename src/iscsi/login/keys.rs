@@ -315,9 +315,10 @@ fn narrow<T: TryFrom<u32> + Default>(value: u32) -> T {
     value.try_into().unwrap_or_default()
 }
 
-/// An iSCSI name. Any form is taken, iqn or not; control characters would forge our log.
+/// An iSCSI name. Any form is taken, iqn or not; control characters would forge our log, and a
+/// comma (of no name, RFC 7143 4.2.7.2) the name of another node's initiator port.
 fn is_name(value: &str) -> bool {
-    let plain = |c: char| !c.is_control() && !c.is_whitespace();
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != ',';
     (1..=NAME_BYTES_MAX).contains(&value.len()) && value.chars().all(plain)
 }
 
@@ -355,5 +356,14 @@ mod tests {
             };
             assert!(range.contains(&ours), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn names_have_neither_spaces_nor_control_characters() {
+        assert!(is_name("iqn.2025-01.example:host") && is_name("\u{e4}"));
+        for bad in ["", "a b", "a\n", "a\u{1}b", "\u{7f}", "a\u{a0}b"] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+        assert!(is_name(&"x".repeat(NAME_BYTES_MAX)) && !is_name(&"x".repeat(NAME_BYTES_MAX + 1)));
     }
 }

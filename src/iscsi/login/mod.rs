@@ -199,6 +199,8 @@ struct State {
     /// Known after the first text.
     who: Option<Names>,
     authentication: Authentication,
+    /// The session that the connection is to continue does not exist.
+    is_orphan: bool,
 }
 
 impl Login {
@@ -282,6 +284,7 @@ impl State {
             negotiation: Negotiation::login(limits.clone(), phase, first.tsih == 0),
             who: None,
             authentication: Authentication::Open(None),
+            is_orphan: false,
         }
     }
 
@@ -326,12 +329,22 @@ impl State {
         (limits, entropy): (&Limits, &[u8; ENTROPY_BYTES]),
         policy: &dyn Policy,
     ) -> Result<(), Refusal> {
-        self.negotiation
-            .answer(pairs, &mut self.outgoing)
-            .map_err(|error| initiator_error(error.to_string()))?;
+        let answered = self.negotiation.answer(pairs, &mut self.outgoing);
+        // Keys for the first connection of a session only: the initiator is rather to be told that
+        // there is no such session, if that is so.
+        let is_misplaced = matches!(answered, Err(NegotiationError::NotHere(_)));
+        let answered = answered.map_err(|error| initiator_error(error.to_string()));
+        if !(is_misplaced && self.first.tsih != 0) {
+            answered.clone()?;
+        }
         if self.who.is_none() {
             self.introduce(policy)?;
         }
+        if self.is_orphan && self.phase == Phase::Operational {
+            let status = LoginStatus::SessionDoesNotExist;
+            return Err(Refusal::new(status, "no session of this TSIH"));
+        }
+        answered?;
         if self.phase == Phase::Security {
             let (transit, algorithms) = (request.transit, &limits.chap_algorithms);
             self.authentication.step(pairs, transit, algorithms, entropy, &mut self.outgoing)?;
@@ -375,8 +388,9 @@ impl State {
         if let (SessionType::Normal, Some(alias)) = (session_type, &grant.target_alias) {
             self.outgoing.pair("TargetAlias", alias);
         }
-        if let Some(session) = &grant.session {
-            self.negotiation.join(session);
+        match &grant.session {
+            Some(session) => self.negotiation.join(session),
+            None => self.is_orphan = self.first.tsih != 0,
         }
         self.authentication = Authentication::Open(grant.chap);
         Ok(())

@@ -113,6 +113,10 @@ impl Negotiation {
             self.note(pair)?;
         }
         self.discovery |= self.declared("SessionType") == Some("Discovery");
+        if self.discovery {
+            // Nothing is recovered there (RFC 7143 7.4.1).
+            self.limits.error_recovery_level = 0;
+        }
         for key in keys::KEYS {
             if let Some(value) = text::find(pairs, key.name) {
                 self.settle(key, value, out)?;

@@ -165,3 +165,17 @@ impl Default for SessionParams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_reporting_has_three_names() {
+        let named = TaskReporting::named;
+        assert_eq!(named("RFC3720"), Some(TaskReporting::Rfc3720));
+        assert_eq!(named("ResponseFence"), Some(TaskReporting::ResponseFence));
+        assert_eq!(named("FastAbort"), Some(TaskReporting::FastAbort));
+        assert_eq!(named("fastabort"), None);
+    }
+}

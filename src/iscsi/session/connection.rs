@@ -45,6 +45,8 @@ pub(super) struct Connection<D> {
     pub(super) ping: Ping,
     pub(super) closing: bool,
     pub(super) out: VecDeque<OutPdu<D>>,
+    /// Of the data segments in `out`.
+    pub(super) queued_bytes: usize,
 }
 
 impl<D> Connection<D> {
@@ -62,12 +64,18 @@ impl<D> Connection<D> {
             ping: Ping::default(),
             closing: false,
             out: VecDeque::new(),
+            queued_bytes: 0,
         }
     }
 
     /// That of the login which made the session.
     pub(super) fn leading(established: Established) -> Self {
         Self::new(ConnectionId::first(), established)
+    }
+
+    /// It may be told something of the target's own accord.
+    pub(super) fn is_told(&self) -> bool {
+        self.ping.peer_pings && !self.closing
     }
 }
 
@@ -191,6 +199,7 @@ impl<D: Clone> Session<D> {
         let id = connection.id;
         if reason.is_from_elsewhere() {
             connection.out.clear();
+            connection.queued_bytes = 0;
         }
         self.management.retain(|pending| pending.connection != id);
         self.postponed.retain(|(connection, _)| *connection != id);

@@ -10,8 +10,8 @@ use crate::iscsi::pdu::{
 #[derive(Debug, Default)]
 pub(super) struct Ping {
     /// The initiator has sent a ping of its own, so it knows what they are. Boot firmware may
-    /// not: iPXE never answers one.
-    peer_pings: bool,
+    /// not: iPXE gives the session up at any PDU that it does not know.
+    pub(super) peer_pings: bool,
     /// The transfer tag of the ping that is not answered yet.
     outstanding: Option<u32>,
 }
@@ -70,12 +70,18 @@ impl<D: Clone> Session<D> {
         self.send(&pdu);
     }
 
-    /// Tells the initiator of a command window that has opened, if no other PDU does (RFC 7143
-    /// 11.4.11); the response to a task management function will.
+    /// Tells an initiator that knows pings of a command window that has opened, if no other PDU
+    /// does (RFC 7143 11.4.11); the response to a task management function will, and others learn
+    /// of it from their next answer.
     pub(super) fn tell_window(&mut self) {
         let is_told = self.told_max_cmd_sn == self.window.max_cmd_sn();
         let will_be_told = is_told || !self.management.is_empty();
-        if will_be_told || self.connection.closing || self.session_type == SessionType::Discovery {
+        let is_discovery = self.session_type == SessionType::Discovery;
+        if will_be_told
+            || self.connection.closing
+            || is_discovery
+            || !self.connection.ping.peer_pings
+        {
             return;
         }
         let numbers = self.numbers();
@@ -87,7 +93,7 @@ impl<D: Clone> Session<D> {
         self.fail(CloseReason::HeaderDigest);
     }
 
-    pub(super) fn logout(&mut self, logout: &LogoutRequest, header: Vec<u8>) {
+    pub(super) fn logout(&mut self, logout: &LogoutRequest) -> Result<(), RejectReason> {
         /// Values of the response field (RFC 7143 11.15.1).
         const CLOSED: u8 = 0;
         const NO_SUCH_CID: u8 = 1;
@@ -98,9 +104,7 @@ impl<D: Clone> Session<D> {
             1 if self.open_connections().any(|cid| cid == logout.cid) => CLOSED,
             1 => NO_SUCH_CID,
             2 => NO_RECOVERY,
-            _ => {
-                return self.reject(RejectReason::InvalidField, header);
-            }
+            _ => return Err(RejectReason::InvalidField),
         };
         let is_own = logout.reason == 0 || logout.cid == self.connection.cid;
         if response == CLOSED {
@@ -123,12 +127,23 @@ impl<D: Clone> Session<D> {
             CLOSED if is_own => self.close(CloseReason::Logout),
             _ => {}
         }
+        Ok(())
     }
 
     /// Rejects a PDU of this header (RFC 7143 11.17).
-    pub(super) fn reject(&mut self, reason: RejectReason, mut header: Vec<u8>) {
+    pub(super) fn reject(&mut self, reason: RejectReason, header: Vec<u8>) {
+        self.reject_numbered(reason, 0, header);
+    }
+
+    /// The same; `data_sn` is the next DataSN or R2TSN, for a protocol error of a SNACK (11.17.2).
+    pub(super) fn reject_numbered(
+        &mut self,
+        reason: RejectReason,
+        data_sn: u32,
+        mut header: Vec<u8>,
+    ) {
         header.truncate(self.connection.params.initiator_max_recv_data_segment_length as usize);
-        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: 0 };
+        let pdu = Reject { reason, numbers: self.take_numbers(), data_sn };
         self.send_counted(&pdu, header);
     }
 }

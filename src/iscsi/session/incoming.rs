@@ -167,7 +167,11 @@ impl<D: Clone> Session<D> {
             Current::Other(request) => {
                 let header = self.arrived_header();
                 match numbered(&request) {
-                    None => self.execute(&request, header, collected),
+                    None => {
+                        if let Err(reason) = self.execute(&request, collected) {
+                            self.reject(reason, header);
+                        }
+                    }
                     Some(cmd_sn) => {
                         let connection = self.connection.id;
                         self.hold(cmd_sn, Held::Other(connection, request, header, collected));
@@ -314,6 +318,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn take_turn(&mut self, held: Held) {
+        let before = self.window;
         self.window.consume();
         match held {
             // Its credit comes back when the task is removed.
@@ -321,7 +326,13 @@ impl<D: Clone> Session<D> {
             Held::Other(connection, request, header, data) => {
                 self.held_bytes -= data.len();
                 self.window.give_back();
-                self.on(connection, |session| session.execute(&request, header, data));
+                self.on(connection, |session| {
+                    if let Err(reason) = session.execute(&request, data) {
+                        // Not received: the initiator has to fill the gap (RFC 7143 7.3).
+                        session.window = before;
+                        session.reject(reason, header);
+                    }
+                });
             }
             Held::Void => self.window.give_back(),
         }
@@ -338,16 +349,21 @@ impl<D: Clone> Session<D> {
         }
     }
 
-    fn execute(&mut self, request: &Request, header: Vec<u8>, data: Vec<u8>) {
+    /// Does what a request asks for. An error is to be answered with a Reject: nothing has been
+    /// sent then, and no number was taken.
+    fn execute(&mut self, request: &Request, data: Vec<u8>) -> Result<(), RejectReason> {
         match request {
-            Request::NopOut(nop) => self.nop_out(nop, data),
-            Request::Text(text) => self.text_request(text, header, &data),
-            Request::Logout(logout) => self.logout(logout, header),
-            Request::TaskManagement(tmf) => self.manage(tmf, header),
+            Request::NopOut(nop) => {
+                self.nop_out(nop, data);
+                Ok(())
+            }
+            Request::Text(text) => self.text_request(text, &data),
+            Request::Logout(logout) => self.logout(logout),
+            Request::TaskManagement(tmf) => self.manage(tmf),
             Request::ScsiCommand(_)
             | Request::DataOut(_)
             | Request::Login(_)
-            | Request::Snack(_) => {}
+            | Request::Snack(_) => Ok(()),
         }
     }
 }

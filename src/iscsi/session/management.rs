@@ -20,7 +20,7 @@ use crate::iscsi::pdu::{RejectReason, Request, TaskManagementRequest, TaskManage
 /// Task management functions that have an effect here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TmfFunction {
-    /// One task of this session.
+    /// One task of this session. The driver hears of it only if the task is not there.
     AbortTask,
     /// All tasks of this session on one logical unit.
     AbortTaskSet,
@@ -131,19 +131,17 @@ pub(super) struct PendingTmf {
 }
 
 impl<D: Clone> Session<D> {
-    pub(super) fn manage(&mut self, request: &TaskManagementRequest, header: Vec<u8>) {
+    pub(super) fn manage(&mut self, request: &TaskManagementRequest) -> Result<(), RejectReason> {
         let in_use = self.by_itt.contains_key(&request.itt) || self.is_managing(request.itt);
-        let refusal = if in_use {
-            Some(RejectReason::TaskInProgress)
-        } else if self.management.len() + self.postponed.len() < PENDING_MAX {
-            None
-        } else if request.immediate {
-            Some(RejectReason::ImmediateCommand)
-        } else {
-            Some(RejectReason::LongOperation)
-        };
-        if let Some(reason) = refusal {
-            return self.reject(reason, header);
+        if in_use {
+            return Err(RejectReason::TaskInProgress);
+        }
+        if self.management.len() + self.postponed.len() >= PENDING_MAX {
+            return Err(if request.immediate {
+                RejectReason::ImmediateCommand
+            } else {
+                RejectReason::LongOperation
+            });
         }
         let has_rfc7144 = self.has_rfc7144();
         let Some(function) = TmfFunction::from_code(request.function, has_rfc7144) else {
@@ -151,20 +149,22 @@ impl<D: Clone> Session<D> {
                 TASK_REASSIGN => tmf_response::NO_REASSIGNMENT,
                 _ => tmf_response::NOT_SUPPORTED,
             };
-            return self.management_response(request.itt, (response, [0; 3]));
+            self.management_response(request.itt, (response, [0; 3]));
+            return Ok(());
         };
         if request.immediate && self.window.is_ahead(request.cmd_sn) {
             match function.scope() {
                 Scope::Other => {}
                 Scope::Unit => {
-                    let connection = self.connection.id;
-                    return self.postponed.push_back((connection, *request));
+                    self.postponed.push_back((self.connection.id, *request));
+                    return Ok(());
                 }
                 // Nothing of it would be executed (4.2.3.3).
                 Scope::All => self.plug(request.cmd_sn),
             }
         }
         self.perform(function, request);
+        Ok(())
     }
 
     /// Performs functions whose turn has come: all commands that were sent before are here.
@@ -208,7 +208,7 @@ impl<D: Clone> Session<D> {
                 self.abort_before(None, Some(request.cmd_sn));
                 None
             }
-            Scope::Other if function == TmfFunction::AbortTask => Some(self.abort_task(request)),
+            Scope::Other if function == TmfFunction::AbortTask => self.abort_task(request),
             Scope::Other => self.query(function, request),
         };
         match response {
@@ -333,13 +333,15 @@ impl<D: Clone> Session<D> {
         (unit_of(self.command(id)?.lun) == unit_of(request.lun)).then_some(id)
     }
 
-    fn abort_task(&mut self, request: &TaskManagementRequest) -> u8 {
+    /// The answer, or `None` if the driver has to give it: that there is no such task, or no such
+    /// logical unit (RFC 7143 11.6.1).
+    fn abort_task(&mut self, request: &TaskManagementRequest) -> Option<u8> {
         if let Some(id) = self.referenced(request) {
             self.abort_one(id);
-            return tmf_response::COMPLETE;
+            return Some(tmf_response::COMPLETE);
         }
         if self.is_managing(request.referenced_tag) {
-            return tmf_response::REJECTED;
+            return Some(tmf_response::REJECTED);
         }
         // Not here yet: its number is taken, so that it has no effect when it comes. The number
         // of a later command is not: an immediate task has that of the request itself.
@@ -349,9 +351,9 @@ impl<D: Clone> Session<D> {
             && !self.held.iter().any(|(held, _)| *held == number);
         if on_its_way {
             self.hold(number, Held::Void);
-            return tmf_response::COMPLETE;
+            return Some(tmf_response::COMPLETE);
         }
-        tmf_response::NO_TASK
+        None
     }
 
     /// The answer to a query, or `None` if the driver has to give it: that it is "complete", not

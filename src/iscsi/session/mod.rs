@@ -50,6 +50,7 @@ pub use text::DiscoveryScope;
 use self::connection::Connection;
 use self::incoming::{Current, Held};
 use self::management::PendingTmf;
+use self::response::Read;
 use self::task::{Phase, Task};
 use self::window::Window;
 use super::login::{self, Established, SessionParams, SessionType};
@@ -202,6 +203,17 @@ pub enum Payload<D> {
     },
 }
 
+impl<D> Payload<D> {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Part { len, .. } => *len as usize,
+        }
+    }
+}
+
 /// A PDU with a data segment of its own.
 fn with_segment<D>(pdu: &impl Pdu, data: Vec<u8>) -> OutPdu<D> {
     let mut bhs = pdu.encode();
@@ -300,7 +312,9 @@ impl<D: Clone> Session<D> {
         if self.connection.out.is_empty() {
             self.tell_window();
         }
-        self.connection.out.pop_front()
+        let pdu = self.connection.out.pop_front()?;
+        self.connection.queued_bytes -= pdu.data.len();
+        Some(pdu)
     }
 
     /// PDUs that wait to be sent.
@@ -339,17 +353,25 @@ impl<D: Clone> Session<D> {
 
     /// Queues a PDU that has a StatSN of its own, with its data segment.
     fn send_counted(&mut self, pdu: &impl Pdu, data: Vec<u8>) {
-        let pdu = with_segment(pdu, data);
-        if self.recovers() {
-            self.retain(&pdu, None);
-        }
+        self.queue_counted(with_segment(pdu, data), None);
+    }
+
+    /// Queues a PDU that has a StatSN of its own, and keeps it with the data that it concludes.
+    fn queue_counted(&mut self, pdu: OutPdu<D>, read: Option<Read<D>>) {
+        let kept = self.recovers().then(|| pdu.clone());
         self.queue(pdu);
+        // Last: it may send a ping, which has the next StatSN.
+        if let Some(pdu) = kept {
+            self.retain(pdu, read);
+        }
     }
 
     /// Queues a PDU. Nothing comes after the last one.
     fn queue(&mut self, pdu: OutPdu<D>) {
-        if !self.connection.closing {
-            self.connection.out.push_back(pdu);
+        let connection = &mut self.connection;
+        if !connection.closing {
+            connection.queued_bytes += pdu.data.len();
+            connection.out.push_back(pdu);
         }
     }
 

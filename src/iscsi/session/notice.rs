@@ -45,24 +45,24 @@ pub enum Notice {
 
 impl<D: Clone> Session<D> {
     /// Tells the initiator something. It is only sent: to close the connection afterwards, or
-    /// when the time is over, is the driver's to do. No effect on a session that is closing.
+    /// when the time is over, is the driver's to do. No effect on a session that is closing, nor
+    /// where the initiator has not pinged yet: it may be boot firmware, and iPXE gives the session
+    /// up at any PDU of the target's own accord.
     pub fn notify(&mut self, notice: Notice) {
         // Each connection is asked for its own logout; of all else one tells it.
         if matches!(notice, Notice::LogoutRequest { .. }) {
             self.on_others(|session| session.tell(notice.clone()));
-        }
-        if self.connection.closing {
-            let open = self.others.iter().find(|other| !other.closing).map(|other| other.id);
-            if let Some(open) = open {
-                return self.on(open, |session| session.tell(notice));
-            }
+        } else if !self.connection.is_told()
+            && let Some(other) = self.others.iter().find(|other| other.is_told()).map(|it| it.id)
+        {
+            return self.on(other, |session| session.tell(notice));
         }
         self.tell(notice);
     }
 
     fn tell(&mut self, notice: Notice) {
         let is_discovery = self.session_type == SessionType::Discovery;
-        if self.connection.closing || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
+        if !self.connection.is_told() || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
             return;
         }
         let mut segment = Vec::new();

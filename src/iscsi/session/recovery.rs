@@ -3,8 +3,8 @@
 //!
 //! Every PDU that has a StatSN of its own is kept until the initiator acknowledges that number
 //! with its ExpStatSN, and with the answer of a read the driver's handle of its data. What is kept
-//! is bounded ([`super::Limits::retained_bytes`]); the oldest goes first, and a SNACK for it is
-//! rejected with "SNACK reject".
+//! is bounded ([`super::Limits::retained_bytes`], and [`OWN_BYTES_MAX`] of bytes that nobody has
+//! lent); the oldest goes first, and a SNACK for it is rejected with "SNACK reject".
 
 use std::collections::VecDeque;
 
@@ -12,8 +12,9 @@ use super::response::Read;
 use super::task::TaskId;
 use super::window::is_before;
 use super::{OutPdu, Payload, Session};
+use crate::iscsi::pdu::frame::Lengths;
 use crate::iscsi::pdu::{
-    Bhs, Numbers, Opcode, Pdu, RESERVED_TAG, Reject, RejectReason, ScsiResponse, Snack,
+    Bhs, Numbers, Opcode, Pdu, RESERVED_TAG, RejectReason, ScsiResponse, Snack,
 };
 
 /// PDUs that may wait to be sent when more are asked for again: a few bytes of SNACK must not make
@@ -23,6 +24,13 @@ const QUEUED_MAX: usize = 16 << 10;
 /// Statuses that may be unacknowledged; more than any window has under way.
 const SENT_MAX: usize = 4096;
 
+/// Bytes of answers that the driver has no handle for (sense data, texts, echoes of pings) that
+/// are kept in all: they are outside of the driver's memory budget.
+const OWN_BYTES_MAX: usize = 256 << 10;
+
+/// The same of one PDU: above it only its number is kept.
+const OWN_SEGMENT_MAX: usize = 16 << 10;
+
 /// A PDU that may be asked for again.
 #[derive(Debug)]
 struct Sent<D> {
@@ -30,6 +38,7 @@ struct Sent<D> {
     pdu: OutPdu<D>,
     /// The data that went before it.
     read: Option<Read<D>>,
+    /// All of it, with what the read's handle holds.
     bytes: usize,
 }
 
@@ -40,6 +49,19 @@ impl<D> Sent<D> {
             self.pdu.data = Payload::None;
         }
     }
+
+    fn own_bytes(&self) -> usize {
+        match &self.pdu.data {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::None | Payload::Part { .. } => 0,
+        }
+    }
+
+    /// Its data segment was not given up.
+    fn is_whole(&self) -> bool {
+        !matches!(self.pdu.data, Payload::None)
+            || Lengths::of(&self.pdu.bhs, false, false).data == 0
+    }
 }
 
 /// All that may be asked for again, in order of StatSN.
@@ -47,13 +69,16 @@ impl<D> Sent<D> {
 pub(super) struct Retained<D> {
     sent: VecDeque<Sent<D>>,
     bytes: usize,
+    own_bytes: usize,
+    /// Reads whose data is kept.
+    handles: usize,
     /// The ExpStatSN that came last.
     acknowledged: u32,
 }
 
 impl<D> Retained<D> {
     pub(super) fn new(stat_sn: u32) -> Self {
-        Self { sent: VecDeque::new(), bytes: 0, acknowledged: stat_sn }
+        Self { sent: VecDeque::new(), bytes: 0, own_bytes: 0, handles: 0, acknowledged: stat_sn }
     }
 
     /// What is kept, in bytes.
@@ -63,28 +88,33 @@ impl<D> Retained<D> {
 
     fn push(&mut self, sent: Sent<D>, limit: usize) {
         self.bytes += sent.bytes;
+        self.own_bytes += sent.own_bytes();
+        self.handles += usize::from(sent.read.is_some());
         self.sent.push_back(sent);
-        while self.bytes > limit || self.sent.len() > SENT_MAX {
+        while self.bytes > limit || self.own_bytes > OWN_BYTES_MAX || self.sent.len() > SENT_MAX {
             self.pop();
         }
     }
 
-    /// Gives up the data of reads. Returns how many bytes there were.
-    fn forget_data(&mut self) -> usize {
-        let mut forgotten = 0;
+    /// Gives up the data of reads.
+    fn forget_data(&mut self) {
+        if self.handles == 0 {
+            return;
+        }
+        self.handles = 0;
         for sent in &mut self.sent {
             let Some(read) = sent.read.take() else { continue };
             sent.give_up_data();
-            let bytes = read.len as usize;
-            sent.bytes -= bytes;
-            forgotten += bytes;
+            sent.bytes -= read.held;
+            self.bytes -= read.held;
         }
-        self.bytes -= forgotten;
-        forgotten
     }
 
     fn pop(&mut self) {
-        self.bytes -= self.sent.pop_front().map_or(self.bytes, |sent| sent.bytes);
+        let Some(sent) = self.sent.pop_front() else { return };
+        self.bytes -= sent.bytes;
+        self.own_bytes -= sent.own_bytes();
+        self.handles -= usize::from(sent.read.is_some());
     }
 
     /// The answer to a command.
@@ -126,21 +156,25 @@ fn run(snack: &Snack, acknowledged: u32, next: u32) -> Option<(u32, u32)> {
 }
 
 impl<D: Clone> Session<D> {
-    /// Keeps a PDU that has a StatSN, and the data that it concludes.
-    pub(super) fn retain(&mut self, pdu: &OutPdu<D>, read: Option<Read<D>>) {
+    /// True if the data of a read whose handle holds so many bytes is kept: one read must not
+    /// push out all else.
+    pub(super) fn keeps(&self, held: usize) -> bool {
+        self.recovers() && held <= self.limits.retained_bytes / 4
+    }
+
+    /// Keeps a PDU that has a StatSN and is queued, and the data that it concludes.
+    pub(super) fn retain(&mut self, mut pdu: OutPdu<D>, read: Option<Read<D>>) {
         let limit = self.limits.retained_bytes;
-        // One read must not push out all else.
-        let read = read.filter(|read| read.len as usize <= limit / 4);
-        let own = match &pdu.data {
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::None | Payload::Part { .. } => 0,
-        };
-        let data = read.as_ref().map_or(0, |read| read.len as usize);
-        let bytes = size_of::<Sent<D>>() + own + data;
-        let mut sent = Sent { stat_sn: stat_sn_of(&pdu.bhs), pdu: pdu.clone(), read, bytes };
+        let read = read.filter(|read| self.keeps(read.held));
+        if matches!(&pdu.data, Payload::Bytes(bytes) if bytes.len() > OWN_SEGMENT_MAX) {
+            pdu.data = Payload::None;
+        }
+        let mut sent = Sent { stat_sn: stat_sn_of(&pdu.bhs), pdu, read, bytes: 0 };
         if sent.read.is_none() {
             sent.give_up_data();
         }
+        let data = sent.read.as_ref().map_or(0, |read| read.held);
+        sent.bytes = size_of::<Sent<D>>() + sent.own_bytes() + data;
         self.connection.retained.push(sent, limit);
         if self.connection.retained.bytes() > limit / 2 {
             // The answer acknowledges what has arrived.
@@ -148,11 +182,23 @@ impl<D: Clone> Session<D> {
         }
     }
 
+    /// True if data of reads is kept, which [`Self::forget_data`] would give up.
+    #[must_use]
+    pub fn keeps_data(&self) -> bool {
+        let mut all = std::iter::once(&self.connection).chain(&self.others);
+        all.any(|connection| connection.retained.handles > 0)
+    }
+
     /// Gives up what is kept of the data of reads, where memory is short. True if there was any.
     pub fn forget_data(&mut self) -> bool {
+        if !self.keeps_data() {
+            return false;
+        }
         let others = self.others.iter_mut().map(|other| &mut other.retained);
-        let all = std::iter::once(&mut self.connection.retained).chain(others);
-        all.map(Retained::forget_data).sum::<usize>() > 0
+        std::iter::once(&mut self.connection.retained)
+            .chain(others)
+            .for_each(Retained::forget_data);
+        true
     }
 
     /// The initiator has everything before `exp_stat_sn`.
@@ -195,20 +241,15 @@ impl<D: Clone> Session<D> {
             }
         };
         if let Err(Refused { reason, next }) = obeyed {
-            let pdu = Reject { reason, numbers: self.take_numbers(), data_sn: next };
             let header = self.arrived_header();
-            self.send_counted(&pdu, header);
+            self.reject_numbered(reason, next, header);
         }
     }
 
-    /// Too much waits to be sent, in PDUs or in bytes of their own.
+    /// Too much waits to be sent, in PDUs or in bytes: each of them costs a digest at least.
     fn queue_is_long(&self) -> bool {
-        let own_bytes = |pdu: &OutPdu<D>| match &pdu.data {
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::None | Payload::Part { .. } => 0,
-        };
         self.connection.out.len() > QUEUED_MAX
-            || self.connection.out.iter().map(own_bytes).sum::<usize>() > self.limits.retained_bytes
+            || self.connection.queued_bytes > self.limits.retained_bytes
     }
 
     fn resend_status(&mut self, snack: &Snack) -> Result<(), Refused> {
@@ -223,8 +264,7 @@ impl<D: Clone> Session<D> {
             .sent
             .iter()
             .filter(|sent| sent.stat_sn.wrapping_sub(begin) < count)
-            // A Data-In whose data is given up cannot be sent again.
-            .filter(|sent| sent.read.is_some() || Opcode::of(&sent.pdu.bhs) != Some(Opcode::DataIn))
+            .filter(|sent| sent.is_whole())
             .map(|sent| {
                 let mut pdu = sent.pdu.clone();
                 Numbers { stat_sn: sent.stat_sn, ..numbers }.put(&mut pdu.bhs);
@@ -271,16 +311,21 @@ impl<D: Clone> Session<D> {
 
     fn data_acknowledged(&mut self, snack: &Snack) -> Result<(), Refused> {
         let refused = Refused { reason: RejectReason::InvalidDataAck, next: 0 };
-        let read = self
-            .connection
-            .retained
-            .sent
-            .iter_mut()
-            .filter_map(|sent| sent.read.as_mut())
-            .find(|read| read.ttt == snack.ttt && read.ttt != RESERVED_TAG)
-            .filter(|read| read.lun == snack.lun && snack.run_length == 0)
-            .filter(|read| (read.acknowledged..=read.end()).contains(&snack.begin_run));
-        read.ok_or(refused)?.acknowledged = snack.begin_run;
+        if snack.ttt == RESERVED_TAG {
+            return Err(refused);
+        }
+        let mut reads =
+            self.connection.retained.sent.iter_mut().filter_map(|sent| sent.read.as_mut());
+        // It was asked for; what it is about may have been given up since.
+        let Some(read) = reads.find(|read| read.ttt == snack.ttt) else { return Ok(()) };
+        let unacknowledged = read.acknowledged..=read.end();
+        if read.lun != snack.lun
+            || snack.run_length != 0
+            || !unacknowledged.contains(&snack.begin_run)
+        {
+            return Err(refused);
+        }
+        read.acknowledged = snack.begin_run;
         Ok(())
     }
 

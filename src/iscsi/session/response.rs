@@ -20,7 +20,7 @@ pub enum Transferred<D> {
     /// Nothing.
     Nothing,
     /// Data for the initiator, `len` bytes of it; what goes beyond the expected length is not
-    /// sent.
+    /// sent, but counts for what is kept as long as the handle is.
     In {
         /// The driver's handle.
         data: D,
@@ -106,7 +106,9 @@ impl<D: Clone> Session<D> {
                 let send = u32::try_from(len).unwrap_or(u32::MAX).min(expected_in);
                 let rides = status == GOOD && sense.is_empty() && task.snack_tag == 0;
                 read = (send > 0).then(|| {
-                    self.read_of(command, data, send, rides.then_some((status, residual)))
+                    let held = usize::try_from(len).unwrap_or(usize::MAX);
+                    let status = rides.then_some((status, residual));
+                    self.read_of(command, data, (send, held), status)
                 });
                 residual
             }
@@ -120,7 +122,7 @@ impl<D: Clone> Session<D> {
                 && !self.connection.closing
                 && let Some(last) = self.connection.out.back().cloned()
             {
-                self.retain(&last, read);
+                self.retain(last, read);
             }
             return;
         }
@@ -132,11 +134,7 @@ impl<D: Clone> Session<D> {
             exp_data_sn: data_ins,
             ..ScsiResponse::of(command.itt, status, residual)
         };
-        let pdu = with_segment(&response, with_length(&sense));
-        if self.recovers() {
-            self.retain(&pdu, read);
-        }
-        self.queue(pdu);
+        self.queue_counted(with_segment(&response, with_length(&sense)), read);
     }
 
     /// The most bytes of a Data-In PDU: a multiple of four, for only the last one of a sequence
@@ -149,17 +147,19 @@ impl<D: Clone> Session<D> {
         &mut self,
         command: &Command,
         data: D,
-        len: u32,
+        (len, held): (u32, usize),
         status: Option<(u8, Overflow)>,
     ) -> Read<D> {
         let burst_max = self.connection.params.max_burst_length.max(512) & !3;
-        // Acknowledgements are asked for at the end of each burst but the last (11.7.2).
-        let is_acknowledged = self.recovers() && len > burst_max;
+        // Acknowledgements are asked for at the end of each burst but the last (11.7.2), where
+        // they give anything up.
+        let is_acknowledged = self.keeps(held) && len > burst_max;
         Read {
             data,
             itt: command.itt,
             lun: command.lun,
             len,
+            held,
             status,
             segment_max: self.segment_max(),
             burst_max,
@@ -215,7 +215,9 @@ pub(super) struct Read<D> {
     itt: u32,
     pub(super) lun: u64,
     /// Bytes in all.
-    pub(super) len: u32,
+    len: u32,
+    /// Bytes that the driver's handle holds: more, where the initiator expected less.
+    pub(super) held: usize,
     /// The status and the residual, if they ride on the last PDU.
     pub(super) status: Option<(u8, Overflow)>,
     segment_max: u32,

@@ -31,15 +31,21 @@ pub(super) struct TextExchange {
 }
 
 impl<D: Clone> Session<D> {
-    pub(super) fn text_request(&mut self, pdu: &TextRequest, header: Vec<u8>, data: &[u8]) {
-        if pdu.is_final && pdu.cont {
-            return self.reject_text(RejectReason::ProtocolError, header);
-        }
+    /// An error ends the exchange that went on, but for a request that comes too early.
+    pub(super) fn text_request(
+        &mut self,
+        pdu: &TextRequest,
+        data: &[u8],
+    ) -> Result<(), RejectReason> {
         if self.connection.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
             // The driver makes one list at a time.
-            return self.reject(RejectReason::ProtocolError, header);
+            return Err(RejectReason::ProtocolError);
         }
-        let mut exchange = match self.connection.text.take() {
+        let exchange = self.connection.text.take();
+        if pdu.is_final && pdu.cont {
+            return Err(RejectReason::ProtocolError);
+        }
+        let mut exchange = match exchange {
             // A new request resets an exchange that was not finished (RFC 7143 6.4).
             _ if pdu.ttt == RESERVED_TAG => TextExchange {
                 itt: pdu.itt,
@@ -55,24 +61,20 @@ impl<D: Clone> Session<D> {
                 peer_final: false,
             },
             Some(exchange) if exchange.ttt == pdu.ttt && exchange.itt == pdu.itt => exchange,
-            _ => return self.reject_text(RejectReason::ProtocolError, header),
+            _ => return Err(RejectReason::ProtocolError),
         };
         exchange.peer_final = pdu.is_final;
-        match exchange.request.push(data, pdu.cont) {
-            Ok(None) => {}
-            Ok(Some(request)) if request.is_empty() || exchange.waits_for_targets => {}
-            Ok(Some(request)) => {
-                if let Err(reason) = self.answer_text(&mut exchange, &request) {
-                    return self.reject_text(reason, header);
-                }
-            }
-            Err(_) => return self.reject_text(RejectReason::LongOperation, header),
+        let whole = exchange.request.push(data, pdu.cont);
+        let whole = whole.map_err(|_| RejectReason::LongOperation)?;
+        if let Some(request) = whole.filter(|request| !request.is_empty()) {
+            self.answer_text(&mut exchange, &request)?;
         }
         let waits = exchange.waits_for_targets;
         self.connection.text = Some(exchange);
         if !waits {
             self.send_text();
         }
+        Ok(())
     }
 
     /// The list that [`Event::SendTargets`] asked for: target names with their addresses
@@ -157,11 +159,5 @@ impl<D: Clone> Session<D> {
             self.connection.params = params;
         }
         self.send_counted(&pdu, segment);
-    }
-
-    /// Ends an exchange that went wrong.
-    fn reject_text(&mut self, reason: RejectReason, header: Vec<u8>) {
-        self.connection.text = None;
-        self.reject(reason, header);
     }
 }

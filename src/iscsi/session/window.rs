@@ -4,7 +4,7 @@
 ///
 /// Every CmdSN that is consumed takes a credit, and [`Window::give_back`] returns it when its
 /// command is done. So MaxCmdSN never goes back, and at most `size` commands are in the target.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     exp_cmd_sn: u32,
     max_cmd_sn: u32,

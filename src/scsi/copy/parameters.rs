@@ -158,3 +158,49 @@ fn segment(bytes: &[u8]) -> Segment {
     };
     Segment { amount, source: end(4, 12, 28), destination: end(6, 20, 30) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list of so many targets and segments, all of the right form.
+    fn list(targets: usize, segments: usize) -> Vec<u8> {
+        let mut target = vec![IDENTIFICATION, 0, 0, 0, 1, 3, 0, 8];
+        target.resize(TARGET_BYTES, 0);
+        let mut segment = vec![BLOCK_TO_BLOCK_OFFSET, 0, 0, 28];
+        segment.resize(32, 0);
+        let mut list = vec![7, 0];
+        list.extend((targets as u16 * 32).to_be_bytes());
+        list.extend([0; 4]);
+        list.extend((segments as u32 * 32).to_be_bytes());
+        list.extend([0; 4]);
+        list.extend(target.repeat(targets));
+        list.extend(segment.repeat(segments));
+        list
+    }
+
+    #[test]
+    fn a_list_may_be_as_long_as_is_told() {
+        let most = parse(&list(TARGETS_MAX.into(), SEGMENTS_MAX.into())).unwrap();
+        assert_eq!((most.targets.len(), most.segments.len()), (16, 64));
+        let asc = |targets, segments| parse(&list(targets, segments)).unwrap_err().asc;
+        assert_eq!(asc(16, 65), Asc::PARAMETER_LIST_LENGTH_ERROR);
+        assert_eq!(asc(15, 65), Asc::TOO_MANY_SEGMENT_DESCRIPTORS);
+        assert_eq!(asc(17, 63), Asc::TOO_MANY_TARGET_DESCRIPTORS);
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        let wrong = |at: usize, byte: u8| {
+            let mut list = list(2, 2);
+            list[at] = byte;
+            parse(&list).unwrap_err()
+        };
+        assert_eq!(wrong(1, 3 << 3), Sense::parameter(0, None), "an identifier of no use");
+        assert_eq!(wrong(1, 1 << 3), Sense::parameter(1, Some(4)));
+        let second_target = 16 + 32;
+        assert_eq!(wrong(second_target + 7, 21), Sense::parameter(second_target + 7, None));
+        let second_segment = 16 + 64 + 32;
+        assert_eq!(wrong(second_segment + 3, 27), Sense::parameter(second_segment + 2, None));
+    }
+}

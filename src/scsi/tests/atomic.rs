@@ -84,3 +84,11 @@ fn one_unmap_of_many_times_the_whole_medium_goes_in_pieces() {
         assert_eq!((offset, len), (i << 30, 1 << 30));
     }
 }
+
+#[test]
+fn a_volume_without_boundaries_has_none() {
+    let bench = Bench::with(512, |spec| spec.info.atomic_write_boundary_bytes = 0);
+    let host = bench.host(1);
+    host.put(&cdb(0, 2047, 2), &[7; 2 * BLOCK]);
+    assert_eq!(host.read(2047, 2), [7; 2 * BLOCK]);
+}

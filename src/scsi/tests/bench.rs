@@ -9,7 +9,8 @@ use crate::block::{
 };
 use crate::scsi::{
     Admission, Asc, Background, Command, DataIn, Device, LogicalUnitSpec, Nexus, NexusSpec, Ops,
-    Outcome, Preempted, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer, UnitId,
+    Outcome, Preempted, Prepared, Sense, SenseKey, Status, Step, Task, TaskAttribute, Transfer,
+    UnitId,
 };
 
 pub(super) const BLOCK: usize = 512;
@@ -266,6 +267,21 @@ impl<'a> Host<'a> {
             Step::Done(outcome) => Err(outcome),
             Step::Wait(task) => Ok((unit, ops, task)),
         }
+    }
+
+    /// A command that is admitted, if it has not ended with that.
+    pub(super) fn prepared(&self, cdb: &[u8]) -> Option<Prepared> {
+        let attribute = TaskAttribute::Simple;
+        let command = Command { lun: self.lun, cdb, attribute, data_out_bytes: 1 << 20 };
+        match self.bench.device.admit(&self.nexus, &command) {
+            Admission::Run(prepared) => Some(prepared),
+            Admission::Done(_) => None,
+        }
+    }
+
+    /// Bytes that the session must hold for a command.
+    pub(super) fn memory(&self, cdb: &[u8]) -> Option<u64> {
+        self.prepared(cdb).map(|prepared| prepared.memory_bytes())
     }
 
     /// The operations that a command asks for at once.

@@ -200,6 +200,9 @@ fn who_asks_for_the_luns_knows_that_they_have_changed() {
     let bench = with_units(&[0, 1]);
     let (one, two) = (bench.host(1), bench.host(2));
     set_units(&bench, &[0]);
+    let mut no_such_report = REPORT_LUNS;
+    no_such_report[2] = 0x7f;
+    assert_eq!(two.fails(&no_such_report, &[]), BAD_CDB, "which tells nothing");
     one.get(&REPORT_LUNS);
     one.put(&TUR, &[]);
     assert_eq!(two.fails(&TUR, &[]), attention(Asc::REPORTED_LUNS_CHANGED));
@@ -353,6 +356,79 @@ fn a_stopped_unit_is_not_ready_until_it_is_started() {
     host.put(&TUR, &[]);
     host.put(&[0x1b, 0, 0, 0, 4, 0], &[]);
     assert_eq!(host.fails(&TUR, &[]), stopped);
-    bench.host(2).put(&TUR, &[]);
+    // Another machine that comes does not start it under this one, which itself does, anew.
+    let other = bench.stranger(2);
+    assert_eq!(host.fails(&TUR, &[]), stopped);
+    bench.device.detach(&other.nexus);
+    let _again = bench.stranger(1);
+    host.put(&TUR, &[]);
     assert_eq!(host.fails(&[0x1b, 0, 0, 0, 2, 0], &[]), BAD_CDB, "nothing to eject");
+}
+
+#[test]
+fn a_reset_starts_the_unit_and_ends_what_was_set_for_now() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    // D_SENSE and SWP (SPC-4 7.5.8), and a stopped unit.
+    let control = |host: &Host<'_>| host.get(&[0x1a, 0x08, 0x0a, 0, 16, 0]);
+    let mut changed = control(&host);
+    let before = changed.clone();
+    (changed[0], changed[2]) = (0, 0);
+    changed[6] |= 0x04;
+    changed[8] |= 0x08;
+    host.put(&[0x15, 0x10, 0, 0, 16, 0], &changed);
+    host.put(&[0x1b, 0, 0, 0, 0, 0], &[]);
+    assert_eq!(host.fails(&TUR, &[]).0, SenseKey::NotReady);
+    bench.device.reset_lun(0).unwrap();
+    assert_eq!(host.fails(&TUR, &[]), attention(Asc::BUS_DEVICE_RESET));
+    host.put(&TUR, &[]);
+    host.put(&cdb10(0x2a, 0, 0, 1), &[1; BLOCK]);
+    assert_eq!(control(&host), before);
+}
+
+#[test]
+fn a_resize_by_less_than_a_block_is_none() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let size_bytes = bench.info().size_bytes + 511;
+    bench.device.refresh(|_| Some(crate::block::VolumeInfo { size_bytes, ..bench.info() }));
+    host.put(&TUR, &[]);
+}
+
+#[test]
+fn what_query_asynchronous_event_tells_is_the_oldest_condition_and_whether_there_are_more() {
+    let bench = Bench::new();
+    let host = bench.stranger(1);
+    let event = |lun| bench.device.asynchronous_event(&host.nexus, lun);
+    assert_eq!(event(0), Ok(Some([0x16, 0x29, 0x00])));
+    let info = crate::block::VolumeInfo { size_bytes: 4096 * 512, ..bench.info() };
+    bench.device.refresh(|_| Some(info));
+    assert_eq!(event(0), Ok(Some([0x26, 0x29, 0x00])), "and a new size");
+    host.run(&TUR, &[]);
+    assert_eq!(event(0), Ok(Some([0x16, 0x2a, 0x09])));
+    host.run(&TUR, &[]);
+    assert_eq!(event(0), Ok(None));
+    assert!(event(5 << 48).is_err());
+}
+
+#[test]
+fn report_luns_needs_room_for_one() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let report = |len: u8| [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, len, 0, 0];
+    assert_eq!(host.get(&report(16)).len(), 16);
+    assert_eq!(host.fails(&report(15), &[]), BAD_CDB);
+}
+
+#[test]
+fn power_conditions_are_taken_and_change_nothing() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for condition in [0x1, 0x2, 0x3, 0x7, 0xa, 0xb] {
+        host.put(&[0x1b, 0, 0, 0, condition << 4, 0], &[]);
+        host.put(&TUR, &[]);
+    }
+    for condition in [0x4, 0x5, 0x6, 0x8, 0x9, 0xc, 0xf] {
+        assert_eq!(host.fails(&[0x1b, 0, 0, 0, condition << 4, 0], &[]), BAD_CDB);
+    }
 }

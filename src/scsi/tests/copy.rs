@@ -2,7 +2,8 @@
 
 use super::bench::*;
 use crate::block::ErrorKind;
-use crate::scsi::{Asc, SenseKey, Status};
+use crate::scsi::copies::State;
+use crate::scsi::{Asc, SenseKey, Status, UnitId};
 
 const OWN: u16 = 0xffff;
 
@@ -413,4 +414,70 @@ fn the_limits_are_told_in_two_places() {
     assert_eq!(found[2].1, [3, 0x02, 0x0a, 0xe4]);
     assert_eq!(found[3].1, [0, 2, 0xff, 0xff]);
     assert_eq!(found[4].1[..14], [0, 0, 0, 16, 0, 0, 0, 16, 16, 0, 0, 0, 12, 0]);
+}
+
+#[test]
+fn the_amount_copied_is_told_in_the_smallest_unit_that_holds_it() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let copies = &host.nexus.copies;
+    copies.begin(UnitId(0), 5).unwrap();
+    for (bytes, told) in [
+        (0xffff_ffff, [0, 0xff, 0xff, 0xff, 0xff]),
+        (1 << 32, [1, 0, 0x40, 0, 0]),
+        (3 << 42, [2, 0, 0xc0, 0, 0]),
+    ] {
+        copies.update(UnitId(0), 5, |copy| {
+            (copy.state, copy.segments, copy.bytes) = (State::Done, 3, bytes);
+        });
+        let data = host.get(&results(0, 5, 12));
+        assert_eq!((data[4], &data[5..7]), (0x81, &[0, 3][..]));
+        assert_eq!(data[7..], told, "{bytes}");
+    }
+}
+
+#[test]
+fn a_segment_copies_as_much_as_is_told() {
+    let bench = Bench::with(512, |spec| spec.info.size_bytes = 1 << 40);
+    let host = bench.host(1);
+    let targets = [target(&host, 0, 512)];
+    // Onto itself there is nothing to do.
+    let most = segment_of_bytes((8, 0), (8, 0), 256 << 20);
+    copy(&host, &list(5, 0, &targets, &[most])).good();
+    assert_eq!(host.get(&results(0, 5, 12))[7..], [0; 5]);
+}
+
+#[test]
+fn failed_segment_details_are_in_the_format_of_the_unit() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let mut control = host.get(&[0x1a, 0x08, 0x0a, 0, 16, 0]);
+    (control[0], control[2]) = (0, 0);
+    for (d_sense, response_code) in [(0, 0x70), (0x04, 0x72)] {
+        control[6] = control[6] & !0x04 | d_sense;
+        host.put(&[0x15, 0x10, 0, 0, 16, 0], &control);
+        let beyond = segment((OWN, BLOCKS), (OWN, 0), 1);
+        assert_eq!(copy(&host, &list(6, 0, &[], &[beyond])).status, Status::CheckCondition);
+        assert_eq!(host.get(&results(4, 6, 255))[60], response_code);
+    }
+}
+
+#[test]
+fn a_copy_holds_its_list_and_one_chunk() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let of = |len| host.memory(&cdb(len));
+    let chunk = of(16).unwrap() - 16;
+    assert!(chunk >= 1 << 20);
+    assert_eq!(of(0x1_0000), Some(0x1_0000 + chunk));
+    assert_eq!((of(0x1_0001), of(0x2_0000)), (None, None));
+}
+
+#[test]
+fn the_long_lists_of_spc_4_are_not_there() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let mut lid4 = cdb(16);
+    lid4[1] = 0x01;
+    assert_eq!(host.fails(&lid4, &[0; 16]), BAD_CDB);
 }

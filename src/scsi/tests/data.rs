@@ -1,7 +1,7 @@
 //! Reading, writing, verifying.
 
 use super::bench::*;
-use crate::block::ErrorKind;
+use crate::block::{ErrorKind, Op};
 use crate::scsi::{Asc, SenseKey, Status};
 
 #[test]
@@ -280,4 +280,128 @@ fn synchronize_cache_flushes_and_knows_its_range() {
     bench.fail_next(ErrorKind::Medium);
     assert_eq!(host.run(&cdb16(0x91, 0, 0, 0), &[]).asc(), Asc::WRITE_ERROR);
     assert_eq!(host.fails(&cdb10(0x35, 0, BLOCKS as u32 - 1, 2), &[]), OUT_OF_RANGE);
+}
+
+/// COMPARE AND WRITE.
+fn compare_and_write(byte_1: u8, count: u8) -> [u8; 16] {
+    let mut cdb = cdb16(0x89, byte_1, 0, 0);
+    cdb[13] = count;
+    cdb
+}
+
+#[test]
+fn compare_and_write_takes_as_much_as_the_volume_can() {
+    let bench = Bench::with(512, |spec| spec.info.max_compare_and_write_bytes = 1024);
+    let host = bench.host(1);
+    host.put(&compare_and_write(0, 2), &[[0; 2 * BLOCK], [1; 2 * BLOCK]].concat());
+    assert_eq!(host.read(0, 2), [1; 2 * BLOCK]);
+}
+
+#[test]
+fn fua_flushes_what_has_no_fua_of_its_own_and_only_if_there_is_a_cache() {
+    let data = [0; 2 * BLOCK];
+    for (write_cache, fua, flushes) in
+        [(true, 0x08, true), (true, 0, false), (false, 0x08, false), (false, 0, false)]
+    {
+        let bench = Bench::with(512, |spec| spec.info.write_cache = write_cache);
+        let host = bench.host(1);
+        // The operation after the first would be the flush.
+        bench.fail_after(1, ErrorKind::Medium);
+        let status = host.status(&compare_and_write(fua, 1), &data);
+        assert_eq!(status == Status::CheckCondition, flushes, "{write_cache} {fua}");
+    }
+}
+
+#[test]
+fn or_write_works_on_as_much_as_the_volume_can_compare_and_write() {
+    let bench = Bench::with(512, |spec| spec.info.max_compare_and_write_bytes = 1024);
+    let host = bench.host(1);
+    let ops = host.first_ops(&cdb16(0x8b, 0, 5, 3), &[1; 3 * BLOCK]);
+    let [Op::Read { offset, buf }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((*offset, buf.len()), (5 * BLOCK as u64, 1024));
+    // A failure is no disturbance.
+    bench.fail_after(1, ErrorKind::Medium);
+    let failed = host.fails(&cdb16(0x8b, 0, 5, 3), &[1; 3 * BLOCK]);
+    assert_eq!(failed, (SenseKey::MediumError, Asc::WRITE_ERROR));
+}
+
+#[test]
+fn without_data_nothing_is_done() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for cdb in
+        [cdb16(0x8a, 0, 0, 1), cdb16(0x8b, 0, 0, 1), cdb16(0x8e, 0, 0, 1), cdb16(0x8f, 0x06, 0, 1)]
+    {
+        assert!(host.first_ops(&cdb, &[]).is_empty());
+        host.put(&cdb, &[]);
+    }
+}
+
+#[test]
+fn what_write_and_verify_cannot_compare_with_is_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for byte_check in [0x04, 0x06] {
+        assert_eq!(host.fails(&cdb16(0x8e, byte_check, 0, 1), &[1; BLOCK]), BAD_CDB);
+    }
+}
+
+#[test]
+fn the_memory_of_a_command_is_what_it_carries_and_what_it_reads_back() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let block = BLOCK as u64;
+    for (cdb, bytes) in [
+        (cdb16(0x88, 0, 0, 3), 3 * block),
+        (cdb16(0x8a, 0, 0, 3), 3 * block),
+        (cdb16(0x8e, 0, 0, 3), 6 * block),
+        (cdb16(0x8f, 0, 0, 3), 3 * block),
+        (cdb16(0x8f, 0x02, 0, 3), 6 * block),
+        (cdb16(0x8f, 0x06, 0, 3), 4 * block),
+        (cdb16(0x9e, 0x12, 0, 100), 100),
+        (cdb16(0x9e, 0x12, 0, u32::MAX), 8 + 16 * 256),
+    ] {
+        assert_eq!(host.memory(&cdb), Some(bytes), "{cdb:02x?}");
+    }
+}
+
+#[test]
+fn fua_of_a_write_reaches_the_volume() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let fua = |cdb: &[u8]| {
+        let ops = host.first_ops(cdb, &[1; BLOCK]);
+        let [Op::Write { fua, .. }] = &ops[..] else { panic!("{ops:?}") };
+        *fua
+    };
+    assert!(fua(&cdb10(0x2a, 0x08, 0, 1)) && !fua(&cdb10(0x2a, 0x10, 0, 1)));
+    assert!(fua(&cdb12(0xaa, 0x08, 0, 1)) && !fua(&cdb12(0xaa, 0x10, 0, 1)));
+    assert!(fua(&cdb16(0x8a, 0x08, 0, 1)) && !fua(&cdb16(0x8a, 0x10, 0, 1)));
+    assert!(fua(&cdb16(0x8e, 0, 0, 1)), "WRITE AND VERIFY: always");
+    // Byte 1 of WRITE(6) is the address.
+    let large = Bench::with(512, |spec| spec.info.size_bytes = 1 << 40);
+    let host = large.host(1);
+    let ops = host.first_ops(&[0x0a, 0x08, 0, 0, 1, 0], &[1; BLOCK]);
+    assert!(matches!(ops[..], [Op::Write { fua: false, .. }]), "{ops:?}");
+}
+
+#[test]
+fn a_parameter_list_is_at_most_64_kib() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for (len, wanted) in [(0x1_0000_u32, Some(0x1_0000)), (0x1_0001, None), (0x1_0002, None)] {
+        let [a, b, c, d] = len.to_be_bytes();
+        let cdb = [0x5f, 0, 0, 0, 0, a, b, c, d, 0];
+        assert_eq!(host.memory(&cdb), wanted, "{len:#x}");
+    }
+}
+
+#[test]
+fn a_command_is_of_the_unit_it_was_sent_to() {
+    let bench = Bench::pair([512, 512]);
+    let host = bench.host(1);
+    assert_eq!(host.at_lun(lun(0)).prepared(&cdb10(0x28, 0, 0, 1)).unwrap().lun(), 0);
+    let one = host.at_lun(lun(1));
+    one.run(&[0; 6], &[]);
+    assert_eq!(one.prepared(&cdb10(0x28, 0, 0, 1)).unwrap().lun(), 1);
 }

@@ -288,3 +288,25 @@ fn a_format_with_what_there_is_not_is_refused() {
     assert_eq!(host.fails(&cdb(0x10), &[0; 12]), BAD_LIST, "with defects");
     assert_eq!(host.read(0, 1), [b'a'; BLOCK]);
 }
+
+#[test]
+fn without_invert_every_pass_is_as_asked() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let list = pattern(2, &[0x0f]);
+    host.put(&sanitize(IMMED | OVERWRITE, list.len() as u16), &list);
+    assert!(!bench.go_on(2));
+    assert_eq!(bench.peek(0), 0x0f, "after the first of two");
+    bench.settle();
+    assert!(is_all(&host, &[0x0f; BLOCK]));
+}
+
+#[test]
+fn nothing_beyond_the_end_is_overwritten() {
+    // The volume has 8 MiB, the unit only the first six.
+    let bench = Bench::with(512, |spec| spec.info.size_bytes = 6 << 20);
+    let host = bench.host(1);
+    overwrite(&host, 0, &pattern(1, &[0x0f])).good();
+    let blocks = (6 << 20) / BLOCK as u64;
+    assert_eq!((bench.peek(blocks - 1), bench.peek(blocks), bench.peek(BLOCKS - 1)), (0x0f, 0, 0));
+}

@@ -191,3 +191,23 @@ fn without_discard_no_provisioning_is_claimed() {
     assert_eq!(host.fails(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]), unsupported);
     assert_eq!(host.fails(&cdb10(0x41, 0x08, 0, 1), &[0; BLOCK]), BAD_CDB);
 }
+
+#[test]
+fn the_eui_64_is_a_local_one() {
+    for number in 0..16 {
+        let bench = Bench::with(512, |spec| spec.identity = format!("store/image-{number}"));
+        let page = bench.host(1).get(&[0x12, 0x01, 0x83, 0, 255, 0]);
+        let mut rest = &page[4..];
+        let mut found = false;
+        while let [_, kind, _, len, ..] = *rest {
+            let (designator, more) = rest.split_at(4 + usize::from(len));
+            if kind & 0x3f == 2 {
+                // U/L set, and not a group address (IEEE 802).
+                assert_eq!(designator[4] & 0x03, 0x02);
+                found = true;
+            }
+            rest = more;
+        }
+        assert!(found);
+    }
+}

@@ -1,7 +1,7 @@
 //! Mode pages.
 
 use super::bench::*;
-use crate::scsi::{Asc, SenseFormat, SenseKey};
+use crate::scsi::{Asc, Sense, SenseFormat, SenseKey};
 
 /// The body of a page out of MODE SENSE(6) data without block descriptor.
 fn control(host: &Host<'_>, values: u8) -> Vec<u8> {
@@ -129,6 +129,8 @@ fn software_write_protect_is_set_shown_and_heard_of() {
     assert_eq!(two.fails(&[0; 6], &[]), changed);
     let protected = (SenseKey::DataProtect, Asc::SOFTWARE_WRITE_PROTECTED);
     assert_eq!(two.fails(&cdb10(0x2a, 0, 0, 1), &[0; BLOCK]), protected);
+    select(&one, &page).good();
+    two.put(&[0; 6], &[]); // nothing has changed
     one.read(0, 1);
     page[4] = 0;
     select(&one, &page).good();
@@ -190,4 +192,94 @@ fn broken_lists_are_refused() {
     assert_eq!(host.fails(&[0x15, 0, 0, 0, 4, 0], &[0; 4]), BAD_CDB, "PF");
     assert_eq!(host.fails(&[0x15, 0x11, 0, 0, 4, 0], &[0; 4]), BAD_CDB, "SP");
     host.put(&[0x15, 0x10, 0, 0, 0, 0], &[]);
+}
+
+#[test]
+fn pages_say_what_they_should() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let page = |code| host.get(&[0x1a, 0x08, code, 0, 255, 0])[4..].to_vec();
+    assert_eq!(page(1), [&[1, 10, 0xc0][..], &[0; 9]].concat());
+    assert_eq!(page(2), [&[2, 14][..], &[0; 14]].concat());
+    let mut changed = control(&host, 0);
+    (changed[2], changed[4]) = (changed[2] | 0x04, 0x08);
+    select(&host, &changed).good();
+    assert_eq!(control(&host, 0), changed, "D_SENSE and SWP");
+}
+
+#[test]
+fn a_page_that_is_not_there_is_pointed_at() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let asked = |code, subpage| host.run(&[0x1a, 0x08, code, subpage, 255, 0], &[]).sense.unwrap();
+    assert_eq!(asked(0x05, 0), Sense::cdb_field(2, Some(5)));
+    assert_eq!(asked(0x0a, 0x77), Sense::cdb_field(3, Some(7)));
+    assert_eq!(asked(0x3f, 0x77), Sense::cdb_field(3, Some(7)));
+}
+
+#[test]
+fn without_the_page_format_there_is_nothing_to_select() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    host.put(&[0x15, 0, 0, 0, 0, 0], &[]);
+    let refused = host.run(&[0x15, 0, 0, 0, 4, 0], &[0; 4]);
+    assert_eq!(refused.sense, Some(Sense::cdb_field(1, Some(4))));
+}
+
+#[test]
+fn a_page_with_a_subpage_is_read_by_its_own_header() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let extension = host.get(&[0x1a, 0x08, 0x0a, 0x01, 255, 0])[4..].to_vec();
+    select(&host, &extension).good();
+    for len in 1..4 {
+        let cut = select(&host, &extension[..len]);
+        assert_eq!(cut.asc(), Asc::PARAMETER_LIST_LENGTH_ERROR, "{len}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_selected_page_is_pointed_at() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let page = control(&host, 0);
+    let refused = |at: usize, byte: u8| {
+        let mut page = page.clone();
+        page[at] = byte;
+        select(&host, &page).sense.unwrap()
+    };
+    // The list has four bytes before the page.
+    assert_eq!(refused(1, 9), Sense::parameter(5, None), "page length");
+    assert_eq!(refused(2, 0x00), Sense::parameter(6, Some(1)), "GLTSD");
+    assert_eq!(refused(3, 0x11), Sense::parameter(7, Some(0)), "QUEUE ALGORITHM MODIFIER is 1h");
+    assert_eq!(refused(3, 0x30), Sense::parameter(7, Some(5)));
+}
+
+#[test]
+fn what_is_wrong_in_a_block_descriptor_is_pointed_at() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    let six = |descriptor: &[u8]| {
+        let list = [&[0, 0, 0, descriptor.len() as u8], descriptor].concat();
+        host.run(&[0x15, 0x10, 0, 0, list.len() as u8, 0], &list)
+    };
+    let ten = |long: u8, descriptor: &[u8]| {
+        let list = [&[0, 0, 0, 0, long, 0, 0, descriptor.len() as u8], descriptor].concat();
+        host.run(&[0x55, 0x10, 0, 0, 0, 0, 0, 0, list.len() as u8, 0], &list)
+    };
+    let (short, mut long) = ([0, 0, 0, 0, 0, 0, 2, 0], [0; 16]);
+    long[14] = 2;
+    six(&short).good();
+    ten(0, &short).good();
+    ten(1, &long).good();
+    let parameter = |at| Some(Sense::parameter(at, None));
+    assert_eq!(six(&short[..7]).sense, parameter(3));
+    assert_eq!(ten(0, &long).sense, parameter(6));
+    assert_eq!(ten(1, &short).sense, parameter(6));
+    assert_eq!(ten(1, &[&[0][..], &long].concat()).sense, parameter(6));
+    let (mut bad_short, mut bad_long) = (short, long);
+    (bad_short[6], bad_long[14]) = (4, 4);
+    assert_eq!(six(&bad_short).sense, parameter(4 + 5));
+    assert_eq!(ten(0, &bad_short).sense, parameter(8 + 5));
+    assert_eq!(ten(1, &bad_long).sense, parameter(8 + 12));
 }

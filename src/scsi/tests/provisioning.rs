@@ -1,7 +1,7 @@
 //! UNMAP, WRITE SAME, GET LBA STATUS.
 
 use super::bench::*;
-use crate::block::ErrorKind;
+use crate::block::{ErrorKind, Op};
 use crate::scsi::{Asc, SenseKey};
 
 fn unmap(host: &Host<'_>, ranges: &[(u64, u32)]) -> Answer {
@@ -143,5 +143,46 @@ fn lba_status_shows_what_is_mapped() {
     assert!(host.get(&cdb16(0x9e, 0x12, 0, 0)).is_empty());
     for lba in [BLOCKS, BLOCKS + 1, 1 << 63, u64::MAX] {
         assert_eq!(host.fails(&cdb16(0x9e, 0x12, lba, 24), &[]), OUT_OF_RANGE);
+    }
+}
+
+#[test]
+fn write_same_becomes_the_operation_that_costs_least() {
+    let bench = Bench::with(512, |spec| spec.info.size_bytes = 1 << 40);
+    let host = bench.host(1);
+    let first = |byte_1, data: &[u8]| {
+        let mut ops = host.first_ops(&cdb16(0x93, byte_1, 8, 0x8000), data);
+        assert_eq!(ops.len(), 1, "as many blocks as are allowed");
+        ops.remove(0)
+    };
+    let (at, all) = (8 * 512, 0x8000 * 512);
+    for (byte_1, data) in [(0, &[0; BLOCK][..]), (1, &[])] {
+        let op = first(byte_1, data);
+        assert!(
+            matches!(op, Op::WriteZeroes { offset, len, .. } if (offset, len) == (at, all)),
+            "{op:?}"
+        );
+        let op = first(byte_1 | 0x08, data);
+        assert!(matches!(op, Op::Discard { offset, len } if (offset, len) == (at, all)), "{op:?}");
+    }
+    let op = first(0x08, &[9; BLOCK]);
+    assert!(matches!(op, Op::Write { offset, .. } if offset == at), "{op:?}");
+}
+
+#[test]
+fn write_same_above_the_limit_is_refused_before_the_end_is_looked_at() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    assert_eq!(host.fails(&cdb16(0x93, 0, 0, 0x8001), &[0; BLOCK]), BAD_CDB);
+}
+
+#[test]
+fn lba_status_asks_for_as_much_as_there_is_room_for() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    for (bytes, descriptors) in [(0, 1), (24, 1), (39, 1), (40, 2), (8 + 16 * 300, 256)] {
+        let ops = host.first_ops(&cdb16(0x9e, 0x12, 0, bytes), &[]);
+        let [Op::Extents { max, .. }] = &ops[..] else { panic!("{ops:?}") };
+        assert_eq!(*max, descriptors, "{bytes}");
     }
 }

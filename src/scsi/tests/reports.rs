@@ -168,3 +168,20 @@ fn defect_lists_are_empty() {
     assert_eq!(host.get(&[0x37, 0, 0x0d, 0, 0, 0, 0, 0, 32, 0]), [0, 0x0d, 0, 0]);
     assert_eq!(host.get(&[0xb7, 0x08, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]), [0, 8, 0, 0, 0, 0, 0, 0]);
 }
+
+#[test]
+fn the_usage_of_a_service_action_keeps_the_bits_beside_it() {
+    let bench = Bench::new();
+    let host = bench.host(1);
+    // SANITIZE, OVERWRITE: IMMED, ZNR and AUSE stand beside the service action.
+    let data = host.get(&[0xa3, 0x0c, 0x03, 0x48, 0, 0x01, 0, 0, 1, 0, 0, 0]);
+    assert_eq!((data[1] & 0x07, data[4], data[5] & 0x1f), (3, 0x48, 0x01));
+    assert_eq!(data[5] & 0xa0, 0xa0, "IMMED and AUSE");
+}
+
+#[test]
+fn the_granularity_of_unmap_counts_from_the_first_block() {
+    let bench = Bench::new();
+    let limits = bench.host(1).get(&[0x12, 1, 0xb0, 0, 64, 0]);
+    assert_eq!(limits[32..36], [0x80, 0, 0, 0], "UGAVALID, alignment 0");
+}

@@ -191,6 +191,11 @@ fn a_lost_record_keeps_everyone_out_until_it_is_cleared() {
         bench.restart();
         assert_eq!(bench.host(2).status(&READ, &[]), CONFLICT, "nor is another loss of power");
         let one = bench.host(1);
+        out(&one, IGNORE, 0, 0, 2).good();
+        bench.restart();
+        let one = bench.host(1);
+        assert_eq!(one.status(&WRITE, &[0; BLOCK]), CONFLICT, "nor is one without APTPL");
+        register_for_good(&one, 1);
         out(&one, CLEAR, 0, 1, 0).good();
         one.put(&WRITE, &[0; BLOCK]);
         bench.restart();

@@ -185,6 +185,19 @@ fn there_is_room_for_so_many_registrations() {
     assert!(keys(&one).1.is_empty());
 }
 
+/// A list of many nodes is refused before anyone is looked up.
+#[test]
+fn so_many_may_be_specified() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    let mut ids: Vec<Vec<u8>> = (0..256).map(|i| node_id(&format!("iqn.a:{i}"))).collect();
+    ids.extend_from_within(..10);
+    assert_eq!(specify(&one, 0, 1, 0, &ids).asc(), Asc::INVALID_FIELD_IN_PARAMETER_LIST);
+    ids.push(port_id(1));
+    assert_eq!(specify(&one, 0, 1, 0, &ids).asc(), Asc::INSUFFICIENT_REGISTRATION_RESOURCES);
+    assert_eq!(keys(&one), (0, vec![]));
+}
+
 #[test]
 fn all_target_ports_are_registered_at_once() {
     let bench = Bench::new();
@@ -366,4 +379,43 @@ fn a_list_as_long_as_there_may_be() {
     assert_eq!(keys(&one).1, [1, 1]);
     let huge = [0x5f, 0, 0, 0, 0, 0, 1, 0, 1, 0];
     assert_eq!(one.fails(&huge, &vec![0; 0x1_0001]), BAD_LIST_LENGTH);
+}
+
+#[test]
+fn what_is_wrong_in_a_list_is_pointed_at() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    let points_at =
+        |answer: Answer, at: usize| assert_eq!(answer.sense, Some(Sense::parameter(at, None)));
+    let mut bad = port_id(3);
+    bad[0] = 0x46;
+    let second = 28 + port_id(4).len();
+    points_at(specify(&one, 0, 1, 0, &[port_id(4), bad]), second);
+    let mut lie = with_ids(basic(0, 1, SPEC_I_PT), &[port_id(3)]);
+    lie[27] -= 4;
+    points_at(send(&one, REGISTER, &lie), 24);
+    // The reservation can go to one port only.
+    out(&one, IGNORE, 0, 0, 1).good();
+    out(&one, PR_RESERVE, 1, 1, 0).good();
+    let two_ids = [port_id(2), port_id(3)].concat();
+    points_at(send(&one, MOVE, &moving(1, 2, 0, 1, &two_ids)), 20);
+}
+
+#[test]
+fn what_is_wrong_in_scope_and_type_is_pointed_at() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    out(&one, IGNORE, 0, 0, 1).good();
+    for (scope_and_type, bit) in [(0x02, 3), (0x0f, 3), (0x11, 7), (0x21, 7)] {
+        let answer = out(&one, PR_RESERVE, scope_and_type, 1, 0);
+        assert_eq!(answer.sense, Some(Sense::cdb_field(2, Some(bit))), "{scope_and_type:02x}");
+    }
+}
+
+#[test]
+fn all_target_ports_may_be_one() {
+    let bench = Bench::new();
+    let one = bench.host(1);
+    out_with_flags(&one, REGISTER, 0, [0, 7], ALL_TG_PT).good();
+    assert_eq!(full_status(&one), [(port_name(1), 1, true, false, 7)]);
 }

@@ -21,8 +21,8 @@ struct Departed {
     outstanding: usize,
     /// With whose volume they are.
     unit: Option<UnitId>,
-    /// And with others.
-    has_others: bool,
+    /// And with these.
+    others: SmallVec<[UnitId; 1]>,
     ghosts: SmallVec<[Ghost; 1]>,
     /// The volume still has its data.
     lease: Option<Lease>,
@@ -33,6 +33,9 @@ struct Departed {
 pub(super) struct Afterlife {
     /// By the tag of the operations.
     departed: HashMap<u64, Departed>,
+    /// Tags of aborted tasks that waited for work in the background, which goes on and will say
+    /// that it has ended: at most one for each logical unit. Nothing waits for that.
+    unawaited: Vec<u64>,
     /// Goes into tags: grows with each task that departs, so that no later task has its tag.
     epoch: u32,
 }
@@ -73,7 +76,7 @@ impl Afterlife {
         let departed = Departed {
             outstanding,
             unit: record.unit,
-            has_others: record.has_others,
+            others: record.others,
             ghosts: by_unit.into_iter().filter_map(haunt).collect(),
             lease: record.lease,
         };
@@ -81,15 +84,26 @@ impl Afterlife {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
+    /// Only the waiting of a task has ended, not what it waited for.
+    fn wait_no_more(&mut self, tag: u64) {
+        self.unawaited.push(tag);
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     /// True while a volume of these logical units may have something of them to do.
     pub(super) fn uses_any(&self, units: &[UnitId]) -> bool {
         self.departed.values().any(|departed| {
-            departed.has_others || departed.unit.is_some_and(|unit| units.contains(&unit))
+            departed.unit.iter().chain(&departed.others).any(|unit| units.contains(unit))
         })
     }
 
-    /// An operation of an aborted task has ended. False: there is no such task.
+    /// An operation of an aborted task has ended, or what it waited for. False: there is no such
+    /// task.
     pub(super) fn end_one(&mut self, tag: u64) -> bool {
+        if let Some(at) = self.unawaited.iter().position(|unawaited| *unawaited == tag) {
+            self.unawaited.swap_remove(at);
+            return true;
+        }
         let Some(departed) = self.departed.get_mut(&tag) else { return false };
         departed.outstanding -= 1;
         if departed.outstanding == 0
@@ -109,6 +123,9 @@ impl Commands {
         let Some(record) = self.take_record(id) else { return };
         let Some(attached) = self.attached.clone() else { return };
         let Some(service) = attached.service() else { return };
+        if record.flight.waits() {
+            return self.afterlife.wait_no_more(record.tag);
+        }
         if record.flight.outstanding() == 0 {
             return;
         }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
@@ -11,8 +12,8 @@ use super::record::Record;
 use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, ErrorKind, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
 use crate::scsi::{
-    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, Status, Step, Transfer,
-    UnitId,
+    Admission, Asc, Command, DataIn, Nexus, Ops, Outcome, Preempted, Sense, SenseKey, Status, Step,
+    Transfer, UnitId,
 };
 use crate::target::background;
 use crate::target::backing::{Backing, Service};
@@ -156,6 +157,7 @@ impl Commands {
         let lent = self.lend(id, bytes, Claim::Fair)
             || (session.forget_data() && self.lend(id, bytes, Claim::Fair));
         if !lent {
+            self.memory.call_in();
             self.record(id).refused = true;
             return false;
         }
@@ -223,6 +225,7 @@ impl Commands {
                 if session.forget_data() {
                     continue;
                 }
+                self.memory.call_in();
                 if self.will_come_back() {
                     return;
                 }
@@ -237,6 +240,16 @@ impl Commands {
                 self.start(id, session);
             }
         }
+    }
+
+    /// Gives up what is only kept to be sent again, if another connection is short of memory. True
+    /// if there was any.
+    pub(super) fn give_back_spare(
+        &self,
+        session: &mut DriverSession,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        session.keeps_data() && self.memory.holds_spare(cx.waker()) && session.forget_data()
     }
 
     /// True if memory that this connection holds comes back without any more being lent: that of
@@ -292,16 +305,16 @@ impl Commands {
         };
         let own = requests_to(&mut self.requests, unit);
         own.extend(self.ops.drain_own().map(|op| request(unit, op)));
-        let mut has_others = false;
         for (unit, op) in self.ops.drain_others() {
             requests_to(&mut self.requests, unit).push(request(unit, op));
-            has_others = true;
+            if !record.others.contains(&unit) {
+                record.others.push(unit);
+            }
         }
-        record.has_others |= has_others;
         if let Some(work) = self.ops.take_background()
             && let Some(attached) = &self.attached
         {
-            record.flight.await_one();
+            record.flight.wait();
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
@@ -362,9 +375,7 @@ impl Commands {
 
     /// True while a volume of these logical units may have something of this connection to do.
     pub(super) fn use_any(&self, units: &[UnitId]) -> bool {
-        let uses = |record: &Record| {
-            record.has_others || record.unit.is_some_and(|unit| units.contains(&unit))
-        };
+        let uses = |record: &Record| units.iter().any(|unit| record.touches(*unit));
         self.records.iter().flatten().any(uses) || self.afterlife.uses_any(units)
     }
 
@@ -439,6 +450,23 @@ impl Commands {
             _ => 0,
         };
         session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
+    }
+
+    /// Ends the tasks that were sent to other logical units and have operations on this one, as
+    /// its own are aborted; what they have there is fenced.
+    pub(super) fn cut_off(&mut self, unit: UnitId, session: &mut DriverSession) {
+        for index in 0..self.records.len() {
+            let is_from_elsewhere =
+                |record: &Record| record.unit != Some(unit) && record.others.contains(&unit);
+            let id = TaskId(index as u32);
+            if self.records[index].as_ref().is_some_and(is_from_elsewhere)
+                && session.command(id).is_some()
+            {
+                self.forget(id);
+                let sense = Sense::new(SenseKey::CopyAborted, Asc::THIRD_PARTY_DEVICE_FAILURE);
+                self.finish(id, Outcome::check(sense), session);
+            }
+        }
     }
 
     /// Tasks to be aborted for a command that has a number.

@@ -31,7 +31,6 @@ pub(super) struct Driver {
     pub(super) commands: Commands,
     queue: Arc<CompletionQueue>,
     completions: Vec<crate::block::Completion>,
-    pub(super) ends: SessionEnds,
     local: std::net::SocketAddr,
     /// Aborts that others have asked for, until this turn's events are taken.
     pub(super) done: Vec<Arc<Signal>>,
@@ -39,6 +38,9 @@ pub(super) struct Driver {
     removals: Vec<Arc<Removal>>,
     /// Why the last connection ended that did so.
     pub(super) why: Option<String>,
+    /// The last to be dropped: who waits for the end of the session relies on its volumes having
+    /// been let go.
+    pub(super) ends: SessionEnds,
 }
 
 /// Drives a session until it ends, and then on until nothing of it is left in the store.
@@ -60,11 +62,11 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         commands,
         queue,
         completions: Vec::new(),
-        ends,
         local,
         done: Vec::new(),
         removals: Vec::new(),
         why: None,
+        ends,
     };
     let session_id = entry.id;
     let target = names.target_name.as_deref().unwrap_or("(discovery)");
@@ -72,7 +74,15 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     if names.session_type == SessionType::Normal {
         tracing::info!(session_id, %peer, initiator, target, "logged in");
     }
-    let why = std::future::poll_fn(|cx| driver.poll(cx)).await;
+    let over = std::future::poll_fn(|cx| driver.poll(cx));
+    let why = match names.session_type {
+        SessionType::Normal => over.await,
+        // Any byte would keep one open, an answer that is not fetched too, and who opens them has
+        // shown nothing where discovery is open to all.
+        SessionType::Discovery => tokio::time::timeout(options.discovery_lifetime, over)
+            .await
+            .unwrap_or_else(|_elapsed| "a discovery session has had its time".to_owned()),
+    };
     let status = entry.status();
     if names.session_type == SessionType::Normal {
         tracing::info!(
@@ -166,6 +176,7 @@ impl Driver {
         self.preempt();
         self.removals.retain(|removal| self.commands.use_any(&removal.units));
         progress |= self.send(cx)?;
+        progress |= self.commands.give_back_spare(&mut self.session, cx);
         Ok(progress)
     }
 
@@ -176,7 +187,7 @@ impl Driver {
             match order {
                 Order::Close(why) => close = Some(why),
                 Order::Abort(abort) => self.abort(abort),
-                Order::Managed { itt, function, lun } => self.managed(itt, function, lun),
+                Order::Managed { itt, effect } => self.managed(itt, effect),
                 Order::Preempted(number) => self.commands.preempted(number, &mut self.session),
                 Order::Barrier { unit, position, done } => {
                     self.commands.barrier(unit, position, done);
@@ -251,6 +262,8 @@ impl Driver {
     /// and with that the session is quiet: another one may take its place. Then waits until the
     /// last operation in the store has ended, and only then is it over.
     async fn wind_up(mut self) {
+        // The reservation has changed hands already: whose tasks are to end for it is owed that.
+        self.preempt();
         self.session.abort(None);
         while let Some(event) = self.session.next_event() {
             if let Event::Dropped(id) = event {
@@ -260,7 +273,7 @@ impl Driver {
         // Last, so that who sees the end of the connection can rely on it.
         self.shut_down();
         let Self { session, done, .. } = self;
-        let Self { mut commands, mut completions, queue, ends, .. } = self;
+        let Self { mut commands, mut completions, queue, removals, ends, .. } = self;
         // While it drains, only what the store still has is kept.
         drop((session, done));
         if let Some(attached) = commands.attached()
@@ -273,5 +286,8 @@ impl Driver {
             std::future::poll_fn(|cx| queue.poll_drain(cx, &mut completions)).await;
             commands.drained(&mut completions);
         }
+        // In this order: who waits for the end finds the volumes let go.
+        drop((commands, removals));
+        drop(ends);
     }
 }

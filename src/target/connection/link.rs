@@ -21,9 +21,6 @@ use crate::iscsi::session::{CloseReason, ConnectionId, OutPdu, Payload, TaskId};
 use crate::target::options::Options;
 use crate::target::session::Place;
 
-/// How long a discovery session may be silent: there is nothing to stay for.
-const DISCOVERY_IDLE_MAX: Duration = Duration::from_secs(60);
-
 /// A connection whose login is granted, on its way to the task of the session that it joins.
 pub(in crate::target) struct Joining {
     pub(super) stream: std::net::TcpStream,
@@ -118,11 +115,11 @@ pub(super) struct PingTimer {
 
 impl PingTimer {
     pub(super) fn of(options: &Options, session_type: SessionType) -> Option<Self> {
-        let interval = match session_type {
-            SessionType::Normal => options.ping_interval?,
-            SessionType::Discovery => DISCOVERY_IDLE_MAX,
-        };
-        Some(Self::new(interval, options.ping_timeout))
+        match session_type {
+            SessionType::Normal => Some(Self::new(options.ping_interval?, options.ping_timeout)),
+            // It ends soon anyway.
+            SessionType::Discovery => None,
+        }
     }
 
     fn new(interval: Duration, timeout: Duration) -> Self {

@@ -17,6 +17,7 @@ use crate::iscsi::login::{
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
 use crate::target::backing::Backing;
+use crate::target::places;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{NoSession, Target, normalised};
 use crate::target::server::Shared;
@@ -46,6 +47,8 @@ pub(super) struct Connected {
 pub(super) struct SessionEnds {
     pub(super) shared: Arc<Shared>,
     pub(super) entry: Arc<SessionEntry>,
+    /// That of a discovery session.
+    _discovery: Option<places::Place>,
 }
 
 impl Drop for SessionEnds {
@@ -203,9 +206,15 @@ async fn negotiate(
             Reply::Fail(failure) => return refuse(stream, peer, login.names(), failure).await,
             Reply::Complete(complete) => {
                 let names = complete.names().clone();
-                let (entry, place, backing) = match settle(&complete, &gate).await {
-                    Ok(Settled::Begun(entry, place, backing)) => (entry, place, backing),
-                    Ok(Settled::Joins(entry, place)) => {
+                let settled = match discovery_place(&names, &gate) {
+                    Ok(discovery) => settle(&complete, &gate).await.map(|to| (to, discovery)),
+                    Err(refusal) => Err(refusal),
+                };
+                let (entry, place, backing, discovery) = match settled {
+                    Ok((Settled::Begun(entry, place, backing), discovery)) => {
+                        (entry, place, backing, discovery)
+                    }
+                    Ok((Settled::Joins(entry, place), _)) => {
                         let stream = stream.into_std()?;
                         let joining = Joining { stream, peer, complete, place };
                         entry.order(Order::Join(Box::new(joining)));
@@ -216,7 +225,7 @@ async fn negotiate(
                         return refuse(stream, peer, Some(&names), failure).await;
                     }
                 };
-                let ends = SessionEnds { shared: Arc::clone(shared), entry };
+                let ends = SessionEnds { shared: Arc::clone(shared), entry, _discovery: discovery };
                 let (response, data, established) = complete.accept(ends.entry.tsih);
                 send(&mut stream, &response, &data).await?;
                 return Ok(Some(Connected { stream, local, established, ends, place, backing }));
@@ -231,6 +240,16 @@ enum Settled {
     Begun(Arc<SessionEntry>, Place, Option<Arc<Backing>>),
     /// One more connection of a session.
     Joins(Arc<SessionEntry>, Place),
+}
+
+/// The place that a discovery session needs.
+fn discovery_place(names: &Names, gate: &Gate<'_>) -> Result<Option<places::Place>, Refusal> {
+    if names.session_type == SessionType::Normal {
+        return Ok(None);
+    }
+    let place = gate.shared.discovery.take(gate.peer.ip());
+    let reason = "too many discovery sessions, or too many of this address";
+    place.map(Some).ok_or_else(|| Refusal::new(LoginStatus::OutOfResources, reason))
 }
 
 /// Enters the session into the registry, in place of one of the same name if there is one

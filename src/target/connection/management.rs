@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::driver::Driver;
 use crate::iscsi::session::{TmfFunction, tmf_response};
-use crate::target::backing::Service;
-use crate::target::session::{Abort, Order, SessionEntry, Signal};
+use crate::target::session::{Abort, Effect, Order, SessionEntry, Signal};
 
 /// Whose tasks, beside this session's, a function is about.
 enum Others {
@@ -54,13 +53,25 @@ impl Driver {
             return self.session.management_done(itt, tmf_response::NO_LUN);
         }
         let lun_of_others = match others(function) {
-            Others::None => return self.managed(itt, function, lun),
+            Others::None => None,
             Others::Lun => Some(lun),
             Others::All => None,
         };
-        let done = Signal::new(&self.ends.entry, Order::Managed { itt, function, lun });
+        if let Some(lun) = lun_of_others {
+            self.cut_off(lun);
+        }
+        let others: Vec<_> = match others(function) {
+            Others::None => Vec::new(),
+            Others::Lun | Others::All => service.task_sets.others(&self.ends.entry),
+        };
+        let all = self.other_sessions().collect();
+        let effect = Effect::new(function, lun, &attached.backing, all);
+        if others.is_empty() {
+            return self.managed(itt, effect);
+        }
+        let done = Signal::new(&self.ends.entry, Order::Managed { itt, effect });
         let clears = function == TmfFunction::ClearTaskSet;
-        for session in self.other_sessions() {
+        for session in others {
             let cleared_by = clears.then(|| Arc::clone(&attached.nexus));
             let (lun, done) = (lun_of_others, Arc::clone(&done));
             session.order(Order::Abort(Abort { lun, cleared_by, done }));
@@ -77,33 +88,24 @@ impl Driver {
     /// No session has tasks any more that a function is about: its effect on the logical unit,
     /// and its response. What is reported to a nexus comes after the end of its tasks, so that
     /// none of them ends without a word.
-    pub(super) fn managed(&mut self, itt: u32, function: TmfFunction, lun: u64) {
+    pub(super) fn managed(&mut self, itt: u32, mut effect: Effect) {
+        self.session.management_done(itt, effect.take_place());
+    }
+
+    /// Tasks that were sent elsewhere and have operations on a logical unit whose own are aborted.
+    fn cut_off(&mut self, lun: u64) {
         let Some(attached) = self.commands.attached() else { return };
-        let Some(Service { device, .. }) = attached.service() else { return };
-        let response = match function {
-            TmfFunction::LogicalUnitReset => match device.reset_lun(lun) {
-                Ok(_) => tmf_response::COMPLETE,
-                Err(_) => tmf_response::NO_LUN,
-            },
-            TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => {
-                device.reset_target();
-                tmf_response::COMPLETE
-            }
-            // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
-            // nexus is lost when its session is gone, which follows its reset.
-            _ => tmf_response::COMPLETE,
-        };
-        self.session.management_done(itt, response);
-        if function == TmfFunction::TargetColdReset {
-            for session in self.other_sessions() {
-                session.order(Order::Close("the target was reset"));
-            }
+        if let Some(unit) = attached.service().and_then(|service| service.device.unit(lun).ok()) {
+            self.commands.cut_off(unit, &mut self.session);
         }
     }
 
     /// Another session has this one's tasks aborted.
     pub(super) fn abort(&mut self, order: Abort) {
         let lost = self.session.abort(order.lun);
+        if let Some(lun) = order.lun {
+            self.cut_off(lun);
+        }
         if lost > 0
             && let (Some(by), Some(lun)) = (order.cleared_by, order.lun)
             && let Some(attached) = self.commands.attached()
@@ -130,12 +132,13 @@ impl Driver {
     pub(super) fn preempt(&mut self) {
         while let Some((number, preempted)) = self.commands.next_preemption() {
             let Some(attached) = self.commands.attached().cloned() else { return };
+            let Some(service) = attached.service() else { return };
             let done = Signal::new(&self.ends.entry, Order::Preempted(number));
-            for session in self.other_sessions() {
+            for session in service.task_sets.others(&self.ends.entry) {
                 let nexus = session.lease().map(|lease| lease.nexus.id());
                 if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
                     let cleared_by = Some(Arc::clone(&attached.nexus));
-                    let lun = Some(u64::from(preempted.lun) << 48);
+                    let lun = Some(preempted.lun_field());
                     session.order(Order::Abort(Abort { lun, cleared_by, done: Arc::clone(&done) }));
                 }
             }

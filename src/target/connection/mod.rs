@@ -18,8 +18,9 @@ use std::sync::Arc;
 pub(super) use link::Joining;
 use tokio::net::TcpStream;
 
+use super::places::Place;
 use super::portal::PortalGroup;
-use super::shard::{HalfOpen, ShardState};
+use super::shard::ShardState;
 
 /// A connection that has not logged in yet.
 pub(super) struct Incoming {
@@ -27,7 +28,7 @@ pub(super) struct Incoming {
     peer: SocketAddr,
     local: SocketAddr,
     group: Arc<PortalGroup>,
-    half_open: HalfOpen,
+    half_open: Place,
 }
 
 impl Incoming {
@@ -36,7 +37,7 @@ impl Incoming {
         stream: std::net::TcpStream,
         peer: SocketAddr,
         group: Arc<PortalGroup>,
-        half_open: HalfOpen,
+        half_open: Place,
     ) -> io::Result<Self> {
         let local = stream.local_addr()?;
         Ok(Self { stream: TcpStream::from_std(stream)?, peer, local, group, half_open })

@@ -10,7 +10,7 @@ use crate::iscsi::session::TaskId;
 use crate::scsi::{TaskAttribute, UnitId, begins_alone};
 use crate::target::backing::Service;
 use crate::target::session::{Order, SessionEntry, Signal};
-use crate::target::task_set::Kind;
+use crate::target::task_set::{Kind, TaskSets};
 
 /// A command that has not begun.
 struct Dormant {
@@ -26,6 +26,8 @@ struct Dormant {
 
 /// An ORDERED task of another session waits for tasks of this one.
 struct Barrier {
+    /// Of the ORDERED task.
+    position: u64,
     older: Vec<TaskId>,
     _done: Arc<Signal>,
 }
@@ -51,6 +53,13 @@ impl Line {
             barrier.older.retain(|older| *older != id);
         }
         self.barriers.retain(|barrier| !barrier.older.is_empty());
+    }
+
+    /// Keeps a barrier until its tasks have ended. Those of ORDERED tasks that were aborted go:
+    /// there are never more than such tasks, and one.
+    fn put_up(&mut self, barrier: Barrier, sets: &TaskSets) {
+        self.barriers.retain(|barrier| sets.stands(barrier.position));
+        self.barriers.push(barrier);
     }
 }
 
@@ -124,7 +133,7 @@ impl Commands {
     /// The tasks of this session in a task set that are before a position.
     fn tasks_before(&self, unit: UnitId, position: u64) -> Vec<TaskId> {
         let in_set = self.records.iter().enumerate().filter_map(|(i, record)| {
-            let record = record.as_ref().filter(|record| record.unit == Some(unit))?;
+            let record = record.as_ref().filter(|record| record.touches(unit))?;
             Some((TaskId(u32::try_from(i).ok()?), record.position))
         });
         in_set
@@ -144,9 +153,13 @@ impl Commands {
 
     /// An ORDERED task of another session has taken a position.
     pub(super) fn barrier(&mut self, unit: UnitId, position: u64, done: Arc<Signal>) {
+        let Some(service) = self.attached.as_ref().and_then(|attached| attached.service()) else {
+            return;
+        };
         let older = self.tasks_before(unit, position);
         if !older.is_empty() {
-            self.line.barriers.push(Barrier { older, _done: done });
+            let barrier = Barrier { position, older, _done: done };
+            self.line.put_up(barrier, &service.task_sets);
         }
     }
 
@@ -188,5 +201,45 @@ pub(super) fn attribute(wire: u8) -> TaskAttribute {
         3 => TaskAttribute::HeadOfQueue,
         4 => TaskAttribute::Aca,
         _ => TaskAttribute::Simple,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iscsi::login::SessionParams;
+    use crate::target::session::{NewSession, SessionKey};
+
+    #[test]
+    fn ordered_tasks_of_others_that_were_aborted_leave_nothing_behind() {
+        let (sets, mut line) = (TaskSets::default(), Line::default());
+        let entry = SessionEntry::new(
+            1,
+            1,
+            NewSession {
+                key: SessionKey {
+                    target: None,
+                    initiator: "iqn.2026-07.example:host".into(),
+                    isid: [0; 6],
+                    portal_group: 1,
+                    discovery: None,
+                },
+                tsih: 0,
+                params: SessionParams::default(),
+                peer: ([127, 0, 0, 1], 1).into(),
+            },
+        );
+        let (stays, _) = sets.enter(UnitId(0), Kind::Ordered);
+        for i in 0..1000 {
+            let position = if i == 0 { stays } else { sets.enter(UnitId(0), Kind::Ordered).0 };
+            let _done = Signal::new(&entry, Order::BarrierReached(position));
+            line.put_up(Barrier { position, older: vec![TaskId(7)], _done }, &sets);
+            if i > 0 {
+                sets.end(position);
+            }
+        }
+        assert!(line.barriers.len() <= 2 && line.barriers[0].position == stays);
+        line.left(TaskId(7));
+        assert!(line.barriers.is_empty());
     }
 }

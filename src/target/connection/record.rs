@@ -27,8 +27,8 @@ pub(super) struct Record {
     pub(super) running: Option<Task>,
     /// In the task set of this logical unit, whose volume gets its operations.
     pub(super) unit: Option<UnitId>,
-    /// It has operations on volumes of other logical units, too.
-    pub(super) has_others: bool,
+    /// It has, or has had, operations on the volumes of these logical units, too.
+    pub(super) others: SmallVec<[UnitId; 1]>,
     /// The position in the task set at which others wait for it.
     pub(super) position: Option<u64>,
     /// By which its operations are known.
@@ -39,6 +39,13 @@ pub(super) struct Record {
     pub(super) preempting: Option<Box<(u64, Outcome)>>,
 }
 
+impl Record {
+    /// It is in the task set of a logical unit, or has operations there.
+    pub(super) fn touches(&self, unit: UnitId) -> bool {
+        self.unit == Some(unit) || self.others.contains(&unit)
+    }
+}
+
 /// The operations of a task that are with the volumes, or on their way there.
 #[derive(Default)]
 pub(super) struct Flight {
@@ -46,6 +53,8 @@ pub(super) struct Flight {
     /// What they may change, by the logical unit; with what those have changed that
     /// have ended, as long as there are others.
     written: SmallVec<[(UnitId, Span); 1]>,
+    /// It waits for work that goes on beside it, and has no operations meanwhile.
+    waits: bool,
 }
 
 impl Flight {
@@ -60,13 +69,21 @@ impl Flight {
         }
     }
 
-    /// One more completion will come, of something that is no operation of the task's own.
-    pub(super) fn await_one(&mut self) {
-        self.outstanding += 1;
+    /// One completion will come of work that is no part of the task.
+    pub(super) fn wait(&mut self) {
+        self.waits = true;
+    }
+
+    /// It is still to come.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// One has ended.
     pub(super) fn end_one(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            return;
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
         if self.outstanding == 0 {
             self.written.clear();

@@ -44,11 +44,7 @@ impl Frame {
             head[BHS_BYTES..].copy_from_slice(&crc32c([&pdu.bhs[..]]));
             head_len += DIGEST_BYTES;
         }
-        let data_len = match &pdu.data {
-            Payload::None => 0,
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Part { len, .. } => *len as usize,
-        };
+        let data_len = pdu.data.len();
         let padding = padding_of(data_len);
         let mut frame = Self {
             head,

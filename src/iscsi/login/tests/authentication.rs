@@ -281,3 +281,12 @@ fn l10_a_failed_response_gets_no_answer_to_the_challenge_with_it() {
     let answer = challenged(&policy).send(0, 1, T, keys);
     assert_eq!((answer.status(), answer.text.as_str()), (LoginStatus::AuthenticationFailure, ""));
 }
+
+#[test]
+fn l04_the_method_may_be_agreed_on_later() {
+    let policy = Always::chap(None);
+    let mut initiator = Initiator::new(&policy);
+    let first = initiator.send(0, 0, NONE, NAMES);
+    assert_eq!((first.status(), first.response.transit), (LoginStatus::Success, false));
+    assert_eq!(initiator.send(0, 1, NONE, "AuthMethod=CHAP").value("AuthMethod"), Some("CHAP"));
+}

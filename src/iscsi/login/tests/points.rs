@@ -107,6 +107,9 @@ fn l11_names_that_would_forge_a_log_or_are_too_long() {
     let mut initiator = Initiator::new(&policy);
     let answer = initiator.send_bytes(1, 3, T, b"InitiatorName=a\nb\0TargetName=t\0");
     assert_eq!(answer.status(), LoginStatus::InitiatorError);
+    // The name of a port of another node.
+    let port = "InitiatorName=iqn.a,i,0x00023d000001 TargetName=t";
+    assert_eq!(status_of(&policy, 1, 3, T, port), LoginStatus::InitiatorError);
 }
 
 #[test]
@@ -163,13 +166,34 @@ fn l15_the_tsih_comes_with_the_last_response_only() {
 
 #[test]
 fn l16_a_tsih_is_shown_to_the_policy_and_kept_in_the_responses() {
-    let policy = Always::open();
+    let session = Some(SessionParams::default());
+    let policy = Always::with(Ok(Grant { session, ..grant(None) }));
     let mut initiator = Initiator::new(&policy);
     initiator.request.tsih = 9;
     assert_eq!(initiator.send(0, 1, T, NAMES).response.tsih, 9);
     assert_eq!(policy.asked.borrow()[0].tsih, 9);
     let keys = "MaxConnections=1";
     assert_eq!(initiator.send(1, 3, T, keys).status(), LoginStatus::InitiatorError);
+}
+
+#[test]
+fn l16_a_tsih_of_no_session_is_told_before_keys_that_are_out_of_place() {
+    let gone = LoginStatus::SessionDoesNotExist;
+    let policy = Always::open();
+    let keys = "MaxConnections=1";
+    let mut in_two_stages = Initiator::new(&policy);
+    in_two_stages.request.tsih = 9;
+    assert_eq!(in_two_stages.send(0, 1, T, NAMES).status(), LoginStatus::Success);
+    assert_eq!(in_two_stages.send(1, 3, T, keys).status(), gone);
+    let mut at_once = Initiator::new(&policy);
+    at_once.request.tsih = 9;
+    assert_eq!(at_once.send(1, 3, T, &format!("{NAMES} {keys}")).status(), gone);
+    // Who has not passed CHAP hears nothing of sessions.
+    let chap = Always::chap(None);
+    let mut stranger = Initiator::new(&chap);
+    stranger.request.tsih = 9;
+    let status = stranger.send(1, 3, T, &format!("{NAMES} {keys}")).status();
+    assert_eq!(status, LoginStatus::AuthenticationFailure);
 }
 
 #[test]
@@ -488,7 +512,10 @@ fn l29_keys_of_scsi_are_irrelevant_to_a_discovery_session() {
         DataSequenceInOrder=No TaskReporting=FastAbort iSCSIProtocolLevel=2";
     let answer = operational(keys);
     assert_eq!(answer.text.matches("=Irrelevant\n").count(), 10);
-    let answer = operational("SessionType=Discovery ErrorRecoveryLevel=2 DefaultTime2Wait=0");
+    let policy = Always::open();
+    let limits = Limits { error_recovery_level: 1, ..Limits::default() };
+    let keys = "InitiatorName=i SessionType=Discovery ErrorRecoveryLevel=2 DefaultTime2Wait=0";
+    let answer = Initiator::with_limits(&policy, limits).send(1, 3, T, keys);
     assert_eq!(answer.value("ErrorRecoveryLevel"), Some("0"));
     assert_eq!(answer.value("DefaultTime2Wait"), Some("2"));
 }

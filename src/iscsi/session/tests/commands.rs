@@ -324,14 +324,29 @@ fn f06_numbers_wrap_at_two_to_the_32() {
 #[test]
 fn f06_a_window_that_opens_in_silence_is_told() {
     let mut peer = Peer::new();
-    peer.send(&read(FIRST, 0), &[]);
-    let id = peer.offered();
-    peer.session.admitted(id, 0);
-    peer.session.abort(Some(LUN));
-    assert_eq!(peer.events(), [Event::Dropped(id)]);
+    let abort = |peer: &mut Peer, cmd_sn| {
+        peer.send(&read(cmd_sn, 0), &[]);
+        let id = peer.offered();
+        peer.session.admitted(id, 0);
+        peer.session.abort(Some(LUN));
+        assert_eq!(peer.events(), [Event::Dropped(id)]);
+    };
+    abort(&mut peer, FIRST);
+    assert_eq!(peer.sent(), [], "it may be boot firmware, which gives up at such a PDU");
+    let ping = NopOut {
+        immediate: true,
+        lun: 0,
+        itt: 1,
+        ttt: RESERVED_TAG,
+        cmd_sn: FIRST + 1,
+        exp_stat_sn: 0,
+    };
+    peer.send(&ping, &[]);
+    assert_eq!(peer.answer::<NopIn>().numbers.max_cmd_sn, FIRST + 8);
+    abort(&mut peer, FIRST + 1);
     let nop: NopIn = peer.answer();
     assert_eq!((nop.itt, nop.ttt), (RESERVED_TAG, RESERVED_TAG));
-    assert_eq!((nop.numbers.max_cmd_sn, nop.numbers.stat_sn), (FIRST + 8, 100));
+    assert_eq!((nop.numbers.max_cmd_sn, nop.numbers.stat_sn), (FIRST + 9, 101));
     peer.silent();
 }
 

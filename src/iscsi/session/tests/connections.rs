@@ -279,15 +279,98 @@ fn a_reset_of_the_target_closes_all_connections() {
     assert_eq!(peer.events(), closed);
 }
 
+/// The initiator pings on the attended connection.
+fn pinged(peer: &mut Peer) {
+    let ping = NopOut {
+        immediate: true,
+        lun: 0,
+        itt: 77,
+        ttt: RESERVED_TAG,
+        cmd_sn: FIRST,
+        exp_stat_sn: 0,
+    };
+    peer.send(&ping, &[]);
+    peer.answer::<NopIn>();
+}
+
 #[test]
 fn each_connection_is_asked_to_log_out() {
     let (mut peer, second) = two(0);
+    pinged(peer.on(second));
+    pinged(peer.on(LEADING));
     peer.session.notify(Notice::LogoutRequest { seconds: 5 });
     assert_eq!(peer.sent().len(), 1);
     assert_eq!(peer.on(second).sent().len(), 1);
     peer.session.notify(Notice::DropAll { time2wait: 1, time2retain: 0 });
     assert_eq!(peer.sent().len(), 1);
     assert_eq!(peer.on(LEADING).sent(), []);
+}
+
+#[test]
+fn only_connections_that_have_pinged_hear_of_what_they_did_not_ask_for() {
+    let (mut peer, second) = two(0);
+    pinged(peer.on(second));
+    peer.on(LEADING).session.notify(Notice::LogoutRequest { seconds: 5 });
+    peer.session.notify(Notice::DropAll { time2wait: 1, time2retain: 0 });
+    assert_eq!(peer.sent(), []);
+    assert_eq!(peer.on(second).sent().len(), 2);
+    // A window that has opened, too.
+    peer.on(LEADING).send(&read(FIRST, 0), &[]);
+    let id = peer.offered();
+    peer.session.admitted(id, 0);
+    peer.session.abort(Some(LUN));
+    assert_eq!(peer.events(), [Event::Dropped(id)]);
+    assert_eq!(peer.sent(), []);
+    assert_eq!(peer.on(second).answer::<NopIn>().numbers.max_cmd_sn, FIRST + 8);
+}
+
+#[test]
+fn a_request_that_waited_is_rejected_where_it_came_and_its_number_is_still_to_come() {
+    let (mut peer, second) = two(0);
+    let invalid = LogoutRequest { immediate: false, ..logout(9, SECOND, FIRST + 1) };
+    peer.on(second).send(&invalid, &[]);
+    peer.silent();
+    peer.on(LEADING).send(&read(FIRST, 0), &[]);
+    peer.offered();
+    peer.silent();
+    let reject: Reject = peer.on(second).answer();
+    assert_eq!((reject.reason, reject.numbers.stat_sn), (RejectReason::InvalidField, 500));
+    assert_eq!(reject.numbers.exp_cmd_sn, FIRST + 1);
+    peer.on(LEADING).send(&read(FIRST + 1, 0), &[]);
+    peer.offered();
+}
+
+#[test]
+fn data_that_any_connection_keeps_can_be_given_up() {
+    let (mut peer, second) = two(1);
+    for (connection, cmd_sn) in [(second, FIRST), (LEADING, FIRST + 1)] {
+        peer.on(connection).send(&read(cmd_sn, 512), &[]);
+        let id = peer.offered();
+        assert!(peer.session.admitted(id, 0));
+        peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+        peer.sent();
+        // Whichever is attended.
+        assert!(peer.on(LEADING).session.keeps_data());
+    }
+    assert!(peer.session.forget_data() && !peer.session.keeps_data());
+    for connection in [LEADING, second] {
+        assert!(peer.on(connection).session.connection.retained.bytes() < 512);
+    }
+}
+
+#[test]
+fn what_waits_to_be_sent_counts_for_its_connection_until_that_ends() {
+    let (mut peer, second) = two(1);
+    peer.on(second).send(&read(FIRST, 512), &[]);
+    let id = peer.offered();
+    assert!(peer.session.admitted(id, 0));
+    peer.on(LEADING).session.complete(id, good(Transferred::In { data: "d", len: 512 }));
+    assert_eq!(peer.session.connection.queued_bytes, 0);
+    assert_eq!(peer.on(second).session.connection.queued_bytes, 512);
+    let params = peer.session.params().clone();
+    peer.session.join(self::second(params));
+    assert_eq!(peer.on(second).session.connection.queued_bytes, 0);
+    assert_eq!(peer.sent(), []);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn f32_a_failed_negotiation_keeps_the_old_values() {
     set_data_length(&mut header, bad.len());
     assert_eq!(sent[0].data, Payload::Bytes(header.to_vec()), "f23: as it came");
     assert_eq!(peer.session.params().initiator_max_recv_data_segment_length, 1024);
-    peer.send(&text(FIRST + 2, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
+    peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), b"X-com.example.key=1\0");
     let sent = peer.sent();
     assert_eq!(sent[0].data, Payload::Bytes(b"X-com.example.key=NotUnderstood\0".to_vec()));
 }
@@ -198,6 +198,13 @@ fn a_text_over_two_pdus_is_answered_once() {
     assert_eq!(peer.answer::<Reject>().reason, RejectReason::ProtocolError);
 }
 
+/// The initiator pings, by which it shows that it is no boot firmware.
+fn pinged(peer: &mut Peer) {
+    peer.send(&nop(1, true, FIRST), &[]);
+    peer.answer::<NopIn>();
+}
+
+/// iPXE gives the session up at a PDU that it has not asked for.
 #[test]
 fn f34_what_the_target_tells_of_its_own_accord_counts() {
     let mut peer = Peer::new();
@@ -207,7 +214,12 @@ fn f34_what_the_target_tells_of_its_own_accord_counts() {
         (Notice::DropAll { time2wait: 3, time2retain: 0 }, 3, [0, 3, 0]),
         (Notice::Renegotiate { seconds: 5 }, 4, [0, 0, 5]),
     ];
-    for (i, (notice, event, parameters)) in (0..).zip(notices) {
+    for (notice, ..) in &notices {
+        peer.session.notify(notice.clone());
+        peer.silent();
+    }
+    pinged(&mut peer);
+    for (i, (notice, event, parameters)) in (1..).zip(notices) {
         peer.session.notify(notice);
         let message: AsyncMessage = peer.answer();
         assert_eq!((message.event, message.parameters), (event, parameters));
@@ -218,13 +230,14 @@ fn f34_what_the_target_tells_of_its_own_accord_counts() {
     peer.session.notify(Notice::Scsi { lun: LUN, sense: sense.clone() });
     let sent = peer.sent();
     let message: AsyncMessage = parse(&sent[0]);
-    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 104));
+    assert_eq!((message.event, message.lun, message.numbers.stat_sn), (0, LUN, 105));
     assert_eq!(sent[0].data, Payload::Bytes([&[0, 18][..], &sense].concat()));
 }
 
 #[test]
 fn nothing_is_told_where_it_has_no_meaning() {
     let mut peer = Peer::discovery();
+    pinged(&mut peer);
     peer.session.notify(Notice::Scsi { lun: LUN, sense: vec![0x70] });
     peer.silent();
     peer.session.notify(Notice::LogoutRequest { seconds: 1 });
@@ -262,4 +275,48 @@ fn a_ping_is_answered_though_much_is_held() {
     peer.send(&nop(4, false, FIRST), &[4; 1000]);
     let itts: Vec<u32> = peer.sent().iter().map(|pdu| parse::<NopIn>(pdu).itt).collect();
     assert_eq!(itts, [4, 1], "its turn has come");
+}
+
+#[test]
+fn the_number_of_a_rejected_request_is_still_to_come() {
+    let management = |itt| TaskManagementRequest {
+        immediate: false,
+        function: 1,
+        lun: LUN,
+        itt,
+        referenced_tag: 1,
+        cmd_sn: FIRST + 1,
+        exp_stat_sn: 0,
+        ref_cmd_sn: FIRST,
+        exp_data_sn: 0,
+    };
+    let numbered = |peer: &mut Peer, case| match case {
+        0 => peer.send(&text(FIRST + 1, true, false, RESERVED_TAG), b"SendTargets=All\0"),
+        1 => peer.send(&text(FIRST + 1, true, true, RESERVED_TAG), &[]),
+        2 => peer.send(&text(FIRST + 1, true, false, 4711), &[]),
+        3 => peer.send(&LogoutRequest { immediate: false, cmd_sn: FIRST + 1, ..logout(9, 7) }, &[]),
+        _ => peer.send(&management(1000 + FIRST), &[]),
+    };
+    for case in 0..5 {
+        // When it comes in its turn, and when it had to wait.
+        for waits in [false, true] {
+            let mut peer = Peer::new();
+            if waits {
+                numbered(&mut peer, case);
+                peer.silent();
+                peer.send(&read(FIRST, 0), &[]);
+            } else {
+                peer.send(&read(FIRST, 0), &[]);
+                numbered(&mut peer, case);
+            }
+            let numbers = peer.answer::<Reject>().numbers;
+            assert_eq!((numbers.exp_cmd_sn, numbers.max_cmd_sn), (FIRST + 1, FIRST + 7), "{case}");
+            peer.offered();
+            peer.send(&nop(1, false, FIRST + 2), &[]);
+            peer.silent();
+            peer.send(&read(FIRST + 1, 0), &[]);
+            peer.offered();
+            assert_eq!(peer.answer::<NopIn>().numbers.exp_cmd_sn, FIRST + 3);
+        }
+    }
 }

@@ -30,7 +30,16 @@ fn t1_t2_an_aborted_task_is_never_heard_of_again() {
     peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
     peer.silent();
     peer.send(&tmf(1, 1000 + FIRST, FIRST), &[]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
+    not_found(&mut peer);
+}
+
+/// The task of an ABORT TASK is not there: the driver knows whether its logical unit is.
+fn not_found(peer: &mut Peer) {
+    let function = TmfFunction::AbortTask;
+    assert_eq!(peer.events(), [Event::Management { itt: 5000, function, lun: LUN }]);
+    assert_eq!(peer.sent(), [], "the driver answers");
+    peer.session.management_done(5000, tmf_response::NO_LUN);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_LUN);
 }
 
 #[test]
@@ -145,7 +154,7 @@ fn t1_the_abort_of_an_immediate_task_that_is_done_takes_no_number() {
     peer.session.complete(id, good(Transferred::Nothing));
     peer.sent();
     peer.send(&tmf(1, command.itt, FIRST), &[]);
-    assert_eq!(peer.answer::<TaskManagementResponse>().response, tmf_response::NO_TASK);
+    not_found(&mut peer);
     peer.send(&read(FIRST, 0), &[]);
     peer.offered();
 }

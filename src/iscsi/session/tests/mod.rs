@@ -3,6 +3,7 @@
 mod commands;
 mod connections;
 mod control;
+mod edges;
 mod management;
 mod model;
 mod properties;

@@ -130,10 +130,12 @@ fn data_is_acknowledged_burst_by_burst() {
     assert_replicas(&peer.sent(), &first[4..]);
     peer.send(&snack(0, 1000 + FIRST, 3, 1), &[]);
     assert_eq!(rejected(&mut peer), (RejectReason::ProtocolError, 10));
-    for bad in [ack(3, 0), ack(11, 0), ack(5, 1), Snack { ttt: 4711, ..ack(5, 0) }] {
+    for bad in [ack(3, 0), ack(11, 0), ack(5, 1), Snack { ttt: RESERVED_TAG, ..ack(5, 0) }] {
         peer.send(&bad, &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::InvalidDataAck, "{bad:?}");
     }
+    peer.send(&Snack { ttt: 4711, ..ack(5, 0) }, &[]);
+    peer.silent();
     // It may come with the acknowledgement of the status.
     peer.send(&Snack { exp_stat_sn: peer.session.connection.stat_sn, ..ack(8, 0) }, &[]);
     peer.silent();
@@ -346,4 +348,116 @@ fn nothing_is_kept_at_erl_0() {
         peer.send(&snack(kind, 1000 + FIRST, 0, 0), &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
     }
+}
+
+fn level_1_with(retained_bytes: usize) -> Peer {
+    let params = SessionParams { error_recovery_level: 1, ..params() };
+    let established = established(SessionType::Normal, params);
+    let limits_of_session = Limits { retained_bytes, ..Limits::default() };
+    Peer { session: Session::new(established, limits_of_session, limits(8)) }
+}
+
+#[test]
+fn echoes_of_pings_are_kept_only_in_small_numbers() {
+    let mut peer = Peer::with(SessionParams {
+        error_recovery_level: 1,
+        initiator_max_recv_data_segment_length: 1 << 20,
+        target_max_recv_data_segment_length: 1 << 20,
+        ..params()
+    });
+    for _ in 0..1000 {
+        peer.send(&NopOut { itt: 5, ..nop_out(100) }, &[7; 4096]);
+        peer.sent();
+        assert!(
+            peer.session.connection.retained.bytes() < 300 << 10,
+            "{}",
+            peer.session.connection.retained.bytes()
+        );
+    }
+    let next = peer.session.connection.stat_sn;
+    peer.send(&snack(1, RESERVED_TAG, next - 1, 1), &[]);
+    assert_eq!(data_len(&peer.sent()[0]), 4096);
+    peer.send(&NopOut { itt: 5, ..nop_out(next) }, &[7; 100_000]);
+    assert_eq!(data_len(&peer.sent()[0]), 100_000);
+    assert!(peer.session.connection.retained.bytes() < 1000);
+    peer.send(&snack(1, RESERVED_TAG, next, 1), &[]);
+    assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
+}
+
+#[test]
+fn a_read_counts_with_all_that_its_handle_holds() {
+    let mut peer = level_1_with(200_000);
+    for (i, held) in [(0, 50_000), (1, 50_001)] {
+        peer.send(&read(FIRST + i, 512), &[]);
+        let id = peer.offered();
+        assert!(peer.session.admitted(id, 0));
+        peer.session.complete(id, good(Transferred::In { data: "d", len: held }));
+        peer.sent();
+    }
+    assert!((50_000..60_000).contains(&peer.session.connection.retained.bytes()));
+    assert!(peer.session.keeps_data());
+    assert!(peer.session.forget_data() && peer.session.connection.retained.bytes() < 2000);
+    assert!(!peer.session.keeps_data());
+    answered_read(&mut peer, FIRST + 2, 512);
+    assert!(peer.session.keeps_data());
+    peer.send(&nop_out(peer.session.connection.stat_sn), &[]);
+    assert!(!peer.session.keeps_data(), "acknowledged");
+}
+
+#[test]
+fn nothing_asks_for_the_acknowledgement_of_data_that_is_not_kept() {
+    let mut peer = level_1_with(200_000);
+    let sent = answered_read(&mut peer, FIRST, 60_000);
+    assert!(sent.iter().map(parse).all(|pdu: DataIn| !pdu.acknowledge));
+    let sent = answered_read(&mut peer, FIRST + 1, 40_000);
+    let asks: Vec<DataIn> = sent.iter().map(parse).filter(|pdu: &DataIn| pdu.acknowledge).collect();
+    assert_eq!(asks.len(), 2);
+    peer.session.forget_data();
+    peer.send(&Snack { ttt: asks[0].ttt, ..snack(2, RESERVED_TAG, 4, 0) }, &[]);
+    peer.silent();
+}
+
+#[test]
+fn data_that_waits_to_be_sent_again_is_bounded_in_bytes() {
+    let mut peer = level_1_with(400_000);
+    answered_read(&mut peer, FIRST, 100_000);
+    for _ in 0..1000 {
+        peer.send(&snack(0, 1000 + FIRST, 0, 0), &[]);
+    }
+    let bytes: usize = peer
+        .sent()
+        .iter()
+        .filter(|pdu| Opcode::of(&pdu.bhs) == Some(Opcode::DataIn))
+        .map(data_len)
+        .sum();
+    assert!((400_000..=500_000).contains(&bytes), "{bytes}");
+    peer.send(&snack(0, 1000 + FIRST, 0, 0), &[]);
+    let bytes: usize = peer.sent().iter().map(data_len).sum();
+    assert_eq!(bytes, 100_000, "what was sent does not count any more");
+}
+
+#[test]
+fn a_ping_for_an_acknowledgement_comes_after_what_it_is_about() {
+    let mut peer = level_1_with(10_000);
+    let mut ping = None;
+    for i in 0..100 {
+        peer.send(&NopOut { itt: 5, ..nop_out(100) }, &[7; 100]);
+        let sent = peer.sent();
+        assert_eq!(parse::<NopIn>(&sent[0]).numbers.stat_sn, 100 + i, "in order");
+        if let Some(pdu) = sent.get(1) {
+            ping = Some(parse::<NopIn>(pdu));
+            break;
+        }
+    }
+    let ping = ping.unwrap();
+    assert_eq!((ping.itt, ping.numbers.stat_sn), (RESERVED_TAG, peer.session.connection.stat_sn));
+}
+
+#[test]
+fn the_reject_of_a_snack_is_cut_to_what_the_initiator_takes() {
+    let params = SessionParams { initiator_max_recv_data_segment_length: 512, ..params() };
+    let mut peer = Peer::with(params);
+    peer.session.header(&snack(1, RESERVED_TAG, 0, 0).encode(), &[0; 1020]);
+    peer.session.data(Vec::new(), true);
+    assert_eq!(data_len(&peer.sent()[0]), 512);
 }

@@ -312,7 +312,13 @@ impl World {
                     job.stage = Stage::Running(id);
                 }
                 Event::Dropped(_) => {}
-                Event::Management { itt, .. } => self.peer.session.management_done(itt, 0),
+                Event::Management { itt, function, .. } => {
+                    let response = match function {
+                        TmfFunction::AbortTask => tmf_response::NO_TASK,
+                        _ => tmf_response::COMPLETE,
+                    };
+                    self.peer.session.management_done(itt, response);
+                }
                 other => panic!("{other:?}"),
             }
         }
