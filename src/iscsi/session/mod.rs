@@ -1,4 +1,5 @@
-//! The full feature phase of a session, with one connection or several, at ERL 0 or 1, as a sans-I/O core.
+//! The full feature phase of a session, with one connection or several, at ERL 0 or 1, as a
+//! sans-I/O core.
 //!
 //! # How it is driven
 //!
@@ -15,10 +16,11 @@
 //!
 //! # Files
 //!
-//! `connection`: what each connection has of its own. `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
-//! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
-//! functions. `control`: NOP, logout, reject. `recovery`: what is sent again. `notice`: asynchronous messages. `text`: text
-//! negotiation and SendTargets.
+//! `connection`: what each connection has of its own. `window`: CmdSN. `task`: what is known of a
+//! command. `incoming`: a PDU arrives. `transfer`: unsolicited data, R2T, Data-Out. `response`: how
+//! a command ends. `management`: task management functions. `control`: NOP, logout, reject.
+//! `recovery`: what is sent again. `notice`: asynchronous messages. `text`: text negotiation and
+//! SendTargets.
 
 mod connection;
 mod control;
