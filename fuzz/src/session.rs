@@ -172,7 +172,7 @@ impl Target {
                         [("iqn.2026-01.example:fuzz".into(), vec!["[::1]:3260,1".into()])];
                     self.session.send_targets(&targets);
                 }
-                Event::Close(_) => {}
+                Event::Close(..) | Event::Cleared { .. } => {}
             }
         }
         while self.lazy.len() > self.lazy_max {

@@ -380,6 +380,14 @@ const ISCSI: &[Key] = &[
         "Requests for data (R2T) that one command may have open.",
     ),
     key(
+        "max_connections",
+        Def("1"),
+        Kind::Integer { min: 1, max: 32, set: |d, v| d.config.iscsi.max_connections = to_u32(v) },
+        "Connections of one session (MaxConnections). All of them are served by one thread: they \
+         are for initiators that use several network paths this way, as Windows can; \
+         multipath with several sessions needs no setting.",
+    ),
+    key(
         "error_recovery_level",
         Def("0"),
         Kind::Integer {

@@ -162,6 +162,8 @@ pub struct Iscsi {
     pub first_burst_bytes: u32,
     /// `MaxOutstandingR2T`.
     pub max_outstanding_r2t: u32,
+    /// `MaxConnections`.
+    pub max_connections: u32,
     /// `ErrorRecoveryLevel`, 0 or 1.
     pub error_recovery_level: u32,
     /// Digests accepted for headers; never empty.
@@ -270,6 +272,7 @@ impl Default for Config {
                 max_burst_bytes: 1 << 20,
                 first_burst_bytes: 256 << 10,
                 max_outstanding_r2t: 4,
+                max_connections: 1,
                 error_recovery_level: 0,
                 header_digest: vec![Digest::None, Digest::Crc32c],
                 data_digest: vec![Digest::None, Digest::Crc32c],

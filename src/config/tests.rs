@@ -130,6 +130,7 @@ fn every_key_is_read() {
         max_burst_length = "64KiB"
         first_burst_length = "64KiB"
         max_outstanding_r2t = 2
+        max_connections = 4
         error_recovery_level = 1
         header_digest = ["CRC32C"]
         data_digest = ["None"]
@@ -175,6 +176,7 @@ fn every_key_is_read() {
             max_burst_bytes: 65536,
             first_burst_bytes: 65536,
             max_outstanding_r2t: 2,
+            max_connections: 4,
             error_recovery_level: 1,
             header_digest: vec![Digest::Crc32c],
             data_digest: vec![Digest::None],

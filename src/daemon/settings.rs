@@ -71,6 +71,7 @@ fn login_limits(config: &Config) -> login::Limits {
         max_burst_length: iscsi.max_burst_bytes,
         first_burst_length: iscsi.first_burst_bytes,
         max_outstanding_r2t: u16::try_from(iscsi.max_outstanding_r2t).unwrap_or(u16::MAX),
+        max_connections: u16::try_from(iscsi.max_connections).unwrap_or(1),
         error_recovery_level: u8::try_from(iscsi.error_recovery_level).unwrap_or(0),
         header_digest: digest_policy(&iscsi.header_digest),
         data_digest: digest_policy(&iscsi.data_digest),

@@ -276,6 +276,18 @@ impl Device {
             .establish(&unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
         Ok(number)
     }
+
+    /// Tasks of a nexus on the logical unit that a LUN field addresses have ended with one of its
+    /// iSCSI connections: it hears SOME COMMANDS CLEARED BY ISCSI PROTOCOL EVENT (RFC 7143
+    /// 11.14.5).
+    ///
+    /// # Errors
+    /// If the LUN field addresses no logical unit.
+    pub fn cleared_by_protocol(&self, whose: &Nexus, lun: u64) -> Result<(), NoSuchLun> {
+        let unit = self.inventory.unit(self.resolve(lun)?).ok_or(NoSuchLun)?;
+        self.inventory.establish(&unit, Asc::CLEARED_BY_PROTOCOL, |nexus| nexus.id == whose.id);
+        Ok(())
+    }
 }
 
 /// Reservations, and whether this logical unit has the command.

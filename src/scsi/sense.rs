@@ -83,6 +83,8 @@ impl Asc {
     pub const REPORTED_LUNS_CHANGED: Self = Self(0x3f0e);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Self = Self(0x3900);
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
+    /// SOME COMMANDS CLEARED BY ISCSI PROTOCOL EVENT.
+    pub const CLEARED_BY_PROTOCOL: Self = Self(0x477f);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);
 }
 

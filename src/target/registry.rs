@@ -25,7 +25,10 @@ impl Target {
     /// True if the access rules let a session go on that is logged in.
     pub(super) fn admits(&self, session: &SessionEntry) -> bool {
         self.access.is_offered_in(session.key.portal_group)
-            && self.access.admits(&session.key.initiator, session.peer.ip())
+            && session
+                .peers()
+                .iter()
+                .all(|peer| self.access.admits(&session.key.initiator, peer.ip()))
     }
 }
 

@@ -11,6 +11,7 @@ use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
 use super::backing::{Backing, Removal, Service};
+use super::connection::Joining;
 use super::server::SessionStatus;
 use crate::iscsi::login::SessionParams;
 use crate::iscsi::session::{Notice, TmfFunction, tmf_response};
@@ -43,7 +44,6 @@ pub(super) struct NewSession {
     pub(super) key: SessionKey,
     /// That of the session whose connection is reinstated; 0 for a session that is new.
     pub(super) tsih: u16,
-    pub(super) cid: u16,
     pub(super) params: SessionParams,
     pub(super) peer: SocketAddr,
 }
@@ -69,6 +69,8 @@ pub(super) enum Order {
         /// To be dropped when all tasks before it have ended.
         done: Arc<Signal>,
     },
+    /// A connection joins the session, or takes the place of one of several.
+    Join(Box<Joining>),
     /// The other sessions have ended the tasks before the ORDERED one at this position.
     BarrierReached(u64),
 }
@@ -169,6 +171,31 @@ impl Drop for Lease {
     }
 }
 
+/// A connection's place in its session; given back when dropped.
+pub(super) struct Place {
+    session: Arc<SessionEntry>,
+    connection: (u16, SocketAddr),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.session.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(i) = held.iter().position(|connection| *connection == self.connection) {
+            held.swap_remove(i);
+        }
+    }
+}
+
+/// What a login with the TSIH of a session means to it.
+pub(super) enum Entry {
+    /// It takes the place of the one connection, and so of all that the session has.
+    Whole,
+    /// It goes on with other connections.
+    Joins(Place),
+    /// It has as many connections as were agreed on.
+    Full,
+}
+
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Life {
@@ -185,13 +212,13 @@ pub(super) struct SessionEntry {
     pub(super) id: u64,
     pub(super) tsih: u16,
     pub(super) key: SessionKey,
-    /// Of its one connection.
-    pub(super) cid: u16,
     /// What its login settled.
     pub(super) params: SessionParams,
     pub(super) peer: SocketAddr,
     pub(super) since: SystemTime,
     pub(super) counters: Counters,
+    /// CIDs and addresses of its connections, those that are about to join included.
+    connections: Mutex<Vec<(u16, SocketAddr)>>,
     lease: Mutex<Option<Arc<Lease>>>,
     /// `None` when nobody takes them any more.
     orders: Mutex<Option<Vec<Order>>>,
@@ -222,16 +249,45 @@ impl SessionEntry {
             id,
             tsih,
             key: new.key,
-            cid: new.cid,
             params: new.params,
             peer: new.peer,
             since: SystemTime::now(),
             counters: Counters::default(),
+            connections: Mutex::default(),
             lease: Mutex::default(),
             orders: Mutex::new(Some(Vec::new())),
             waker: AtomicWaker::new(),
             life: watch::Sender::new(Life::Live),
         })
+    }
+
+    /// Lets a connection have a place in a session: MaxConnections of them, and beyond that one that takes the
+    /// place of another.
+    pub(super) fn enter(self: &Arc<Self>, cid: u16, peer: SocketAddr) -> Entry {
+        let mut held = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = held.iter().any(|(other, _)| *other == cid);
+        if is_there && held.iter().all(|(other, _)| *other == cid) {
+            return Entry::Whole;
+        }
+        if !is_there && held.len() >= usize::from(self.params.max_connections) {
+            return Entry::Full;
+        }
+        held.push((cid, peer));
+        drop(held);
+        Entry::Joins(Place { session: Arc::clone(self), connection: (cid, peer) })
+    }
+
+    /// The place of the connection that makes the session.
+    pub(super) fn first_place(self: &Arc<Self>, cid: u16) -> Place {
+        let connection = (cid, self.peer);
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Place { session: Arc::clone(self), connection }
+    }
+
+    /// The addresses that its connections come from.
+    pub(super) fn peers(&self) -> Vec<SocketAddr> {
+        let held = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(self.peer).chain(held.iter().map(|(_, peer)| *peer)).collect()
     }
 
     /// Gives the session's task something to do.

@@ -130,7 +130,7 @@ mod tests {
             discovery: None,
         };
         let peer = ([10, 0, 0, 1], 1).into();
-        let new = NewSession { key, tsih: 0, cid: 0, params: Default::default(), peer };
+        let new = NewSession { key, tsih: 0, params: Default::default(), peer };
         registry.begin(new).ok().unwrap()
     }
 

@@ -11,6 +11,7 @@ mod login;
 mod session;
 
 mod chap;
+mod connections;
 mod exchanges;
 mod keys;
 mod login_phase;

@@ -116,6 +116,7 @@ pub struct Failure {
 /// A login that lacks nothing but its session.
 #[derive(Debug)]
 pub struct Complete {
+    command_window: u32,
     response: LoginResponse,
     data: Vec<u8>,
     established: Established,
@@ -137,7 +138,21 @@ impl Complete {
     /// Accepts as a connection of session `tsih`: the response to send with its data segment, and
     /// what holds from then on.
     #[must_use]
-    pub fn accept(mut self, tsih: u16) -> (LoginResponse, Vec<u8>, Established) {
+    pub fn accept(self, tsih: u16) -> (LoginResponse, Vec<u8>, Established) {
+        let (exp_cmd_sn, window) = (self.established.cmd_sn, self.command_window);
+        self.join(tsih, exp_cmd_sn, exp_cmd_sn.wrapping_add(window.max(1) - 1))
+    }
+
+    /// As [`Self::accept`], as one more connection of a session that goes on: `exp_cmd_sn` and
+    /// `max_cmd_sn` are the session's.
+    #[must_use]
+    pub fn join(
+        mut self,
+        tsih: u16,
+        exp_cmd_sn: u32,
+        max_cmd_sn: u32,
+    ) -> (LoginResponse, Vec<u8>, Established) {
+        (self.response.exp_cmd_sn, self.response.max_cmd_sn) = (exp_cmd_sn, max_cmd_sn);
         self.response.tsih = tsih;
         (self.response, self.data, self.established)
     }
@@ -249,7 +264,7 @@ impl Login {
         }
         let response = response(request, self.stat_sn, &self.limits);
         self.stat_sn = self.stat_sn.wrapping_add(1);
-        let reply = state.respond(request, response)?;
+        let reply = state.respond(request, response, self.limits.command_window)?;
         self.over = matches!(reply, Reply::Complete(_));
         Ok(reply)
     }
@@ -386,6 +401,7 @@ impl State {
         &mut self,
         request: &LoginRequest,
         mut response: LoginResponse,
+        command_window: u32,
     ) -> Result<Reply, Refusal> {
         let data = self.outgoing.segment(LOGIN_SEGMENT_BYTES_MAX);
         response.cont = !self.outgoing.is_empty();
@@ -405,7 +421,7 @@ impl State {
             cmd_sn: request.cmd_sn,
             stat_sn: response.stat_sn.wrapping_add(1),
         };
-        Ok(Reply::Complete(Box::new(Complete { response, data, established })))
+        Ok(Reply::Complete(Box::new(Complete { command_window, response, data, established })))
     }
 }
 
@@ -451,7 +467,12 @@ fn response(request: &LoginRequest, stat_sn: u32, limits: &Limits) -> LoginRespo
         itt: request.itt,
         stat_sn,
         exp_cmd_sn: request.cmd_sn,
-        max_cmd_sn: request.cmd_sn.wrapping_add(limits.command_window.max(1) - 1),
+        max_cmd_sn: if request.tsih == 0 {
+            request.cmd_sn.wrapping_add(limits.command_window.max(1) - 1)
+        } else {
+            // The session's own are not known here: so that both are ignored (4.2.2.1).
+            request.cmd_sn.wrapping_sub(2)
+        },
         status_class: 0,
         status_detail: 0,
     }

@@ -18,14 +18,14 @@ pub(super) struct Ping {
 
 impl<D: Clone> Session<D> {
     pub(super) fn nop_out(&mut self, nop: &NopOut, mut data: Vec<u8>) {
-        if nop.ttt != RESERVED_TAG && self.ping.outstanding == Some(nop.ttt) {
-            self.ping.outstanding = None;
+        if nop.ttt != RESERVED_TAG && self.connection.ping.outstanding == Some(nop.ttt) {
+            self.connection.ping.outstanding = None;
         }
         if nop.itt == RESERVED_TAG {
             return;
         }
-        self.ping.peer_pings = true;
-        data.truncate(self.params.initiator_max_recv_data_segment_length as usize);
+        self.connection.ping.peer_pings = true;
+        data.truncate(self.connection.params.initiator_max_recv_data_segment_length as usize);
         let pdu = NopIn { lun: 0, itt: nop.itt, ttt: RESERVED_TAG, numbers: self.take_numbers() };
         self.send_counted(&pdu, data);
     }
@@ -33,29 +33,36 @@ impl<D: Clone> Session<D> {
     /// A ping is on its way and not answered.
     #[must_use]
     pub fn awaits_ping(&self) -> bool {
-        self.ping.outstanding.is_some()
+        self.connection.ping.outstanding.is_some()
     }
 
     /// To be called when nothing has arrived for the ping interval, or the ping timeout while
     /// [`Self::awaits_ping`]: pings the initiator, if it is one that knows pings, or closes the
     /// session if it has not answered.
     pub fn idle(&mut self) {
-        if !self.ping.peer_pings || self.closing {
+        if !self.connection.ping.peer_pings || self.connection.closing {
             return;
         }
-        if self.ping.outstanding.is_some() {
-            return self.close(CloseReason::PingTimeout);
+        if self.connection.ping.outstanding.is_some() {
+            return self.fail(CloseReason::PingTimeout);
         }
         self.ping_unless_outstanding();
     }
 
     /// Pings an initiator that knows pings, if it has answered the last.
     pub(super) fn ping_unless_outstanding(&mut self) {
-        if !self.ping.peer_pings || self.ping.outstanding.is_some() {
+        if self.connection.ping.peer_pings {
+            self.ask_for_answer();
+        }
+    }
+
+    /// Pings the initiator if it has answered the last.
+    pub(super) fn ask_for_answer(&mut self) {
+        if self.connection.ping.outstanding.is_some() {
             return;
         }
         let ttt = self.take_ttt();
-        self.ping.outstanding = Some(ttt);
+        self.connection.ping.outstanding = Some(ttt);
         let pdu = NopIn { lun: 0, itt: RESERVED_TAG, ttt, numbers: self.numbers() };
         self.send(&pdu);
     }
@@ -67,7 +74,11 @@ impl<D: Clone> Session<D> {
         let is_told = self.told_max_cmd_sn == self.window.max_cmd_sn();
         let will_be_told = is_told || !self.management.is_empty();
         let is_discovery = self.session_type == SessionType::Discovery;
-        if will_be_told || self.closing || is_discovery || !self.ping.peer_pings {
+        if will_be_told
+            || self.connection.closing
+            || is_discovery
+            || !self.connection.ping.peer_pings
+        {
             return;
         }
         let numbers = self.numbers();
@@ -76,7 +87,7 @@ impl<D: Clone> Session<D> {
 
     /// A header digest was wrong.
     pub fn header_digest_error(&mut self) {
-        self.close(CloseReason::HeaderDigest);
+        self.fail(CloseReason::HeaderDigest);
     }
 
     pub(super) fn logout(&mut self, logout: &LogoutRequest) -> Result<(), RejectReason> {
@@ -87,25 +98,31 @@ impl<D: Clone> Session<D> {
         let response = match logout.reason {
             0 => CLOSED,
             _ if self.session_type == SessionType::Discovery => NO_RECOVERY,
-            1 if logout.cid == self.cid => CLOSED,
+            1 if self.open_connections().any(|cid| cid == logout.cid) => CLOSED,
             1 => NO_SUCH_CID,
             2 => NO_RECOVERY,
             _ => return Err(RejectReason::InvalidField),
         };
+        let is_own = logout.reason == 0 || logout.cid == self.connection.cid;
         if response == CLOSED {
             // What has not been answered by now is not answered any more (RFC 7143 11.14).
-            self.abort(None);
+            match logout.reason {
+                0 => _ = self.abort(None),
+                _ => self.end_tasks_of_cid(logout.cid),
+            }
         }
         let pdu = LogoutResponse {
             response,
             itt: logout.itt,
             numbers: self.take_numbers(),
-            time2wait: self.params.default_time2wait,
+            time2wait: self.connection.params.default_time2wait,
             time2retain: 0,
         };
         self.send_counted(&pdu, Vec::new());
-        if response == CLOSED {
-            self.close(CloseReason::Logout);
+        match response {
+            CLOSED if logout.reason == 0 => self.close_all(CloseReason::Logout),
+            CLOSED if is_own => self.close(CloseReason::Logout),
+            _ => {}
         }
         Ok(())
     }
@@ -122,7 +139,7 @@ impl<D: Clone> Session<D> {
         data_sn: u32,
         mut header: Vec<u8>,
     ) {
-        header.truncate(self.params.initiator_max_recv_data_segment_length as usize);
+        header.truncate(self.connection.params.initiator_max_recv_data_segment_length as usize);
         let pdu = Reject { reason, numbers: self.take_numbers(), data_sn };
         self.send_counted(&pdu, header);
     }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::task::{Command, Fault, Phase, Task, TaskId};
-use super::{CloseReason, Dest, Event, Session};
+use super::{CloseReason, ConnectionId, Dest, Event, Session};
 use crate::iscsi::login::SessionType;
 use crate::iscsi::pdu::frame::Lengths;
 use crate::iscsi::pdu::{
@@ -48,10 +48,20 @@ impl Default for Header {
 pub(super) enum Held {
     /// A SCSI command.
     Command(TaskId),
-    /// Another request, with its header as it came, and its data.
-    Other(Request, Vec<u8>, Vec<u8>),
+    /// Another request, by which connection it came, its header as it came, and its data.
+    Other(ConnectionId, Request, Vec<u8>, Vec<u8>),
     /// A command that was aborted before its turn: its number only counts.
     Void,
+}
+
+impl Held {
+    /// Bytes that are kept for it.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Other(.., data) => data.len(),
+            Self::Command(_) | Self::Void => 0,
+        }
+    }
 }
 
 /// The CmdSN of a request that takes a number; `None` for immediate ones and those without.
@@ -107,14 +117,14 @@ impl<D: Clone> Session<D> {
     /// [`Session::data`] must follow, also when there is no data.
     pub fn header(&mut self, bhs: &Bhs, ahs: &[u8]) -> Dest {
         let len = Lengths::of(bhs, false, false).data;
-        if len > self.params.target_max_recv_data_segment_length as usize {
-            self.close(CloseReason::Protocol("data segment longer than MaxRecvDataSegmentLength"));
+        if len > self.connection.params.target_max_recv_data_segment_length as usize {
+            self.fail(CloseReason::Protocol("data segment longer than MaxRecvDataSegmentLength"));
         }
-        if self.closing {
-            self.current = Current::Ignored;
+        if self.connection.closing {
+            self.connection.current = Current::Ignored;
             return Dest::Discard;
         }
-        self.header = Header { bhs: *bhs, ahs: ahs.to_vec() };
+        self.connection.header = Header { bhs: *bhs, ahs: ahs.to_vec() };
         // Bounded by the check above: a data segment length has 24 bits.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let (current, dest) = match Request::parse(bhs) {
@@ -122,6 +132,7 @@ impl<D: Clone> Session<D> {
                 // A data acknowledgement may acknowledge the status, too, but comes before it.
                 let acknowledges_data =
                     matches!(&request, Request::Snack(snack) if snack.kind == 2);
+                self.connection.exp_stat_sn = exp_stat_sn(bhs);
                 if self.recovers() && !acknowledges_data {
                     self.acknowledge(exp_stat_sn(bhs));
                 }
@@ -130,14 +141,15 @@ impl<D: Clone> Session<D> {
             Err(ParseError::Opcode(_)) => refuse(RejectReason::NotSupported),
             Err(ParseError::Field(_)) => refuse(RejectReason::InvalidField),
         };
-        self.current = current;
+        self.connection.current = current;
+        self.answer_acknowledged();
         if len == 0 { Dest::Nothing } else { dest }
     }
 
     /// The data segment has arrived where it belongs: into the task, or `collected`.
     /// `digest_ok`: its digest was right, or there is none.
     pub fn data(&mut self, collected: Vec<u8>, digest_ok: bool) {
-        match std::mem::replace(&mut self.current, Current::None) {
+        match std::mem::replace(&mut self.connection.current, Current::None) {
             Current::None | Current::Ignored => {}
             Current::Command { task } if !digest_ok => {
                 // Not delivered, its CmdSN not consumed: the initiator may send it again.
@@ -160,7 +172,10 @@ impl<D: Clone> Session<D> {
                             self.reject(reason, header);
                         }
                     }
-                    Some(cmd_sn) => self.hold(cmd_sn, Held::Other(request, header, collected)),
+                    Some(cmd_sn) => {
+                        let connection = self.connection.id;
+                        self.hold(cmd_sn, Held::Other(connection, request, header, collected));
+                    }
                 }
             }
             Current::Aborted { cmd_sn } => {
@@ -180,7 +195,7 @@ impl<D: Clone> Session<D> {
 
     /// The whole header of the PDU that arrived last.
     pub(super) fn arrived_header(&self) -> Vec<u8> {
-        [&self.header.bhs[..], &self.header.ahs].concat()
+        [&self.connection.header.bhs[..], &self.connection.header.ahs].concat()
     }
 
     fn accept(&mut self, request: Request, ahs: &[u8], len: u32) -> (Current, Dest) {
@@ -206,7 +221,7 @@ impl<D: Clone> Session<D> {
                 (Current::Ignored, Dest::Discard)
             }
             Request::Login(_) => {
-                self.close(CloseReason::Protocol("login request in the full feature phase"));
+                self.fail(CloseReason::Protocol("login request in the full feature phase"));
                 (Current::Ignored, Dest::Discard)
             }
             _ if waits && self.held_bytes + len as usize > self.limits.held_bytes => {
@@ -238,7 +253,7 @@ impl<D: Clone> Session<D> {
         if let Some(Ahs::ExtendedCdb(rest)) = extended {
             cdb.extend_from_slice(rest);
         }
-        let mut task = Task::new(Command {
+        let command = Command {
             lun: pdu.lun,
             itt: pdu.itt,
             cmd_sn: pdu.cmd_sn,
@@ -250,11 +265,12 @@ impl<D: Clone> Session<D> {
             read: pdu.read,
             write: pdu.write,
             expected_length: pdu.expected_length,
-        });
+        };
+        let mut task = Task::new(command, self.connection.id);
         task.unsolicited_open = !pdu.is_final;
-        let first_burst = self.params.first_burst_length.min(pdu.expected_length);
-        let may_send = pdu.write && self.params.immediate_data && len <= first_burst;
-        if (len > 0 && !may_send) || (task.unsolicited_open && self.params.initial_r2t) {
+        let first_burst = self.connection.params.first_burst_length.min(pdu.expected_length);
+        let may_send = pdu.write && self.connection.params.immediate_data && len <= first_burst;
+        if (len > 0 && !may_send) || (task.unsolicited_open && self.connection.params.initial_r2t) {
             task.fault = Some(Fault::UnexpectedUnsolicitedData);
         }
         if let Some(Ahs::BidirectionalReadLength(read_length)) = bidirectional {
@@ -286,9 +302,7 @@ impl<D: Clone> Session<D> {
 
     /// Takes a numbered request in, and with it all whose turn has come.
     pub(super) fn hold(&mut self, cmd_sn: u32, held: Held) {
-        if let Held::Other(_, _, data) = &held {
-            self.held_bytes += data.len();
-        }
+        self.held_bytes += held.bytes();
         if cmd_sn != self.window.exp_cmd_sn() {
             self.held.push((cmd_sn, held));
             return;
@@ -309,14 +323,16 @@ impl<D: Clone> Session<D> {
         match held {
             // Its credit comes back when the task is removed.
             Held::Command(id) => self.deliver(id),
-            Held::Other(request, header, data) => {
+            Held::Other(connection, request, header, data) => {
                 self.held_bytes -= data.len();
                 self.window.give_back();
-                if let Err(reason) = self.execute(&request, data) {
-                    // Not received: the initiator has to fill the gap (RFC 7143 7.3).
-                    self.window = before;
-                    self.reject(reason, header);
-                }
+                self.on(connection, |session| {
+                    if let Err(reason) = session.execute(&request, data) {
+                        // Not received: the initiator has to fill the gap (RFC 7143 7.3).
+                        session.window = before;
+                        session.reject(reason, header);
+                    }
+                });
             }
             Held::Void => self.window.give_back(),
         }
@@ -327,7 +343,7 @@ impl<D: Clone> Session<D> {
         task.phase = Phase::Offered;
         if task.fault.is_some() {
             task.phase = Phase::Gathering;
-            self.advance(id);
+            self.on_its_connection(id, |session| session.advance(id));
         } else {
             self.events.push_back(Event::Command(id));
         }

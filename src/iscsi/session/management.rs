@@ -14,7 +14,7 @@
 use super::incoming::{Current, Held};
 use super::task::{Phase, Task, TaskId, unit_of};
 use super::window::is_before;
-use super::{CloseReason, Event, Session};
+use super::{CloseReason, ConnectionId, Event, Session};
 use crate::iscsi::pdu::{RejectReason, Request, TaskManagementRequest, TaskManagementResponse};
 
 /// Task management functions that have an effect here.
@@ -122,6 +122,12 @@ type Answer = (u8, [u8; 3]);
 pub(super) struct PendingTmf {
     itt: u32,
     function: TmfFunction,
+    /// By which it came.
+    pub(super) connection: ConnectionId,
+    /// The driver has done its part. The answer waits until the initiator has what was sent before
+    /// on other connections, up to these StatSN: it must not find the status of a task there after
+    /// it has heard that all are gone (RFC 7143 4.2.3.3).
+    answer: Option<(Answer, Vec<(ConnectionId, u32)>)>,
 }
 
 impl<D: Clone> Session<D> {
@@ -150,7 +156,7 @@ impl<D: Clone> Session<D> {
             match function.scope() {
                 Scope::Other => {}
                 Scope::Unit => {
-                    self.postponed.push_back(*request);
+                    self.postponed.push_back((self.connection.id, *request));
                     return Ok(());
                 }
                 // Nothing of it would be executed (4.2.3.3).
@@ -163,12 +169,12 @@ impl<D: Clone> Session<D> {
 
     /// Performs functions whose turn has come: all commands that were sent before are here.
     pub(super) fn manage_postponed(&mut self) {
-        while let Some(request) = self.postponed.front().copied()
+        while let Some((connection, request)) = self.postponed.front().copied()
             && !self.window.is_ahead(request.cmd_sn)
         {
             self.postponed.pop_front();
             if let Some(function) = TmfFunction::from_code(request.function, true) {
-                self.perform(function, &request);
+                self.on(connection, |session| session.perform(function, &request));
             }
         }
     }
@@ -176,11 +182,11 @@ impl<D: Clone> Session<D> {
     /// True if a management request of this tag is here and not answered.
     fn is_managing(&self, itt: u32) -> bool {
         let waits = |held: &Held| match held {
-            Held::Other(Request::TaskManagement(request), ..) => request.itt == itt,
+            Held::Other(_, Request::TaskManagement(request), ..) => request.itt == itt,
             _ => false,
         };
         self.management.iter().any(|pending| pending.itt == itt)
-            || self.postponed.iter().any(|request| request.itt == itt)
+            || self.postponed.iter().any(|(_, request)| request.itt == itt)
             || self.held.iter().any(|(_, held)| waits(held))
     }
 
@@ -208,7 +214,8 @@ impl<D: Clone> Session<D> {
         match response {
             Some(response) => self.management_response(itt, (response, [0; 3])),
             None => {
-                self.management.push(PendingTmf { itt, function });
+                let connection = self.connection.id;
+                self.management.push(PendingTmf { itt, function, connection, answer: None });
                 self.events.push_back(Event::Management { itt, function, lun });
             }
         }
@@ -227,11 +234,51 @@ impl<D: Clone> Session<D> {
 
     fn management_answer(&mut self, itt: u32, answer: Answer) {
         let Some(i) = self.management.iter().position(|pending| pending.itt == itt) else { return };
-        let pending = self.management.remove(i);
-        self.management_response(itt, answer);
-        if pending.function.drops_connections() && answer.0 == tmf_response::COMPLETE {
-            self.close(CloseReason::Reset);
+        let mut unacknowledged = Vec::new();
+        if !self.others.is_empty() && self.management[i].function.scope() != Scope::Other {
+            let connection = self.management[i].connection;
+            self.on(connection, |session| {
+                session
+                    .on_others(|session| unacknowledged.extend(session.ask_for_acknowledgement()));
+            });
         }
+        self.management[i].answer = Some((answer, unacknowledged));
+        self.answer_acknowledged();
+    }
+
+    /// What the initiator has to acknowledge on the attended connection, if there is anything: a
+    /// ping has it do so.
+    fn ask_for_acknowledgement(&mut self) -> Option<(ConnectionId, u32)> {
+        let connection = &self.connection;
+        if connection.closing || !is_before(connection.exp_stat_sn, connection.stat_sn) {
+            return None;
+        }
+        let mark = (connection.id, connection.stat_sn);
+        self.ask_for_answer();
+        Some(mark)
+    }
+
+    /// Answers functions that do not have to wait for an acknowledgement any more.
+    pub(super) fn answer_acknowledged(&mut self) {
+        while let Some(i) = self.management.iter().position(|pending| self.may_answer(pending)) {
+            let PendingTmf { itt, function, connection, answer } = self.management.remove(i);
+            let Some((answer, _)) = answer else { return };
+            self.on(connection, |session| {
+                session.management_response(itt, answer);
+                if function.drops_connections() && answer.0 == tmf_response::COMPLETE {
+                    session.close_all(CloseReason::Reset);
+                }
+            });
+        }
+    }
+
+    fn may_answer(&self, pending: &PendingTmf) -> bool {
+        let is_acknowledged = |(id, stat_sn): &(ConnectionId, u32)| {
+            let mut all = std::iter::once(&self.connection).chain(&self.others);
+            all.find(|connection| connection.id == *id && !connection.closing)
+                .is_none_or(|connection| !is_before(connection.exp_stat_sn, *stat_sn))
+        };
+        pending.answer.as_ref().is_some_and(|(_, marks)| marks.iter().all(is_acknowledged))
     }
 
     /// Drops every task on `lun` (all: `None`), for a function that another session asked for, or
@@ -264,10 +311,13 @@ impl<D: Clone> Session<D> {
         if self.bug == Some(super::tests::Bug::AnswersAborted) {
             return true;
         }
-        if matches!(self.current, Current::Command { task, .. } if task == id) {
-            let cmd_sn = (!immediate).then_some(cmd_sn);
-            self.current = Current::Aborted { cmd_sn };
-        }
+        self.on_its_connection(id, |session| {
+            let current = &mut session.connection.current;
+            if matches!(current, Current::Command { task, .. } if *task == id) {
+                let cmd_sn = (!immediate).then_some(cmd_sn);
+                *current = Current::Aborted { cmd_sn };
+            }
+        });
         for (_, held) in &mut self.held {
             if matches!(held, Held::Command(held) if *held == id) {
                 *held = Held::Void;

@@ -1,4 +1,5 @@
-//! The full feature phase of a session with one connection, at ERL 0 or 1, as a sans-I/O core.
+//! The full feature phase of a session, with one connection or several, at ERL 0 or 1, as a
+//! sans-I/O core.
 //!
 //! # How it is driven
 //!
@@ -6,7 +7,8 @@
 //! calls [`Session::header`], puts the data segment where the answer says, and calls
 //! [`Session::data`]. Then it takes the [`Event`]s: commands to admit and to execute, task
 //! management, texts to answer. It comes back with [`Session::admitted`], [`Session::complete`]
-//! and friends, and sends what [`Session::next_pdu`] gives, in that order.
+//! and friends, and sends what [`Session::next_pdu`] gives, in that order. Where there are several
+//! connections, it first says which one it is about: [`Session::attend`].
 //!
 //! The session holds no data: `D` is whatever handle the driver has for the data of a read; it
 //! comes back, cloned, with the Data-In PDUs that carry a part of it. So everything here is
@@ -14,11 +16,13 @@
 //!
 //! # Files
 //!
-//! `window`: CmdSN. `task`: what is known of a command. `incoming`: a PDU arrives. `transfer`:
-//! unsolicited data, R2T, Data-Out. `response`: how a command ends. `management`: task management
-//! functions. `control`: NOP, logout, reject. `recovery`: what is sent again. `notice`: asynchronous messages. `text`: text
-//! negotiation and SendTargets.
+//! `connection`: what each connection has of its own. `window`: CmdSN. `task`: what is known of a
+//! command. `incoming`: a PDU arrives. `transfer`: unsolicited data, R2T, Data-Out. `response`: how
+//! a command ends. `management`: task management functions. `control`: NOP, logout, reject.
+//! `recovery`: what is sent again. `notice`: asynchronous messages. `text`: text negotiation and
+//! SendTargets.
 
+mod connection;
 mod control;
 mod incoming;
 mod management;
@@ -38,18 +42,18 @@ use std::fmt;
 
 use slab::Slab;
 
+pub use connection::ConnectionId;
 pub use management::{TmfFunction, tmf_response};
 pub use notice::Notice;
 pub use response::{Completion, Transferred};
 pub use task::{Command, TaskId};
 pub use text::DiscoveryScope;
 
-use self::incoming::{Current, Header, Held};
+use self::connection::Connection;
+use self::incoming::{Current, Held};
 use self::management::PendingTmf;
-use self::recovery::Retained;
 use self::response::Read;
 use self::task::{Phase, Task};
-use self::text::TextExchange;
 use self::window::Window;
 use super::login::{self, Established, SessionParams, SessionType};
 use super::pdu::{Bhs, Numbers, Pdu, TaskManagementRequest};
@@ -62,7 +66,7 @@ pub struct Limits {
     /// Data bytes of pings and texts that may wait for an earlier CmdSN.
     pub held_bytes: usize,
     /// What is kept at ERL 1 for the initiator to ask for again, in bytes; also the data of reads
-    /// counts, as long as it is not acknowledged.
+    /// counts, as long as it is not acknowledged. For each connection.
     pub retained_bytes: usize,
 }
 
@@ -95,6 +99,12 @@ pub enum Event {
     /// The task is gone: forget what is kept for it, and see to it that nothing of it happens any
     /// more, before the next PDU is sent.
     Dropped(TaskId),
+    /// Tasks on this logical unit have ended with their connection, and the session goes on: its
+    /// nexus is to hear of it (RFC 7143 11.14.5).
+    Cleared {
+        /// To which logical unit, as SAM has it.
+        lun: u64,
+    },
     /// The session's own tasks that a task management function is about are dropped; do the rest (other sessions, the logical unit's state) and call
     /// [`Session::management_done`].
     Management {
@@ -107,11 +117,12 @@ pub enum Event {
     },
     /// Make the list of targets and call [`Session::send_targets`].
     SendTargets(DiscoveryScope),
-    /// Close the connection once everything has been sent.
-    Close(CloseReason),
+    /// Close the connection once everything has been sent, and call [`Session::disconnected`]. The
+    /// session is over with its last connection.
+    Close(ConnectionId, CloseReason),
 }
 
-/// Why a session ends.
+/// Why a connection ends, and mostly its session with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// The initiator logged out.
@@ -125,6 +136,14 @@ pub enum CloseReason {
     HeaderDigest,
     /// The initiator did not answer a ping.
     PingTimeout,
+    /// The connection was found closed.
+    Lost,
+    /// The initiator logged it out by way of another connection.
+    LogoutElsewhere,
+    /// A new connection of the same CID has taken its place.
+    Reinstated,
+    /// The session ends; why is said for another of its connections.
+    SessionEnd,
 }
 
 impl CloseReason {
@@ -132,6 +151,11 @@ impl CloseReason {
     #[must_use]
     pub fn is_answered(self) -> bool {
         matches!(self, Self::Logout | Self::Reset)
+    }
+
+    /// Something has happened on another connection: what this one still had to send is not sent.
+    fn is_from_elsewhere(self) -> bool {
+        matches!(self, Self::LogoutElsewhere | Self::Reinstated | Self::SessionEnd)
     }
 }
 
@@ -143,6 +167,10 @@ impl fmt::Display for CloseReason {
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
             Self::HeaderDigest => f.write_str("header digest error"),
             Self::PingTimeout => f.write_str("the initiator did not answer a ping"),
+            Self::Lost => f.write_str("connection lost"),
+            Self::LogoutElsewhere => f.write_str("logout by way of another connection"),
+            Self::Reinstated => f.write_str("the initiator has logged in anew"),
+            Self::SessionEnd => f.write_str("the session has ended"),
         }
     }
 }
@@ -195,7 +223,7 @@ fn with_segment<D>(pdu: &impl Pdu, data: Vec<u8>) -> OutPdu<D> {
 
 /// A session in its full feature phase.
 pub struct Session<D> {
-    // Of the session: what all of its connections would have in common (RFC 7143 4.4.3).
+    // What all connections have in common (RFC 7143 4.4.3).
     session_type: SessionType,
     target_name: Option<String>,
     limits: Limits,
@@ -209,23 +237,14 @@ pub struct Session<D> {
     held: Vec<(u32, Held)>,
     held_bytes: usize,
     management: Vec<PendingTmf>,
-    postponed: VecDeque<TaskManagementRequest>,
+    postponed: VecDeque<(ConnectionId, TaskManagementRequest)>,
     events: VecDeque<Event>,
-
-    // Of the connection.
-    params: SessionParams,
-    cid: u16,
-    stat_sn: u32,
     next_ttt: u32,
-    retained: Retained<D>,
-    current: Current,
-    header: Header,
-    text: Option<TextExchange>,
-    ping: control::Ping,
-    closing: bool,
-    out: VecDeque<OutPdu<D>>,
-    /// Of the data segments in `out`.
-    queued_bytes: usize,
+    next_connection: u32,
+
+    /// The attended connection, and the others.
+    connection: Connection<D>,
+    others: Vec<Connection<D>>,
 
     #[cfg(test)]
     bug: Option<tests::Bug>,
@@ -238,32 +257,24 @@ impl<D: Clone> Session<D> {
     pub fn new(established: Established, limits: Limits, login_limits: login::Limits) -> Self {
         let window = Window::new(established.cmd_sn, login_limits.command_window);
         Self {
-            params: established.params,
             session_type: established.names.session_type,
-            target_name: established.names.target_name,
-            cid: established.names.cid,
+            target_name: established.names.target_name.clone(),
             limits,
             told_max_cmd_sn: window.max_cmd_sn(),
             window,
             login_limits,
-            stat_sn: established.stat_sn,
-            retained: Retained::new(established.stat_sn),
             next_ttt: 1,
+            next_connection: 1,
             tasks: Slab::new(),
             by_itt: HashMap::new(),
             immediate_commands: 0,
-            current: Current::None,
-            header: Header::default(),
             held: Vec::new(),
             held_bytes: 0,
             management: Vec::new(),
             postponed: VecDeque::new(),
-            text: None,
-            ping: control::Ping::default(),
-            closing: false,
             events: VecDeque::new(),
-            out: VecDeque::new(),
-            queued_bytes: 0,
+            connection: Connection::leading(established),
+            others: Vec::new(),
             #[cfg(test)]
             bug: None,
         }
@@ -272,7 +283,7 @@ impl<D: Clone> Session<D> {
     /// What was negotiated.
     #[must_use]
     pub fn params(&self) -> &SessionParams {
-        &self.params
+        &self.connection.params
     }
 
     /// The next thing for the driver to do.
@@ -297,18 +308,18 @@ impl<D: Clone> Session<D> {
 
     /// The next PDU to send.
     pub fn next_pdu(&mut self) -> Option<OutPdu<D>> {
-        if self.out.is_empty() {
+        if self.connection.out.is_empty() {
             self.tell_window();
         }
-        let pdu = self.out.pop_front()?;
-        self.queued_bytes -= pdu.data.len();
+        let pdu = self.connection.out.pop_front()?;
+        self.connection.queued_bytes -= pdu.data.len();
         Some(pdu)
     }
 
     /// PDUs that wait to be sent.
     #[must_use]
     pub fn queued_pdus(&self) -> usize {
-        self.out.len()
+        self.connection.out.len()
     }
 
     /// What a task asks for; `None` if it is not there (any more).
@@ -321,7 +332,7 @@ impl<D: Clone> Session<D> {
     /// [`Event::Close`] has been given out: nothing more is taken in.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.connection.closing
     }
 
     /// True if there is no task at all, neither on the way nor in the driver's hands.
@@ -356,9 +367,10 @@ impl<D: Clone> Session<D> {
 
     /// Queues a PDU. Nothing comes after the last one.
     fn queue(&mut self, pdu: OutPdu<D>) {
-        if !self.closing {
-            self.queued_bytes += pdu.data.len();
-            self.out.push_back(pdu);
+        let connection = &mut self.connection;
+        if !connection.closing {
+            connection.queued_bytes += pdu.data.len();
+            connection.out.push_back(pdu);
         }
     }
 
@@ -366,7 +378,7 @@ impl<D: Clone> Session<D> {
     fn numbers(&mut self) -> Numbers {
         self.told_max_cmd_sn = self.window.max_cmd_sn();
         Numbers {
-            stat_sn: self.stat_sn,
+            stat_sn: self.connection.stat_sn,
             exp_cmd_sn: self.window.exp_cmd_sn(),
             max_cmd_sn: self.told_max_cmd_sn,
         }
@@ -374,18 +386,18 @@ impl<D: Clone> Session<D> {
 
     /// What is lost is sent or asked for again (ERL 1, RFC 7143 7.1.5).
     fn recovers(&self) -> bool {
-        self.params.error_recovery_level > 0
+        self.connection.params.error_recovery_level > 0
     }
 
     /// RFC 7144 was negotiated (7.1.1).
     fn has_rfc7144(&self) -> bool {
-        self.params.protocol_level >= 2
+        self.connection.params.protocol_level >= 2
     }
 
     /// The numbers of a PDU that is acknowledged by its StatSN.
     fn take_numbers(&mut self) -> Numbers {
         let numbers = self.numbers();
-        self.stat_sn = numbers.stat_sn.wrapping_add(1);
+        self.connection.stat_sn = numbers.stat_sn.wrapping_add(1);
         numbers
     }
 
@@ -396,17 +408,6 @@ impl<D: Clone> Session<D> {
             next => next,
         };
         ttt
-    }
-
-    /// Ends the session: nothing that arrives from now on has any effect.
-    fn close(&mut self, reason: CloseReason) {
-        if !self.closing {
-            self.closing = true;
-            self.management.clear();
-            self.postponed.clear();
-            self.text = None;
-            self.events.push_back(Event::Close(reason));
-        }
     }
 
     /// Takes out a task that the driver has completed.
@@ -421,9 +422,16 @@ impl<D: Clone> Session<D> {
     /// then the number is not used again.
     fn drop_task(&mut self, id: TaskId) -> Option<Task<D>> {
         let slot = self.task(id)?;
-        let mut tombstone = Task::new(slot.command.clone());
+        let mut tombstone = Task::new(slot.command.clone(), slot.connection);
         tombstone.phase = Phase::Dropped;
         let task = std::mem::replace(slot, tombstone);
+        // Its number may have another task when the rest of the data is there.
+        self.on(task.connection, |session| {
+            let current = &mut session.connection.current;
+            if matches!(current, Current::DataOut { task, .. } if *task == id) {
+                *current = Current::Ignored;
+            }
+        });
         self.settle(id, &task);
         self.events.push_back(Event::Dropped(id));
         Some(task)

@@ -49,9 +49,20 @@ impl<D: Clone> Session<D> {
     /// where the initiator has not pinged yet: it may be boot firmware, and iPXE gives the session
     /// up at any PDU of the target's own accord.
     pub fn notify(&mut self, notice: Notice) {
+        // Each connection is asked for its own logout; of all else one tells it.
+        if matches!(notice, Notice::LogoutRequest { .. }) {
+            self.on_others(|session| session.tell(notice.clone()));
+        } else if !self.connection.is_told()
+            && let Some(other) = self.others.iter().find(|other| other.is_told()).map(|it| it.id)
+        {
+            return self.on(other, |session| session.tell(notice));
+        }
+        self.tell(notice);
+    }
+
+    fn tell(&mut self, notice: Notice) {
         let is_discovery = self.session_type == SessionType::Discovery;
-        let is_told = self.ping.peer_pings && !self.closing;
-        if !is_told || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
+        if !self.connection.is_told() || (is_discovery && matches!(notice, Notice::Scsi { .. })) {
             return;
         }
         let mut segment = Vec::new();
@@ -63,7 +74,7 @@ impl<D: Clone> Session<D> {
             }
             Notice::LogoutRequest { seconds } => (0, 1, [0, 0, seconds]),
             Notice::DropConnection { time2wait, time2retain } => {
-                (0, 2, [self.cid, time2wait, time2retain])
+                (0, 2, [self.connection.cid, time2wait, time2retain])
             }
             Notice::DropAll { time2wait, time2retain } => (0, 3, [0, time2wait, time2retain]),
             Notice::Renegotiate { seconds } => (0, 4, [0, 0, seconds]),

@@ -96,6 +96,20 @@ impl<D> Retained<D> {
         }
     }
 
+    /// Gives up the data of reads.
+    fn forget_data(&mut self) {
+        if self.handles == 0 {
+            return;
+        }
+        self.handles = 0;
+        for sent in &mut self.sent {
+            let Some(read) = sent.read.take() else { continue };
+            sent.give_up_data();
+            sent.bytes -= read.held;
+            self.bytes -= read.held;
+        }
+    }
+
     fn pop(&mut self) {
         let Some(sent) = self.sent.pop_front() else { return };
         self.bytes -= sent.bytes;
@@ -161,8 +175,8 @@ impl<D: Clone> Session<D> {
         }
         let data = sent.read.as_ref().map_or(0, |read| read.held);
         sent.bytes = size_of::<Sent<D>>() + sent.own_bytes() + data;
-        self.retained.push(sent, limit);
-        if self.retained.bytes() > limit / 2 {
+        self.connection.retained.push(sent, limit);
+        if self.connection.retained.bytes() > limit / 2 {
             // The answer acknowledges what has arrived.
             self.ping_unless_outstanding();
         }
@@ -171,7 +185,8 @@ impl<D: Clone> Session<D> {
     /// True if data of reads is kept, which [`Self::forget_data`] would give up.
     #[must_use]
     pub fn keeps_data(&self) -> bool {
-        self.retained.handles > 0
+        let mut all = std::iter::once(&self.connection).chain(&self.others);
+        all.any(|connection| connection.retained.handles > 0)
     }
 
     /// Gives up what is kept of the data of reads, where memory is short. True if there was any.
@@ -179,23 +194,17 @@ impl<D: Clone> Session<D> {
         if !self.keeps_data() {
             return false;
         }
-        self.retained.handles = 0;
-        let mut forgotten = 0;
-        for sent in &mut self.retained.sent {
-            let Some(read) = sent.read.take() else { continue };
-            sent.give_up_data();
-            let bytes = read.held;
-            sent.bytes -= bytes;
-            forgotten += bytes;
-        }
-        self.retained.bytes -= forgotten;
+        let others = self.others.iter_mut().map(|other| &mut other.retained);
+        std::iter::once(&mut self.connection.retained)
+            .chain(others)
+            .for_each(Retained::forget_data);
         true
     }
 
     /// The initiator has everything before `exp_stat_sn`.
     pub(super) fn acknowledge(&mut self, exp_stat_sn: u32) {
-        let retained = &mut self.retained;
-        let sent = self.stat_sn.wrapping_sub(retained.acknowledged);
+        let retained = &mut self.connection.retained;
+        let sent = self.connection.stat_sn.wrapping_sub(retained.acknowledged);
         if exp_stat_sn.wrapping_sub(retained.acknowledged) > sent {
             return;
         }
@@ -210,7 +219,11 @@ impl<D: Clone> Session<D> {
         const STATUS: u8 = 1;
         const DATA_ACK: u8 = 2;
         const R_DATA: u8 = 3;
-        let active = self.by_itt.get(&snack.itt).copied();
+        let connection = self.connection.id;
+        let is_its = |id: &TaskId| {
+            self.tasks.get(id.0 as usize).is_some_and(|task| task.connection == connection)
+        };
+        let active = self.by_itt.get(&snack.itt).copied().filter(is_its);
         let obeyed = if !self.recovers() || self.queue_is_long() {
             Err(NOT_KEPT)
         } else {
@@ -235,15 +248,18 @@ impl<D: Clone> Session<D> {
 
     /// Too much waits to be sent, in PDUs or in bytes: each of them costs a digest at least.
     fn queue_is_long(&self) -> bool {
-        self.out.len() > QUEUED_MAX || self.queued_bytes > self.limits.retained_bytes
+        self.connection.out.len() > QUEUED_MAX
+            || self.connection.queued_bytes > self.limits.retained_bytes
     }
 
     fn resend_status(&mut self, snack: &Snack) -> Result<(), Refused> {
         let (begin, end) =
-            run(snack, self.retained.acknowledged, self.stat_sn).ok_or(protocol_error(0))?;
+            run(snack, self.connection.retained.acknowledged, self.connection.stat_sn)
+                .ok_or(protocol_error(0))?;
         let numbers = self.numbers();
         let count = end.wrapping_sub(begin);
         let again: Vec<OutPdu<D>> = self
+            .connection
             .retained
             .sent
             .iter()
@@ -279,7 +295,7 @@ impl<D: Clone> Session<D> {
     }
 
     fn resend_data(&mut self, snack: &Snack) -> Result<(), Refused> {
-        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let sent = self.connection.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
         let expected = data_ins_of(&sent.pdu.bhs);
         let read = match &sent.read {
             Some(read) => read.clone(),
@@ -298,7 +314,8 @@ impl<D: Clone> Session<D> {
         if snack.ttt == RESERVED_TAG {
             return Err(refused);
         }
-        let mut reads = self.retained.sent.iter_mut().filter_map(|sent| sent.read.as_mut());
+        let mut reads =
+            self.connection.retained.sent.iter_mut().filter_map(|sent| sent.read.as_mut());
         // It was asked for; what it is about may have been given up since.
         let Some(read) = reads.find(|read| read.ttt == snack.ttt) else { return Ok(()) };
         let unacknowledged = read.acknowledged..=read.end();
@@ -325,7 +342,7 @@ impl<D: Clone> Session<D> {
             return Ok(());
         }
         let segment_max = self.segment_max();
-        let sent = self.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
+        let sent = self.connection.retained.answer_of(snack.itt).ok_or(protocol_error(0))?;
         let read = sent.read.as_mut().ok_or(NOT_KEPT)?;
         read.cut_anew(segment_max);
         // The status may have been in the last Data-In: now it goes apart.

@@ -73,7 +73,7 @@ impl<D: Clone> Session<D> {
         if task.is_receiving() {
             task.completion = Some(completion);
         } else {
-            self.respond(id, completion);
+            self.on_its_connection(id, |session| session.respond(id, completion));
         }
     }
 
@@ -119,8 +119,8 @@ impl<D: Clone> Session<D> {
         });
         if read.as_ref().is_some_and(|read| read.status.is_some()) {
             if self.recovers()
-                && !self.closing
-                && let Some(last) = self.out.back().cloned()
+                && !self.connection.closing
+                && let Some(last) = self.connection.out.back().cloned()
             {
                 self.retain(last, read);
             }
@@ -140,7 +140,7 @@ impl<D: Clone> Session<D> {
     /// The most bytes of a Data-In PDU: a multiple of four, for only the last one of a sequence
     /// may need padding (11.7.7).
     pub(super) fn segment_max(&self) -> u32 {
-        self.params.initiator_max_recv_data_segment_length.max(512) & !3
+        self.connection.params.initiator_max_recv_data_segment_length.max(512) & !3
     }
 
     fn read_of(
@@ -150,7 +150,7 @@ impl<D: Clone> Session<D> {
         (len, held): (u32, usize),
         status: Option<(u8, Overflow)>,
     ) -> Read<D> {
-        let burst_max = self.params.max_burst_length.max(512) & !3;
+        let burst_max = self.connection.params.max_burst_length.max(512) & !3;
         // Acknowledgements are asked for at the end of each burst but the last (11.7.2), where
         // they give anything up.
         let is_acknowledged = self.keeps(held) && len > burst_max;

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::Completion;
+use super::{Completion, ConnectionId};
 
 /// Handle of a task: valid from [`super::Event::Command`] until the driver completes it or
 /// [`super::Event::Dropped`] is handed out; then it may be used again for another task.
@@ -114,6 +114,8 @@ pub(super) struct Solicited {
 #[derive(Debug)]
 pub(super) struct Task<D> {
     pub(super) command: Command,
+    /// By which it came: all that belongs to it goes that way (RFC 7143 4.2.5.1).
+    pub(super) connection: ConnectionId,
     pub(super) phase: Phase,
     /// Bytes of unsolicited data that have arrived, all at the beginning of the transfer.
     pub(super) unsolicited: u32,
@@ -144,9 +146,10 @@ pub(super) fn unit_of(lun: u64) -> u64 {
 }
 
 impl<D> Task<D> {
-    pub(super) fn new(command: Command) -> Self {
+    pub(super) fn new(command: Command, connection: ConnectionId) -> Self {
         Self {
             command,
+            connection,
             phase: Phase::Arriving,
             unsolicited: 0,
             unsolicited_open: false,

@@ -37,11 +37,11 @@ impl<D: Clone> Session<D> {
         pdu: &TextRequest,
         data: &[u8],
     ) -> Result<(), RejectReason> {
-        if self.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
+        if self.connection.text.as_ref().is_some_and(|exchange| exchange.waits_for_targets) {
             // The driver makes one list at a time.
             return Err(RejectReason::ProtocolError);
         }
-        let exchange = self.text.take();
+        let exchange = self.connection.text.take();
         if pdu.is_final && pdu.cont {
             return Err(RejectReason::ProtocolError);
         }
@@ -53,7 +53,7 @@ impl<D: Clone> Session<D> {
                 request: Assembler::default(),
                 negotiation: Negotiation::full_feature(
                     self.login_limits.clone(),
-                    &self.params,
+                    &self.connection.params,
                     self.session_type == SessionType::Discovery,
                 ),
                 answer: Writer::default(),
@@ -70,7 +70,7 @@ impl<D: Clone> Session<D> {
             self.answer_text(&mut exchange, &request)?;
         }
         let waits = exchange.waits_for_targets;
-        self.text = Some(exchange);
+        self.connection.text = Some(exchange);
         if !waits {
             self.send_text();
         }
@@ -80,10 +80,16 @@ impl<D: Clone> Session<D> {
     /// The list that [`Event::SendTargets`] asked for: target names with their addresses
     /// (`address:port,portal-group-tag`).
     pub fn send_targets(&mut self, targets: &[(String, Vec<String>)]) {
-        let Some(exchange) = self.text.as_mut().filter(|exchange| exchange.waits_for_targets)
-        else {
-            return;
-        };
+        let mut all = std::iter::once(&self.connection).chain(&self.others);
+        let waits = |text: &TextExchange| text.waits_for_targets;
+        let waiting = all.find(|connection| connection.text.as_ref().is_some_and(waits));
+        if let Some(id) = waiting.map(|connection| connection.id) {
+            self.on(id, |session| session.answer_targets(targets));
+        }
+    }
+
+    fn answer_targets(&mut self, targets: &[(String, Vec<String>)]) {
+        let Some(exchange) = self.connection.text.as_mut() else { return };
         exchange.waits_for_targets = false;
         for (name, addresses) in targets {
             exchange.answer.pair("TargetName", name);
@@ -133,8 +139,8 @@ impl<D: Clone> Session<D> {
 
     /// Sends the next part of the answer.
     fn send_text(&mut self) {
-        let limit = self.params.initiator_max_recv_data_segment_length as usize;
-        let Some(mut exchange) = self.text.take() else { return };
+        let limit = self.connection.params.initiator_max_recv_data_segment_length as usize;
+        let Some(mut exchange) = self.connection.text.take() else { return };
         let segment = exchange.answer.segment(limit);
         let cont = !exchange.answer.is_empty();
         let is_final = exchange.peer_final && !cont;
@@ -147,10 +153,10 @@ impl<D: Clone> Session<D> {
             numbers: self.take_numbers(),
         };
         if !is_final {
-            self.text = Some(exchange);
+            self.connection.text = Some(exchange);
         } else if let Ok(params) = exchange.negotiation.finish() {
             // Only now: of a negotiation that fails later on, nothing holds (RFC 7143 7.12).
-            self.params = params;
+            self.connection.params = params;
         }
         self.send_counted(&pdu, segment);
     }

@@ -25,7 +25,7 @@ impl<D: Clone> Session<D> {
             return true;
         }
         task.phase = Phase::Gathering;
-        self.advance(id);
+        self.on_its_connection(id, |session| session.advance(id));
         false
     }
 
@@ -34,9 +34,13 @@ impl<D: Clone> Session<D> {
             // Of a task that was aborted, or never was (RFC 7143 4.2.3.3).
             return (Current::Ignored, Dest::Discard);
         };
-        let first_burst = self.params.first_burst_length;
+        let first_burst = self.connection.params.first_burst_length;
         let recovers = self.recovers();
+        let connection = self.connection.id;
         let Some(task) = self.task(id) else { return (Current::Ignored, Dest::Discard) };
+        if task.connection != connection {
+            return refuse(RejectReason::ProtocolError);
+        }
         let checked = if pdu.ttt == RESERVED_TAG {
             // All data is there, and in use.
             if matches!(task.phase, Phase::Ready | Phase::Running) {
@@ -71,7 +75,7 @@ impl<D: Clone> Session<D> {
         digest_ok: bool,
     ) {
         let recovers = self.recovers();
-        let first_burst = self.params.first_burst_length;
+        let first_burst = self.connection.params.first_burst_length;
         let Some(task) = self.task(id) else { return };
         if !digest_ok && !recovers {
             task.fault.get_or_insert(Fault::DataDigest);
@@ -118,8 +122,8 @@ impl<D: Clone> Session<D> {
     /// Sends as many R2Ts as the task needs and the initiator allows.
     fn solicit(&mut self, id: TaskId) {
         loop {
-            let outstanding_max = usize::from(self.params.max_outstanding_r2t);
-            let burst_max = self.params.max_burst_length;
+            let outstanding_max = usize::from(self.connection.params.max_outstanding_r2t);
+            let burst_max = self.connection.params.max_burst_length;
             let Some(task) = self.task(id) else { return };
             let failed = task.fault.is_some() || task.completion.is_some();
             let all_asked = task.solicited_end >= task.wanted;

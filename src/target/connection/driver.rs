@@ -1,40 +1,32 @@
-//! The full feature phase: one task that receives, executes and sends, in turns.
+//! The full feature phase: one task for each session that receives, executes and sends, in turns.
 //!
 //! A turn takes in what has arrived (PDUs, completions, orders), executes what is ready, submits
 //! one batch to each volume and sends everything in one vectored write. The task sleeps when a
 //! turn has moved nothing.
 
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
 
 use super::commands::{Attached, Commands, DriverSession};
+use super::link::{Link, PingTimer};
 use super::login::{Connected, SessionEnds};
-use super::receive::{Received, Receiver};
-use super::transmit::Transmitter;
 use crate::block::CompletionQueue;
 use crate::iscsi::login::{Established, SessionType};
-use crate::iscsi::session::{CloseReason, DiscoveryScope, Event, Notice, Session};
+use crate::iscsi::session::{ConnectionId, DiscoveryScope, Event, Notice, Session};
 use crate::scsi::NexusSpec;
 use crate::target::backing::{Backing, Removal};
-use crate::target::options::Options;
 use crate::target::session::{Lease, Order, SessionEntry, Signal};
 use crate::target::shard::ShardState;
 
-/// Turns of one connection before the others on the shard have theirs.
+/// Turns of one session before the others on the shard have theirs.
 const TURNS_MAX: usize = 8;
 
-/// The task of one logged-in connection.
+/// The task of one session.
 pub(super) struct Driver {
-    stream: TcpStream,
-    receiver: Receiver,
-    transmitter: Transmitter,
+    /// Its connections; mostly one.
+    pub(super) links: Vec<Link>,
     pub(super) session: DriverSession,
     pub(super) commands: Commands,
     queue: Arc<CompletionQueue>,
@@ -44,16 +36,16 @@ pub(super) struct Driver {
     pub(super) done: Vec<Arc<Signal>>,
     /// Logical units that were taken away, while commands to them are left.
     removals: Vec<Arc<Removal>>,
-    ping: Option<PingTimer>,
-    close: Option<CloseReason>,
+    /// Why the last connection ended that did so.
+    pub(super) why: Option<String>,
     /// The last to be dropped: who waits for the end of the session relies on its volumes having
     /// been let go.
     pub(super) ends: SessionEnds,
 }
 
-/// Drives a connection until it ends, and then on until nothing of it is left in the store.
+/// Drives a session until it ends, and then on until nothing of it is left in the store.
 pub(super) async fn serve(connected: Connected, shard: &ShardState) {
-    let Connected { stream, local, established, ends, backing } = connected;
+    let Connected { stream, local, established, ends, place, backing } = connected;
     let names = established.names.clone();
     let entry = Arc::clone(&ends.entry);
     let peer = entry.peer;
@@ -62,10 +54,10 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let attached = backing.and_then(|backing| attach(backing, &established, &entry, shard));
     let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
+    let ping = PingTimer::of(options, names.session_type);
+    let link = Link::new(ConnectionId::first(), stream, params, ping, place);
     let mut driver = Driver {
-        stream,
-        receiver: Receiver::new(params.header_digest, params.data_digest),
-        transmitter: Transmitter::new(params.header_digest, params.data_digest),
+        links: vec![link],
         session: Session::new(established, options.session, options.login.clone()),
         commands,
         queue,
@@ -73,8 +65,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         local,
         done: Vec::new(),
         removals: Vec::new(),
-        ping: PingTimer::of(options, names.session_type),
-        close: None,
+        why: None,
         ends,
     };
     let session_id = entry.id;
@@ -145,54 +136,18 @@ fn nexus_spec(established: &Established, entry: &SessionEntry, shard: &ShardStat
     }
 }
 
-/// When to ping a silent initiator, and when to give it up.
-struct PingTimer {
-    interval: Duration,
-    timeout: Duration,
-    heard: bool,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl PingTimer {
-    fn of(options: &Options, session_type: SessionType) -> Option<Self> {
-        match session_type {
-            SessionType::Normal => Some(Self::new(options.ping_interval?, options.ping_timeout)),
-            // It ends soon anyway.
-            SessionType::Discovery => None,
-        }
-    }
-
-    fn new(interval: Duration, timeout: Duration) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(interval));
-        Self { interval, timeout, heard: false, sleep }
-    }
-
-    /// To be polled when there is nothing else to do.
-    fn poll(&mut self, cx: &mut Context<'_>, session: &mut DriverSession) -> bool {
-        let mut silent = false;
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if !std::mem::take(&mut self.heard) {
-                session.idle();
-                silent = true;
-            }
-            let next = if session.awaits_ping() { self.timeout } else { self.interval };
-            self.sleep.as_mut().reset(Instant::now() + next);
-        }
-        silent
-    }
-}
-
 impl Driver {
-    /// Turns until nothing moves; ready when the connection is over.
+    /// Turns until nothing moves; ready when the session is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         for _ in 0..TURNS_MAX {
             match self.turn(cx) {
                 Err(error) => return Poll::Ready(error.to_string()),
                 Ok(progress) => {
-                    if let Some(reason) = self.close.filter(|reason| self.may_close(*reason)) {
-                        return Poll::Ready(reason.to_string());
+                    let links = self.links.len();
+                    if let Some(reason) = self.reap() {
+                        return Poll::Ready(reason);
                     }
-                    if !progress {
+                    if !progress && self.links.len() == links {
                         return Poll::Pending;
                     }
                 }
@@ -202,19 +157,13 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Who has asked for the end gets the answer; otherwise nobody may be there to read what is
-    /// left.
-    fn may_close(&self, reason: CloseReason) -> bool {
-        !reason.is_answered() || self.transmitter.is_empty()
-    }
-
     /// One turn; true if anything has moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut progress = self.take_orders(cx)?;
         progress |= self.take_completions(cx);
         progress |= self.receive(cx)?;
-        if !progress && let Some(ping) = &mut self.ping {
-            progress = ping.poll(cx, &mut self.session);
+        if !progress {
+            progress = self.ping(cx);
         }
         self.take_events();
         // What others wanted to be aborted is out of the way now.
@@ -229,14 +178,6 @@ impl Driver {
         progress |= self.send(cx)?;
         progress |= self.commands.give_back_spare(&mut self.session, cx);
         Ok(progress)
-    }
-
-    /// Sends what there is, as far as the socket takes it; true if anything has moved.
-    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        while let Some(pdu) = self.session.next_pdu() {
-            self.transmitter.queue(pdu);
-        }
-        self.transmitter.flush(&mut self.stream, cx)
     }
 
     fn take_orders(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -254,6 +195,7 @@ impl Driver {
                 Order::BarrierReached(position) => self.commands.others_done(position),
                 Order::Notify(notice) => self.session.notify(notice),
                 Order::LunsChanged(removal) => self.luns_changed(removal),
+                Order::Join(joining) => self.join(*joining),
             }
         }
         let Some(why) = close else { return Ok(true) };
@@ -280,28 +222,10 @@ impl Driver {
         true
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.session.is_closing() || self.transmitter.is_full() {
-            return Ok(false);
-        }
-        let (stream, session) = (&mut self.stream, &mut self.session);
-        let received = self.receiver.receive(stream, cx, session, &mut self.commands)?;
-        match received {
-            Received::Progress => {
-                if let Some(ping) = &mut self.ping {
-                    ping.heard = true;
-                }
-                Ok(true)
-            }
-            Received::Nothing => Ok(false),
-            Received::Closed => Err(io::Error::other("closed by the initiator")),
-        }
-    }
-
     fn take_events(&mut self) {
         while let Some(event) = self.session.next_event() {
             match event {
-                Event::Close(reason) => self.close = Some(reason),
+                Event::Close(id, reason) => self.close(id, reason),
                 Event::SendTargets(scope) => {
                     let targets = self.visible_targets(&scope);
                     self.session.send_targets(&targets);
@@ -313,8 +237,12 @@ impl Driver {
                     }
                     self.commands.arrive(id, &mut self.session);
                 }
+                Event::Cleared { lun } => self.tasks_cleared(lun),
                 Event::Ready(id) => self.commands.start(id, &mut self.session),
-                Event::Dropped(id) => self.commands.forget(id),
+                Event::Dropped(id) => {
+                    self.forget_data_of(id);
+                    self.commands.forget(id);
+                }
             }
         }
     }
@@ -342,13 +270,12 @@ impl Driver {
                 self.commands.forget(id);
             }
         }
-        // Last, so that who sees the end of the connection can rely on it. Fails if the initiator
-        // is gone already.
-        let _gone = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
-        let Self { stream, receiver, transmitter, session, done, .. } = self;
+        // Last, so that who sees the end of the connection can rely on it.
+        self.shut_down();
+        let Self { session, done, .. } = self;
         let Self { mut commands, mut completions, queue, removals, ends, .. } = self;
         // While it drains, only what the store still has is kept.
-        drop((stream, receiver, transmitter, session, done));
+        drop((session, done));
         if let Some(attached) = commands.attached()
             && let Some(service) = attached.service()
         {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Incoming;
+use super::{Incoming, Joining};
 use crate::iscsi::login::{
     Complete, ENTROPY_BYTES, Established, Failure, Grant, LOGIN_SEGMENT_BYTES_MAX, Login,
     LoginStatus, Names, Policy, Refusal, Reply, SessionType,
@@ -17,11 +17,13 @@ use crate::iscsi::login::{
 use crate::iscsi::pdu::frame::{self, Lengths};
 use crate::iscsi::pdu::{BHS_BYTES, Bhs, LoginRequest, LoginResponse, Opcode, Pdu};
 use crate::target::backing::Backing;
-use crate::target::places::Place;
+use crate::target::places;
 use crate::target::portal::PortalGroup;
 use crate::target::registry::{NoSession, Target, normalised};
 use crate::target::server::Shared;
-use crate::target::session::{Discovery, Lease, NewSession, Order, SessionEntry, SessionKey};
+use crate::target::session::{
+    Discovery, Entry, Lease, NewSession, Order, Place, SessionEntry, SessionKey,
+};
 use crate::target::shard::ShardState;
 use crate::target::spec::Redirect;
 
@@ -36,6 +38,7 @@ pub(super) struct Connected {
     pub(super) local: SocketAddr,
     pub(super) established: Established,
     pub(super) ends: SessionEnds,
+    pub(super) place: Place,
     /// `None` in a discovery session.
     pub(super) backing: Option<Arc<Backing>>,
 }
@@ -45,7 +48,7 @@ pub(super) struct SessionEnds {
     pub(super) shared: Arc<Shared>,
     pub(super) entry: Arc<SessionEntry>,
     /// That of a discovery session.
-    _place: Option<Place>,
+    _discovery: Option<places::Place>,
 }
 
 impl Drop for SessionEnds {
@@ -203,29 +206,44 @@ async fn negotiate(
             Reply::Fail(failure) => return refuse(stream, peer, login.names(), failure).await,
             Reply::Complete(complete) => {
                 let names = complete.names().clone();
-                let place = discovery_place(&names, &gate);
-                let settled = match place {
-                    Ok(place) => settle(&complete, &gate).await.map(|settled| (settled, place)),
+                let settled = match discovery_place(&names, &gate) {
+                    Ok(discovery) => settle(&complete, &gate).await.map(|to| (to, discovery)),
                     Err(refusal) => Err(refusal),
                 };
-                let ((entry, backing), place) = match settled {
-                    Ok(settled) => settled,
+                let (entry, place, backing, discovery) = match settled {
+                    Ok((Settled::Begun(entry, place, backing), discovery)) => {
+                        (entry, place, backing, discovery)
+                    }
+                    Ok((Settled::Joins(entry, place), _)) => {
+                        let stream = stream.into_std()?;
+                        let joining = Joining { stream, peer, complete, place };
+                        entry.order(Order::Join(Box::new(joining)));
+                        return Ok(None);
+                    }
                     Err(refusal) => {
                         let failure = complete.refuse(refusal);
                         return refuse(stream, peer, Some(&names), failure).await;
                     }
                 };
-                let ends = SessionEnds { shared: Arc::clone(shared), entry, _place: place };
+                let ends = SessionEnds { shared: Arc::clone(shared), entry, _discovery: discovery };
                 let (response, data, established) = complete.accept(ends.entry.tsih);
                 send(&mut stream, &response, &data).await?;
-                return Ok(Some(Connected { stream, local, established, ends, backing }));
+                return Ok(Some(Connected { stream, local, established, ends, place, backing }));
             }
         }
     }
 }
 
+/// What a login comes to.
+enum Settled {
+    /// A session of its own, or in the place of one.
+    Begun(Arc<SessionEntry>, Place, Option<Arc<Backing>>),
+    /// One more connection of a session.
+    Joins(Arc<SessionEntry>, Place),
+}
+
 /// The place that a discovery session needs.
-fn discovery_place(names: &Names, gate: &Gate<'_>) -> Result<Option<Place>, Refusal> {
+fn discovery_place(names: &Names, gate: &Gate<'_>) -> Result<Option<places::Place>, Refusal> {
     if names.session_type == SessionType::Normal {
         return Ok(None);
     }
@@ -236,21 +254,26 @@ fn discovery_place(names: &Names, gate: &Gate<'_>) -> Result<Option<Place>, Refu
 
 /// Enters the session into the registry, in place of one of the same name if there is one
 /// (session reinstatement, RFC 7143 6.3.5; with its TSIH connection reinstatement, 6.3.4): nothing
-/// of the old one can be seen to happen any more when this returns.
-async fn settle(
-    complete: &Complete,
-    gate: &Gate<'_>,
-) -> Result<(Arc<SessionEntry>, Option<Arc<Backing>>), Refusal> {
+/// of the old one can be seen to happen any more when this returns. A connection that is to join
+/// others in a session, or to take the place of one of several, is the session's own task's to settle.
+async fn settle(complete: &Complete, gate: &Gate<'_>) -> Result<Settled, Refusal> {
     let names = complete.names();
     let gone = || Refusal::new(LoginStatus::SessionDoesNotExist, "no session of this TSIH");
     let continued = gate.continued.take();
     match &continued {
         None if names.tsih != 0 => return Err(gone()),
-        Some(session) if session.cid != names.cid => {
-            let reason = "a session has one connection";
-            return Err(Refusal::new(LoginStatus::TooManyConnections, reason));
-        }
-        _ => {}
+        None => {}
+        Some(session) => match session.enter(names.cid, gate.peer) {
+            Entry::Whole => {}
+            Entry::Joins(place) => {
+                gate.unchanged(names)?;
+                return Ok(Settled::Joins(Arc::clone(session), place));
+            }
+            Entry::Full => {
+                let reason = "the session has as many connections as it has agreed on";
+                return Err(Refusal::new(LoginStatus::TooManyConnections, reason));
+            }
+        },
     }
     // The nexus is that of the session, and is not lost with the connection.
     let lease = continued.as_ref().and_then(|session| session.lease());
@@ -261,7 +284,6 @@ async fn settle(
         let new = NewSession {
             key: key.clone(),
             tsih: names.tsih,
-            cid: names.cid,
             params: complete.params().clone(),
             peer: gate.peer,
         };
@@ -295,7 +317,10 @@ async fn settle(
     let goes_on = |lease: &Arc<Lease>| matches!(&backing, Ok(Some(backing)) if Arc::ptr_eq(backing, &lease.backing));
     entry.set_lease(lease.filter(goes_on));
     match backing {
-        Ok(backing) if !*gate.shared.stopping.borrow() => Ok((entry, backing)),
+        Ok(backing) if !*gate.shared.stopping.borrow() => {
+            let place = entry.first_place(names.cid);
+            Ok(Settled::Begun(entry, place, backing))
+        }
         Ok(_) => {
             gate.shared.registry.end(&entry);
             Err(Refusal::new(LoginStatus::ServiceUnavailable, "shutting down"))

@@ -118,6 +118,16 @@ impl Driver {
         self.done.push(order.done);
     }
 
+    /// Tasks have ended with their connection, and the nexus goes on with others.
+    pub(super) fn tasks_cleared(&self, lun: u64) {
+        if let Some(attached) = self.commands.attached()
+            && let Some(service) = attached.service()
+        {
+            // An error means that the logical unit has gone, and nobody hears of it any more.
+            let _gone = service.device.cleared_by_protocol(&attached.nexus, lun);
+        }
+    }
+
     /// Has the tasks that a PREEMPT AND ABORT is about aborted; its own status waits for that.
     pub(super) fn preempt(&mut self) {
         while let Some((number, preempted)) = self.commands.next_preemption() {

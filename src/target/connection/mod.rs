@@ -3,6 +3,7 @@
 mod abort;
 mod commands;
 mod driver;
+mod link;
 mod login;
 mod management;
 mod ordering;
@@ -14,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(super) use link::Joining;
 use tokio::net::TcpStream;
 
 use super::places::Place;

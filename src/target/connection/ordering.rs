@@ -225,7 +225,6 @@ mod tests {
                     discovery: None,
                 },
                 tsih: 0,
-                cid: 0,
                 params: SessionParams::default(),
                 peer: ([127, 0, 0, 1], 1).into(),
             },

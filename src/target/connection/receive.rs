@@ -76,6 +76,15 @@ impl Receiver {
         }
     }
 
+    /// A task is gone. What is left of its data on the way is read and forgotten.
+    pub(super) fn forget(&mut self, id: TaskId) {
+        if let Some(segment) = &mut self.segment
+            && matches!(segment.sink, Sink::Task(task, _) if task == id)
+        {
+            segment.sink = Sink::Gone;
+        }
+    }
+
     /// Reads once and hands every whole PDU to the session.
     pub(super) fn receive(
         &mut self,

@@ -103,7 +103,15 @@ impl Transmitter {
     }
 
     pub(super) fn queue(&mut self, pdu: OutPdu<Rc<ReadData>>) {
-        let frame = Frame::new(pdu, self.header_digest, self.data_digest);
+        self.push(Frame::new(pdu, self.header_digest, self.data_digest));
+    }
+
+    /// The response to a login: what it has settled holds from the next PDU on (RFC 7143 6.3).
+    pub(super) fn queue_undigested(&mut self, pdu: OutPdu<Rc<ReadData>>) {
+        self.push(Frame::new(pdu, false, false));
+    }
+
+    fn push(&mut self, frame: Frame) {
         self.owned_bytes += frame.owned_bytes();
         self.frames.push_back(frame);
     }

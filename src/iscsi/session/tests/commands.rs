@@ -214,7 +214,7 @@ fn f28_f29_unknown_opcodes_are_rejected_and_too_long_segments_end_it() {
     assert_eq!(sent[0].data, Payload::Bytes(bhs.to_vec()));
     set_data_length(&mut bhs, 8193);
     peer.session.header(&bhs, &[]);
-    assert!(matches!(peer.events()[..], [Event::Close(CloseReason::Protocol(_))]));
+    assert!(matches!(peer.events()[..], [Event::Close(_, CloseReason::Protocol(_))]));
     assert!(peer.session.is_closing());
 }
 

@@ -48,7 +48,7 @@ fn only_an_initiator_that_pings_is_pinged() {
     peer.session.idle();
     peer.sent();
     peer.session.idle();
-    assert_eq!(peer.events(), [Event::Close(CloseReason::PingTimeout)]);
+    assert_eq!(peer.events(), [Event::Close(LEADING, CloseReason::PingTimeout)]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn f33_logout_reasons() {
         peer.send(&logout(reason, cid), &[]);
         assert_eq!(peer.answer::<LogoutResponse>().response, response);
         let events = peer.events();
-        assert_eq!(events == [Event::Close(CloseReason::Logout)], closes, "{events:?}");
+        assert_eq!(events == [Event::Close(LEADING, CloseReason::Logout)], closes, "{events:?}");
     }
     let mut peer = Peer::new();
     peer.send(&logout(9, 7), &[]);
@@ -96,7 +96,7 @@ fn f35_after_a_logout_nothing_of_a_task_is_sent() {
     peer.session.admitted(id, 0);
     peer.send(&logout(0, 7), &[]);
     peer.answer::<LogoutResponse>();
-    assert_eq!(peer.events(), [Event::Dropped(id), Event::Close(CloseReason::Logout)]);
+    assert_eq!(peer.events(), [Event::Dropped(id), Event::Close(LEADING, CloseReason::Logout)]);
     peer.session.complete(id, good(Transferred::In { data: "d", len: 512 }));
     assert_eq!(peer.sent(), []);
     assert!(peer.session.is_idle());

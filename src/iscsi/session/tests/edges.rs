@@ -58,7 +58,7 @@ fn a_wrong_header_digest_ends_the_session() {
     let mut peer = Peer::new();
     assert!(!peer.session.is_closing());
     peer.session.header_digest_error();
-    assert_eq!(peer.events(), [Event::Close(CloseReason::HeaderDigest)]);
+    assert_eq!(peer.events(), [Event::Close(LEADING, CloseReason::HeaderDigest)]);
     assert!(peer.session.is_closing());
 }
 
@@ -315,22 +315,22 @@ fn data_that_is_given_up_is_held_no_more_and_counted_no_more() {
     assert!(session.admitted(id, 0));
     session.complete(id, good(Transferred::In { data: Arc::clone(&data), len: 512 }));
     while session.next_pdu().is_some() {}
-    let kept = session.retained.bytes();
+    let kept = session.connection.retained.bytes();
     assert!(Arc::strong_count(&data) > 1, "to be sent again");
     assert!(session.forget_data());
-    assert_eq!((Arc::strong_count(&data), session.retained.bytes()), (1, kept - 512));
+    assert_eq!((Arc::strong_count(&data), session.connection.retained.bytes()), (1, kept - 512));
     assert!(!session.forget_data());
     let ping = NopOut { exp_stat_sn: 101, immediate: true, ..ping(RESERVED_TAG, FIRST) };
     session.header(&ping.encode(), &[]);
     session.data(Vec::new(), true);
-    assert_eq!(session.retained.bytes(), 0, "acknowledged");
+    assert_eq!(session.connection.retained.bytes(), 0, "acknowledged");
 }
 
 #[test]
 fn an_initiator_that_does_not_know_pings_is_not_pinged_for_its_acknowledgement() {
     for knows_pings in [false, true] {
         let mut peer = with_limits(Limits { retained_bytes: 4096, ..Limits::default() });
-        peer.session.params.error_recovery_level = 1;
+        peer.session.connection.params.error_recovery_level = 1;
         if knows_pings {
             peer.send(&ping(1, FIRST), &[]);
         } else {

@@ -241,7 +241,7 @@ fn functions_that_drop_connections_are_answered_first() {
         assert_eq!(peer.sent(), [], "the driver has its part to do");
         peer.session.management_done(5000, tmf_response::COMPLETE);
         assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
-        assert_eq!(peer.events(), [Event::Close(CloseReason::Reset)]);
+        assert_eq!(peer.events(), [Event::Close(LEADING, CloseReason::Reset)]);
         assert!(CloseReason::Reset.is_answered());
     }
 }

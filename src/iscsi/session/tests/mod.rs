@@ -1,6 +1,7 @@
 //! The session core against what RFC 7143 says, one PDU at a time.
 
 mod commands;
+mod connections;
 mod control;
 mod edges;
 mod management;
@@ -38,6 +39,8 @@ impl Bug {
 /// CmdSN of the first command.
 const FIRST: u32 = 10;
 const LUN: u64 = 1 << 48;
+/// The connection of the login that makes a session.
+const LEADING: ConnectionId = ConnectionId::first();
 
 /// An initiator that has the session in its hands, and plays the driver too.
 struct Peer {

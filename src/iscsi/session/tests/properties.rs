@@ -109,8 +109,8 @@ fn check_bounds(session: &Session<&'static str>) {
     assert!(session.tasks.len() <= WINDOW + limits.immediate_commands as usize + 1);
     assert!(session.held.len() <= WINDOW && session.held_bytes <= HELD_BYTES);
     assert!(session.management.len() + session.postponed.len() <= 16);
-    assert!(session.retained.bytes() <= RETAINED_BYTES);
-    let r2ts_max = usize::from(session.params.max_outstanding_r2t);
+    assert!(session.connection.retained.bytes() <= RETAINED_BYTES);
+    let r2ts_max = usize::from(session.connection.params.max_outstanding_r2t);
     assert!(session.tasks.iter().all(|(_, task)| task.r2ts.len() <= r2ts_max));
 }
 
@@ -169,7 +169,7 @@ proptest! {
                     }
                     Event::Management { itt, .. } => peer.session.management_done(itt, 0),
                     Event::SendTargets(_) => peer.session.send_targets(&[]),
-                    Event::Close(_) => {}
+                    Event::Close(..) | Event::Cleared { .. } => {}
                 }
             }
             if act % 2 == 0 && let Some(id) = running.pop() {

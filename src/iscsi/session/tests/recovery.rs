@@ -51,7 +51,7 @@ fn unh_12_1_data_is_sent_again_as_it_was() {
     assert_eq!((last.status, last.numbers.stat_sn), (Some((0, Overflow::None)), 100));
     peer.send(&snack(0, 1000 + FIRST, 0, 0), &[]);
     assert_replicas(&peer.sent(), &first);
-    assert_eq!(peer.session.stat_sn, 101, "nothing of it counts again");
+    assert_eq!(peer.session.connection.stat_sn, 101, "nothing of it counts again");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn unh_12_3_what_was_acknowledged_or_never_sent_is_a_protocol_error() {
         peer.send(&request, &[]);
         assert_eq!(rejected(&mut peer), (RejectReason::ProtocolError, next), "{request:?}");
     }
-    let next = peer.session.stat_sn;
+    let next = peer.session.connection.stat_sn;
     for (begin, length) in [(next, 1), (99, 1), (99, 2)] {
         peer.send(&snack(1, RESERVED_TAG, begin, length), &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::ProtocolError, "{begin} {length}");
@@ -137,9 +137,9 @@ fn data_is_acknowledged_burst_by_burst() {
     peer.send(&Snack { ttt: 4711, ..ack(5, 0) }, &[]);
     peer.silent();
     // It may come with the acknowledgement of the status.
-    peer.send(&Snack { exp_stat_sn: peer.session.stat_sn, ..ack(8, 0) }, &[]);
+    peer.send(&Snack { exp_stat_sn: peer.session.connection.stat_sn, ..ack(8, 0) }, &[]);
     peer.silent();
-    assert_eq!(peer.session.retained.bytes(), 0);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
     // Within one burst nobody is asked.
     let first = answered_read(&mut peer, FIRST + 1, 16_384);
     assert!(first.iter().all(|pdu| !parse::<DataIn>(pdu).acknowledge));
@@ -278,7 +278,7 @@ fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
     let mut peer = Peer { session: Session::new(established, limits_of_session, limits(8)) };
     for i in 0..100 {
         answered_read(&mut peer, FIRST + i, 40_000);
-        assert!(peer.session.retained.bytes() <= limit);
+        assert!(peer.session.connection.retained.bytes() <= limit);
     }
     peer.send(&snack(1, RESERVED_TAG, 100, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
@@ -289,7 +289,7 @@ fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
     peer.send(&snack(0, 1000 + FIRST + 100, 0, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
     assert!(peer.session.forget_data() && !peer.session.forget_data());
-    assert!(peer.session.retained.bytes() < limit / 8);
+    assert!(peer.session.connection.retained.bytes() < limit / 8);
     peer.send(&snack(0, 1000 + FIRST + 99, 0, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
 }
@@ -307,8 +307,8 @@ fn an_initiator_that_acknowledges_nothing_is_pinged() {
         sent.iter().filter(|pdu| Opcode::of(&pdu.bhs) == Some(Opcode::NopIn)).map(parse).collect();
     assert_eq!(pings.len(), 1);
     assert!(pings[0].ttt != RESERVED_TAG);
-    peer.send(&NopOut { ttt: pings[0].ttt, ..nop_out(peer.session.stat_sn) }, &[]);
-    assert_eq!(peer.session.retained.bytes(), 0);
+    peer.send(&NopOut { ttt: pings[0].ttt, ..nop_out(peer.session.connection.stat_sn) }, &[]);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn asking_again_and_again_makes_no_queue_without_end() {
 fn nothing_is_kept_at_erl_0() {
     let mut peer = Peer::new();
     answered_read(&mut peer, FIRST, 8192);
-    assert_eq!(peer.session.retained.bytes(), 0);
+    assert_eq!(peer.session.connection.retained.bytes(), 0);
     for kind in 0..4 {
         peer.send(&snack(kind, 1000 + FIRST, 0, 0), &[]);
         assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
@@ -368,14 +368,18 @@ fn echoes_of_pings_are_kept_only_in_small_numbers() {
     for _ in 0..1000 {
         peer.send(&NopOut { itt: 5, ..nop_out(100) }, &[7; 4096]);
         peer.sent();
-        assert!(peer.session.retained.bytes() < 300 << 10, "{}", peer.session.retained.bytes());
+        assert!(
+            peer.session.connection.retained.bytes() < 300 << 10,
+            "{}",
+            peer.session.connection.retained.bytes()
+        );
     }
-    let next = peer.session.stat_sn;
+    let next = peer.session.connection.stat_sn;
     peer.send(&snack(1, RESERVED_TAG, next - 1, 1), &[]);
     assert_eq!(data_len(&peer.sent()[0]), 4096);
     peer.send(&NopOut { itt: 5, ..nop_out(next) }, &[7; 100_000]);
     assert_eq!(data_len(&peer.sent()[0]), 100_000);
-    assert!(peer.session.retained.bytes() < 1000);
+    assert!(peer.session.connection.retained.bytes() < 1000);
     peer.send(&snack(1, RESERVED_TAG, next, 1), &[]);
     assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
 }
@@ -390,13 +394,13 @@ fn a_read_counts_with_all_that_its_handle_holds() {
         peer.session.complete(id, good(Transferred::In { data: "d", len: held }));
         peer.sent();
     }
-    assert!((50_000..60_000).contains(&peer.session.retained.bytes()));
+    assert!((50_000..60_000).contains(&peer.session.connection.retained.bytes()));
     assert!(peer.session.keeps_data());
-    assert!(peer.session.forget_data() && peer.session.retained.bytes() < 2000);
+    assert!(peer.session.forget_data() && peer.session.connection.retained.bytes() < 2000);
     assert!(!peer.session.keeps_data());
     answered_read(&mut peer, FIRST + 2, 512);
     assert!(peer.session.keeps_data());
-    peer.send(&nop_out(peer.session.stat_sn), &[]);
+    peer.send(&nop_out(peer.session.connection.stat_sn), &[]);
     assert!(!peer.session.keeps_data(), "acknowledged");
 }
 
@@ -446,7 +450,7 @@ fn a_ping_for_an_acknowledgement_comes_after_what_it_is_about() {
         }
     }
     let ping = ping.unwrap();
-    assert_eq!((ping.itt, ping.numbers.stat_sn), (RESERVED_TAG, peer.session.stat_sn));
+    assert_eq!((ping.itt, ping.numbers.stat_sn), (RESERVED_TAG, peer.session.connection.stat_sn));
 }
 
 #[test]
