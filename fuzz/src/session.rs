@@ -186,17 +186,19 @@ impl Target {
 
     fn admit(&mut self, id: TaskId) {
         let Some(command) = self.session.command(id) else { return };
+        // Without the W bit no data comes, whatever the CDB means.
+        let data_out_bytes = if command.write { command.expected_length.into() } else { 0 };
         let scsi = Command {
             lun: command.lun,
             cdb: &command.cdb,
             attribute: TaskAttribute::Simple,
-            data_out_bytes: if command.write { command.expected_length.into() } else { 0 },
+            data_out_bytes,
         };
         match self.device.admit(&self.nexus, &scsi) {
             Admission::Done(outcome) => self.finish(id, outcome),
             Admission::Run(prepared) => {
                 let out = match prepared.transfer() {
-                    Transfer::Out { bytes } => bytes.min(command.expected_length.into()),
+                    Transfer::Out { bytes } => bytes.min(data_out_bytes),
                     _ => 0,
                 };
                 if out > DATA_BYTES_MAX {
