@@ -15,6 +15,7 @@ mod kept;
 pub mod local;
 pub mod memory;
 pub mod null;
+pub mod on_demand;
 pub mod pool;
 mod pooled;
 #[cfg(test)]

@@ -145,6 +145,8 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        clients = 3
+        idle_close_seconds = 5
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -189,6 +191,8 @@ fn every_key_is_read() {
             namespace: "n".into(),
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
+            clients: 3,
+            idle_close: Some(std::time::Duration::from_secs(5)),
         }),
     };
     assert_eq!(config, expected);

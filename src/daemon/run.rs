@@ -6,6 +6,7 @@ use super::exports::Exports;
 use super::{Failure, Signals, runtime, settings};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
+use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
 use crate::catalog::{Catalog, Stores};
@@ -50,11 +51,16 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
             namespace: rbd.namespace.clone(),
             conf: Some(rbd.ceph_conf.clone()),
             user: rbd.ceph_user.clone(),
+            clients: rbd.clients,
             ..rbd::Options::new(rbd.pool.clone())
         };
         let store = RbdStore::open_patiently(options)
             .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-        stores.insert(name(DefaultStore::Rbd), Arc::new(store));
+        let store: Arc<dyn Store> = match rbd.idle_close {
+            None => Arc::new(store),
+            idle => Arc::new(OnDemand::new(Arc::new(store), idle)),
+        };
+        stores.insert(name(DefaultStore::Rbd), store);
     }
     Ok(stores)
 }
