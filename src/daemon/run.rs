@@ -11,10 +11,11 @@ use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
-use crate::config::{Config, DefaultStore, Loaded};
+use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::control::{Control, Limits};
+use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
 
@@ -52,6 +53,7 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
             conf: Some(rbd.ceph_conf.clone()),
             user: rbd.ceph_user.clone(),
             clients: rbd.clients,
+            encryption: encryption(rbd)?,
             ..rbd::Options::new(rbd.pool.clone())
         };
         let store = RbdStore::open_patiently(options)
@@ -63,6 +65,21 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
         stores.insert(name(DefaultStore::Rbd), store);
     }
     Ok(stores)
+}
+
+fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
+    let invalid = |message: String| Failure::runtime(format!("store rbd: {message}"));
+    let format = match config.encryption {
+        RbdEncryption::None => None,
+        RbdEncryption::Luks1 => Some(LuksFormat::Luks1),
+        RbdEncryption::Luks2 => Some(LuksFormat::Luks2),
+    };
+    let file = config.passphrase_file.as_deref();
+    let passphrase = file.map(rbd::Passphrase::read).transpose().map_err(invalid)?;
+    if format.is_some() && passphrase.is_none() {
+        return Err(invalid("`encryption` needs `passphrase_file`".into()));
+    }
+    Ok(rbd::Encryption { format, passphrase })
 }
 
 /// The order matters: the catalog is loaded and every target known before anything listens, and

@@ -100,8 +100,7 @@ impl Store for OnDemand {
         if mode == OpenMode::ReadOnly || snapshot.is_some() {
             return self.store.open(image, snapshot, mode);
         }
-        let seen = self.store.open(image, None, OpenMode::ReadOnly)?;
-        let volume = OnDemandVolume::new(&self.store, &self.opener, image, seen.as_ref());
-        Ok(Arc::new(volume))
+        let seen = self.store.look(image)?;
+        Ok(Arc::new(OnDemandVolume::new(&self.store, &self.opener, image, seen)))
     }
 }

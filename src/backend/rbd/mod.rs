@@ -6,6 +6,7 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod encryption;
 mod extents;
 mod owner;
 mod parents;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+pub use self::encryption::{Encryption, Passphrase};
 pub use self::parents::OpenParent;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
@@ -31,7 +33,7 @@ use super::{
     ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
     StoreKind, check_growth, check_name, check_record,
 };
-use crate::block::Volume;
+use crate::block::{SavedState, Volume, VolumeInfo};
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -56,6 +58,8 @@ pub struct Options {
     /// Clients of the cluster that the images are spread over, by name; at least 1. Each has
     /// threads and connections of its own (`docs/rbd.md` has what it costs).
     pub clients: usize,
+    /// How new images are encrypted, and what opens those that are.
+    pub encryption: Encryption,
 }
 
 impl Options {
@@ -69,6 +73,7 @@ impl Options {
             user: "admin".into(),
             timeout: TIMEOUT_DEFAULT,
             clients: 1,
+            encryption: Encryption::default(),
         }
     }
 
@@ -176,7 +181,7 @@ impl RbdStore {
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool_of(image)?, image)
+        open_writable(&self.pool_of(image)?, image, &self.options.encryption)
     }
 }
 
@@ -192,7 +197,7 @@ impl Store for RbdStore {
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        Ok(self.pool_of(image)?.create(image, size_bytes)?)
+        self.options.encryption.create(&self.pool_of(image)?, image, size_bytes)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
@@ -258,11 +263,12 @@ impl Store for RbdStore {
         owner::evict_if_dead(&pool, image)?;
         // A live owner does it for us.
         let open = Image::open(&pool, image, None, Access::ReadWrite)?;
-        check_growth(image, open.size_bytes(), size_bytes)?;
-        if size_bytes == open.size_bytes() {
+        let old = encryption::data_bytes(&open)?;
+        check_growth(image, old, size_bytes)?;
+        if size_bytes == old {
             return Ok(());
         }
-        Ok(open.resize(size_bytes)?)
+        Ok(open.resize(size_bytes + (open.size_bytes() - old))?)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
@@ -274,10 +280,11 @@ impl Store for RbdStore {
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         check_name(image)?;
         let pool = self.pool_of(image)?;
-        let stat = Image::open(&pool, image, None, Access::ReadOnly)?.stat()?;
+        let open = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let (stat, size_bytes) = (open.stat()?, encryption::data_bytes(&open)?);
         Ok(ImageStat {
             id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
-            size_bytes: stat.size_bytes,
+            size_bytes,
             used_bytes: stat.used_bytes,
             parent: stat.parent,
             snapshots: stat.snapshots,
@@ -300,6 +307,14 @@ impl Store for RbdStore {
         Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
     }
 
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        check_name(image)?;
+        let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
+        let size_bytes = encryption::data_bytes(&open)?;
+        let seen = RbdVolume::of_image(open)?;
+        Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
+    }
+
     fn open(
         &self,
         image: &str,
@@ -315,7 +330,10 @@ impl Store for RbdStore {
             }
             (None, OpenMode::ReadWrite) => self.open_writable(image)?,
             (snapshot, OpenMode::ReadOnly) => {
-                Image::open(&self.pool_of(image)?, image, snapshot, Access::ReadOnly)?
+                let pool = self.pool_of(image)?;
+                let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
+                self.options.encryption.unlock(&image)?;
+                image
             }
         };
         match snapshot {
@@ -364,18 +382,25 @@ pub fn open_image(
     };
     let pool = options.connect().map_err(unavailable)?;
     let image = if read_only {
-        Image::open(&pool, image, None, Access::ReadOnly)?
+        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        options.encryption.unlock(&image)?;
+        image
     } else {
-        open_writable(&pool, image)?
+        open_writable(&pool, image, &options.encryption)?
     };
     Ok(Arc::new(RbdVolume::of_image(image)?))
 }
 
-fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {
+fn open_writable(
+    pool: &Arc<Pool>,
+    image: &str,
+    encryption: &Encryption,
+) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
     owner::claim(&image)?;
     volume::check_options(&image)?;
+    encryption.unlock(&image)?;
     Ok(image)
 }
 
