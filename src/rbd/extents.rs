@@ -10,8 +10,9 @@ use crate::block::Extent;
 /// map.
 const LEN_MAX: u64 = 256 << 30;
 
-/// Objects that one question has asked at most: a round trip each, some of them at a time.
-const ASKED_OBJECTS_MAX: u64 = 64;
+/// Objects that one question has asked at most, 4 GiB of the usual size: a round trip each, ten of
+/// them at a time.
+const ASKED_OBJECTS_MAX: u64 = 1024;
 
 /// Runs of objects that one question looks at most.
 const RUNS_MAX: usize = 1024;
