@@ -559,8 +559,8 @@ const RBD: &[Key] = &[
                 rbd(d).encryption = formats[v];
             },
         },
-        "How images are encrypted in the cluster that are imported from now on; their disks are as \
-         they are. Needs `passphrase_file`.",
+        "How images are encrypted in the cluster that are imported from now on. Their disks are \
+         encrypted, too, and copies of them, not clones. Needs `passphrase_file`.",
     ),
     key(
         "passphrase_file",

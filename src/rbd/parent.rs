@@ -130,6 +130,17 @@ impl Image {
         Ok(Some(found))
     }
 
+    /// Copies what the image has of its parents, whose clone it is no longer then. Blocks for as
+    /// long as that takes.
+    ///
+    /// # Errors
+    /// When the image cannot be written, or its parents cannot be read.
+    pub fn flatten(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_flatten)(self.handle()) };
+        self.check(code, "copying its parents' data")
+    }
+
     /// How many clones hang on the snapshot that this was opened at.
     ///
     /// # Errors

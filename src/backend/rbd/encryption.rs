@@ -1,8 +1,9 @@
 //! Encrypted images: LUKS, by librbd.
 //!
 //! Which images are is said by their metadata, `stirrup.encryption`: `FORMAT HEADER-BYTES`. librbd
-//! copies it into clones, which have their parent's key. So sizes are known without the
-//! passphrase, and without the seconds that it takes to check one.
+//! copies it into clones, which have their parent's key. A clone becomes a copy before it is
+//! used: librbd 16 corrupts memory when a clone that was decrypted is closed. Sizes are known
+//! without the passphrase, and without the seconds that it takes to check one.
 
 use std::fmt;
 use std::fs::File;
@@ -125,6 +126,29 @@ impl Encryption {
         })
     }
 
+    /// Makes a clone that was just made a copy, if it is encrypted; removes it if that fails. Cut
+    /// short, it is done by [`Self::unlock_writable`].
+    pub(super) fn settle(&self, pool: &Arc<Pool>, clone: &str) -> Result<(), StoreError> {
+        let seen = Image::open(pool, clone, None, Access::ReadOnly)?;
+        if Mark::of(&seen)?.is_none() {
+            return Ok(());
+        }
+        drop(seen);
+        let copied = Image::open(pool, clone, None, Access::ReadWrite)
+            .and_then(|image| image.flatten())
+            .map_err(Into::into);
+        pool.wait_closed(clone);
+        copied.inspect_err(|_| remove_half_made(pool, clone))
+    }
+
+    /// As [`Self::unlock`], of an image that may be written.
+    pub(super) fn unlock_writable(&self, image: &Image) -> Result<(), StoreError> {
+        if Mark::of(image)?.is_some() && image.parent()?.is_some() {
+            image.flatten()?;
+        }
+        self.unlock(image)
+    }
+
     /// Makes an image of `size_bytes` of data, encrypted if new ones are. What fails half-way is
     /// removed again.
     pub(super) fn create(
@@ -143,12 +167,14 @@ impl Encryption {
         };
         pool.create(name, size_bytes + guess)?;
         let formatted = encrypt(pool, name, format, &passphrase.0, size_bytes);
-        formatted.inspect_err(|_| {
-            pool.wait_closed(name);
-            if let Err(error) = pool.remove(name) {
-                tracing::warn!(%error, "an image that could not be encrypted is left");
-            }
-        })
+        formatted.inspect_err(|_| remove_half_made(pool, name))
+    }
+}
+
+fn remove_half_made(pool: &Pool, name: &str) {
+    pool.wait_closed(name);
+    if let Err(error) = pool.remove(name) {
+        tracing::warn!(%error, "an encrypted image that could not be made is left");
     }
 }
 

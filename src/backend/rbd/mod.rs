@@ -234,7 +234,9 @@ impl Store for RbdStore {
         check_name(parent)?;
         check_name(snapshot)?;
         check_name(child)?;
-        Ok(self.pool_of(child)?.clone_image(parent, snapshot, child)?)
+        let pool = self.pool_of(child)?;
+        pool.clone_image(parent, snapshot, child)?;
+        self.options.encryption.settle(&pool, child)
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
@@ -400,7 +402,7 @@ fn open_writable(
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
     owner::claim(&image)?;
     volume::check_options(&image)?;
-    encryption.unlock(&image)?;
+    encryption.unlock_writable(&image)?;
     Ok(image)
 }
 

@@ -42,9 +42,10 @@ fn an_encrypted_image_is_read_with_its_passphrase_only() {
     assert_eq!(refusal(&disk, SIZE), ErrorKind::OutOfRange);
     drop(disk);
 
-    // Clones have its key; a chain of them, too. Each grows.
+    // Clones have its key, and are copies of their own. They grow.
     store.snapshot(&name, "s").unwrap();
     store.clone_image(&name, "s", &child).unwrap();
+    assert_eq!(store.stat(&child).unwrap().parent, None, "a copy");
     let disk = open(&store, &child);
     disk.write(512, &[2; 512]);
     drop(disk);
@@ -61,6 +62,16 @@ fn an_encrypted_image_is_read_with_its_passphrase_only() {
     assert_eq!(refusal(&disk, 2 * SIZE), ErrorKind::OutOfRange);
     drop(disk);
     assert_eq!(store.look(&grandchild).unwrap().0.size_bytes, 2 * SIZE);
+
+    // A clone that was made without us, or not finished, becomes one when it is opened.
+    let other = format!("{name}.o");
+    let (from, to) = (format!("rbd/{name}@s"), format!("rbd/{other}"));
+    run(conf, &["rbd", "clone", "--rbd-default-clone-format", "2", &from, &to]);
+    assert_eq!(kind_of(store.open(&other, None, OpenMode::ReadOnly)), StoreErrorKind::Io);
+    assert_eq!(open(&store, &other).read(0, 512), [1; 512]);
+    store.pool().unwrap().wait_closed(&other);
+    assert_eq!(store.stat(&other).unwrap().parent, None);
+    store.remove(&other).unwrap();
 
     // What is in the cluster is not the text.
     let raw = run(conf, &["rbd", "export", "--no-progress", &name, "-"].map(|word| word));
