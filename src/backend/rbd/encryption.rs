@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::super::{StoreError, StoreErrorKind};
+use super::moment::Moment;
 use crate::rbd::{Access, Image, LuksFormat, Pool};
 
 const KEY: &str = "stirrup.encryption";
@@ -134,9 +135,8 @@ impl Encryption {
             return Ok(());
         }
         drop(seen);
-        let copied = Image::open(pool, clone, None, Access::ReadWrite)
-            .and_then(|image| image.flatten())
-            .map_err(Into::into);
+        let copied =
+            Moment::open(pool, clone).and_then(|image| image.flatten()).map_err(Into::into);
         pool.wait_closed(clone);
         copied.inspect_err(|_| remove_half_made(pool, clone))
     }
@@ -185,7 +185,7 @@ fn encrypt(
     passphrase: &str,
     size_bytes: u64,
 ) -> Result<(), StoreError> {
-    let image = Image::open(pool, name, None, Access::ReadWrite)?;
+    let image = Moment::open(pool, name)?;
     let stored = image.size_bytes();
     image.format_encrypted(format, passphrase)?;
     let mark = Mark { format, header_bytes: stored - image.size_bytes() };
@@ -193,7 +193,7 @@ fn encrypt(
     drop(image);
     pool.wait_closed(name);
     if stored - mark.header_bytes < size_bytes {
-        Image::open(pool, name, None, Access::ReadWrite)?.resize(size_bytes + mark.header_bytes)?;
+        Moment::open(pool, name)?.resize(size_bytes + mark.header_bytes)?;
     }
     Ok(())
 }

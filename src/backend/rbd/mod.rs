@@ -8,6 +8,7 @@
 
 mod encryption;
 mod extents;
+mod moment;
 mod owner;
 mod parents;
 mod state;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 pub use self::encryption::{Encryption, Passphrase};
+use self::moment::Moment;
 pub use self::parents::OpenParent;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
@@ -212,7 +214,7 @@ impl Store for RbdStore {
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner makes the snapshot for us.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.snapshot(snapshot)?)
     }
 
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
@@ -227,7 +229,7 @@ impl Store for RbdStore {
         }
         owner::evict_if_dead(&pool, image)?;
         // A clone made at this very moment keeps the data: RBD removes the name only.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.remove_snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.remove_snapshot(snapshot)?)
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
@@ -264,7 +266,7 @@ impl Store for RbdStore {
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner does it for us.
-        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        let open = Moment::open(&pool, image)?;
         let old = encryption::data_bytes(&open)?;
         check_growth(image, old, size_bytes)?;
         if size_bytes == old {
@@ -400,10 +402,16 @@ fn open_writable(
 ) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
-    owner::claim(&image)?;
-    volume::check_options(&image)?;
-    encryption.unlock_writable(&image)?;
-    Ok(image)
+    let opened = owner::claim(&image)
+        .and_then(|()| volume::check_options(&image))
+        .and_then(|()| encryption.unlock_writable(&image));
+    match opened {
+        Ok(()) => Ok(image),
+        Err(error) => {
+            drop(Moment::of(image));
+            Err(error)
+        }
+    }
 }
 
 fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {

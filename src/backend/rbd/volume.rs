@@ -40,7 +40,7 @@ impl Drop for RbdVolume {
 
 impl RbdVolume {
     pub(super) fn of_image(image: Arc<Image>) -> Result<Self, StoreError> {
-        let state = ImageState::load(&image)?;
+        let state = ImageState::load(&image).inspect_err(|_| image.retire())?;
         Ok(Self::new(image, Some(Arc::new(state))))
     }
 
