@@ -91,17 +91,6 @@ fn a_reset_of_the_unit_is_heard_by_every_nexus_and_ends_reserve() {
 }
 
 #[test]
-fn a_cleared_task_set_is_heard_by_those_who_lost_tasks() {
-    let bench = Bench::new();
-    let (one, two, three) = (bench.host(1), bench.host(2), bench.host(3));
-    let lost = |nexus: &crate::scsi::Nexus| nexus.spec() == two.nexus.spec();
-    assert_eq!(bench.device.task_set_cleared(&one.nexus, 0, lost), Ok(0));
-    assert_eq!(two.fails(&TUR, &[]), attention(Asc::COMMANDS_CLEARED));
-    one.put(&TUR, &[]);
-    three.put(&TUR, &[]);
-}
-
-#[test]
 fn a_missing_lun_answers_what_sam_wants_of_it() {
     let bench = Bench::new();
     for lun in [0x0007_0000_0000_0000, 0x4100_0000_0000_0000, 0x8000_0000_0000_0000] {

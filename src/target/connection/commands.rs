@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
@@ -82,6 +83,8 @@ pub(super) struct Commands {
     preemption_count: u64,
     ops: Ops,
     done: Vec<BlockCompletion>,
+    /// How long a task may have others wait for data of the initiator.
+    pub(super) data_timeout: Duration,
 }
 
 impl Commands {
@@ -89,6 +92,7 @@ impl Commands {
         attached: Option<Rc<Attached>>,
         budget: &Rc<Budget>,
         queue: Arc<CompletionQueue>,
+        data_timeout: Duration,
     ) -> Self {
         Self {
             attached,
@@ -103,6 +107,7 @@ impl Commands {
             preemption_count: 0,
             ops: Ops::new(),
             done: Vec::new(),
+            data_timeout,
         }
     }
 
@@ -318,6 +323,7 @@ impl Commands {
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
+                self.line.hold_back_no_more(id);
             }
             let backing = Arc::clone(&attached.backing);
             background::spawn(work, backing, &self.queue, tag);
@@ -414,7 +420,7 @@ impl Commands {
     }
 
     /// Ends a task; if others are to be aborted first, when that is done.
-    fn finish(&mut self, id: TaskId, mut outcome: Outcome, session: &mut DriverSession) {
+    pub(super) fn finish(&mut self, id: TaskId, mut outcome: Outcome, session: &mut DriverSession) {
         if let Some(preempted) = outcome.preempted.take()
             && !preempted.nexuses.is_empty()
         {
@@ -450,6 +456,12 @@ impl Commands {
             _ => 0,
         };
         session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
+    }
+
+    /// Ends a task for another nexus; what it has in the store is fenced.
+    pub(super) fn abort_for_another(&mut self, id: TaskId, session: &mut DriverSession) {
+        self.forget(id);
+        self.finish(id, Outcome::status(Status::TaskAborted), session);
     }
 
     /// Ends the tasks that were sent to other logical units and have operations on this one, as

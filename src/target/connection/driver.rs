@@ -52,8 +52,8 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
     let attached = backing.and_then(|backing| attach(backing, &established, &entry, shard));
-    let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
+    let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue), options.data_timeout);
     let ping = PingTimer::of(options, names.session_type);
     let link = Link::new(ConnectionId::first(), stream, params, ping, place);
     let mut driver = Driver {
@@ -168,6 +168,7 @@ impl Driver {
         self.take_events();
         // What others wanted to be aborted is out of the way now.
         self.done.clear();
+        progress |= self.commands.end_overdue(cx, &mut self.session);
         progress |= self.commands.wake_dormant(&mut self.session);
         self.commands.serve_waiting(&mut self.session);
         progress |= self.commands.submit(&mut self.session);
@@ -222,7 +223,7 @@ impl Driver {
         true
     }
 
-    fn take_events(&mut self) {
+    pub(super) fn take_events(&mut self) {
         while let Some(event) = self.session.next_event() {
             match event {
                 Event::Close(id, reason) => self.close(id, reason),
