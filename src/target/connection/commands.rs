@@ -357,9 +357,10 @@ impl Commands {
             if self.done.is_empty() {
                 return progress;
             }
-            let mut done = std::mem::take(&mut self.done);
-            self.completed(&mut done, session);
-            self.done = done;
+            self.done.reverse();
+            while let Some(completion) = self.done.pop() {
+                self.completed(completion, session);
+            }
         }
     }
 
@@ -385,31 +386,27 @@ impl Commands {
         self.records.iter().flatten().any(uses) || self.afterlife.uses_any(units)
     }
 
-    /// Goes on with tasks whose operations have ended. Requests that come of it wait for
+    /// Goes on with a task of which an operation has ended. Requests that come of it wait for
     /// [`Self::submit`].
-    pub(super) fn completed(
-        &mut self,
-        done: &mut Vec<BlockCompletion>,
-        session: &mut DriverSession,
-    ) {
-        for BlockCompletion { tag, result } in done.drain(..) {
-            // The low half of a tag; the other half tells it from tasks that had the number before.
-            let id = TaskId(tag as u32);
-            let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
-            let Some(record) = record.filter(|record| record.tag == tag) else {
-                self.completed_late(tag);
-                continue;
-            };
-            let Some(task) = &mut record.running else {
-                self.completed_late(tag);
-                continue;
-            };
-            record.flight.end_one();
-            match task.resume(result, &mut self.ops) {
-                Some(outcome) => self.finish(id, outcome, session),
-                None => self.request(id),
-            }
+    pub(super) fn completed(&mut self, completion: BlockCompletion, session: &mut DriverSession) {
+        let BlockCompletion { tag, result } = completion;
+        // The low half of a tag; the other half tells it from tasks that had the number before.
+        let id = TaskId(tag as u32);
+        let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
+        let Some(record) = record.filter(|record| record.tag == tag) else {
+            return self.completed_late(tag);
+        };
+        let Some(task) = &mut record.running else { return self.completed_late(tag) };
+        record.flight.end_one();
+        match task.resume(result, &mut self.ops) {
+            Some(outcome) => self.finish(id, outcome, session),
+            None => self.request(id),
         }
+    }
+
+    /// What was answered in a turn that did not get to its end, and is not looked at.
+    pub(super) fn take_unseen(&mut self) -> Vec<BlockCompletion> {
+        std::mem::take(&mut self.done)
     }
 
     /// An operation has ended that no task waits for any more.
