@@ -183,7 +183,6 @@ fn t05_a_logical_unit_reset_is_for_all_and_keeps_persistent_reservations() {
         assert_eq!(session.manage(&request), COMPLETE);
     };
     let mine = running_read(&lab, &mut session);
-    let _theirs = running_read(&lab, &mut neighbour);
     reset(&mut neighbour, 0);
     assert_eq!(session.finish(&mine, &[]).status, TASK_ABORTED);
     lab.volumes[0].release();
