@@ -107,8 +107,8 @@ pub struct Outcome {
 }
 
 /// The I_T nexuses that PREEMPT AND ABORT has preempted (SPC-4 5.12.11.2.7). Their tasks on the
-/// logical unit are to be aborted, and must have ended, before the status of the command goes out;
-/// [`super::Device::task_set_cleared`] then tells those that lost any.
+/// logical unit are to be aborted, with TASK ABORTED, and must have ended before the status of the
+/// command goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preempted {
     /// Number of the logical unit.

@@ -91,6 +91,17 @@ fn a_reset_of_the_unit_is_heard_by_every_nexus_and_ends_reserve() {
 }
 
 #[test]
+fn commands_that_ended_with_their_connection_are_heard_of_by_their_nexus_alone() {
+    let bench = Bench::new();
+    let (one, two) = (bench.host(1), bench.host(2));
+    assert_eq!(bench.device.cleared_by_protocol(&one.nexus, 0), Ok(()));
+    assert_eq!(one.fails(&TUR, &[]), attention(Asc::CLEARED_BY_PROTOCOL));
+    one.put(&TUR, &[]);
+    two.put(&TUR, &[]);
+    assert!(bench.device.cleared_by_protocol(&one.nexus, 0x0005_0000_0000_0000).is_err());
+}
+
+#[test]
 fn a_missing_lun_answers_what_sam_wants_of_it() {
     let bench = Bench::new();
     for lun in [0x0007_0000_0000_0000, 0x4100_0000_0000_0000, 0x8000_0000_0000_0000] {

@@ -15,9 +15,19 @@ lun_2() {
 }
 attach "$LUNS" "$LUNS_PORTAL"
 check "luns: one disk to begin with" test "$(luns)" = 1
-# It pings when nothing has come for a second; the next ping follows the answer to the first.
-pings() { iscsiadm -m session -s -r "$(session_of "$LUNS" | grep -o '[0-9]*$')" | awk -F: '/noptx_pdus/ { print $2 }'; }
-has_pinged() { [ "$(pings)" -ge 2 ]; }
+# stats: how many commands the session has sent, and how many bytes in all.
+stats() {
+    iscsiadm -m session -r "$(session_of "$LUNS" | grep -o '[0-9]*$')" -s |
+        awk '/scsicmd_pdus/ { commands = $NF } /txdata_octets/ { bytes = $NF } END { print commands, bytes }'
+}
+# It has sent two headers, and no command: pings, of which the first was answered.
+before=$(stats)
+has_pinged() {
+    local now
+    now=$(stats)
+    [ "${now% *}" = "${before% *}" ] || { before=$now; return 1; }
+    [ $((${now#* } - ${before#* })) -ge 96 ]
+}
 check "luns: the initiator has pinged" wait_for has_pinged
 check "luns: the target gets another" ask luns 1 2
 # No command is sent that would find the unit attention: the disk is idle, and udev does not run.
