@@ -193,6 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_is_preempted_is_so_on_the_logical_unit_as_luns_name_it() {
+        let field = |lun| Preempted { lun, nexuses: vec![1] }.lun_field();
+        assert_eq!((field(0), field(5), field(300)), (0, 5 << 48, 0x412c << 48));
+    }
+
+    #[test]
     fn data_know_their_length() {
         assert!(DataIn::None.is_empty() && !DataIn::Bytes(vec![0; 3]).is_empty());
         assert_eq!(DataIn::Bytes(vec![0; 3]).len(), 3);
