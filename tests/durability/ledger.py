@@ -76,7 +76,8 @@ class Ledger:
         """It was refused as illegal: then it has changed nothing."""
         for lba in range(first, first + len(values)):
             self.may[lba] = self.may[lba][:-1]
-            self.unsure.discard(lba)
+            if len(self.may[lba]) == 1:
+                self.unsure.discard(lba)
 
     def unanswered(self, first, values, atomic):
         """It never was, and its connection is gone."""
