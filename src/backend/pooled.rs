@@ -150,8 +150,9 @@ impl<E: Engine> Core<E> {
     }
 
     fn fail(&self, error: &Error) {
-        tracing::error!(%error, "a volume takes no more writes until it is opened again");
-        let _first_failure_stays = self.failed.set(again(error));
+        if self.failed.set(again(error)).is_ok() {
+            tracing::error!(%error, "a volume takes no more writes until it is opened again");
+        }
     }
 
     fn write_atomic(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {

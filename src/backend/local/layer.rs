@@ -103,6 +103,16 @@ impl Layer {
         Journal::open(&Journal::path(&self.live), self.id)
     }
 
+    /// Nothing is written to the layer any more.
+    pub(super) fn remove_journal(&self) {
+        *self.journal.lock() = None;
+        let path = Journal::path(&self.live);
+        if let Err(error) = files::remove_if_there(&path) {
+            // Empty, it does no harm.
+            tracing::warn!(%error, path = %path.display(), "cannot remove a journal");
+        }
+    }
+
     /// The journal, made if there is none.
     pub(super) fn with_journal<T>(
         &self,

@@ -334,6 +334,7 @@ impl Store for LocalStore {
             })?;
             let chain = core.engine().chain.load();
             let layers = std::iter::once(new_head).chain(chain.layers.iter().cloned()).collect();
+            chain.top().remove_journal();
             open.layers.insert(frozen, Arc::downgrade(&chain.layers[0]));
             core.engine().own_below.store(0, Ordering::Release);
             core.engine().chain.store(Arc::new(Chain { layers }));

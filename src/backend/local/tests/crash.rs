@@ -350,6 +350,30 @@ fn an_atomic_write_that_fails_half_way_shows_nothing_of_itself() {
     assert_eq!(seen.len(), 2, "some failed, some did not");
 }
 
+#[test]
+fn a_head_has_a_journal_once_it_needs_one_and_no_frozen_layer_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), false);
+    with_clone(&store, 2 << 20);
+    let journals = || -> Vec<std::path::PathBuf> {
+        let files = layer_files(dir.path()).into_iter();
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "atomic")).collect()
+    };
+    let disk = writable(&store, "clone");
+    disk.write(0, &[1; 512]);
+    assert_eq!(journals(), [] as [std::path::PathBuf; 0]);
+    let write = || Op::WriteAtomic { offset: 0, buf: Buffer::zeroed(1024), fua: false };
+    for snapshot in ["a", "b"] {
+        disk.run(write()).unwrap();
+        assert_eq!(journals(), [head_file(dir.path(), &store, "clone", "atomic")]);
+        store.snapshot("clone", snapshot).unwrap();
+        assert!(journals().is_empty());
+    }
+    let too_long = Buffer::zeroed(journal::ATOMIC_WRITE_BYTES_MAX as usize + 1);
+    let refused = disk.run(Op::WriteAtomic { offset: 0, buf: too_long, fua: false });
+    assert!(refused.is_err() && journals().is_empty());
+}
+
 /// Not a test of its own: what [`kill_children`] starts and kills.
 #[test]
 fn child() {
