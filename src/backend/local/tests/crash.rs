@@ -453,3 +453,22 @@ fn kill_9_takes_no_completed_write_in_write_through_mode() {
 fn kill_9_takes_no_completed_write_with_a_write_cache() {
     kill_children(true);
 }
+
+#[test]
+fn a_journal_with_a_write_beyond_the_end_is_damage_and_one_without_is_done() {
+    for (offset, refused) in [(BYTES, Some(StoreErrorKind::Corrupt)), (BYTES - 1024, None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), false);
+        let mut wanted = with_clone(&store, BYTES);
+        let path = head_file(dir.path(), &store, "clone", "atomic");
+        let head = store.meta.image("clone").unwrap().head;
+        let journal = journal::Journal::create(&path, head).unwrap();
+        journal.write(offset, &Buffer::from_slice(&[7; 1024])).unwrap();
+        let opened = store.open("clone", None, OpenMode::ReadWrite);
+        assert_eq!(opened.as_ref().err().map(|error| error.kind()), refused);
+        if let Ok(volume) = opened {
+            wanted[offset as usize..].fill(7);
+            assert!(Disk::new(volume).read(0, BYTES as usize) == wanted);
+        }
+    }
+}
