@@ -465,7 +465,7 @@ fn a_journal_with_a_write_beyond_the_end_is_damage_and_one_without_is_done() {
         let journal = journal::Journal::create(&path, head).unwrap();
         journal.write(offset, &Buffer::from_slice(&[7; 1024])).unwrap();
         let opened = store.open("clone", None, OpenMode::ReadWrite);
-        assert_eq!(opened.as_ref().err().map(|error| error.kind()), refused);
+        assert_eq!(opened.as_ref().err().map(StoreError::kind), refused);
         if let Ok(volume) = opened {
             wanted[offset as usize..].fill(7);
             assert!(Disk::new(volume).read(0, BYTES as usize) == wanted);
