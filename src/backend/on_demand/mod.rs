@@ -64,6 +64,8 @@ impl Store for OnDemand {
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
+        // A volume that was dropped while it was opened is closed after that.
+        self.opener.wait_opened(image);
         self.store.remove(image)
     }
 

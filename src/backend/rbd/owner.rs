@@ -190,7 +190,9 @@ fn evict(image: &Image) -> Result<(), rbd::Error> {
 pub(super) fn evict_if_dead(pool: &Arc<Pool>, name: &str) -> Result<(), rbd::Error> {
     let seen = Image::open(pool, name, None, Access::ReadOnly)?;
     if seen.has_exclusive_lock() && dead_note(&seen)?.is_some() {
-        evict(&Moment::open(pool, name)?)?;
+        let open = Moment::open(pool, name)?;
+        evict(&open)?;
+        drop(open);
         pool.wait_closed(name);
     }
     Ok(())
