@@ -145,6 +145,9 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        [cache]
+        golden_memory = "1GiB"
+        disk_memory = 0
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -190,6 +193,7 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
+        cache: Cache { golden_memory_bytes: 1 << 30, disk_memory_bytes: 0 },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.

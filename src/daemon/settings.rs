@@ -1,5 +1,8 @@
 //! The configuration in the terms of each room.
 
+use std::sync::Arc;
+
+use crate::cache::{self, Cache};
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -11,6 +14,14 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
         config::LogFormat::Human => telemetry::Format::Human,
         config::LogFormat::Json => telemetry::Format::Json,
     }
+}
+
+/// The cache of the Ceph store, if there is anything to be kept in it.
+pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
+    let config::Cache { golden_memory_bytes, disk_memory_bytes } = config.cache;
+    let options =
+        cache::Options { golden_bytes: golden_memory_bytes, disk_bytes: disk_memory_bytes };
+    (options.golden_bytes > 0 || options.disk_bytes > 0).then(|| Cache::new(options))
 }
 
 pub(super) fn target(config: &Config) -> Options {

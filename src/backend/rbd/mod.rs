@@ -6,6 +6,7 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod cached;
 mod extents;
 mod owner;
 mod parents;
@@ -31,6 +32,7 @@ use super::{
     StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::Volume;
+use crate::cache::Cache;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -84,6 +86,8 @@ fn unavailable(error: rbd::Error) -> StoreError {
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
+    /// What disks that are open for writing are behind.
+    cache: Option<Arc<Cache>>,
     link: Mutex<Link>,
 }
 
@@ -131,7 +135,14 @@ impl RbdStore {
     }
 
     fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        Self { options, link: Mutex::new(Link { pool, connecting: false }) }
+        Self { options, cache: None, link: Mutex::new(Link { pool, connecting: false }) }
+    }
+
+    /// The same with a cache in front of disks that are opened for writing. What is opened to be
+    /// read only is not cached: others may write to it.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
@@ -286,21 +297,36 @@ impl Store for RbdStore {
     ) -> Result<Arc<dyn Volume>, StoreError> {
         check_name(image)?;
         snapshot.map_or(Ok(()), check_name)?;
-        let image = match (snapshot, mode) {
+        match (snapshot, mode) {
             (Some(snapshot), OpenMode::ReadWrite) => {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
-                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
-            (snapshot, OpenMode::ReadOnly) => {
-                Image::open(&self.pool()?, image, snapshot, Access::ReadOnly)?
+            (None, OpenMode::ReadWrite) => {
+                writable_volume(self.open_writable(image)?, self.cache.as_ref())
             }
-        };
-        match snapshot {
-            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
-            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
+            (None, OpenMode::ReadOnly) => {
+                let image = Image::open(&self.pool()?, image, None, Access::ReadOnly)?;
+                Ok(Arc::new(RbdVolume::of_image(image)?))
+            }
+            (Some(snapshot), OpenMode::ReadOnly) => {
+                let image = Image::open(&self.pool()?, image, Some(snapshot), Access::ReadOnly)?;
+                Ok(Arc::new(RbdVolume::of_snapshot(image)))
+            }
         }
     }
+}
+
+/// The volume of an image that this has the exclusive lock of.
+fn writable_volume(
+    image: Arc<Image>,
+    cache: Option<&Arc<Cache>>,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    Ok(match cache {
+        Some(cache) => Arc::new(cached::wrap(cache, &image, volume)),
+        None => Arc::new(volume),
+    })
 }
 
 /// librbd's identifier of an image: no other will ever have it.
@@ -322,7 +348,8 @@ fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
-/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`. What is
+/// read only is not cached.
 ///
 /// # Errors
 /// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
@@ -332,6 +359,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
+    cache: Option<Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -341,12 +369,11 @@ pub fn open_image(
         ..Options::new(pool)
     };
     let pool = options.connect().map_err(unavailable)?;
-    let image = if read_only {
-        Image::open(&pool, image, None, Access::ReadOnly)?
-    } else {
-        open_writable(&pool, image)?
-    };
-    Ok(Arc::new(RbdVolume::of_image(image)?))
+    if read_only {
+        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        return Ok(Arc::new(RbdVolume::of_image(image)?));
+    }
+    writable_volume(open_writable(&pool, image)?, cache.as_ref())
 }
 
 fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {
