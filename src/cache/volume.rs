@@ -12,7 +12,7 @@ use super::read::{self, Place};
 use super::store::Store;
 use super::write::Write;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Op, Request, SavedState, Span, Usage, Volume,
+    Buffer, Completion, CompletionQueue, Done, Hold, Op, Request, SavedState, Span, Usage, Volume,
     VolumeInfo,
 };
 
@@ -242,6 +242,10 @@ impl Volume for CachedVolume {
 
     fn saved_state(&self) -> SavedState {
         self.shared.inner.saved_state()
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        self.shared.inner.hold()
     }
 
     fn submit(

@@ -10,7 +10,7 @@ use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
-use crate::block::{Fenced, SavedState, Usage, Volume};
+use crate::block::{Fenced, Hold, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -26,6 +26,19 @@ pub(super) struct Backing {
 struct Luns {
     list: Vec<(UnitId, Lun)>,
     next_unit: u64,
+    /// Sessions there are, and what keeps the volumes ready for them.
+    uses: usize,
+    holds: Vec<Hold>,
+}
+
+impl Luns {
+    /// Keeps all volumes ready as long as there are sessions.
+    fn hold(&mut self) {
+        let wanted = if self.uses > 0 { self.list.as_slice() } else { &[] };
+        let volumes = wanted.iter().filter_map(|(_, lun)| lun.volume.as_ref());
+        // The new ones first: what stays is never without.
+        self.holds = volumes.filter_map(|volume| volume.hold()).collect();
+    }
 }
 
 /// What commands run against.
@@ -107,7 +120,7 @@ impl Backing {
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
-        let luns = Mutex::new(Luns { list, next_unit });
+        let luns = Mutex::new(Luns { list, next_unit, uses: 0, holds: Vec::new() });
         Arc::new(Self { luns, service, works: Arc::default() })
     }
 
@@ -146,10 +159,29 @@ impl Backing {
             now.iter().chain(new).cloned().collect::<Volumes>()
         });
         service.device.set_luns(units);
-        *held = Luns { list, next_unit };
+        (held.list, held.next_unit) = (list, next_unit);
+        held.hold();
         let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
         this.works.stop_removed(&removal);
         Change::Luns(removal)
+    }
+
+    /// A session begins.
+    pub(super) fn begin_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses += 1;
+        if luns.uses == 1 {
+            luns.hold();
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn end_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses -= 1;
+        if luns.uses == 0 {
+            luns.hold();
+        }
     }
 
     /// What the volumes say of themselves now: initiators hear of what has changed.
