@@ -118,20 +118,23 @@ impl Waiter {
         Some(Completion { tag: self.tag, result: Ok(Done::Data(buf)) })
     }
 
-    /// A fill has ended: with what was read from `start` on, or in vain.
-    fn arrived(&self, filled: Option<(u64, &Buffer)>) {
+    /// Takes blocks of an extent out of `from`, which holds those from `start` of the source on.
+    fn take(&self, extent: u64, blocks: Mask, start: u64, from: &Buffer) {
         let mut state = self.state.lock();
-        match (filled, &mut state.buf) {
-            (Some((start, from)), Some(buf)) => {
-                let mut at = start;
-                for slice in from.slices() {
-                    put(buf, self.offset, at, slice);
-                    at += slice.len() as u64;
-                }
+        let Some(buf) = &mut state.buf else { return };
+        for block in bits(blocks) {
+            let mut at = extent * EXTENT_BYTES + block as u64 * BLOCK_BYTES;
+            for slice in from.range((at - start) as usize, BLOCK_BYTES as usize) {
+                put(buf, self.offset, at, slice);
+                at += slice.len() as u64;
             }
-            (Some(_), None) => {}
-            (None, _) => state.failed = true,
         }
+    }
+
+    /// A fill has ended: what it had was taken, or it had nothing.
+    fn arrived(&self, failed: bool) {
+        let mut state = self.state.lock();
+        state.failed |= failed;
         state.left -= 1;
         if state.left > 0 {
             return;
@@ -208,10 +211,19 @@ pub(super) struct Fill {
     ahead: Option<CachedVolume>,
 }
 
+/// Who waits for which blocks of an extent.
+struct Joined {
+    waiter: Arc<Waiter>,
+    extent: u64,
+    blocks: Mask,
+    /// Of several entries of one waiter the first.
+    is_first: bool,
+}
+
 #[derive(Default)]
 struct Filling {
     claims: SmallVec<[Claim; 2]>,
-    waiters: SmallVec<[Arc<Waiter>; 1]>,
+    waiters: SmallVec<[Joined; 1]>,
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
@@ -252,15 +264,16 @@ impl Fill {
         self.state.lock().len
     }
 
-    /// `waiter` waits for this, too. Called under the lock of the shard in which the fill was
-    /// found: it has not ended there.
-    pub(super) fn join(&self, waiter: &Arc<Waiter>) {
+    /// `waiter` waits for these blocks, too; for no others, which may have been written since they
+    /// were read. Called under the lock of the shard in which the fill was found: it has not ended
+    /// there.
+    pub(super) fn join(&self, waiter: &Arc<Waiter>, extent: u64, blocks: Mask) {
         let mut state = self.state.lock();
-        // Several extents may name the same fill.
-        if !state.waiters.iter().any(|known| Arc::ptr_eq(known, waiter)) {
+        let is_first = !state.waiters.iter().any(|known| Arc::ptr_eq(&known.waiter, waiter));
+        if is_first {
             waiter.expect();
-            state.waiters.push(Arc::clone(waiter));
         }
+        state.waiters.push(Joined { waiter: Arc::clone(waiter), extent, blocks, is_first });
     }
 
     /// Submits the read; into the buffer of `waiter`, who began this fill, if it is for that alone.
@@ -274,7 +287,7 @@ impl Fill {
             });
             let lent = exact.and_then(|lender| Some((lender, lender.lend()?)));
             let buf = lent.map(|(lender, buf)| {
-                state.waiters.retain(|known| !Arc::ptr_eq(known, lender));
+                state.waiters.retain(|known| !Arc::ptr_eq(&known.waiter, lender));
                 state.lender = Some(Arc::clone(lender));
                 buf
             });
@@ -308,8 +321,13 @@ impl Fill {
             let mut state = self.state.lock();
             (std::mem::take(&mut state.waiters), state.lender.take(), state.len)
         };
-        for waiter in waiters {
-            waiter.arrived(buf.as_ref().map(|buf| (self.start, buf)));
+        if let Some(buf) = &buf {
+            for Joined { waiter, extent, blocks, .. } in &waiters {
+                waiter.take(*extent, *blocks, self.start, buf);
+            }
+        }
+        for Joined { waiter, .. } in waiters.into_iter().filter(|joined| joined.is_first) {
+            waiter.arrived(buf.is_none());
         }
         if let Some(lender) = lender {
             let failed = buf.is_none();

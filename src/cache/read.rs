@@ -87,7 +87,7 @@ pub(super) fn later(
                     key,
                     piece.touched(),
                     |block, bytes| waiter.put(at + block as u64 * BLOCK_BYTES, &bytes[..]),
-                    |fill| fill.join(&waiter),
+                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
                 );
                 let Some(absent) = found else { return false };
                 fills.add(
@@ -95,7 +95,7 @@ pub(super) fn later(
                     (store, source),
                     key,
                     absent,
-                    |fill| fill.join(&waiter),
+                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
                     None,
                 );
                 true
@@ -118,8 +118,8 @@ pub(super) fn ahead(volume: &CachedVolume, offset: u64, len: u64) -> u64 {
         let Place::In { store, id, source } = volume.place(piece.extent) else { continue };
         let key = Key { source: id, extent: piece.extent };
         let mut shard = store.lock(key);
-        if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_| {}) {
-            fills.add(&mut shard, (store, source), key, absent, |_| {}, Some(volume));
+        if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_, _| {}) {
+            fills.add(&mut shard, (store, source), key, absent, |_, _| {}, Some(volume));
         }
     }
     let bytes = fills.list.iter().map(|fill| fill.len()).sum();
@@ -142,7 +142,7 @@ impl Fills {
         (store, source): (&Arc<Store>, &Arc<dyn Volume>),
         key: Key,
         absent: Mask,
-        mut begun: impl FnMut(&Arc<Fill>),
+        mut begun: impl FnMut(Mask, &Arc<Fill>),
         ahead: Option<&CachedVolume>,
     ) {
         for blocks in runs(absent) {
@@ -159,7 +159,7 @@ impl Fills {
             };
             let number = shard.begin_fill(key, blocks, Arc::clone(&fill));
             fill.claim(key, number, blocks);
-            begun(&fill);
+            begun(blocks, &fill);
         }
     }
 
