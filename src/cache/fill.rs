@@ -10,6 +10,7 @@ use super::CachedVolume;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
 use super::store::{Block, Store};
+use super::write::Atomics;
 use crate::block::{Buffer, Completion, CompletionQueue, Done, Error, Op, Request, Volume};
 
 /// Submits one request whose completion, on whatever thread it comes, wakes `waker`; the answer,
@@ -45,6 +46,8 @@ pub(super) struct Waiter {
     queue: Arc<CompletionQueue>,
     /// Asked itself if the cache cannot help.
     inner: Arc<dyn Volume>,
+    atomics: Arc<Atomics>,
+    since: u64,
     state: Mutex<Waiting>,
 }
 
@@ -62,12 +65,15 @@ impl Waiter {
         (tag, offset, buf): (u64, u64, Buffer),
         queue: &Arc<CompletionQueue>,
         inner: &Arc<dyn Volume>,
+        (atomics, since): (&Arc<Atomics>, u64),
     ) -> Arc<Self> {
         Arc::new(Self {
             tag,
             offset,
             queue: Arc::clone(queue),
             inner: Arc::clone(inner),
+            atomics: Arc::clone(atomics),
+            since,
             state: Mutex::new(Waiting { buf: Some(buf), left: 1, failed: false }),
         })
     }
@@ -106,12 +112,12 @@ impl Waiter {
     pub(super) fn planned(&self) -> Option<Completion> {
         let mut state = self.state.lock();
         state.left -= 1;
-        if state.left > 0 || state.failed {
-            let gone = state.left == 0;
+        if state.left > 0 {
+            return None;
+        }
+        if self.is_spoilt(&state) {
             drop(state);
-            if gone {
-                self.ask_inner();
-            }
+            self.ask_inner();
             return None;
         }
         let buf = state.buf.take()?;
@@ -139,7 +145,7 @@ impl Waiter {
         if state.left > 0 {
             return;
         }
-        if state.failed {
+        if self.is_spoilt(&state) {
             drop(state);
             return self.ask_inner();
         }
@@ -149,7 +155,12 @@ impl Waiter {
         }
     }
 
-    /// The fill that had the buffer has ended.
+    /// A fill has failed, or what was put together may show an atomic write half done.
+    fn is_spoilt(&self, state: &Waiting) -> bool {
+        state.failed || !self.atomics.none_since(self.since)
+    }
+
+    /// The fill that had the buffer has ended: one read.
     fn returned(&self, buf: Buffer, failed: bool) {
         {
             let mut state = self.state.lock();

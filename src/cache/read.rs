@@ -57,11 +57,14 @@ fn copy(piece: Piece, at: usize, block: &Block, buf: &mut Buffer) {
 }
 
 /// Reads what is not all there. The answer may be there at once nevertheless; otherwise it comes
-/// to `queue`. An error is the buffer: the volume itself has to read this.
+/// to `queue`. An error is the buffer: the volume itself has to read this. `since`: what [`Atomics`]
+/// said when it began.
+///
+/// [`Atomics`]: super::write::Atomics
 pub(super) fn later(
     volume: &CachedVolume,
     (tag, offset, buf): Read,
-    size_bytes: u64,
+    (size_bytes, since): (u64, u64),
     queue: &Arc<CompletionQueue>,
 ) -> Result<Option<Completion>, Buffer> {
     let len = buf.len() as u64;
@@ -70,7 +73,8 @@ pub(super) fn later(
     if !in_blocks || !pieces(offset, len).all(is_cached) {
         return Err(buf);
     }
-    let waiter = Waiter::new((tag, offset, buf), queue, volume.inner());
+    let atomics = (volume.atomics(), since);
+    let waiter = Waiter::new((tag, offset, buf), queue, volume.inner(), atomics);
     let mut fills = Fills::default();
     let complete = pieces(offset, len).all(|piece| {
         let at = piece.extent * EXTENT_BYTES;
