@@ -56,6 +56,21 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
+    /// The cache in front of the Ceph store.
+    pub cache: Cache,
+}
+
+/// `[cache]`: what is kept near of the disks in Ceph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory for golden images; 0: none.
+    pub golden_memory_bytes: u64,
+    /// Room for golden images in a file, for what finds none in memory; 0: no file.
+    pub golden_file_bytes: u64,
+    /// The directory of that file.
+    pub golden_file_directory: PathBuf,
+    /// Memory for what disks have of their own; 0: none.
+    pub disk_memory_bytes: u64,
 }
 
 /// The two stores, as the file names them.
@@ -313,6 +328,12 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
+            cache: Cache {
+                golden_memory_bytes: 256 << 20,
+                golden_file_bytes: 0,
+                golden_file_directory: "/var/tmp".into(),
+                disk_memory_bytes: 64 << 20,
+            },
         }
     }
 }

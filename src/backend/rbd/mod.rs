@@ -6,6 +6,7 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod cached;
 mod encryption;
 mod extents;
 mod moment;
@@ -36,6 +37,7 @@ use super::{
     StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::{SavedState, Volume, VolumeInfo};
+use crate::cache::Cache;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -96,6 +98,8 @@ fn unavailable(error: rbd::Error) -> StoreError {
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
+    /// What disks that are open for writing are behind.
+    cache: Option<Arc<Cache>>,
     links: Vec<Mutex<Link>>,
 }
 
@@ -147,7 +151,14 @@ impl RbdStore {
         // The others connect when they are needed.
         let rest = (1..options.clients).map(|_| Mutex::default());
         let first = Mutex::new(Link { pool, connecting: false });
-        Self { links: std::iter::once(first).chain(rest).collect(), options }
+        Self { links: std::iter::once(first).chain(rest).collect(), options, cache: None }
+    }
+
+    /// The same with a cache in front of disks that are opened for writing. What is opened to be
+    /// read only is not cached: others may write to it.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// The pool, for what is about no single image.
@@ -327,24 +338,37 @@ impl Store for RbdStore {
     ) -> Result<Arc<dyn Volume>, StoreError> {
         check_name(image)?;
         snapshot.map_or(Ok(()), check_name)?;
-        let image = match (snapshot, mode) {
+        match (snapshot, mode) {
             (Some(snapshot), OpenMode::ReadWrite) => {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
-                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
+            (None, OpenMode::ReadWrite) => {
+                writable_volume(self.open_writable(image)?, self.cache.as_ref())
+            }
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
                 let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
                 self.options.encryption.unlock(&image)?;
-                image
+                Ok(match snapshot {
+                    Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
+                    None => Arc::new(RbdVolume::of_image(image)?),
+                })
             }
-        };
-        match snapshot {
-            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
-            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
         }
     }
+}
+
+/// The volume of an image that this has the exclusive lock of.
+fn writable_volume(
+    image: Arc<Image>,
+    cache: Option<&Arc<Cache>>,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    Ok(match cache {
+        Some(cache) => Arc::new(cached::wrap(cache, &image, volume)),
+        None => Arc::new(volume),
+    })
 }
 
 /// librbd's identifier of an image: no other will ever have it.
@@ -366,7 +390,8 @@ fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
-/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`. What is
+/// read only is not cached.
 ///
 /// # Errors
 /// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
@@ -376,6 +401,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
+    cache: Option<Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -385,14 +411,12 @@ pub fn open_image(
         ..Options::new(pool)
     };
     let pool = options.connect().map_err(unavailable)?;
-    let image = if read_only {
+    if read_only {
         let image = Image::open(&pool, image, None, Access::ReadOnly)?;
         options.encryption.unlock(&image)?;
-        image
-    } else {
-        open_writable(&pool, image, &options.encryption)?
-    };
-    Ok(Arc::new(RbdVolume::of_image(image)?))
+        return Ok(Arc::new(RbdVolume::of_image(image)?));
+    }
+    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref())
 }
 
 fn open_writable(
