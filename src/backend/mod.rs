@@ -149,6 +149,21 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreErrorKind::NotFound`].
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError>;
 
+    /// Keeps a small record with an image under a name, in the place of the one before: at most
+    /// [`RECORD_BYTES_MAX`] bytes. It is on stable
+    /// storage when this returns, whether or not the image is open, goes with the image, and no
+    /// clone inherits it. Of two that race, one is kept.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Invalid`] for a bad name or too many bytes.
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError>;
+
+    /// The record that [`Self::keep`] kept last; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`] if there is no such image.
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference
     /// is dropped.
     ///
@@ -238,6 +253,21 @@ fn check_growth(image: &str, old: u64, new: u64) -> Result<(), StoreError> {
     }
     let message = format!(
         "image {image} has {old} bytes and cannot shrink to {new}: what is beyond would be lost"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+/// Longest record that [`Store::keep`] takes, in bytes.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+
+fn check_record(name: &str, record: &[u8]) -> Result<(), StoreError> {
+    check_name(name)?;
+    if record.len() <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "a record {name} of {} bytes: at most {RECORD_BYTES_MAX} are kept with an image",
+        record.len()
     );
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }

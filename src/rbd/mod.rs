@@ -16,6 +16,8 @@ mod extents;
 mod ffi;
 mod image;
 mod metadata;
+mod object;
+mod parent;
 mod pool;
 mod watch;
 
@@ -23,4 +25,5 @@ pub use closer::wait_closed;
 pub use cluster::{Cluster, RBD_OPTIONS};
 pub use error::Error;
 pub use image::{Access, Image, Stat};
+pub use parent::{Parent, SnapshotKey};
 pub use pool::Pool;

@@ -8,6 +8,7 @@
 
 mod extents;
 mod owner;
+mod parents;
 mod state;
 mod volume;
 mod writer;
@@ -22,11 +23,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+pub use self::parents::OpenParent;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
-    check_name,
+    ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
+    StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::Volume;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
@@ -212,13 +214,18 @@ impl Store for RbdStore {
         check_name(image)?;
         let pool = self.pool()?;
         pool.wait_closed(image);
-        match owner::evict_if_dead(&pool, image) {
-            // Not there, or only in the trash: what a removal that was cut short has left is
-            // finished by another.
-            Err(error) if error.errno() == Errno::NOENT => {}
-            result => result?,
+        // Not there, or only in the trash: what a removal that was cut short has left is finished
+        // by another.
+        let gone = |error: &rbd::Error| error.errno() == Errno::NOENT;
+        let id = match owner::evict_if_dead(&pool, image).and_then(|()| id_of(&pool, image)) {
+            Err(error) if gone(&error) => None,
+            result => Some(result?),
+        };
+        pool.remove(image)?;
+        if let Some(id) = id {
+            pool.remove_object(&records_of(&id))?;
         }
-        Ok(pool.remove(image)?)
+        Ok(())
     }
 
     fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
@@ -255,6 +262,22 @@ impl Store for RbdStore {
         })
     }
 
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_record(name, record)?;
+        let pool = self.pool()?;
+        let id = id_of(&pool, image)?;
+        Ok(pool.set_attribute(&records_of(&id), name, record)?)
+    }
+
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        check_name(image)?;
+        check_name(name)?;
+        let pool = self.pool()?;
+        let id = id_of(&pool, image)?;
+        Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
+    }
+
     fn open(
         &self,
         image: &str,
@@ -278,6 +301,17 @@ impl Store for RbdStore {
             None => Ok(Arc::new(RbdVolume::of_image(image)?)),
         }
     }
+}
+
+/// librbd's identifier of an image: no other will ever have it.
+fn id_of(pool: &Arc<Pool>, image: &str) -> Result<String, rbd::Error> {
+    Image::open(pool, image, None, Access::ReadOnly)?.id()
+}
+
+/// The object whose attributes are the records kept with an image. Not the image's metadata:
+/// librbd copies these into every clone.
+fn records_of(id: &str) -> String {
+    format!("stirrup_records.{id}")
 }
 
 fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 mod model;
 mod outage;
 mod owner;
+mod parents;
 
 use std::io::Write as _;
 use std::process::Command;
