@@ -12,6 +12,8 @@
 
 mod geometry;
 mod observe;
+pub mod profile;
+pub mod readahead;
 mod volume;
 
 use std::sync::Arc;
