@@ -149,6 +149,12 @@ pub trait Volume: Send + Sync + 'static {
         SavedState::Unsupported
     }
 
+    /// An initiator has logged in to it, or (false) the last one is gone: a hint, that may come
+    /// more than once. Called on a shard; never blocks.
+    fn attended(&self, attended: bool) {
+        let _ = attended;
+    }
+
     /// Takes every request out of `requests`. Those that can be answered without waiting are
     /// pushed onto `done`; each of the others is pushed onto `queue` exactly once, later, from any
     /// thread. Never blocks.

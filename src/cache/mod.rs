@@ -10,16 +10,18 @@
 //! in blocks of [`BLOCK_BYTES`], by one request however many wait for them. `docs/cache.md` has the
 //! rules of coherence.
 
+mod ahead;
 mod geometry;
 mod observe;
 pub mod profile;
-pub mod readahead;
+mod readahead;
 mod volume;
 
 use std::sync::Arc;
 
 use crate::block::Volume;
 
+pub use ahead::Ahead;
 pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
 pub use volume::{CachedVolume, Prefetched};

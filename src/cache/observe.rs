@@ -29,6 +29,10 @@ pub trait Observer: Send + Sync + 'static {
     /// are in the cache, or could not be had. Called on the thread on which the store completes.
     /// It may call [`CachedVolume::prefetch`] again.
     fn prefetched(&self, volume: &CachedVolume, bytes: u64);
+
+    /// An initiator has logged in to the volume, or (false) the last one is gone; as
+    /// [`crate::block::Volume::attended`].
+    fn attended(&self, volume: &CachedVolume, attended: bool);
 }
 
 /// Where an observer is attached: at most one, for good.

@@ -1,7 +1,8 @@
 //! Readahead for readers that keep one read in flight: iPXE, GRUB, a kernel that pages a file in.
 //!
 //! [`Readahead`] is a planner, one for each disk: it is shown every read and says what to fetch
-//! ahead. It knows no clock, no I/O and no cache. Several sequential streams may be interleaved,
+//! ahead. It knows no clock, no I/O and no cache, and what may be under way is its caller's to
+//! say. Several sequential streams may be interleaved,
 //! as a boot loader's are (a file's blocks, and the metadata that lead to them). A stream's window
 //! grows as long as it goes on; what runs of reads were not worth makes it more careful.
 
@@ -15,22 +16,10 @@ const RUN_MAX: u32 = 64;
 /// A stream of so many reads would have been worth it, whether or not anything was fetched ahead.
 const RUN_LONG: u32 = 8;
 
-/// How far and how much, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Window of a stream that begins.
-    pub window_min: u64,
-    /// Largest window.
-    pub window_max: u64,
-    /// What may be under way at once, of all streams of the disk together.
-    pub outstanding_max: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { window_min: 64 << 10, window_max: 1 << 20, outstanding_max: 2 << 20 }
-    }
-}
+/// Window of a stream that begins, in bytes.
+const WINDOW_MIN: u64 = 64 << 10;
+/// Largest window, in bytes.
+pub(super) const WINDOW_MAX: u64 = 1 << 20;
 
 /// A run of reads, each beginning where the one before ended, or inside of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,27 +49,28 @@ impl Stream {
 
 /// See the [module](self) docs.
 #[derive(Debug)]
-pub struct Readahead {
-    limits: Limits,
+pub(super) struct Readahead {
     streams: [Stream; STREAMS],
     turn: u64,
-    outstanding: u64,
     /// Reads in a row that it takes now until anything is fetched ahead.
     run_needed: u32,
 }
 
 impl Readahead {
     /// A planner that has seen nothing.
-    #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        let streams = [Stream::default(); STREAMS];
-        Self { limits, streams, turn: 0, outstanding: 0, run_needed: RUN_MIN }
+    pub(super) fn new() -> Self {
+        Self { streams: [Stream::default(); STREAMS], turn: 0, run_needed: RUN_MIN }
     }
 
     /// Takes a read of `len` bytes at `offset` of a disk of `size` bytes. What to fetch now, if
-    /// anything: it lies behind the read and inside the disk, and counts as under way until
-    /// [`Self::ended`] is told so.
-    pub fn read(&mut self, offset: u64, len: u64, size: u64) -> Option<Range<u64>> {
+    /// anything: it lies behind the read and inside the disk, and is at most `room` bytes.
+    pub(super) fn read(
+        &mut self,
+        offset: u64,
+        len: u64,
+        size: u64,
+        room: u64,
+    ) -> Option<Range<u64>> {
         let end = offset.saturating_add(len).min(size);
         if end <= offset {
             return None;
@@ -90,18 +80,18 @@ impl Readahead {
             self.begin(offset, end);
             return None;
         };
-        let (turn, limits) = (self.turn, self.limits);
+        let (turn, run_needed) = (self.turn, self.run_needed);
         let stream = &mut self.streams[index];
-        *stream =
-            Stream { from: offset, next: end, run: stream.run.saturating_add(1), turn, ..*stream };
+        let run = stream.run.saturating_add(1);
+        *stream = Stream { from: offset, next: end, run, turn, ..*stream };
         stream.asked = stream.asked.max(end);
         let ahead = stream.asked - end;
-        if stream.run < self.run_needed || (stream.window > 0 && ahead > stream.window / 2) {
+        if run < run_needed || (stream.window > 0 && ahead > stream.window / 2) {
             return None;
         }
-        let window = (stream.window * 2).clamp(limits.window_min, limits.window_max);
+        let window = (stream.window * 2).clamp(WINDOW_MIN, WINDOW_MAX);
         let wanted = end.saturating_add(window).min(size).saturating_sub(stream.asked);
-        let len = wanted.min(limits.outstanding_max.saturating_sub(self.outstanding));
+        let len = wanted.min(room);
         if len == 0 {
             return None;
         }
@@ -109,13 +99,7 @@ impl Readahead {
         stream.window = window;
         stream.asked += len;
         stream.planned += len;
-        self.outstanding += len;
         Some(begin..begin + len)
-    }
-
-    /// So many of the bytes that were to be fetched are no longer under way, whether they came or not.
-    pub fn ended(&mut self, bytes: u64) {
-        self.outstanding = self.outstanding.saturating_sub(bytes);
     }
 
     /// A new stream, in the place of the one that rested longest.
@@ -146,26 +130,17 @@ mod tests {
     const KIB: u64 = 1 << 10;
     const SIZE: u64 = 1 << 30;
 
-    fn planner() -> Readahead {
-        Readahead::new(Limits::default())
-    }
+    const ROOM: u64 = 2 << 20;
 
     /// Reads in pieces of `step` from `from` to `to`; what was asked for is there at once.
     fn run(planner: &mut Readahead, from: u64, to: u64, step: u64) -> Vec<Range<u64>> {
-        let mut asked = Vec::new();
-        for offset in (from..to).step_by(step as usize) {
-            if let Some(range) = planner.read(offset, step, SIZE) {
-                planner.ended(range.end - range.start);
-                asked.push(range);
-            }
-        }
-        asked
+        let read = |offset| planner.read(offset, step, SIZE, ROOM);
+        (from..to).step_by(step as usize).filter_map(read).collect()
     }
 
     #[test]
     fn a_sequential_reader_gets_a_growing_window_without_holes() {
-        let mut planner = planner();
-        let asked = run(&mut planner, 0, 8 << 20, 16 * KIB);
+        let asked = run(&mut Readahead::new(), 0, 8 << 20, 16 * KIB);
         assert_eq!(asked[0], 32 * KIB..96 * KIB, "after the second read");
         assert!(asked.windows(2).all(|pair| pair[0].end == pair[1].start), "{asked:?}");
         let longest = asked.iter().map(|range| range.end - range.start).max().unwrap();
@@ -177,14 +152,13 @@ mod tests {
 
     #[test]
     fn interleaved_streams_are_told_apart() {
-        let mut planner = planner();
+        let mut planner = Readahead::new();
         let mut asked = [0; 4];
         for i in 0..64 {
             for (stream, bytes) in asked.iter_mut().enumerate() {
                 let base = stream as u64 * (64 << 20);
-                if let Some(range) = planner.read(base + i * 4 * KIB, 4 * KIB, SIZE) {
+                if let Some(range) = planner.read(base + i * 4 * KIB, 4 * KIB, SIZE, ROOM) {
                     assert!(range.start >= base && range.end <= base + (2 << 20));
-                    planner.ended(range.end - range.start);
                     *bytes += range.end - range.start;
                 }
             }
@@ -194,28 +168,21 @@ mod tests {
 
     #[test]
     fn the_same_place_over_and_over_is_no_stream() {
-        let mut planner = planner();
-        assert!((0..100).all(|_| planner.read(4096, 4096, SIZE).is_none()));
+        let mut planner = Readahead::new();
+        assert!((0..100).all(|_| planner.read(4096, 4096, SIZE, ROOM).is_none()));
     }
 
     #[test]
-    fn nothing_more_is_asked_for_while_the_budget_is_out() {
-        let limits = Limits { outstanding_max: 100 * KIB, ..Limits::default() };
-        let mut planner = Readahead::new(limits);
-        let mut out = 0;
-        for i in 0..64 {
-            let asked = planner.read(i * 16 * KIB, 16 * KIB, SIZE);
-            out += asked.map_or(0, |range| range.end - range.start);
-        }
-        assert_eq!(out, 100 * KIB);
-        planner.ended(out);
-        let more = planner.read(64 * 16 * KIB, 16 * KIB, SIZE).unwrap();
-        assert_eq!(more.start, 65 * 16 * KIB, "what was read meanwhile is not asked for");
+    fn nothing_is_asked_for_without_room_and_what_was_read_meanwhile_never() {
+        let mut planner = Readahead::new();
+        assert!((0..64).all(|i| planner.read(i * 16 * KIB, 16 * KIB, SIZE, 0).is_none()));
+        let asked = planner.read(64 * 16 * KIB, 16 * KIB, SIZE, 5000);
+        assert_eq!(asked, Some(65 * 16 * KIB..65 * 16 * KIB + 5000));
     }
 
     #[test]
     fn runs_that_end_early_are_soon_left_alone() {
-        let mut planner = planner();
+        let mut planner = Readahead::new();
         let mut wasted = 0;
         for i in 0..1000 {
             wasted += run(&mut planner, i * 300 * KIB, i * 300 * KIB + 8 * KIB, 4 * KIB).len();
@@ -231,39 +198,34 @@ mod tests {
 
     #[test]
     fn reads_beyond_the_end_do_no_harm() {
-        let mut planner = planner();
+        let mut planner = Readahead::new();
         for (offset, len) in
             [(SIZE, 1), (u64::MAX, 1), (SIZE - 1, u64::MAX), (0, 0), (u64::MAX, u64::MAX)]
         {
-            assert_eq!(planner.read(offset, len, SIZE), None);
+            assert_eq!(planner.read(offset, len, SIZE, ROOM), None);
         }
-        assert_eq!(planner.read(0, 1, 0), None);
+        assert_eq!(planner.read(0, 1, 0, ROOM), None);
     }
 
     proptest! {
         #[test]
-        fn any_reads_stay_within_disk_and_budget(
-            reads in prop::collection::vec((0..64_u64, 0..4_u64, 1..5_u64, any::<bool>()), 1..400),
+        fn any_reads_stay_within_disk_and_room(
+            reads in prop::collection::vec((0..64_u64, 0..4_u64, 1..5_u64, 0..100 * KIB), 1..400),
             size in 1..300 * KIB,
         ) {
-            let limits = Limits { window_min: 8 * KIB, window_max: 64 * KIB, outstanding_max: 96 * KIB };
-            let mut planner = Readahead::new(limits);
-            let (mut at, mut out) = (0, Vec::new());
-            for (place, jump, blocks, ends) in reads {
+            let mut planner = Readahead::new();
+            let mut at = 0;
+            for (place, jump, blocks, room) in reads {
                 if jump == 0 {
                     at = place * 5000;
                 }
-                if let Some(range) = planner.read(at, blocks * 512, size) {
-                    prop_assert!(range.start >= at + blocks * 512 && range.start < range.end);
-                    prop_assert!(range.end <= size);
-                    prop_assert!(range.end <= at + blocks * 512 + limits.window_max);
-                    out.push(range.end - range.start);
+                let end = at + blocks * 512;
+                if let Some(range) = planner.read(at, blocks * 512, size, room) {
+                    prop_assert!(range.start >= end && range.start < range.end);
+                    prop_assert!(range.end <= size && range.end <= end + WINDOW_MAX);
+                    prop_assert!(range.end - range.start <= room);
                 }
-                prop_assert!(out.iter().sum::<u64>() <= limits.outstanding_max);
-                if ends && let Some(bytes) = out.pop() {
-                    planner.ended(bytes);
-                }
-                at += blocks * 512;
+                at = end;
             }
         }
 
@@ -272,9 +234,9 @@ mod tests {
             places in prop::collection::hash_set(0..1_000_000_u64, 1..500),
         ) {
             // Every read is apart from every other.
-            let mut planner = planner();
+            let mut planner = Readahead::new();
             for place in places {
-                prop_assert_eq!(planner.read(place * 8192, 4096, 1 << 40), None);
+                prop_assert_eq!(planner.read(place * 8192, 4096, 1 << 40, ROOM), None);
             }
         }
     }

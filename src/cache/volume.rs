@@ -82,6 +82,13 @@ impl Volume for CachedVolume {
         self.shared.inner.saved_state()
     }
 
+    fn attended(&self, attended: bool) {
+        self.shared.inner.attended(attended);
+        if let Some(observer) = self.shared.observer.get() {
+            observer.attended(self, attended);
+        }
+    }
+
     fn submit(
         &self,
         requests: &mut Vec<Request>,

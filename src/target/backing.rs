@@ -1,6 +1,7 @@
 //! What stands behind a target: its device, and the volumes of its LUNs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -33,6 +34,8 @@ pub(super) struct Service {
     pub(super) device: Device,
     pub(super) task_sets: TaskSets,
     volumes: ArcSwap<Volumes>,
+    /// I_T nexuses that are there.
+    nexuses: AtomicUsize,
 }
 
 /// Volumes, ascending by the identifier of their logical unit.
@@ -68,6 +71,23 @@ impl Service {
     /// may be on their way.
     pub(super) fn volumes(&self) -> Guard<Arc<Volumes>> {
         self.volumes.load()
+    }
+
+    /// There is one I_T nexus more.
+    pub(super) fn arrived(&self) {
+        self.nexuses.fetch_add(1, Ordering::AcqRel);
+        self.attended(true);
+    }
+
+    /// There is one I_T nexus less.
+    pub(super) fn left(&self) {
+        if self.nexuses.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.attended(false);
+        }
+    }
+
+    fn attended(&self, attended: bool) {
+        self.volumes().iter().for_each(|(_, fenced)| fenced.volume().attended(attended));
     }
 }
 
@@ -105,6 +125,7 @@ impl Backing {
             device: Device::new(target_name, units),
             task_sets: TaskSets::default(),
             volumes: ArcSwap::from_pointee(volumes),
+            nexuses: AtomicUsize::new(0),
         });
         let next_unit = list.len() as u64;
         let luns = Mutex::new(Luns { list, next_unit });

@@ -163,10 +163,20 @@ pub(super) struct Lease {
     pub(super) nexus: Arc<Nexus>,
 }
 
+impl Lease {
+    pub(super) fn new(backing: &Arc<Backing>, nexus: &Arc<Nexus>) -> Self {
+        if let Some(service) = &backing.service {
+            service.arrived();
+        }
+        Self { backing: Arc::clone(backing), nexus: Arc::clone(nexus) }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(service) = &self.backing.service {
             service.device.detach(&self.nexus);
+            service.left();
         }
     }
 }

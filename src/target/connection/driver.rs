@@ -113,8 +113,7 @@ fn attach(
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
             let nexus = service.device.attach(nexus_spec(established, entry, shard));
-            let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
-            entry.set_lease(Some(Arc::new(lease)));
+            entry.set_lease(Some(Arc::new(Lease::new(&backing, &nexus))));
             nexus
         }
     };
