@@ -49,6 +49,8 @@ impl Options {
         });
         let image = image.transpose()?;
         let end = operations.iter().map(|o| o.position.saturating_add(o.len as u64)).max();
+        // A boot begins with its login, and so does what a target does for it.
+        let started = Instant::now();
         let mut sessions = Vec::new();
         for (index, url) in (0..).zip(&self.urls) {
             let initiator = format!("{}-{index}", self.initiator);
@@ -71,7 +73,6 @@ impl Options {
             };
             sessions.push((session, plan));
         }
-        let started = Instant::now();
         let stats = crate::run_all(sessions)?;
         let seconds = started.elapsed().as_secs_f64();
         let whole = (operations.len() * self.urls.len()) as u64;

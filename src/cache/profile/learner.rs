@@ -82,7 +82,7 @@ impl Profiles {
     pub fn forget(&self, name: &str) {
         let image = self.images.lock().get(name).and_then(Weak::upgrade);
         if let Some(image) = image {
-            *image.known.lock() = Known::default();
+            image.known.lock().set(Profile::default());
         }
     }
 }
@@ -267,5 +267,132 @@ fn learn(events: &Receiver<Event>) {
             let recorder = boot.slot.recorder.swap(None);
             boot.image.learn(&recorder.map_or_else(Vec::new, |recorder| recorder.units()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{RECORD_BYTES_MAX, UNIT_BYTES};
+    use super::*;
+
+    /// Keeps a record in memory and tells of every new one.
+    struct Memory {
+        kept: Mutex<Result<Option<Vec<u8>>, String>>,
+        told: Sender<Vec<u8>>,
+    }
+
+    impl Keeper for Arc<Memory> {
+        fn kept(&self) -> Result<Option<Vec<u8>>, String> {
+            self.kept.lock().clone()
+        }
+
+        fn keep(&self, record: &[u8]) -> Result<(), String> {
+            *self.kept.lock() = Ok(Some(record.to_vec()));
+            self.told.send(record.to_vec()).map_err(|error| error.to_string())
+        }
+    }
+
+    fn memory(kept: Result<Option<Vec<u8>>, String>) -> (Arc<Memory>, Receiver<Vec<u8>>) {
+        let (told, heard) = mpsc::channel();
+        (Arc::new(Memory { kept: Mutex::new(kept), told }), heard)
+    }
+
+    fn profiles(learn_for: Duration) -> Profiles {
+        Profiles::start(Options { learn_for, ..Options::default() }).unwrap()
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A machine boots from a disk of the image, reads these units, and the disk is closed.
+    fn boot(image: &Arc<ImageProfile>, units: Range<u64>) {
+        let slot = Arc::new(Slot::default());
+        image.record(&slot);
+        slot.read(units.start * UNIT_BYTES, (units.end - units.start) * UNIT_BYTES);
+        image.closed(&slot);
+    }
+
+    #[test]
+    fn a_boot_is_learnt_when_its_disk_is_closed_and_known_to_the_next_daemon() {
+        let (keeper, heard) = memory(Ok(None));
+        let image = profiles(LONG).image("golden", Arc::clone(&keeper));
+        assert!(image.fetch().is_none(), "nothing is known");
+        boot(&image, 10..110);
+        let record = heard.recv_timeout(PATIENCE).unwrap();
+        assert!(record.len() < RECORD_BYTES_MAX);
+        let again = profiles(LONG).image("golden", keeper);
+        let plan = again.fetch().unwrap();
+        assert_eq!(plan.first().map(|range| range.start), Some(10 * UNIT_BYTES));
+        assert!(plan.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(plan.iter().all(|piece| piece.end - piece.start <= PIECE_BYTES));
+        assert_eq!(plan.last().map(|range| range.end), Some(110 * UNIT_BYTES));
+        assert!(again.fetch().is_none(), "one has it fetched for all");
+        again.fetched();
+        assert!(again.fetch().is_some());
+    }
+
+    #[test]
+    fn a_boot_ends_with_its_time() {
+        let (keeper, heard) = memory(Ok(None));
+        let image = profiles(Duration::ZERO).image("golden", keeper);
+        let slot = Arc::new(Slot::default());
+        let recorder = Arc::new(Recorder::new(100));
+        recorder.read(0, 100 * UNIT_BYTES);
+        slot.recorder.store(Some(recorder));
+        let ended =
+            Boot { image: Arc::clone(&image), slot: Arc::clone(&slot), until: Instant::now() };
+        image.learner.send(Event::Begun(ended)).unwrap();
+        heard.recv_timeout(PATIENCE).unwrap();
+        assert!(slot.recorder.load().is_none(), "its table is given back");
+    }
+
+    #[test]
+    fn who_only_looks_at_a_disk_teaches_nothing() {
+        let (keeper, heard) = memory(Ok(None));
+        let image = profiles(LONG).image("golden", keeper);
+        boot(&image, 0..BOOT_UNITS_MIN as u64 - 1);
+        boot(&image, 0..1000);
+        let learnt = Profile::decode(&heard.recv_timeout(PATIENCE).unwrap()).unwrap();
+        assert_eq!(learnt.boots(), 1);
+        boot(&image, 0..200);
+        boot(&image, 0..1100);
+        let learnt = Profile::decode(&heard.recv_timeout(PATIENCE).unwrap()).unwrap();
+        assert_eq!(learnt.boots(), 2, "a fifth of a boot is none");
+    }
+
+    #[test]
+    fn few_disks_are_recorded_at_a_time() {
+        let (keeper, _heard) = memory(Ok(None));
+        let image = profiles(LONG).image("golden", keeper);
+        let slots: Vec<_> = (0..5).map(|_| Arc::new(Slot::default())).collect();
+        slots.iter().for_each(|slot| image.record(slot));
+        slots.iter().for_each(|slot| image.record(slot));
+        let recorded = slots.iter().filter(|slot| slot.recorder.load().is_some()).count();
+        assert_eq!(recorded, RECORDED_MAX as usize);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_used_and_replaced() {
+        for kept in [Ok(Some(b"SBP1 but nonsense".to_vec())), Err("the store is away".to_owned())] {
+            let (keeper, heard) = memory(kept);
+            let image = profiles(LONG).image("golden", keeper);
+            assert!(image.fetch().is_none());
+            boot(&image, 0..100);
+            Profile::decode(&heard.recv_timeout(PATIENCE).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_fetched() {
+        let (keeper, heard) = memory(Ok(None));
+        let profiles = profiles(LONG);
+        let image = profiles.image("golden", keeper);
+        boot(&image, 0..100);
+        heard.recv_timeout(PATIENCE).unwrap();
+        assert!(Arc::ptr_eq(&image, &profiles.image("golden", memory(Ok(None)).0)), "one for all");
+        profiles.forget("golden");
+        assert!(image.fetch().is_none());
     }
 }

@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use super::{UNIT_BYTES, UNITS_MAX};
+use super::{RECORD_BYTES_MAX, UNIT_BYTES, UNITS_MAX};
 
 /// First bytes of a record: a name, and the version of what follows.
 const MAGIC: [u8; 4] = *b"SBP1";
 const HEAD_BYTES: usize = MAGIC.len() + 4;
 /// Boots that are remembered.
 const BOOTS_MAX: u32 = u8::BITS;
+/// Most that a run of units takes in a record.
+const RUN_BYTES_MAX: usize = 10 + 3 + 2;
 /// No disk has units beyond this one (RBD's largest image has 2^60 bytes).
 const UNIT_MAX: u64 = u64::MAX / UNIT_BYTES;
 
@@ -110,7 +112,8 @@ impl Profile {
 
     /// The record of it: magic, CRC32C (little endian) of what follows, then numbers as LEB128: the
     /// boots, and for each run of units the distance from the end of the last (zigzag), the length,
-    /// and the boots that read it.
+    /// and the boots that read it. What would make it longer than [`RECORD_BYTES_MAX`], the last to
+    /// be fetched, is left out.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(64 + self.units.len());
         put(&mut body, self.boots.into());
@@ -118,6 +121,9 @@ impl Profile {
         let same_run = |a: &Unit, b: &Unit| a.number + 1 == b.number && a.seen == b.seen;
         for run in self.units.chunk_by(same_run) {
             let Some(first) = run.first() else { continue };
+            if HEAD_BYTES + body.len() + RUN_BYTES_MAX > RECORD_BYTES_MAX {
+                break;
+            }
             let distance = first.number.wrapping_sub(next) as i64;
             put(&mut body, (distance << 1 ^ distance >> 63) as u64);
             put(&mut body, run.len() as u64);
@@ -255,6 +261,17 @@ mod tests {
         let profile = learnt(&[&[0, 1, 2, 77]]);
         assert_eq!(profile.plan(UNIT_BYTES * 2 + 512), [0..UNIT_BYTES * 2 + 512]);
         assert_eq!(profile.plan(0), []);
+    }
+
+    #[test]
+    fn a_record_has_a_limit_whatever_is_read() {
+        let scattered: Vec<u64> =
+            (0..UNITS_MAX as u64).map(|i| (i % 2 * UNIT_MAX / 2) + i * 7).collect();
+        let profile = learnt(&[&scattered]);
+        let record = profile.encode();
+        assert!(record.len() <= RECORD_BYTES_MAX);
+        let kept = Profile::decode(&record).unwrap();
+        assert!(kept.units.len() > 1000 && profile.units.starts_with(&kept.units));
     }
 
     #[test]
