@@ -2,6 +2,7 @@
 //! it, so a key cannot exist without its text.
 
 mod portal_group;
+mod prefetch;
 
 use std::fs::File;
 use std::io::Read;
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdStore, parse};
 use portal_group::{PORTAL_GROUP, check_group};
+use prefetch::PREFETCH;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -126,6 +128,11 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
+    section(
+        "prefetch",
+        "What is fetched from Ceph before an initiator asks for it.",
+        PREFETCH,
+    ),
 ];
 
 const TOP: &[Key] = &[

@@ -56,6 +56,8 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
+    /// What is fetched from Ceph ahead.
+    pub prefetch: Prefetch,
 }
 
 /// The two stores, as the file names them.
@@ -235,6 +237,19 @@ pub struct RbdStore {
     pub ceph_user: String,
 }
 
+/// `[prefetch]`: what is fetched before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefetch {
+    /// Ahead of sequential readers.
+    pub readahead: bool,
+    /// What boots read is learnt, and fetched for the next one.
+    pub boot_profiles: bool,
+    /// How long a boot takes, from the first login on.
+    pub boot: Duration,
+    /// Most that is fetched for one login, in bytes.
+    pub boot_bytes: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -290,6 +305,12 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
+            prefetch: Prefetch {
+                readahead: true,
+                boot_profiles: true,
+                boot: Duration::from_secs(180),
+                boot_bytes: 128 << 20,
+            },
         }
     }
 }

@@ -145,6 +145,11 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        [prefetch]
+        readahead = false
+        boot_profiles = false
+        boot_seconds = 16
+        boot_memory = "17MiB"
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -190,6 +195,12 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
+        prefetch: Prefetch {
+            readahead: false,
+            boot_profiles: false,
+            boot: Duration::from_secs(16),
+            boot_bytes: 17 << 20,
+        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.
