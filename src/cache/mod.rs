@@ -11,11 +11,23 @@
 //! rules of coherence.
 
 mod ahead;
+mod disks;
+mod fifo;
+mod fill;
 mod geometry;
+mod hash;
 mod observe;
+mod parent;
 pub mod profile;
+mod read;
 mod readahead;
+mod shard;
+mod store;
 mod volume;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -24,7 +36,13 @@ use crate::block::Volume;
 pub use ahead::Ahead;
 pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
-pub use volume::{CachedVolume, Prefetched};
+pub use parent::{Origin, Parent, Snapshot};
+pub use store::Counts;
+pub use volume::{CachedVolume, PREFETCH_BYTES_MAX, Prefetched};
+
+use disks::Disks;
+use parent::Parents;
+use store::Store;
 
 /// Bounds of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +62,30 @@ impl Default for Options {
 /// The cache of one store. See the [module](self) docs.
 pub struct Cache {
     options: Options,
+    golden: Option<Arc<Store>>,
+    disks: Option<Arc<Disks>>,
+    parents: Parents,
+}
+
+/// What a cache counted since it was made, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Of golden images.
+    pub golden: Counts,
+    /// Of what disks have of their own; of the disks that are open.
+    pub disks: Counts,
 }
 
 impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
-        Arc::new(Self { options })
+        Arc::new(Self {
+            options,
+            golden: (options.golden_bytes > 0).then(|| Store::golden(options.golden_bytes)),
+            disks: (options.disk_bytes > 0).then(|| Disks::new(options.disk_bytes)),
+            parents: Parents::default(),
+        })
     }
 
     /// Its bounds.
@@ -59,8 +94,44 @@ impl Cache {
         self.options
     }
 
-    /// Puts `inner` behind the cache.
-    pub fn wrap(self: &Arc<Self>, inner: Arc<dyn Volume>) -> CachedVolume {
-        CachedVolume::new(inner, Arc::clone(self))
+    /// What it counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            golden: self.golden.as_ref().map(|golden| golden.counts()).unwrap_or_default(),
+            disks: self.disks.as_ref().map(|disks| disks.counts()).unwrap_or_default(),
+        }
+    }
+
+    /// The parent snapshot of this identity, if a clone of it is open.
+    #[must_use]
+    pub fn parent(&self, identity: &str) -> Option<Arc<Parent>> {
+        self.parents.get(identity)
+    }
+
+    /// Makes a parent snapshot known under its identity: whatever else is ever called by it holds
+    /// the same bytes. What the cache still holds of it from an earlier time is found again.
+    pub fn add_parent(&self, identity: &str, snapshot: Snapshot) -> Arc<Parent> {
+        self.parents.open(identity, snapshot)
+    }
+
+    /// Puts `inner` behind the cache. With an `origin` it is served from its parent's blocks
+    /// where it still has nothing of its own.
+    ///
+    /// Only [`Mine`] lets the cache answer anything: from the time on at which the origin was
+    /// determined until `inner` has failed, nobody but this handle may change the volume.
+    pub fn wrap(
+        self: &Arc<Self>,
+        inner: Arc<dyn Volume>,
+        origin: Option<Origin>,
+        _mine: Mine,
+    ) -> CachedVolume {
+        let own = self.disks.as_ref().map(Store::disk);
+        CachedVolume::new(self, inner, origin, own)
     }
 }
+
+/// The promise that nobody but one handle can change a volume until that has failed
+/// ([`Volume::has_failed`]): it has the store's exclusive lock, or the volume is a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Mine;

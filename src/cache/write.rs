@@ -1,0 +1,121 @@
+//! Changes of a disk whose own data are cached: out of the cache before the store has them, in
+//! again when it said that it has.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Wake, Waker};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::fill::{submit, taken};
+use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Piece, pieces};
+use super::hash::Key;
+use super::store::{Block, Store};
+use crate::block::{Completion, CompletionQueue, Done, Error, Op, Request, Span, Volume};
+
+/// The part of a change that lies in one extent.
+struct Claim {
+    key: Key,
+    number: u64,
+    /// Blocks that were in the cache, with what is written to them.
+    blocks: SmallVec<[(usize, Block); 1]>,
+}
+
+/// What a change has registered.
+enum Claims {
+    /// Extent by extent.
+    Few(SmallVec<[Claim; 1]>),
+    /// A run of them as a whole, in the store of one disk, which is one shard.
+    Sweep(Key, u64),
+}
+
+/// A change of more extents than this is a sweep.
+const FEW: u64 = 32;
+
+/// A change under way.
+pub(super) struct Write {
+    store: Arc<Store>,
+    claims: Mutex<Option<Claims>>,
+    tag: u64,
+    /// Where its submitter waits.
+    home: Arc<CompletionQueue>,
+    queue: OnceLock<Weak<CompletionQueue>>,
+}
+
+impl Write {
+    /// Registers `request`, which changes the bytes of `span` (some), and submits it to `volume`. The
+    /// answer, if it is there at once; otherwise it comes to `home`.
+    pub(super) fn submit(
+        store: &Arc<Store>,
+        volume: &dyn Volume,
+        request: Request,
+        span: Span,
+        home: &Arc<CompletionQueue>,
+    ) -> Option<Completion> {
+        let Request { tag, op } = request;
+        let write = Arc::new(Self {
+            store: Arc::clone(store),
+            claims: Mutex::new(Some(claim(store, &op, span))),
+            tag,
+            home: Arc::clone(home),
+            queue: OnceLock::new(),
+        });
+        let waker = Waker::from(Arc::clone(&write));
+        let result = submit(volume, op, &write.queue, &waker)?;
+        Some(write.end(result))
+    }
+
+    /// Ends it in the cache; only then may it be acknowledged.
+    fn end(&self, result: Result<Done, Error>) -> Completion {
+        let written = result.is_ok();
+        match self.claims.lock().take() {
+            Some(Claims::Few(claims)) => {
+                for Claim { key, number, blocks } in claims {
+                    // After a failure nobody knows what is there.
+                    let blocks = blocks.into_iter().filter(|_| written);
+                    self.store.put(key, |shard| shard.end_write(key, number, blocks));
+                }
+            }
+            Some(Claims::Sweep(key, number)) => {
+                self.store.cut(key, |shard| shard.end_sweep(number));
+            }
+            None => {}
+        }
+        Completion { tag: self.tag, result }
+    }
+}
+
+impl Wake for Write {
+    fn wake(self: Arc<Self>) {
+        if let Some(result) = taken(&self.queue) {
+            self.home.push(self.end(result));
+        }
+    }
+}
+
+fn claim(store: &Store, op: &Op, span: Span) -> Claims {
+    let (first, last) = (span.start / EXTENT_BYTES, (span.end - 1) / EXTENT_BYTES);
+    if last - first >= FEW {
+        let key = Key { source: 0, extent: first };
+        return Claims::Sweep(key, store.cut(key, |shard| shard.begin_sweep(first..last + 1)));
+    }
+    // What another operation than a plain write leaves there is read again when it is wanted.
+    let data = match op {
+        Op::Write { buf, .. } => Some(buf),
+        _ => None,
+    };
+    let of_one = |piece: Piece| {
+        let key = Key { source: 0, extent: piece.extent };
+        let covered = if data.is_some() { piece.covered() } else { 0 };
+        let (number, mut blocks) =
+            store.cut(key, |shard| shard.begin_write(key, piece.touched(), covered));
+        if let Some(buf) = data {
+            for (at, block) in &mut blocks {
+                let offset = piece.at + (*at * BLOCK_BYTES as usize - piece.within);
+                buf.copy_to(offset, &mut block[..]);
+            }
+        }
+        Claim { key, number, blocks }
+    };
+    Claims::Few(pieces(span.start, span.end - span.start).map(of_one).collect())
+}
