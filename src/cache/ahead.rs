@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
+use super::geometry::cut;
 use super::profile::{ImageProfile, Slot};
 use super::readahead::{Readahead, WINDOW_MAX};
 use super::{CachedVolume, Observer, Seen};
@@ -89,8 +91,8 @@ impl Ahead {
         let range = readahead.read(seen.offset, seen.len, volume.info().size_bytes, room);
         drop(readahead);
         if let Some(range) = range {
-            let bytes = range.end - range.start;
-            self.fetch(volume, &[range], bytes);
+            let pieces: SmallVec<[Range<u64>; 8]> = cut(range).collect();
+            self.fetch(volume, &pieces, u64::MAX);
         }
     }
 

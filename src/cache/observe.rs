@@ -32,7 +32,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// An initiator has logged in to the volume, or (false) the last one is gone; as
     /// [`crate::block::Volume::attended`].
-    fn attended(&self, volume: &CachedVolume, attended: bool);
+    fn attended(&self, volume: &CachedVolume, attended: bool) {
+        let _ = (volume, attended);
+    }
 }
 
 /// Where an observer is attached: at most one, for good.

@@ -189,15 +189,16 @@ impl CachedVolume {
                     return false;
                 }
                 let hit = read::now(self, offset, buf);
+                let buf = std::mem::replace(buf, Buffer::unfilled(0));
+                let answer = match hit {
+                    true => Ok(Some(Completion { tag, result: Ok(Done::Data(buf)) })),
+                    false => read::later(self, (tag, offset, buf), size_bytes, queue),
+                };
+                // After that: what is fetched ahead comes behind what is wanted now.
                 if let Some(observer) = self.shared.observer.get() {
                     observer.read(self, Seen { offset, len, hit });
                 }
-                let buf = std::mem::replace(buf, Buffer::unfilled(0));
-                if hit {
-                    done.push(Completion { tag, result: Ok(Done::Data(buf)) });
-                    return true;
-                }
-                match read::later(self, (tag, offset, buf), size_bytes, queue) {
+                match answer {
                     Ok(answer) => {
                         done.extend(answer);
                         true

@@ -128,11 +128,7 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
-    section(
-        "prefetch",
-        "What is fetched from Ceph before an initiator asks for it.",
-        PREFETCH,
-    ),
+    section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 
 const TOP: &[Key] = &[
