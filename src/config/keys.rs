@@ -128,6 +128,12 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
+    section(
+        "cache",
+        "What is kept in memory of the disks in Ceph. Writes always go to Ceph before they are \
+         acknowledged; `docs/cache.md` tells what is kept when.",
+        CACHE,
+    ),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 
@@ -543,6 +549,23 @@ const RBD: &[Key] = &[
             set: |d, v| parse::ceph_user(v).map(|v| rbd(d).ceph_user = v),
         },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
+    ),
+];
+
+const CACHE: &[Key] = &[
+    key(
+        "golden_memory",
+        Def("\"256MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.golden_memory_bytes = v },
+        "Memory for blocks of golden images, which all clones on this gateway share; 0: none. What \
+         a node reads while it boots is a good measure, for each image in use.",
+    ),
+    key(
+        "disk_memory",
+        Def("\"64MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.disk_memory_bytes = v },
+        "Memory for blocks that disks have written themselves, shared by all disks; 0: none. It \
+         helps what reads without a cache of its own, as boot loaders do.",
     ),
 ];
 

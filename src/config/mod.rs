@@ -56,8 +56,19 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
+    /// The cache in front of the Ceph store.
+    pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+}
+
+/// `[cache]`: what is kept near of the disks in Ceph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory for golden images; 0: none.
+    pub golden_memory_bytes: u64,
+    /// Memory for what disks have of their own; 0: none.
+    pub disk_memory_bytes: u64,
 }
 
 /// The two stores, as the file names them.
@@ -305,6 +316,7 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
+            cache: Cache { golden_memory_bytes: 256 << 20, disk_memory_bytes: 64 << 20 },
             prefetch: Prefetch {
                 readahead: true,
                 boot_profiles: true,

@@ -145,6 +145,9 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        [cache]
+        golden_memory = "1GiB"
+        disk_memory = 0
         [prefetch]
         readahead = false
         boot_profiles = false
@@ -195,6 +198,7 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
+        cache: Cache { golden_memory_bytes: 1 << 30, disk_memory_bytes: 0 },
         prefetch: Prefetch {
             readahead: false,
             boot_profiles: false,

@@ -54,6 +54,13 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
         };
         let store = RbdStore::open_patiently(options)
             .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
+        let store = match settings::cache(config) {
+            Some(cache) => {
+                let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
+                store.with_cache(cache).with_prefetch(prefetch)
+            }
+            None => store,
+        };
         stores.insert(name(DefaultStore::Rbd), Arc::new(store));
     }
     Ok(stores)

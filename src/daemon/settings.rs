@@ -1,5 +1,9 @@
 //! The configuration in the terms of each room.
 
+use std::sync::Arc;
+
+use crate::backend::rbd::Prefetch;
+use crate::cache::{self, Cache, profile};
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -11,6 +15,27 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
         config::LogFormat::Human => telemetry::Format::Human,
         config::LogFormat::Json => telemetry::Format::Json,
     }
+}
+
+/// The cache of the Ceph store, if there is anything to be kept in it.
+pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
+    let config::Cache { golden_memory_bytes, disk_memory_bytes } = config.cache;
+    let options =
+        cache::Options { golden_bytes: golden_memory_bytes, disk_bytes: disk_memory_bytes };
+    (options.golden_bytes > 0 || options.disk_bytes > 0).then(|| Cache::new(options))
+}
+
+/// What is fetched into that cache ahead.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub(super) fn prefetch(config: &Config) -> std::io::Result<Arc<Prefetch>> {
+    let prefetch = &config.prefetch;
+    let options =
+        profile::Options { learn_for: prefetch.boot, prefetch_bytes: prefetch.boot_bytes };
+    // Without a cache of golden images there is nowhere to fetch to.
+    let profiles = prefetch.boot_profiles && config.cache.golden_memory_bytes > 0;
+    Prefetch::start(prefetch.readahead, profiles.then_some(options))
 }
 
 pub(super) fn target(config: &Config) -> Options {

@@ -6,9 +6,11 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod cached;
 mod extents;
 mod owner;
 mod parents;
+mod prefetch;
 mod state;
 mod volume;
 mod writer;
@@ -24,13 +26,16 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 pub use self::parents::OpenParent;
+pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
-    StoreKind, check_growth, check_name, check_record,
+    BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError,
+    StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::Volume;
+use crate::cache::Cache;
+use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -84,6 +89,10 @@ fn unavailable(error: rbd::Error) -> StoreError {
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
+    /// What disks that are open for writing are behind.
+    cache: Option<Arc<Cache>>,
+    /// What is fetched into it before it is asked for.
+    prefetch: Option<Arc<Prefetch>>,
     link: Mutex<Link>,
 }
 
@@ -131,7 +140,25 @@ impl RbdStore {
     }
 
     fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        Self { options, link: Mutex::new(Link { pool, connecting: false }) }
+        Self {
+            options,
+            cache: None,
+            prefetch: None,
+            link: Mutex::new(Link { pool, connecting: false }),
+        }
+    }
+
+    /// The same with a cache in front of disks that are opened for writing. What is opened to be
+    /// read only is not cached: others may write to it.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, and disks behind the cache have data fetched into it ahead.
+    #[must_use]
+    pub fn with_prefetch(self, prefetch: Arc<Prefetch>) -> Self {
+        Self { prefetch: Some(prefetch), ..self }
     }
 
     /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
@@ -278,6 +305,17 @@ impl Store for RbdStore {
         Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
     }
 
+    fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
+        prefetch::boot_profile(self.kept(image, RECORD_NAME)?.as_deref())
+    }
+
+    fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
+        self.keep(image, RECORD_NAME, &[])?;
+        let id = id_of(&self.pool()?, image)?;
+        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
+        Ok(())
+    }
+
     fn open(
         &self,
         image: &str,
@@ -286,21 +324,41 @@ impl Store for RbdStore {
     ) -> Result<Arc<dyn Volume>, StoreError> {
         check_name(image)?;
         snapshot.map_or(Ok(()), check_name)?;
-        let image = match (snapshot, mode) {
+        match (snapshot, mode) {
             (Some(snapshot), OpenMode::ReadWrite) => {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
-                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
-            (snapshot, OpenMode::ReadOnly) => {
-                Image::open(&self.pool()?, image, snapshot, Access::ReadOnly)?
+            (None, OpenMode::ReadWrite) => writable_volume(
+                self.open_writable(image)?,
+                self.cache.as_ref(),
+                self.prefetch.as_deref(),
+            ),
+            (None, OpenMode::ReadOnly) => {
+                let image = Image::open(&self.pool()?, image, None, Access::ReadOnly)?;
+                Ok(Arc::new(RbdVolume::of_image(image)?))
             }
-        };
-        match snapshot {
-            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
-            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
+            (Some(snapshot), OpenMode::ReadOnly) => {
+                let image = Image::open(&self.pool()?, image, Some(snapshot), Access::ReadOnly)?;
+                Ok(Arc::new(RbdVolume::of_snapshot(image)))
+            }
         }
     }
+}
+
+/// The volume of an image that this has the exclusive lock of.
+fn writable_volume(
+    image: Arc<Image>,
+    cache: Option<&Arc<Cache>>,
+    prefetch: Option<&Prefetch>,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    let Some(cache) = cache else { return Ok(Arc::new(volume)) };
+    let volume = cached::wrap(cache, &image, volume);
+    if let Some(prefetch) = prefetch {
+        prefetch.attach(&image, &volume);
+    }
+    Ok(Arc::new(volume))
 }
 
 /// librbd's identifier of an image: no other will ever have it.
@@ -322,7 +380,8 @@ fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
-/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`. What is
+/// read only is not cached.
 ///
 /// # Errors
 /// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
@@ -332,6 +391,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
+    cache: Option<Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -341,12 +401,11 @@ pub fn open_image(
         ..Options::new(pool)
     };
     let pool = options.connect().map_err(unavailable)?;
-    let image = if read_only {
-        Image::open(&pool, image, None, Access::ReadOnly)?
-    } else {
-        open_writable(&pool, image)?
-    };
-    Ok(Arc::new(RbdVolume::of_image(image)?))
+    if read_only {
+        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        return Ok(Arc::new(RbdVolume::of_image(image)?));
+    }
+    writable_volume(open_writable(&pool, image)?, cache.as_ref(), None)
 }
 
 fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {

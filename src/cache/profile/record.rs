@@ -84,7 +84,8 @@ impl Profile {
 
     /// What to fetch for the next boot of a disk of `size_bytes`, in this order, joined where it goes
     /// on without a gap.
-    pub(crate) fn plan(&self, size_bytes: u64) -> Vec<Range<u64>> {
+    #[must_use]
+    pub fn plan(&self, size_bytes: u64) -> Vec<Range<u64>> {
         let mut plan: Vec<Range<u64>> = Vec::new();
         for unit in self.units.iter().filter(|unit| unit.seen.count_ones() * 2 >= self.boots) {
             let begin = unit.number.saturating_mul(UNIT_BYTES).min(size_bytes);
@@ -140,7 +141,7 @@ impl Profile {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn decode(record: &[u8]) -> Result<Self, Unreadable> {
+    pub fn decode(record: &[u8]) -> Result<Self, Unreadable> {
         let (head, mut body) =
             record.split_at_checked(HEAD_BYTES).ok_or(Unreadable("it is too short"))?;
         if head[..4] != MAGIC {
