@@ -6,6 +6,7 @@ mod model;
 mod outage;
 mod owner;
 mod parents;
+mod prefetch;
 
 use std::io::Write as _;
 use std::process::Command;
