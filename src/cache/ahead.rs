@@ -12,7 +12,6 @@ use super::geometry::cut;
 use super::profile::{ImageProfile, Slot};
 use super::readahead::{Readahead, WINDOW_MAX};
 use super::{CachedVolume, Observer, Seen};
-use crate::block::Volume;
 
 /// Bytes that readahead has under way for one disk, at most: two streams' windows.
 const READAHEAD_BYTES_MAX: i64 = 2 * WINDOW_MAX as i64;
@@ -88,7 +87,7 @@ impl Ahead {
         // Another shard is at it: one read more or less makes no difference.
         let Some(mut readahead) = readahead.try_lock() else { return };
         let room = self.room(READAHEAD_BYTES_MAX);
-        let range = readahead.read(seen.offset, seen.len, volume.info().size_bytes, room);
+        let range = readahead.read(seen.offset, seen.len, seen.size_bytes, room);
         drop(readahead);
         if let Some(range) = range {
             let pieces: SmallVec<[Range<u64>; 8]> = cut(range).collect();

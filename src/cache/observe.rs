@@ -13,6 +13,8 @@ pub struct Seen {
     pub len: u64,
     /// It was answered from memory, at once.
     pub hit: bool,
+    /// Size of the volume.
+    pub size_bytes: u64,
 }
 
 /// Looks on at the reads of one volume, and may have data fetched ahead of them

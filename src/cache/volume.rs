@@ -196,7 +196,7 @@ impl CachedVolume {
                 };
                 // After that: what is fetched ahead comes behind what is wanted now.
                 if let Some(observer) = self.shared.observer.get() {
-                    observer.read(self, Seen { offset, len, hit });
+                    observer.read(self, Seen { offset, len, hit, size_bytes });
                 }
                 match answer {
                     Ok(answer) => {

@@ -59,7 +59,7 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
     assert_eq!(cache.stats().golden.misses, 0);
     drop(disk);
 
-    next.forget_boot_profile(&name).unwrap();
+    store.forget_boot_profile(&name).unwrap();
     assert_eq!(next.boot_profile(&name).unwrap(), BootProfile::default());
     store.keep(&name, RECORD_NAME, b"no profile").unwrap();
     let error = next.boot_profile(&name).unwrap_err();
