@@ -23,6 +23,11 @@ impl Seeded {
         Self { seed: RandomState::new().build_hasher().finish() }
     }
 
+    /// What differs.
+    pub(super) fn seed(self) -> u64 {
+        self.seed
+    }
+
     /// 64 bits of a key.
     pub(super) fn fingerprint(self, key: Key) -> u64 {
         self.hash_one(key)

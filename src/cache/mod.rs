@@ -23,12 +23,15 @@ mod read;
 mod readahead;
 mod shard;
 mod store;
+mod tier;
 mod volume;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::block::Volume;
@@ -38,11 +41,13 @@ pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
 pub use parent::{Origin, Parent, Snapshot};
 pub use store::Counts;
+pub use tier::{Job, Threads};
 pub use volume::{CachedVolume, PREFETCH_BYTES_MAX, Prefetched};
 
 use disks::Disks;
 use parent::Parents;
 use store::Store;
+use tier::Tier;
 
 /// Bounds of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,7 @@ impl Default for Options {
 pub struct Cache {
     options: Options,
     golden: Option<Arc<Store>>,
+    tier: Option<Arc<Tier>>,
     disks: Option<Arc<Disks>>,
     parents: Parents,
 }
@@ -72,6 +78,10 @@ pub struct Cache {
 pub struct Stats {
     /// Of golden images.
     pub golden: Counts,
+    /// Of golden images, reads that the file on a local disk has answered, and its bytes in use.
+    pub file_hits: u64,
+    /// See above.
+    pub file_bytes: u64,
     /// Of what disks have of their own; of the disks that are open.
     pub disks: Counts,
 }
@@ -80,9 +90,30 @@ impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
+        Self::over(options, None)
+    }
+
+    /// An empty cache with a file of up to `bytes_max` bytes in `directory` for what of golden
+    /// images finds no room in memory. The file has no name, and nothing of it outlasts this
+    /// process; `threads` read and write it.
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn with_file(
+        options: Options,
+        directory: &Path,
+        bytes_max: u64,
+        threads: Arc<dyn Threads>,
+    ) -> io::Result<Arc<Self>> {
+        Ok(Self::over(options, Some(Tier::create(directory, bytes_max, threads)?)))
+    }
+
+    fn over(options: Options, tier: Option<Arc<Tier>>) -> Arc<Self> {
+        let golden = || Store::golden(options.golden_bytes, tier.clone());
         Arc::new(Self {
             options,
-            golden: (options.golden_bytes > 0).then(|| Store::golden(options.golden_bytes)),
+            golden: (options.golden_bytes > 0).then(golden),
+            tier: tier.clone(),
             disks: (options.disk_bytes > 0).then(|| Disks::new(options.disk_bytes)),
             parents: Parents::default(),
         })
@@ -99,6 +130,8 @@ impl Cache {
     pub fn stats(&self) -> Stats {
         Stats {
             golden: self.golden.as_ref().map(|golden| golden.counts()).unwrap_or_default(),
+            file_hits: self.tier.as_ref().map_or(0, |tier| tier.hits()),
+            file_bytes: self.tier.as_ref().map_or(0, |tier| tier.bytes()),
             disks: self.disks.as_ref().map(|disks| disks.counts()).unwrap_or_default(),
         }
     }
@@ -112,7 +145,7 @@ impl Cache {
     /// Makes a parent snapshot known under its identity: whatever else is ever called by it holds
     /// the same bytes. What the cache still holds of it from an earlier time is found again.
     pub fn add_parent(&self, identity: &str, snapshot: Snapshot) -> Arc<Parent> {
-        self.parents.open(identity, snapshot)
+        self.parents.open(identity, snapshot, self.tier.as_ref())
     }
 
     /// Puts `inner` behind the cache. With an `origin` it is served from its parent's blocks

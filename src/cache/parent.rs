@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::geometry::EXTENT_BYTES;
+use super::tier::{Tier, Tiered};
 use crate::block::Volume;
 
 /// Extents that are told apart: what is beyond (16 TiB) is not cached.
@@ -169,7 +170,12 @@ impl Parents {
     }
 
     /// The snapshot, now open. Of two callers at the same time the first one's is taken.
-    pub(super) fn open(&self, identity: &str, snapshot: Snapshot) -> Arc<Parent> {
+    pub(super) fn open(
+        &self,
+        identity: &str,
+        snapshot: Snapshot,
+        tier: Option<&Arc<Tier>>,
+    ) -> Arc<Parent> {
         // 0 is what disks have of their own.
         let fresh = || self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut known = self.known.lock();
@@ -183,7 +189,11 @@ impl Parents {
         if let Some(parent) = entry.open.upgrade() {
             return parent;
         }
-        let parent = Arc::new(Parent::new(entry.id, snapshot));
+        let mut parent = Parent::new(entry.id, snapshot);
+        if let Some(tier) = tier {
+            parent.volume = Tiered::new(tier, parent.id, parent.volume);
+        }
+        let parent = Arc::new(parent);
         entry.open = Arc::downgrade(&parent);
         parent
     }

@@ -24,6 +24,9 @@ use super::hash::{Key, Seeded};
 /// Uses that are counted for an extent at most: rounds that it survives in the main queue.
 const USES_MAX: u8 = 3;
 
+/// Blocks, and which of their extent they are.
+pub(super) type Taken<D> = SmallVec<[(usize, D); 1]>;
+
 /// A fill under way on an extent.
 struct Flight<F> {
     number: u64,
@@ -100,7 +103,7 @@ impl<D, F> Slot<D, F> {
         self.writers.iter().fold(0, |mask, writer| mask | writer.touched)
     }
 
-    fn take(&mut self, blocks: Mask) -> SmallVec<[(usize, D); 1]> {
+    fn take(&mut self, blocks: Mask) -> Taken<D> {
         self.held &= !blocks;
         *self.touched.get_mut() &= !blocks;
         bits(blocks).filter_map(|at| Some((at, self.blocks[at].take()?))).collect()
@@ -230,7 +233,7 @@ impl<D, F> Shard<D, F> {
         key: Key,
         touched: Mask,
         covered: Mask,
-    ) -> (u64, SmallVec<[(usize, D); 1]>) {
+    ) -> (u64, Taken<D>) {
         let number = self.number();
         let cuts = self.cuts_fills();
         let is_swept = self.is_swept(key);
@@ -340,21 +343,18 @@ impl<D, F> Shard<D, F> {
         }
     }
 
-    /// Lets extents go until no more than `bytes_max` are taken; `share` is what the small queue
-    /// is measured against. At most `count` extents; false: there is nothing to let go.
-    pub(super) fn shrink(&mut self, bytes_max: u64, share: u64, mut count: usize) -> bool {
-        while self.bytes > bytes_max && count > 0 {
-            let Some((key, place)) = self.fifo.pop(self.small_bytes, share) else { return false };
-            if self.step(key, place) {
-                count -= 1;
-            }
+    /// Lets extents go, into `gone`, until no more than `bytes_max` are taken; `share` is what the
+    /// small queue is measured against.
+    pub(super) fn shrink(&mut self, bytes_max: u64, share: u64, gone: &mut Vec<(Key, Taken<D>)>) {
+        while self.bytes > bytes_max {
+            let Some((key, place)) = self.fifo.pop(self.small_bytes, share) else { return };
+            gone.extend(self.step(key, place).map(|blocks| (key, blocks)));
         }
-        true
     }
 
-    /// Looks at an extent that was taken out of its queue: it goes on in one, or is let go (true).
-    fn step(&mut self, key: Key, place: Place) -> bool {
-        let Some(slot) = self.slots.get_mut(&key) else { return false };
+    /// Looks at an extent that was taken out of its queue: it goes on in one, or is let go.
+    fn step(&mut self, key: Key, place: Place) -> Option<Taken<D>> {
+        let slot = self.slots.get_mut(&key)?;
         let bytes = slot.bytes();
         let uses = slot.uses.get_mut();
         let next = match place {
@@ -362,6 +362,7 @@ impl<D, F> Shard<D, F> {
             Place::Small | Place::Main if *uses > 0 => Place::Main,
             _ => Place::Out,
         };
+        let mut gone = None;
         if next == Place::Main {
             *uses = if place == Place::Small { 0 } else { *uses - 1 };
         } else {
@@ -369,7 +370,7 @@ impl<D, F> Shard<D, F> {
             if place == Place::Small && slot.held != 0 {
                 self.fifo.remember(key);
             }
-            let _dropped = slot.take(Mask::MAX);
+            gone = Some(slot.take(Mask::MAX));
         }
         slot.place = next;
         if slot.is_idle() {
@@ -382,7 +383,7 @@ impl<D, F> Shard<D, F> {
             self.bytes -= bytes;
         }
         self.fifo.push(key, next);
-        next == Place::Out
+        gone
     }
 
     #[cfg(test)]

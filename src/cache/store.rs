@@ -9,7 +9,8 @@ use super::disks::Disks;
 use super::fill::Fill;
 use super::geometry::BLOCK_BYTES;
 use super::hash::{Key, Seeded};
-use super::shard;
+use super::shard::{self, Taken};
+use super::tier::Tier;
 
 /// The bytes of one block.
 pub(super) type Block = Box<[u8; BLOCK_BYTES as usize]>;
@@ -41,6 +42,8 @@ pub(super) struct Store {
     shards: Box<[Locked]>,
     seeded: Seeded,
     bound: Bound,
+    /// Where that goes which finds no room.
+    tier: Option<Arc<Tier>>,
 }
 
 /// What a store counted.
@@ -56,26 +59,26 @@ pub struct Counts {
 
 impl Store {
     /// For golden images: at most `bytes_max` bytes.
-    pub(super) fn golden(bytes_max: u64) -> Arc<Self> {
+    pub(super) fn golden(bytes_max: u64, tier: Option<Arc<Tier>>) -> Arc<Self> {
         let count = (bytes_max / SHARD_BYTES).clamp(1, SHARDS_MAX).next_power_of_two();
-        Arc::new(Self::new(count, Bound::Each(bytes_max / count)))
+        Arc::new(Self::new(count, Bound::Each(bytes_max / count), tier))
     }
 
     /// For what one disk has of its own.
     pub(super) fn disk(disks: &Arc<Disks>) -> Arc<Self> {
-        let store = Arc::new(Self::new(1, Bound::Shared(Arc::clone(disks))));
+        let store = Arc::new(Self::new(1, Bound::Shared(Arc::clone(disks)), None));
         disks.add(&store);
         store
     }
 
-    fn new(count: u64, bound: Bound) -> Self {
+    fn new(count: u64, bound: Bound, tier: Option<Arc<Tier>>) -> Self {
         let seeded = Seeded::new();
         let shards = (0..count).map(|_| Locked {
             shard: RwLock::new(Shard::new(seeded)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         });
-        Self { shards: shards.collect(), seeded, bound }
+        Self { shards: shards.collect(), seeded, bound, tier }
     }
 
     fn locked(&self, key: Key) -> &Locked {
@@ -112,7 +115,13 @@ impl Store {
         put(&mut shard);
         match &self.bound {
             Bound::Each(bytes_max) => {
-                shard.shrink(*bytes_max, *bytes_max, usize::MAX);
+                let mut gone: Vec<(Key, Taken<Block>)> = Vec::new();
+                shard.shrink(*bytes_max, *bytes_max, &mut gone);
+                // What is let go is given back, or handed on, when nobody waits for it.
+                drop(shard);
+                if let Some(tier) = self.tier.as_ref().filter(|_| !gone.is_empty()) {
+                    tier.keep(gone);
+                }
             }
             Bound::Shared(disks) => {
                 let after = shard.bytes();
@@ -156,8 +165,10 @@ impl Store {
         for locked in &self.shards {
             let mut shard = locked.shard.write();
             let before = shard.bytes();
-            shard.shrink(before - before / 8, share, usize::MAX);
+            let mut gone = Vec::new();
+            shard.shrink(before - before / 8, share, &mut gone);
             freed += before - shard.bytes();
+            drop(shard);
         }
         freed
     }

@@ -67,6 +67,10 @@ pub struct Config {
 pub struct Cache {
     /// Memory for golden images; 0: none.
     pub golden_memory_bytes: u64,
+    /// Room for golden images in a file, for what finds none in memory; 0: no file.
+    pub golden_file_bytes: u64,
+    /// The directory of that file.
+    pub golden_file_directory: PathBuf,
     /// Memory for what disks have of their own; 0: none.
     pub disk_memory_bytes: u64,
 }
@@ -316,7 +320,12 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
-            cache: Cache { golden_memory_bytes: 256 << 20, disk_memory_bytes: 64 << 20 },
+            cache: Cache {
+                golden_memory_bytes: 256 << 20,
+                golden_file_bytes: 0,
+                golden_file_directory: "/var/tmp".into(),
+                disk_memory_bytes: 64 << 20,
+            },
             prefetch: Prefetch {
                 readahead: true,
                 boot_profiles: true,

@@ -147,6 +147,8 @@ fn every_key_is_read() {
         ceph_user = "u"
         [cache]
         golden_memory = "1GiB"
+        golden_file = "20GiB"
+        golden_file_directory = "/d"
         disk_memory = 0
         [prefetch]
         readahead = false
@@ -198,7 +200,12 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
         }),
-        cache: Cache { golden_memory_bytes: 1 << 30, disk_memory_bytes: 0 },
+        cache: Cache {
+            golden_memory_bytes: 1 << 30,
+            golden_file_bytes: 20 << 30,
+            golden_file_directory: "/d".into(),
+            disk_memory_bytes: 0,
+        },
         prefetch: Prefetch {
             readahead: false,
             boot_profiles: false,

@@ -8,6 +8,7 @@ use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{Config, DefaultStore, Loaded};
@@ -25,15 +26,15 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let stores = open_stores(&config)?;
+    let (stores, cache) = open_stores(&config)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(&config, stores));
+    let result = runtime.block_on(serve(&config, stores, cache));
     // A blocking call that hangs in a store must not keep the process from ending.
     runtime.shutdown_background();
     result
 }
 
-fn open_stores(config: &Config) -> Result<Stores, Failure> {
+fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<Cache>>), Failure> {
     let mut stores = Stores::new();
     let threads = match config.local.io_threads {
         0 => Pool::threads_default(),
@@ -54,24 +55,29 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
         };
         let store = RbdStore::open_patiently(options)
             .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-        let store = match settings::cache(config) {
+        let cache = settings::cache(config, &pool).map_err(|error| {
+            let directory = config.cache.golden_file_directory.display();
+            Failure::runtime(format!("cache: no file in {directory}: {error}"))
+        })?;
+        let store = match &cache {
             Some(cache) => {
                 let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
-                store.with_cache(cache).with_prefetch(prefetch)
+                store.with_cache(Arc::clone(cache)).with_prefetch(prefetch)
             }
             None => store,
         };
         stores.insert(name(DefaultStore::Rbd), Arc::new(store));
+        return Ok((stores, cache));
     }
-    Ok(stores)
+    Ok((stores, None))
 }
 
 /// The order matters: the catalog is loaded and every target known before anything listens, and
 /// whatever was announced last is withdrawn first.
-async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
+async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let mut target = Server::start(settings::target(config)).map_err(Failure::runtime)?;
-    let exports = Arc::new(Exports::new(target.handle()));
+    let exports = Arc::new(Exports::new(target.handle(), cache));
     let catalog = Catalog::open(
         &config.state_dir,
         stores,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
 use crate::cache::{self, Cache, profile};
 use crate::catalog::UnnamedAccess;
@@ -17,12 +18,25 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
     }
 }
 
-/// The cache of the Ceph store, if there is anything to be kept in it.
-pub(super) fn cache(config: &Config) -> Option<Arc<Cache>> {
-    let config::Cache { golden_memory_bytes, disk_memory_bytes } = config.cache;
+/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
+/// file.
+pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+    let config::Cache {
+        golden_memory_bytes,
+        golden_file_bytes,
+        golden_file_directory: directory,
+        disk_memory_bytes,
+    } = &config.cache;
     let options =
-        cache::Options { golden_bytes: golden_memory_bytes, disk_bytes: disk_memory_bytes };
-    (options.golden_bytes > 0 || options.disk_bytes > 0).then(|| Cache::new(options))
+        cache::Options { golden_bytes: *golden_memory_bytes, disk_bytes: *disk_memory_bytes };
+    if options.golden_bytes == 0 && options.disk_bytes == 0 {
+        return Ok(None);
+    }
+    if options.golden_bytes == 0 || *golden_file_bytes == 0 {
+        return Ok(Some(Cache::new(options)));
+    }
+    let threads = Arc::clone(pool) as _;
+    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
 }
 
 /// What is fetched into that cache ahead.

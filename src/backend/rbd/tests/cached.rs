@@ -6,7 +6,7 @@ use crate::cache::{Cache, Options as Bounds};
 const OBJECT: u64 = 4 << 20;
 
 fn cached_store(conf: &Path) -> (RbdStore, Arc<Cache>) {
-    let cache = Cache::new(Bounds { golden_bytes: 32 << 20, disk_bytes: 8 << 20 });
+    let cache = Cache::new(Bounds { golden_bytes: 128 << 20, disk_bytes: 8 << 20 });
     (open_store(conf).with_cache(Arc::clone(&cache)), cache)
 }
 
