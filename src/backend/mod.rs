@@ -6,6 +6,8 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+#[cfg(test)]
+mod behind_cache;
 mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -15,6 +17,7 @@ mod kept;
 pub mod local;
 pub mod memory;
 pub mod null;
+pub mod on_demand;
 pub mod pool;
 mod pooled;
 #[cfg(test)]

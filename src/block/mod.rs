@@ -123,6 +123,9 @@ pub struct Completion {
     pub result: Result<Done, Error>,
 }
 
+/// See [`Volume::hold`].
+pub type Hold = Box<dyn std::any::Any + Send + Sync>;
+
 /// A block device as the target sees it.
 ///
 /// Implementations are shared by all shards. They must be ready for any mix of concurrent
@@ -149,10 +152,11 @@ pub trait Volume: Send + Sync + 'static {
         SavedState::Unsupported
     }
 
-    /// An initiator has logged in to it, or (false) the last one is gone: a hint, that may come
-    /// more than once. Called on a shard; never blocks.
-    fn attended(&self, attended: bool) {
-        let _ = attended;
+    /// Keeps the volume ready for requests until what this gives is dropped: a session has begun
+    /// that may use it. Without one, a volume may let go of what it takes to be open, and the next
+    /// request waits until it has it again. Never blocks.
+    fn hold(&self) -> Option<Hold> {
+        None
     }
 
     /// Takes every request out of `requests`. Those that can be answered without waiting are

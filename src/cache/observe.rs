@@ -32,8 +32,8 @@ pub trait Observer: Send + Sync + 'static {
     /// It may call [`CachedVolume::prefetch`] again.
     fn prefetched(&self, volume: &CachedVolume, bytes: u64);
 
-    /// An initiator has logged in to the volume, or (false) the last one is gone; as
-    /// [`crate::block::Volume::attended`].
+    /// The first session of the volume has begun, or (false) the last one has ended
+    /// ([`crate::block::Volume::hold`]). Never waits.
     fn attended(&self, volume: &CachedVolume, attended: bool) {
         let _ = (volume, attended);
     }

@@ -160,13 +160,21 @@ struct Known {
     open: Weak<Parent>,
 }
 
+impl Known {
+    /// The snapshot, unless its handle has failed: then it has to be opened anew, and keeps its
+    /// number.
+    fn usable(&self) -> Option<Arc<Parent>> {
+        self.open.upgrade().filter(|parent| !parent.volume.has_failed())
+    }
+}
+
 /// Identities that are remembered while none of their clones is open.
 const KNOWN_MAX: usize = 16 << 10;
 
 impl Parents {
-    /// The snapshot, if one of its clones is open.
+    /// The snapshot, if one of its clones is open and it can be read.
     pub(super) fn get(&self, identity: &str) -> Option<Arc<Parent>> {
-        self.known.lock().get(identity)?.open.upgrade()
+        self.known.lock().get(identity)?.usable()
     }
 
     /// The snapshot, now open. Of two callers at the same time the first one's is taken.
@@ -186,7 +194,7 @@ impl Parents {
         let entry = known
             .entry(identity.to_owned())
             .or_insert_with(|| Known { id: fresh(), open: Weak::new() });
-        if let Some(parent) = entry.open.upgrade() {
+        if let Some(parent) = entry.usable() {
             return parent;
         }
         let mut parent = Parent::new(entry.id, snapshot);

@@ -1,8 +1,8 @@
 //! A volume behind the cache.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::Cache;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES};
@@ -12,7 +12,7 @@ use super::read::{self, Place};
 use super::store::Store;
 use super::write::Write;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Op, Request, SavedState, Span, Usage, Volume,
+    Buffer, Completion, CompletionQueue, Done, Hold, Op, Request, SavedState, Span, Usage, Volume,
     VolumeInfo,
 };
 
@@ -33,6 +33,34 @@ struct Shared {
     /// The volume has failed, and what the cache holds of it was dropped.
     failed: AtomicBool,
     observer: Attached,
+    /// Who holds it.
+    holds: AtomicUsize,
+}
+
+/// A session of the volume. It does not keep the volume open.
+struct Attendance {
+    volume: Weak<Shared>,
+    _inner: Option<Hold>,
+}
+
+impl Attendance {
+    fn begin(volume: &CachedVolume) -> Self {
+        let shared = &volume.shared;
+        let inner = shared.inner.hold();
+        if shared.holds.fetch_add(1, Ordering::AcqRel) == 0 {
+            volume.attended(true);
+        }
+        Self { volume: Arc::downgrade(shared), _inner: inner }
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        let Some(shared) = self.volume.upgrade() else { return };
+        if shared.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            CachedVolume { shared }.attended(false);
+        }
+    }
 }
 
 /// How far [`CachedVolume::prefetch`] got.
@@ -65,6 +93,7 @@ impl CachedVolume {
             size_bytes,
             failed: AtomicBool::new(false),
             observer: Attached::new(),
+            holds: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -140,6 +169,13 @@ impl CachedVolume {
 
     pub(super) fn inner(&self) -> &Arc<dyn Volume> {
         &self.shared.inner
+    }
+
+    /// Tells who looks on that somebody, or nobody, is there to read.
+    fn attended(&self, attended: bool) {
+        if let Some(observer) = self.shared.observer.get() {
+            observer.attended(self, attended);
+        }
     }
 
     /// Tells who looks on that a prefetch has ended.
@@ -245,11 +281,8 @@ impl Volume for CachedVolume {
         self.shared.inner.saved_state()
     }
 
-    fn attended(&self, attended: bool) {
-        self.shared.inner.attended(attended);
-        if let Some(observer) = self.shared.observer.get() {
-            observer.attended(self, attended);
-        }
+    fn hold(&self) -> Option<Hold> {
+        Some(Box::new(Attendance::begin(self)))
     }
 
     fn submit(

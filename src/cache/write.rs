@@ -87,8 +87,9 @@ impl Write {
 
 impl Wake for Write {
     fn wake(self: Arc<Self>) {
+        let spent = self.queue.get().and_then(Weak::upgrade).and_then(|queue| queue.take_spent());
         if let Some(result) = taken(&self.queue) {
-            self.home.push(self.end(result));
+            self.home.push_spent(self.end(result), spent);
         }
     }
 }

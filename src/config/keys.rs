@@ -550,6 +550,21 @@ const RBD: &[Key] = &[
         },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
     ),
+    key(
+        "clients",
+        Def("1"),
+        Kind::Integer { min: 1, max: 64, set: |d, v| rbd(d).clients = to_usize(v) },
+        "Clients of the cluster that the disks are spread over. Each has threads and connections \
+         of its own; a client that is blocklisted takes only its own disks with it. \
+         [docs/rbd.md](rbd.md) has what each costs.",
+    ),
+    key(
+        "idle_close_seconds",
+        Def("60"),
+        Kind::Integer { min: 0, max: 86_400, set: |d, v| rbd(d).idle_close = some_seconds(v) },
+        "A disk that has had no session for so long is closed, and opened again when one begins; \
+         0: all are opened at the start, and stay open.",
+    ),
 ];
 
 const CACHE: &[Key] = &[
@@ -632,6 +647,8 @@ fn rbd(draft: &mut Draft) -> &mut RbdStore {
         namespace: String::new(),
         ceph_conf: "/etc/ceph/ceph.conf".into(),
         ceph_user: "admin".into(),
+        clients: 1,
+        idle_close: Some(Duration::from_secs(60)),
     })
 }
 

@@ -250,6 +250,11 @@ pub struct RbdStore {
     pub ceph_conf: PathBuf,
     /// The Ceph user, without `client.`.
     pub ceph_user: String,
+    /// Clients of the cluster that the images are spread over.
+    pub clients: usize,
+    /// A disk without sessions is closed after this; `None`: never, and all are open from the
+    /// start.
+    pub idle_close: Option<Duration>,
 }
 
 /// `[prefetch]`: what is fetched before it is asked for.

@@ -145,6 +145,8 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        clients = 3
+        idle_close_seconds = 5
         [cache]
         golden_memory = "1GiB"
         golden_file = "20GiB"
@@ -199,6 +201,8 @@ fn every_key_is_read() {
             namespace: "n".into(),
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
+            clients: 3,
+            idle_close: Some(std::time::Duration::from_secs(5)),
         }),
         cache: Cache {
             golden_memory_bytes: 1 << 30,

@@ -6,12 +6,13 @@ use super::exports::Exports;
 use super::{Failure, Signals, runtime, settings};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
+use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
-use crate::config::{Config, DefaultStore, Loaded};
+use crate::config::{self, Config, DefaultStore, Loaded};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::control::{Control, Limits};
@@ -46,30 +47,43 @@ fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<Cache>>), Failure>
         .map_err(|error| Failure::runtime(format!("store local: {error}")))?;
     let name = |store| settings::store_name(store).to_owned();
     stores.insert(name(DefaultStore::Local), Arc::new(local) as Arc<dyn Store>);
-    if let Some(rbd) = &config.rbd {
-        let options = rbd::Options {
-            namespace: rbd.namespace.clone(),
-            conf: Some(rbd.ceph_conf.clone()),
-            user: rbd.ceph_user.clone(),
-            ..rbd::Options::new(rbd.pool.clone())
-        };
-        let store = RbdStore::open_patiently(options)
-            .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-        let cache = settings::cache(config, &pool).map_err(|error| {
-            let directory = config.cache.golden_file_directory.display();
-            Failure::runtime(format!("cache: no file in {directory}: {error}"))
-        })?;
-        let store = match &cache {
-            Some(cache) => {
-                let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
-                store.with_cache(Arc::clone(cache)).with_prefetch(prefetch)
-            }
-            None => store,
-        };
-        stores.insert(name(DefaultStore::Rbd), Arc::new(store));
-        return Ok((stores, cache));
-    }
-    Ok((stores, None))
+    let Some(rbd) = &config.rbd else { return Ok((stores, None)) };
+    let (store, cache) = open_rbd(config, rbd, &pool)?;
+    stores.insert(name(DefaultStore::Rbd), store);
+    Ok((stores, cache))
+}
+
+/// The Ceph store behind its cache; `pool` does the I/O of the cache's file.
+fn open_rbd(
+    config: &Config,
+    rbd_config: &config::RbdStore,
+    pool: &Arc<Pool>,
+) -> Result<(Arc<dyn Store>, Option<Arc<Cache>>), Failure> {
+    let options = rbd::Options {
+        namespace: rbd_config.namespace.clone(),
+        conf: Some(rbd_config.ceph_conf.clone()),
+        user: rbd_config.ceph_user.clone(),
+        clients: rbd_config.clients,
+        ..rbd::Options::new(rbd_config.pool.clone())
+    };
+    let store = RbdStore::open_patiently(options)
+        .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
+    let cache = settings::cache(config, pool).map_err(|error| {
+        let directory = config.cache.golden_file_directory.display();
+        Failure::runtime(format!("cache: no file in {directory}: {error}"))
+    })?;
+    let store = match &cache {
+        Some(cache) => {
+            let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
+            store.with_cache(Arc::clone(cache)).with_prefetch(prefetch)
+        }
+        None => store,
+    };
+    let store: Arc<dyn Store> = match rbd_config.idle_close {
+        None => Arc::new(store),
+        idle => Arc::new(OnDemand::new(Arc::new(store), idle)),
+    };
+    Ok((store, cache))
 }
 
 /// The order matters: the catalog is loaded and every target known before anything listens, and

@@ -1,7 +1,6 @@
 //! What stands behind a target: its device, and the volumes of its LUNs.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -11,7 +10,7 @@ use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
-use crate::block::{Fenced, SavedState, Usage, Volume};
+use crate::block::{Fenced, Hold, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -27,6 +26,19 @@ pub(super) struct Backing {
 struct Luns {
     list: Vec<(UnitId, Lun)>,
     next_unit: u64,
+    /// Sessions there are, and what keeps the volumes ready for them.
+    uses: usize,
+    holds: Vec<Hold>,
+}
+
+impl Luns {
+    /// Keeps all volumes ready as long as there are sessions.
+    fn hold(&mut self) {
+        let wanted = if self.uses > 0 { self.list.as_slice() } else { &[] };
+        let volumes = wanted.iter().filter_map(|(_, lun)| lun.volume.as_ref());
+        // The new ones first: what stays is never without.
+        self.holds = volumes.filter_map(|volume| volume.hold()).collect();
+    }
 }
 
 /// What commands run against.
@@ -34,8 +46,6 @@ pub(super) struct Service {
     pub(super) device: Device,
     pub(super) task_sets: TaskSets,
     volumes: ArcSwap<Volumes>,
-    /// I_T nexuses that are there.
-    nexuses: AtomicUsize,
 }
 
 /// Volumes, ascending by the identifier of their logical unit.
@@ -71,23 +81,6 @@ impl Service {
     /// may be on their way.
     pub(super) fn volumes(&self) -> Guard<Arc<Volumes>> {
         self.volumes.load()
-    }
-
-    /// There is one I_T nexus more.
-    pub(super) fn arrived(&self) {
-        self.nexuses.fetch_add(1, Ordering::AcqRel);
-        self.attended(true);
-    }
-
-    /// There is one I_T nexus less.
-    pub(super) fn left(&self) {
-        if self.nexuses.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.attended(false);
-        }
-    }
-
-    fn attended(&self, attended: bool) {
-        self.volumes().iter().for_each(|(_, fenced)| fenced.volume().attended(attended));
     }
 }
 
@@ -125,10 +118,9 @@ impl Backing {
             device: Device::new(target_name, units),
             task_sets: TaskSets::default(),
             volumes: ArcSwap::from_pointee(volumes),
-            nexuses: AtomicUsize::new(0),
         });
         let next_unit = list.len() as u64;
-        let luns = Mutex::new(Luns { list, next_unit });
+        let luns = Mutex::new(Luns { list, next_unit, uses: 0, holds: Vec::new() });
         Arc::new(Self { luns, service, works: Arc::default() })
     }
 
@@ -167,10 +159,29 @@ impl Backing {
             now.iter().chain(new).cloned().collect::<Volumes>()
         });
         service.device.set_luns(units);
-        *held = Luns { list, next_unit };
+        (held.list, held.next_unit) = (list, next_unit);
+        held.hold();
         let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
         this.works.stop_removed(&removal);
         Change::Luns(removal)
+    }
+
+    /// A session begins.
+    pub(super) fn begin_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses += 1;
+        if luns.uses == 1 {
+            luns.hold();
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn end_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses -= 1;
+        if luns.uses == 0 {
+            luns.hold();
+        }
     }
 
     /// What the volumes say of themselves now: initiators hear of what has changed.

@@ -164,19 +164,17 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(backing: &Arc<Backing>, nexus: &Arc<Nexus>) -> Self {
-        if let Some(service) = &backing.service {
-            service.arrived();
-        }
-        Self { backing: Arc::clone(backing), nexus: Arc::clone(nexus) }
+    pub(super) fn new(backing: &Arc<Backing>, nexus: Arc<Nexus>) -> Self {
+        backing.begin_use();
+        Self { backing: Arc::clone(backing), nexus }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.backing.end_use();
         if let Some(service) = &self.backing.service {
             service.device.detach(&self.nexus);
-            service.left();
         }
     }
 }

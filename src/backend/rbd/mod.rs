@@ -1,6 +1,6 @@
 //! Ceph RBD as a store.
 //!
-//! One connection per store; images are cloned with format 2 (nothing to protect), and opened for
+//! A store has one connection or several, over which images are spread; these are cloned with format 2 (nothing to protect), and opened for
 //! writing with RBD's exclusive lock held for good. `docs/rbd.md` tells the rules of ownership.
 //!
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
@@ -18,6 +18,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,9 @@ pub struct Options {
     pub user: String,
     /// Limit for connecting and for [`Store::probe`].
     pub timeout: Duration,
+    /// Clients of the cluster that the images are spread over, by name; at least 1. Each has
+    /// threads and connections of its own (`docs/rbd.md` has what it costs).
+    pub clients: usize,
 }
 
 impl Options {
@@ -69,6 +73,7 @@ impl Options {
             conf: None,
             user: "admin".into(),
             timeout: TIMEOUT_DEFAULT,
+            clients: 1,
         }
     }
 
@@ -93,10 +98,11 @@ pub struct RbdStore {
     cache: Option<Arc<Cache>>,
     /// What is fetched into it before it is asked for.
     prefetch: Option<Arc<Prefetch>>,
-    link: Mutex<Link>,
+    links: Vec<Mutex<Link>>,
 }
 
-/// The connection to the cluster.
+/// A connection to the cluster.
+#[derive(Default)]
 struct Link {
     pool: Option<Arc<Pool>>,
     /// Somebody is about to replace `pool`.
@@ -140,12 +146,11 @@ impl RbdStore {
     }
 
     fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        Self {
-            options,
-            cache: None,
-            prefetch: None,
-            link: Mutex::new(Link { pool, connecting: false }),
-        }
+        // The others connect when they are needed.
+        let rest = (1..options.clients).map(|_| Mutex::default());
+        let first = Mutex::new(Link { pool, connecting: false });
+        let links = std::iter::once(first).chain(rest).collect();
+        Self { links, options, cache: None, prefetch: None }
     }
 
     /// The same with a cache in front of disks that are opened for writing. What is opened to be
@@ -161,10 +166,23 @@ impl RbdStore {
         Self { prefetch: Some(prefetch), ..self }
     }
 
-    /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
-    /// is opened from now on works again. One caller connects; the others do not wait for it.
+    /// The pool, for what is about no single image.
     fn pool(&self) -> Result<Arc<Pool>, StoreError> {
-        let mut link = self.link.lock();
+        self.linked(&self.links[0])
+    }
+
+    /// The pool as the client reaches it that all is done through which is about that image.
+    fn pool_of(&self, image: &str) -> Result<Arc<Pool>, StoreError> {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        let number = hasher.finish() % self.links.len() as u64;
+        self.linked(&self.links[number as usize])
+    }
+
+    /// The pool by a connection. A client on the blocklist stays there: it is replaced by a new one, so that what
+    /// is opened from now on works again. One caller connects; the others do not wait for it.
+    fn linked(&self, held: &Mutex<Link>) -> Result<Arc<Pool>, StoreError> {
+        let mut link = held.lock();
         if let Some(pool) = link.pool.as_ref().filter(|pool| !pool.cluster().is_blocklisted()) {
             return Ok(Arc::clone(pool));
         }
@@ -174,14 +192,14 @@ impl RbdStore {
             return Err(StoreError::new(StoreErrorKind::Unavailable, message));
         }
         drop(link);
-        let _until_then = Connecting(&self.link);
+        let _until_then = Connecting(held);
         let pool = self.options.connect().map_err(unavailable)?;
-        let _old = self.link.lock().pool.replace(Arc::clone(&pool));
+        let _old = held.lock().pool.replace(Arc::clone(&pool));
         Ok(pool)
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool()?, image)
+        open_writable(&self.pool_of(image)?, image)
     }
 }
 
@@ -197,7 +215,7 @@ impl Store for RbdStore {
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        Ok(self.pool()?.create(image, size_bytes)?)
+        Ok(self.pool_of(image)?.create(image, size_bytes)?)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
@@ -208,7 +226,7 @@ impl Store for RbdStore {
     fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
         check_name(image)?;
         check_name(snapshot)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner makes the snapshot for us.
@@ -218,7 +236,7 @@ impl Store for RbdStore {
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
         check_name(image)?;
         check_name(snapshot)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         let children = Image::open(&pool, image, Some(snapshot), Access::ReadOnly)?.children()?;
         if children > 0 {
@@ -234,12 +252,12 @@ impl Store for RbdStore {
         check_name(parent)?;
         check_name(snapshot)?;
         check_name(child)?;
-        Ok(self.pool()?.clone_image(parent, snapshot, child)?)
+        Ok(self.pool_of(child)?.clone_image(parent, snapshot, child)?)
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
         check_name(image)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         // Not there, or only in the trash: what a removal that was cut short has left is finished
         // by another.
@@ -258,7 +276,7 @@ impl Store for RbdStore {
     fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner does it for us.
@@ -278,7 +296,7 @@ impl Store for RbdStore {
 
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         check_name(image)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         let stat = Image::open(&pool, image, None, Access::ReadOnly)?.stat()?;
         Ok(ImageStat {
             id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
@@ -292,7 +310,7 @@ impl Store for RbdStore {
     fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError> {
         check_name(image)?;
         check_record(name, record)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         let id = id_of(&pool, image)?;
         Ok(pool.set_attribute(&records_of(&id), name, record)?)
     }
@@ -300,7 +318,7 @@ impl Store for RbdStore {
     fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_name(image)?;
         check_name(name)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         let id = id_of(&pool, image)?;
         Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
     }
@@ -311,7 +329,7 @@ impl Store for RbdStore {
 
     fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
         self.keep(image, RECORD_NAME, &[])?;
-        let id = id_of(&self.pool()?, image)?;
+        let id = id_of(&self.pool_of(image)?, image)?;
         self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
         Ok(())
     }
@@ -335,11 +353,12 @@ impl Store for RbdStore {
                 self.prefetch.as_deref(),
             ),
             (None, OpenMode::ReadOnly) => {
-                let image = Image::open(&self.pool()?, image, None, Access::ReadOnly)?;
+                let image = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
                 Ok(Arc::new(RbdVolume::of_image(image)?))
             }
             (Some(snapshot), OpenMode::ReadOnly) => {
-                let image = Image::open(&self.pool()?, image, Some(snapshot), Access::ReadOnly)?;
+                let image =
+                    Image::open(&self.pool_of(image)?, image, Some(snapshot), Access::ReadOnly)?;
                 Ok(Arc::new(RbdVolume::of_snapshot(image)))
             }
         }

@@ -89,12 +89,12 @@ fn sum(reads: &[(u64, u64)]) -> u64 {
 fn learn(kept: &Arc<Kept>, heard: &Receiver<()>, megabytes: &[u64]) {
     let gateway = Gateway::new(kept, SIZE);
     let disk = gateway.clone(false);
-    disk.attended(true);
+    let session = disk.hold();
     for megabyte in megabytes {
         read(&disk, megabyte * MIB, MIB);
         gateway.parent.finish();
     }
-    drop(disk);
+    drop((disk, session));
     heard.recv_timeout(PATIENCE).unwrap();
 }
 
@@ -148,8 +148,7 @@ fn what_one_boot_reads_is_there_for_the_next_node() {
     let gateway = Gateway::new(&kept, SIZE);
     let (disk, other) = (gateway.clone(false), gateway.clone(false));
     assert!(gateway.parent.reads().is_empty(), "nobody is there yet");
-    disk.attended(true);
-    other.attended(true);
+    let _sessions = (disk.hold(), other.hold());
     let first = gateway.parent.reads();
     assert_eq!(first[0].0, 9 * MIB, "in the order in which it was read");
     assert_eq!(sum(&first), MIB, "and only so much at a time, for all disks together");
@@ -170,18 +169,19 @@ fn when_the_node_is_gone_nothing_more_is_fetched() {
     learn(&kept, &heard, &[0, 1, 2, 3]);
     let gateway = Gateway::new(&kept, SIZE);
     let disk = gateway.clone(false);
-    disk.attended(true);
-    disk.attended(false);
+    drop(disk.hold());
     gateway.parent.finish();
     assert_eq!(sum(&gateway.parent.reads()), MIB);
-    disk.attended(true);
+    let first = disk.hold();
+    let second = disk.hold();
+    drop(first);
     gateway.parent.finish();
     assert_eq!(sum(&gateway.parent.reads()), 3 * MIB, "it goes on with the next login");
-    let never_left = gateway.clone(false);
-    never_left.attended(true);
-    drop(never_left);
-    disk.attended(false);
-    disk.attended(true);
+    drop(second);
+    let closed = gateway.clone(false);
+    let session = closed.hold();
+    drop(closed);
+    drop(session);
     assert!(gateway.profiles.image("golden", Arc::clone(&kept)).fetch().is_some());
 }
 
@@ -192,7 +192,7 @@ fn a_login_fetches_no_more_than_its_budget() {
     for (budget, fetched) in [(0, 0), (256 * KIB, 256 * KIB), (2 * MIB, 2 * MIB)] {
         let gateway = Gateway::new(&kept, budget);
         let disk = gateway.clone(false);
-        disk.attended(true);
+        let _session = disk.hold();
         gateway.parent.finish();
         assert_eq!(sum(&gateway.parent.reads()), fetched);
     }
@@ -204,7 +204,7 @@ fn a_store_that_fails_ends_the_fetching() {
     learn(&kept, &heard, &[0, 1, 2, 3]);
     let gateway = Gateway::new(&kept, SIZE);
     let disk = gateway.clone(false);
-    disk.attended(true);
+    let _session = disk.hold();
     while gateway.parent.pending() > 0 {
         gateway.parent.step(0, true, false);
     }

@@ -113,7 +113,8 @@ fn attach(
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
             let nexus = service.device.attach(nexus_spec(established, entry, shard));
-            entry.set_lease(Some(Arc::new(Lease::new(&backing, &nexus))));
+            let lease = Lease::new(&backing, Arc::clone(&nexus));
+            entry.set_lease(Some(Arc::new(lease)));
             nexus
         }
     };

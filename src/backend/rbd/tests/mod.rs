@@ -2,6 +2,8 @@
 //! `scripts/lab/ceph` starts for this process. Without either, each test says that it is skipped.
 
 mod cached;
+mod clients;
+mod edges;
 mod model;
 mod outage;
 mod owner;
@@ -99,6 +101,14 @@ fn run(conf: &Path, command: &[&str]) -> String {
 fn it_does_what_every_store_does() {
     let Some(conf) = cluster("it_does_what_every_store_does") else { return };
     conformance::run(&open_store(conf));
+}
+
+#[test]
+fn in_a_namespace_it_does_the_same() {
+    let Some(conf) = cluster("in_a_namespace_it_does_the_same") else { return };
+    let namespace = unique("every");
+    run(conf, &["rbd", "namespace", "create", &format!("rbd/{namespace}")]);
+    conformance::run(&RbdStore::open(Options { namespace, ..options(conf) }).unwrap());
 }
 
 #[test]

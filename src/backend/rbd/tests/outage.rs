@@ -23,7 +23,7 @@ fn connecting_gives_up() {
     let store = RbdStore::open_patiently(Options { timeout, ..options(&conf) }).unwrap();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| store.probe());
-        while !store.link.lock().connecting {
+        while !store.links[0].lock().connecting {
             assert!(!first.is_finished());
         }
         let error = store.probe().unwrap_err();
@@ -32,7 +32,7 @@ fn connecting_gives_up() {
         let error = first.join().unwrap().unwrap_err();
         assert!(error.to_string().contains("connecting to the Ceph cluster"), "{error}");
     });
-    assert!(!store.link.lock().connecting);
+    assert!(!store.links[0].lock().connecting);
 
     let missing = dir.path().join("none.conf");
     for open in [RbdStore::open, RbdStore::open_patiently] {
@@ -63,7 +63,7 @@ fn a_write_waits_for_the_cluster_and_a_probe_does_not() {
     let connecting =
         Options { namespace: "blue".into(), timeout: Duration::from_secs(2), ..options(&conf) };
     let late = RbdStore::open_patiently(connecting).unwrap();
-    assert!(late.link.lock().pool.is_none());
+    assert!(late.links[0].lock().pool.is_none());
     std::thread::scope(|scope| {
         let write = scope.spawn(|| disk.write(512, &[2; 512]));
         // Longer than the limit of what is not on the data path.

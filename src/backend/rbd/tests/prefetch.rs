@@ -38,11 +38,11 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
     assert_eq!(store.boot_profile(&name).unwrap(), BootProfile::default());
 
     let disk = open(&store, &clones[0]);
-    disk.volume().attended(true);
+    let session = disk.volume().hold();
     for at in [40, 8, 9] {
         disk.read(at * MIB, MIB as usize);
     }
-    drop(disk);
+    drop((disk, session));
     wait_until("it is learnt", || store.boot_profile(&name).unwrap().boots > 0);
     let known = store.boot_profile(&name).unwrap();
     assert_eq!(known, BootProfile { boots: 1, ranges: 2, bytes: 3 * MIB });
@@ -50,14 +50,14 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
     let (next, cache) = daemon(conf);
     let disk = open(&next, &clones[1]);
     assert_eq!(cache.stats().golden.bytes, 0, "nobody is there yet");
-    disk.volume().attended(true);
+    let session = disk.volume().hold();
     wait_until("it is fetched", || cache.stats().golden.bytes >= 3 * MIB);
     for at in [40, 8, 9] {
         let at = at * MIB;
         assert!(disk.read(at, MIB as usize) == wanted[at as usize..(at + MIB) as usize]);
     }
     assert_eq!(cache.stats().golden.misses, 0);
-    drop(disk);
+    drop((disk, session));
 
     store.forget_boot_profile(&name).unwrap();
     assert_eq!(next.boot_profile(&name).unwrap(), BootProfile::default());
@@ -66,10 +66,10 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let (last, cache) = daemon(conf);
     let disk = open(&last, &clones[1]);
-    disk.volume().attended(true);
+    let session = disk.volume().hold();
     assert!(disk.read(0, 512) == wanted[..512], "a profile that makes no sense is not used");
     assert!(cache.stats().golden.bytes < MIB);
-    drop(disk);
+    drop((disk, session));
     clones.iter().for_each(|clone| store.remove(clone).unwrap());
     store.remove_snapshot(&name, "s").unwrap();
     store.remove(&name).unwrap();
