@@ -6,10 +6,11 @@ use std::task::{Context, Wake, Waker};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::CachedVolume;
+use super::coherence::Footing;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
 use super::store::{Block, Store};
+use super::volume::WeakVolume;
 use super::write::Atomics;
 use crate::block::{Buffer, Completion, CompletionQueue, Done, Error, Op, Request, Volume};
 
@@ -44,8 +45,6 @@ pub(super) struct Waiter {
     tag: u64,
     offset: u64,
     queue: Arc<CompletionQueue>,
-    /// Asked itself if the cache cannot help.
-    inner: Arc<dyn Volume>,
     atomics: Arc<Atomics>,
     since: u64,
     state: Mutex<Waiting>,
@@ -54,6 +53,9 @@ pub(super) struct Waiter {
 struct Waiting {
     /// `None`: the request went another way, or a fill reads right into it.
     buf: Option<Buffer>,
+    /// Asked itself if the cache cannot help. Let go before the completion is pushed: whoever
+    /// sees that and closes the volume finds it closing.
+    inner: Option<Arc<dyn Volume>>,
     /// Fills to come, and whoever still plans.
     left: usize,
     failed: bool,
@@ -71,10 +73,14 @@ impl Waiter {
             tag,
             offset,
             queue: Arc::clone(queue),
-            inner: Arc::clone(inner),
             atomics: Arc::clone(atomics),
             since,
-            state: Mutex::new(Waiting { buf: Some(buf), left: 1, failed: false }),
+            state: Mutex::new(Waiting {
+                buf: Some(buf),
+                inner: Some(Arc::clone(inner)),
+                left: 1,
+                failed: false,
+            }),
         })
     }
 
@@ -149,8 +155,17 @@ impl Waiter {
             drop(state);
             return self.ask_inner();
         }
-        if let Some(buf) = state.buf.take() {
-            drop(state);
+        drop(state);
+        self.answer();
+    }
+
+    fn answer(&self) {
+        let (buf, inner) = {
+            let mut state = self.state.lock();
+            (state.buf.take(), state.inner.take())
+        };
+        drop(inner);
+        if let Some(buf) = buf {
             self.queue.push(Completion { tag: self.tag, result: Ok(Done::Data(buf)) });
         }
     }
@@ -174,19 +189,22 @@ impl Waiter {
         if failed {
             return self.ask_inner();
         }
-        if let Some(buf) = self.give_up() {
-            self.queue.push(Completion { tag: self.tag, result: Ok(Done::Data(buf)) });
-        }
+        self.answer();
     }
 
     /// A fill has failed, which may have read more than was asked for, and elsewhere: the volume
     /// itself says what this read gets.
     fn ask_inner(&self) {
-        let Some(buf) = self.give_up() else { return };
+        let (buf, inner) = {
+            let mut state = self.state.lock();
+            (state.buf.take(), state.inner.take())
+        };
+        let (Some(buf), Some(inner)) = (buf, inner) else { return };
         let mut requests =
             vec![Request { tag: self.tag, op: Op::Read { offset: self.offset, buf } }];
         let mut done = Vec::new();
-        self.inner.submit(&mut requests, &mut done, &self.queue);
+        inner.submit(&mut requests, &mut done, &self.queue);
+        drop(inner);
         if !done.is_empty() {
             self.queue.push_all(done);
         }
@@ -213,13 +231,14 @@ struct Claim {
 /// A read of one source that brings blocks into a store.
 pub(super) struct Fill {
     store: Arc<Store>,
-    source: Arc<dyn Volume>,
+    /// What its starter relied on: without that, what it brings is nobody's.
+    footing: Footing,
     /// First byte that is read.
     start: u64,
     queue: OnceLock<Weak<CompletionQueue>>,
     state: Mutex<Filling>,
     /// Nobody waits for it: this volume asked for it ahead.
-    ahead: Option<CachedVolume>,
+    ahead: Option<WeakVolume>,
 }
 
 /// Who waits for which blocks of an extent.
@@ -238,6 +257,8 @@ struct Filling {
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
+    /// What is read; let go before anybody is told of the end.
+    source: Option<Arc<dyn Volume>>,
 }
 
 impl Fill {
@@ -246,21 +267,23 @@ impl Fill {
         store: &Arc<Store>,
         source: &Arc<dyn Volume>,
         start: u64,
-        ahead: Option<CachedVolume>,
+        (footing, ahead): (Footing, Option<WeakVolume>),
     ) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::clone(store),
-            source: Arc::clone(source),
+            footing,
             start,
             queue: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(Filling { source: Some(Arc::clone(source)), ..Filling::default() }),
             ahead,
         })
     }
 
     /// Whether the byte at `at` of `source` comes right behind what this reads.
     pub(super) fn ends_at(&self, source: &Arc<dyn Volume>, at: u64) -> bool {
-        self.start + self.state.lock().len == at && Arc::ptr_eq(&self.source, source)
+        let state = self.state.lock();
+        self.start + state.len == at
+            && state.source.as_ref().is_some_and(|own| Arc::ptr_eq(own, source))
     }
 
     /// Adds blocks of an extent, which follow those before without a gap.
@@ -289,9 +312,10 @@ impl Fill {
 
     /// Submits the read; into the buffer of `waiter`, who began this fill, if it is for that alone.
     pub(super) fn submit(self: &Arc<Self>, waiter: Option<&Arc<Waiter>>) {
-        let (buf, len) = {
+        let (buf, len, source) = {
             let mut state = self.state.lock();
             let len = state.len as usize;
+            let source = state.source.clone();
             let lender = waiter.filter(|waiter| waiter.offset == self.start);
             let exact = lender.filter(|lender| {
                 lender.state.lock().buf.as_ref().is_some_and(|buf| buf.len() == len)
@@ -302,21 +326,27 @@ impl Fill {
                 state.lender = Some(Arc::clone(lender));
                 buf
             });
-            (buf, len)
+            (buf, len, source)
         };
         let buf = buf.unwrap_or_else(|| Buffer::unfilled(len));
         let waker = Waker::from(Arc::clone(self));
         let op = Op::Read { offset: self.start, buf };
-        if let Some(result) = submit(&*self.source, op, &self.queue, &waker) {
+        let Some(source) = source else { return };
+        let result = submit(&*source, op, &self.queue, &waker);
+        drop(source);
+        if let Some(result) = result {
             self.end(result);
         }
     }
 
     fn end(&self, result: Result<Done, Error>) {
+        // A parent that the starter has left may have gone, and reads as zeros then.
         let buf = match result {
-            Ok(Done::Data(buf)) => Some(buf),
+            Ok(Done::Data(buf)) if self.footing.holds() => Some(buf),
             _ => None,
         };
+        let source = self.state.lock().source.take();
+        drop(source);
         let claims = std::mem::take(&mut self.state.lock().claims);
         for Claim { key, number, blocks } in claims {
             // Copied before the shard is locked.

@@ -11,6 +11,7 @@
 //! rules of coherence.
 
 mod ahead;
+mod coherence;
 mod disks;
 mod fifo;
 mod fill;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use crate::block::Volume;
 
 pub use ahead::Ahead;
+pub use coherence::{Coherence, Mine, Settled};
 pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
 pub use parent::{Origin, Parent, Snapshot};
@@ -151,20 +153,15 @@ impl Cache {
     /// Puts `inner` behind the cache. With an `origin` it is served from its parent's blocks
     /// where it still has nothing of its own.
     ///
-    /// Only [`Mine`] lets the cache answer anything: from the time on at which the origin was
-    /// determined until `inner` has failed, nobody but this handle may change the volume.
+    /// From the time on at which the origin was determined until `inner` has failed, nobody but this
+    /// handle may change the volume, except as `coherence` tells.
     pub fn wrap(
         self: &Arc<Self>,
         inner: Arc<dyn Volume>,
         origin: Option<Origin>,
-        _mine: Mine,
+        coherence: impl Coherence,
     ) -> CachedVolume {
         let own = self.disks.as_ref().map(Store::disk);
-        CachedVolume::new(self, inner, origin, own)
+        CachedVolume::new(self, inner, origin, (own, Arc::new(coherence)))
     }
 }
-
-/// The promise that nobody but one handle can change a volume until that has failed
-/// ([`Volume::has_failed`]): it has the store's exclusive lock, or the volume is a snapshot.
-#[derive(Debug, Clone, Copy)]
-pub struct Mine;

@@ -110,6 +110,21 @@ impl Parent {
         Self { id, volume, inherited, above: above.map(|(parent, _)| parent), zeros }
     }
 
+    /// What it was a clone of itself when it was opened.
+    #[must_use]
+    pub fn above(&self) -> Option<&Arc<Self>> {
+        self.above.as_ref()
+    }
+
+    /// Whether it is a clone of `above` itself, and not of another or one opened another time.
+    #[must_use]
+    pub fn has_above(&self, above: Option<&Arc<Self>>) -> bool {
+        match (&self.above, above) {
+            (Some(own), Some(above)) => Arc::ptr_eq(own, above),
+            (own, above) => own.is_none() && above.is_none(),
+        }
+    }
+
     /// The nearest in the chain that has the extent.
     fn holder(self: &Arc<Self>, extent: u64) -> Holder<'_> {
         let mut parent = self;
@@ -194,7 +209,8 @@ impl Parents {
         let entry = known
             .entry(identity.to_owned())
             .or_insert_with(|| Known { id: fresh(), open: Weak::new() });
-        if let Some(parent) = entry.usable() {
+        let above = snapshot.above.as_ref().map(|(above, _)| above);
+        if let Some(parent) = entry.usable().filter(|parent| parent.has_above(above)) {
             return parent;
         }
         let mut parent = Parent::new(entry.id, snapshot);

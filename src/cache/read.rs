@@ -22,6 +22,16 @@ pub(super) enum Place<'a> {
     In { store: &'a Arc<Store>, id: u64, source: &'a Arc<dyn Volume> },
 }
 
+impl Place<'_> {
+    /// For a fetch: a source that has failed (another client's, it may be) brings nothing.
+    fn to_fetch(self) -> Self {
+        match self {
+            Place::In { source, .. } if source.has_failed() => Place::Inner,
+            place => place,
+        }
+    }
+}
+
 /// A request of its own: tag, offset and buffer.
 type Read = (u64, u64, Buffer);
 
@@ -58,27 +68,27 @@ fn copy(piece: Piece, at: usize, block: &Block, buf: &mut Buffer) {
 
 /// Reads what is not all there. The answer may be there at once nevertheless; otherwise it comes
 /// to `queue`. An error is the buffer: the volume itself has to read this. `since`: what [`Atomics`]
-/// said when it began.
+/// said when it began; and how many changes there had been.
 ///
 /// [`Atomics`]: super::write::Atomics
 pub(super) fn later(
     volume: &CachedVolume,
     (tag, offset, buf): Read,
-    (size_bytes, since): (u64, u64),
+    (size_bytes, since, changes): (u64, u64, u64),
     queue: &Arc<CompletionQueue>,
 ) -> Result<Option<Completion>, Buffer> {
     let len = buf.len() as u64;
     let in_blocks = (offset + len).next_multiple_of(BLOCK_BYTES) <= size_bytes;
-    let is_cached = |piece: Piece| !matches!(volume.place(piece.extent), Place::Inner);
+    let is_cached = |piece: Piece| !matches!(volume.place(piece.extent).to_fetch(), Place::Inner);
     if !in_blocks || !pieces(offset, len).all(is_cached) {
         return Err(buf);
     }
     let atomics = (volume.atomics(), since);
     let waiter = Waiter::new((tag, offset, buf), queue, volume.inner(), atomics);
-    let mut fills = Fills::default();
+    let mut fills = Fills::new(volume, changes, false);
     let complete = pieces(offset, len).all(|piece| {
         let at = piece.extent * EXTENT_BYTES;
-        match volume.place(piece.extent) {
+        match volume.place(piece.extent).to_fetch() {
             Place::Inner => false,
             Place::Zeros => {
                 waiter.zero(at + piece.within as u64, piece.len);
@@ -94,14 +104,9 @@ pub(super) fn later(
                     |blocks, fill| fill.join(&waiter, piece.extent, blocks),
                 );
                 let Some(absent) = found else { return false };
-                fills.add(
-                    &mut shard,
-                    (store, source),
-                    key,
-                    absent,
-                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
-                    None,
-                );
+                fills.add(&mut shard, (store, source), key, absent, |blocks, fill| {
+                    fill.join(&waiter, piece.extent, blocks)
+                });
                 true
             }
         }
@@ -116,14 +121,16 @@ pub(super) fn later(
 }
 
 /// Fetches what is absent of a range, which nobody waits for yet; how many bytes that are.
-pub(super) fn ahead(volume: &CachedVolume, offset: u64, len: u64) -> u64 {
-    let mut fills = Fills::default();
+pub(super) fn ahead(volume: &CachedVolume, (offset, len): (u64, u64), changes: u64) -> u64 {
+    let mut fills = Fills::new(volume, changes, true);
     for piece in pieces(offset, len) {
-        let Place::In { store, id, source } = volume.place(piece.extent) else { continue };
+        let Place::In { store, id, source } = volume.place(piece.extent).to_fetch() else {
+            continue;
+        };
         let key = Key { source: id, extent: piece.extent };
         let mut shard = store.lock(key);
         if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_, _| {}) {
-            fills.add(&mut shard, (store, source), key, absent, |_, _| {}, Some(volume));
+            fills.add(&mut shard, (store, source), key, absent, |_, _| {});
         }
     }
     let bytes = fills.list.iter().map(|fill| fill.len()).sum();
@@ -132,12 +139,19 @@ pub(super) fn ahead(volume: &CachedVolume, offset: u64, len: u64) -> u64 {
 }
 
 /// The fills of one request: each is as long as what is absent hangs together.
-#[derive(Default)]
-struct Fills {
+struct Fills<'a> {
     list: SmallVec<[Arc<Fill>; 2]>,
+    /// Who asks for them, and after how many changes.
+    volume: &'a CachedVolume,
+    changes: u64,
+    is_ahead: bool,
 }
 
-impl Fills {
+impl<'a> Fills<'a> {
+    fn new(volume: &'a CachedVolume, changes: u64, is_ahead: bool) -> Self {
+        Self { list: SmallVec::new(), volume, changes, is_ahead }
+    }
+
     /// Registers fills for the blocks `absent` of an extent, under the lock under which they were
     /// found absent.
     fn add(
@@ -147,7 +161,6 @@ impl Fills {
         key: Key,
         absent: Mask,
         mut begun: impl FnMut(Mask, &Arc<Fill>),
-        ahead: Option<&CachedVolume>,
     ) {
         for blocks in runs(absent) {
             let first = u64::from(blocks.trailing_zeros());
@@ -156,7 +169,9 @@ impl Fills {
             let fill = match last {
                 Some(fill) => Arc::clone(fill),
                 None => {
-                    let fill = Fill::new(store, source, at, ahead.cloned());
+                    let footing = self.volume.footing(self.changes);
+                    let ahead = self.is_ahead.then(|| self.volume.downgrade());
+                    let fill = Fill::new(store, source, at, (footing, ahead));
                     self.list.push(Arc::clone(&fill));
                     fill
                 }

@@ -4,8 +4,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
+
 use super::Cache;
-use super::geometry::{BLOCK_BYTES, EXTENT_BYTES};
+use super::coherence::{Coherence, Footing};
+use super::geometry::BLOCK_BYTES;
 use super::observe::{Attached, Observer, Seen};
 use super::parent::{Holder, Origin};
 use super::read::{self, Place};
@@ -29,14 +32,22 @@ struct Shared {
     origin: Option<Origin>,
     own: Option<Arc<Store>>,
     atomics: Arc<Atomics>,
+    coherence: Arc<dyn Coherence>,
+    /// What the cache holds of it is from after that many changes; [`UNSETTLED`]: not known.
+    seen: AtomicU64,
     /// The size that was seen last: what is cut off from it reads as zeros when it grows again.
     size_bytes: AtomicU64,
+    /// Held by who brings the cache up to a change.
+    settling: Mutex<()>,
     /// The volume has failed, and what the cache holds of it was dropped.
     failed: AtomicBool,
     observer: Attached,
     /// Who holds it.
     holds: AtomicUsize,
 }
+
+/// No number of changes.
+const UNSETTLED: u64 = u64::MAX;
 
 /// A session of the volume. It does not keep the volume open.
 struct Attendance {
@@ -64,6 +75,18 @@ impl Drop for Attendance {
     }
 }
 
+/// A volume that this does not keep open.
+pub(super) struct WeakVolume(Weak<Shared>);
+
+impl WeakVolume {
+    /// Tells who looks on that a prefetch has ended.
+    pub(super) fn prefetched(&self, bytes: u64) {
+        if let Some(shared) = self.0.upgrade() {
+            CachedVolume { shared }.prefetched(bytes);
+        }
+    }
+}
+
 /// How far [`CachedVolume::prefetch`] got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prefetched {
@@ -83,7 +106,7 @@ impl CachedVolume {
         cache: &Arc<Cache>,
         inner: Arc<dyn Volume>,
         origin: Option<Origin>,
-        own: Option<Arc<Store>>,
+        (own, coherence): (Option<Arc<Store>>, Arc<dyn Coherence>),
     ) -> Self {
         let size_bytes = AtomicU64::new(inner.info().size_bytes);
         let shared = Shared {
@@ -92,6 +115,9 @@ impl CachedVolume {
             origin,
             own,
             atomics: Arc::default(),
+            coherence,
+            seen: AtomicU64::new(UNSETTLED),
+            settling: Mutex::default(),
             size_bytes,
             failed: AtomicBool::new(false),
             observer: Attached::new(),
@@ -117,7 +143,7 @@ impl CachedVolume {
     /// count). Never waits. May be called on a shard.
     pub fn prefetch(&self, ranges: &[Range<u64>], budget_bytes: u64) -> Prefetched {
         let mut sum = Prefetched::default();
-        let Some(size_bytes) = self.usable() else {
+        let Some((size_bytes, changes)) = self.usable() else {
             return Prefetched { bytes: 0, ranges: ranges.len() };
         };
         for range in ranges {
@@ -128,24 +154,11 @@ impl CachedVolume {
             // Whole blocks: the last one of a volume may be none.
             let end = end.min(size_bytes / BLOCK_BYTES * BLOCK_BYTES);
             if range.start < end {
-                sum.bytes += read::ahead(self, range.start, end - range.start);
+                sum.bytes += read::ahead(self, (range.start, end - range.start), changes);
             }
             sum.ranges += 1;
         }
         sum
-    }
-
-    /// Drops what the cache holds of this volume beyond `size_bytes`, for good: the volume is, or
-    /// was for a moment, no larger. Called by whoever hears of it first; a smaller size that is
-    /// found by the way does the same.
-    pub fn shrunk(&self, size_bytes: u64) {
-        let shared = &*self.shared;
-        if let Some(origin) = &shared.origin {
-            origin.leave(size_bytes..u64::MAX);
-        }
-        if let Some(own) = &shared.own {
-            own.forget_from(size_bytes / EXTENT_BYTES);
-        }
     }
 
     /// Where the extent is read from.
@@ -185,14 +198,24 @@ impl CachedVolume {
     }
 
     /// Tells who looks on that a prefetch has ended.
-    pub(super) fn prefetched(&self, bytes: u64) {
+    fn prefetched(&self, bytes: u64) {
         if let Some(observer) = self.shared.observer.get() {
             observer.prefetched(self, bytes);
         }
     }
 
-    /// The size, if anything may be answered from the cache.
-    fn usable(&self) -> Option<u64> {
+    /// What its reads ahead go through, while it is open.
+    pub(super) fn downgrade(&self) -> WeakVolume {
+        WeakVolume(Arc::downgrade(&self.shared))
+    }
+
+    /// What a request relies on that found so many changes.
+    pub(super) fn footing(&self, changes: u64) -> Footing {
+        Footing { coherence: Arc::clone(&self.shared.coherence), changes }
+    }
+
+    /// The size, and after how many changes, if anything may be answered from the cache.
+    fn usable(&self) -> Option<(u64, u64)> {
         let shared = &*self.shared;
         if shared.inner.has_failed() {
             if !shared.failed.swap(true, Ordering::AcqRel)
@@ -202,29 +225,48 @@ impl CachedVolume {
             }
             return None;
         }
+        let changes = shared.coherence.changes()?;
         let size_bytes = shared.inner.info().size_bytes;
-        let before = shared.size_bytes.load(Ordering::Acquire);
-        if size_bytes != before {
-            if size_bytes < before {
-                self.shrunk(size_bytes);
-            }
-            // After that: who finds the size unchanged finds nothing of what was cut off.
-            shared.size_bytes.store(size_bytes, Ordering::Release);
+        if changes != shared.seen.load(Ordering::Acquire)
+            || size_bytes != shared.size_bytes.load(Ordering::Acquire)
+        {
+            self.settle(size_bytes, changes)?;
         }
-        Some(size_bytes)
+        Some((size_bytes, changes))
     }
 
-    /// Deals with a request, if the cache has a part in it. True: it is done, or under way.
+    /// Brings the cache up to a change, once it is known what that was; nobody waits for it.
+    fn settle(&self, size_bytes: u64, changes: u64) -> Option<()> {
+        let shared = &*self.shared;
+        let _settling = shared.settling.try_lock()?;
+        let settled = shared.coherence.settled().filter(|settled| settled.changes == changes)?;
+        // From here on nobody is answered from the cache until all of this is done.
+        shared.seen.store(UNSETTLED, Ordering::Release);
+        if let Some(origin) = &shared.origin {
+            origin.leave(settled.shared_bytes.min(size_bytes)..u64::MAX);
+        }
+        // It may have been smaller for a moment: what was cut off reads as zeros.
+        if let Some(own) = &shared.own {
+            own.forget_from(0);
+        }
+        shared.size_bytes.store(size_bytes, Ordering::Release);
+        shared.seen.store(changes, Ordering::Release);
+        Some(())
+    }
+
+    /// Deals with a request, if the cache has a part in it; reads only on a `usable` one. True: it
+    /// is done, or under way.
     fn take(
         &self,
         request: &mut Request,
-        size_bytes: u64,
+        usable: Option<(u64, u64)>,
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) -> bool {
         let tag = request.tag;
         match &mut request.op {
             Op::Read { offset, buf } => {
+                let Some((size_bytes, changes)) = usable else { return false };
                 let offset = *offset;
                 let len = buf.len() as u64;
                 if len == 0 || offset.checked_add(len).is_none_or(|end| end > size_bytes) {
@@ -235,7 +277,9 @@ impl CachedVolume {
                 let buf = std::mem::replace(buf, Buffer::unfilled(0));
                 let answer = match hit {
                     true => Ok(Some(Completion { tag, result: Ok(Done::Data(buf)) })),
-                    false => read::later(self, (tag, offset, buf), (size_bytes, since), queue),
+                    false => {
+                        read::later(self, (tag, offset, buf), (size_bytes, since, changes), queue)
+                    }
                 };
                 // After that: what is fetched ahead comes behind what is wanted now.
                 if let Some(observer) = self.shared.observer.get() {
@@ -254,8 +298,8 @@ impl CachedVolume {
             }
             op => {
                 let Some(span) = Span::written_by(op) else { return false };
-                let within = span.start < span.end && span.end <= size_bytes;
-                let own = self.shared.own.as_ref().filter(|_| within);
+                // Whatever the size is: it may be larger by the time at which the store looks.
+                let own = self.shared.own.as_ref().filter(|_| span.start < span.end);
                 let is_atomic = own.is_some() && matches!(op, Op::WriteAtomic { .. });
                 let atomics = is_atomic.then(|| Arc::clone(&self.shared.atomics));
                 if let Some(atomics) = &atomics {
@@ -310,8 +354,11 @@ impl Volume for CachedVolume {
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
-        if let Some(size_bytes) = self.usable() {
-            requests.retain_mut(|request| !self.take(request, size_bytes, done, queue));
+        let usable = self.usable();
+        // Changes are registered also while nothing is answered from the cache: what is put into it
+        // afterwards must not be older than they are.
+        if usable.is_some() || !self.has_failed() {
+            requests.retain_mut(|request| !self.take(request, usable, done, queue));
         }
         if !requests.is_empty() {
             self.shared.inner.submit(requests, done, queue);

@@ -69,6 +69,13 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
     let _sent = CLOSER.jobs.send(Box::new(job));
 }
 
+/// Runs `job` here; what waits for everything to be closed waits for it, too.
+pub(super) fn counted(job: impl FnOnce()) {
+    *CLOSER.unfinished.lock() += 1;
+    job();
+    end_one();
+}
+
 /// Runs `job` on a thread of its own, so that it waits for no other job and none for it. For what
 /// asks the cluster; callers see to it that there are few at a time.
 pub(super) fn run_alone(job: impl FnOnce() + Send + 'static) {

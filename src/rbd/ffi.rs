@@ -294,6 +294,7 @@ table! {
         ) -> c_int;
         fn rbd_lock_acquire(image: *mut ImageHandle, mode: c_int) -> c_int;
         fn rbd_lock_break(image: *mut ImageHandle, mode: c_int, owner: *const c_char) -> c_int;
+        fn rbd_is_exclusive_lock_owner(image: *mut ImageHandle, is_owner: *mut c_int) -> c_int;
         fn rbd_lock_get_owners(
             image: *mut ImageHandle, mode: *mut c_int, owners: *mut *mut c_char, max: *mut usize,
         ) -> c_int;

@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 use rustix::io::Errno;
 
 use super::cluster::{cstring, until_nul};
@@ -13,6 +15,8 @@ use super::ffi::{
     Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
     ImageHandle, ImageInfo, LOCK_EXCLUSIVE, SNAP_NAMESPACE_USER, SnapInfo, Watcher,
 };
+use super::lease::Lease;
+use super::parent::Parent;
 use super::pool::{fetch, text};
 use super::watch::Watch;
 use super::{Error, Pool, closer};
@@ -51,6 +55,13 @@ pub struct Image {
     access: Access,
     info: Info,
     size_bytes: AtomicU64,
+    /// The snapshot that it was opened at by number.
+    snapshot: Option<u64>,
+    /// Changes of the image that were heard of.
+    changes: AtomicU64,
+    refreshing: Mutex<()>,
+    settled: Mutex<Option<Settled>>,
+    lease: Lease,
     /// Of an image that is open for writing.
     watch: OnceLock<Watch>,
     fenced: AtomicBool,
@@ -58,6 +69,15 @@ pub struct Image {
     pub(super) decrypted: AtomicBool,
     /// The pool knows that it is being closed.
     closing: AtomicBool,
+}
+
+/// What others can change of an open image, as it was found after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Of how many changes this is the outcome.
+    pub changes: u64,
+    /// What it is a clone of.
+    pub parent: Option<Parent>,
 }
 
 /// What was true of the image when it was opened.
@@ -134,6 +154,7 @@ impl Image {
         // SAFETY: an open handle that nobody else has.
         let code = unsafe { (api.rbd_snap_set_by_id)(this.handle, snapshot) };
         this.check(code, "opening a snapshot")?;
+        this.snapshot = Some(snapshot);
         this.info = this.read_info()?;
         Ok(Arc::new(this))
     }
@@ -147,6 +168,11 @@ impl Image {
             access,
             info: Info { object_bytes: 0, features: 0 },
             size_bytes: AtomicU64::new(0),
+            snapshot: None,
+            changes: AtomicU64::new(0),
+            refreshing: Mutex::default(),
+            settled: Mutex::default(),
+            lease: Lease::default(),
             watch: OnceLock::new(),
             fenced: AtomicBool::new(false),
             decrypted: AtomicBool::new(false),
@@ -154,11 +180,54 @@ impl Image {
         }
     }
 
-    /// Reads the size again.
+    /// Changes by other clients that were heard of (size, parent, snapshots), those made through
+    /// this handle included. Only of an image that is open for writing.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// What is known after the last of [`Self::changes`]; `None` while it is being asked for, or if
+    /// it could not be had.
+    #[must_use]
+    pub fn settled(&self) -> Option<Settled> {
+        self.settled.lock().clone().filter(|settled| settled.changes == self.changes())
+    }
+
+    /// There was a change; [`Self::refresh`] finds out which.
+    pub(super) fn set_changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// When the exclusive lock was seen to be this client's.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Whether the cluster, asked now, has this client as the owner of the exclusive lock.
+    pub(super) fn owns_lock(&self) -> Result<bool, Error> {
+        let mut owns = 0;
+        // SAFETY: the call fills in `owns`.
+        let code = unsafe { (self.api().rbd_is_exclusive_lock_owner)(self.handle, &raw mut owns) };
+        self.check(code, "rbd_is_exclusive_lock_owner")?;
+        Ok(owns != 0)
+    }
+
+    /// Reads size and parent again.
     ///
     /// # Errors
     /// When the image cannot be read.
     pub(super) fn refresh(&self) -> Result<(), Error> {
+        // One at a time: what was read last stays.
+        let _refreshing = self.refreshing.lock();
+        let changes = self.changes();
+        self.refresh_size()?;
+        let parent = self.parent()?;
+        *self.settled.lock() = Some(Settled { changes, parent });
+        Ok(())
+    }
+
+    fn refresh_size(&self) -> Result<(), Error> {
         let mut size = 0;
         // SAFETY: the call fills in `size`.
         let code = unsafe { (self.api().rbd_get_size)(self.handle, &raw mut size) };
@@ -314,7 +383,36 @@ impl Image {
         Ok(Some(used))
     }
 
+    /// What it holds was frozen before, at a snapshot that is still there.
+    pub(super) fn has_earlier_snapshots(&self) -> Result<bool, Error> {
+        let mut earlier = false;
+        self.each_snapshot(|found| earlier |= self.snapshot.is_none_or(|own| found.id < own))?;
+        Ok(earlier)
+    }
+
     fn snapshots(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        self.each_snapshot(|snapshot| {
+            let mut namespace = -1;
+            // SAFETY: the call fills in `namespace`.
+            let code = unsafe {
+                (self.api().rbd_snap_get_namespace_type)(
+                    self.handle,
+                    snapshot.id,
+                    &raw mut namespace,
+                )
+            };
+            // Removed since: not one of the image's snapshots any more.
+            if code == 0 && namespace == SNAP_NAMESPACE_USER {
+                // SAFETY: librbd's own string, given back after this.
+                names.push(unsafe { text(snapshot.name) });
+            }
+        })?;
+        Ok(names)
+    }
+
+    /// Shows the snapshots of all kinds, oldest first.
+    fn each_snapshot(&self, mut show: impl FnMut(&SnapInfo)) -> Result<(), Error> {
         let api = self.api();
         let list = |entries: *mut SnapInfo, count: *mut usize| {
             // SAFETY: `fetch` passes a valid count. This call takes an `int`, and returns how many.
@@ -330,25 +428,13 @@ impl Image {
         let mut found = found
             .or_else(|code| self.pool.fail(code, || format!("snapshots of {}", self.label())))?;
         found.sort_by_key(|snapshot| snapshot.id);
-        let mut names = Vec::with_capacity(found.len());
-        for snapshot in &found {
-            let mut namespace = -1;
-            // SAFETY: the call fills in `namespace`.
-            let code = unsafe {
-                (api.rbd_snap_get_namespace_type)(self.handle, snapshot.id, &raw mut namespace)
-            };
-            // Removed since: not one of the image's snapshots any more.
-            if code == 0 && namespace == SNAP_NAMESPACE_USER {
-                // SAFETY: librbd's own string, given back below.
-                names.push(unsafe { text(snapshot.name) });
-            }
-        }
+        found.iter().for_each(&mut show);
         if !found.is_empty() {
             // SAFETY: frees the names up to the NULL one that `rbd_snap_list` put behind the last
             // entry, inside the room it was given; sorting moved only what is in front of it.
             unsafe { (api.rbd_snap_list_end)(found.as_mut_ptr()) };
         }
-        Ok(names)
+        Ok(())
     }
 
     /// Freezes what the image holds now.

@@ -101,7 +101,9 @@ impl Image {
 
     /// The ranges, in bytes, of the objects that the image has itself, ascending and apart: what
     /// is outside of them is its parent's still, or nothing. `None` without a usable object map
-    /// (each object would have to be asked), and of decrypted data.
+    /// (each object would have to be asked), with earlier snapshots (librbd looks at theirs, too,
+    /// and where one is of no use it silently asks the objects, and then passes over those that the
+    /// image has discarded), and of decrypted data.
     ///
     /// From the object map it costs a few bits an object. Writes that are under way may be in it
     /// or not. Blocks.
@@ -109,7 +111,7 @@ impl Image {
     /// # Errors
     /// When the image cannot be read.
     pub fn own_objects(&self) -> Result<Option<Vec<Range<u64>>>, Error> {
-        if self.is_decrypted() || !self.has_object_map()? {
+        if self.is_decrypted() || !self.has_object_map()? || self.has_earlier_snapshots()? {
             return Ok(None);
         }
         let mut found: Vec<Range<u64>> = Vec::new();
@@ -127,7 +129,8 @@ impl Image {
             )
         };
         self.check(code, "rbd_diff_iterate2")?;
-        Ok(Some(found))
+        // It may have lost its map, or got a snapshot, meanwhile.
+        Ok((self.has_object_map()? && !self.has_earlier_snapshots()?).then_some(found))
     }
 
     /// Copies what the image has of its parents, whose clone it is no longer then. Blocks for as

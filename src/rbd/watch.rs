@@ -1,4 +1,4 @@
-//! Hearing of what other clients change about an open image: its size.
+//! Hearing of what other clients change about an open image: its size, its parent.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -57,6 +57,11 @@ impl Watch {
 unsafe extern "C" fn changed(arg: *mut c_void) {
     // SAFETY: `arg` is the `Weak<Image>` of `Watch::start`, alive while callbacks come.
     let image = unsafe { &*arg.cast::<Weak<Image>>() }.clone();
+    // At once: nothing that was known before is to be relied on from here on.
+    let Some(strong) = image.upgrade() else { return };
+    strong.set_changed();
+    // Dropping the last reference is allowed here: it closes on another thread.
+    drop(strong);
     closer::run(move || {
         let Some(image) = image.upgrade() else { return };
         if let Err(error) = image.refresh() {

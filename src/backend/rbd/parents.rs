@@ -31,8 +31,16 @@ impl OpenParent {
             return Ok(None);
         }
         let Some(parent) = image.parent()? else { return Ok(None) };
-        let image = image.open_parent(&parent)?;
+        Self::open(image, &parent).map(Some)
+    }
+
+    /// Opens `parent`, which `image` named: that one, whatever it is a clone of by now. Blocks.
+    ///
+    /// # Errors
+    /// When the parent is not there or cannot be read.
+    pub fn open(image: &Image, parent: &Parent) -> Result<Self, StoreError> {
+        let image = image.open_parent(parent)?;
         let volume = Arc::new(RbdVolume::of_snapshot(Arc::clone(&image)));
-        Ok(Some(Self { parent, image, volume }))
+        Ok(Self { parent: parent.clone(), image, volume })
     }
 }

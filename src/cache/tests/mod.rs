@@ -1,6 +1,7 @@
 //! The cache against volumes that answer when the test says so.
 
 mod ahead;
+mod coherence;
 mod gated;
 mod model;
 mod sharing;

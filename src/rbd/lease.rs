@@ -1,0 +1,135 @@
+//! How long ago an image's exclusive lock was seen to be ours.
+//!
+//! A lost lock is told to nobody who sends no request. So a thread asks for the lock of each image
+//! that somebody answers for without the cluster ([`Image::keep_lease`]), and who answers looks how
+//! old the last good answer is: the time is looked at there, so a thread that hangs in librbd lets
+//! the lease run out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Once, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{Error, Image, closer};
+
+/// How often the cluster is asked.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long an answer counts, from before the question was sent. Less than the 30 s
+/// (`osd_client_watch_timeout`) after which another client may take over a lock whose owner is not
+/// heard of.
+const LEASE: Duration = Duration::from_secs(20);
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
+
+/// The time of the last good answer.
+#[derive(Default)]
+pub(super) struct Lease {
+    /// Milliseconds since [`START`] until which it counts; 0: there is none.
+    until: AtomicU64,
+}
+
+impl Lease {
+    fn renew(&self, asked: Instant) {
+        let until = asked.saturating_duration_since(*START) + LEASE;
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.until.store(until, Ordering::Release);
+    }
+
+    /// There is none from now on; whether there was one.
+    fn end(&self) -> bool {
+        self.until.swap(0, Ordering::AcqRel) != 0
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        let until = Duration::from_millis(self.until.load(Ordering::Acquire));
+        now.saturating_duration_since(*START) < until
+    }
+}
+
+impl Image {
+    /// The exclusive lock was this client's a short time ago, so no other has it yet.
+    /// Never waits.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.lease().is_good(Instant::now())
+    }
+
+    /// From now on a thread asks again and again, for as long as the image is open. Blocks for the
+    /// first answer.
+    ///
+    /// # Errors
+    /// When the cluster does not answer the first time.
+    pub fn keep_lease(self: &Arc<Self>) -> Result<(), Error> {
+        static THREAD: Once = Once::new();
+        THREAD.call_once(|| {
+            let thread = std::thread::Builder::new().name("rbd-lease".to_owned());
+            // Without it leases run out.
+            if let Err(error) = thread.spawn(keep) {
+                tracing::warn!(%error, "nothing of disks is served from memory");
+            }
+        });
+        self.renew_lease()?;
+        let mut images = IMAGES.lock();
+        images.retain(|image| image.strong_count() > 0);
+        images.push(Arc::downgrade(self));
+        Ok(())
+    }
+
+    fn renew_lease(&self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let owns = self.owns_lock();
+        if matches!(owns, Ok(true)) {
+            self.lease().renew(asked);
+            return Ok(());
+        }
+        if self.lease().end() {
+            // It may have been another's meanwhile, should it be ours again.
+            self.set_changed();
+        }
+        owns.map(drop)
+    }
+
+    /// As the thread does it: after a time without the lock everything is asked for anew.
+    fn renew_or_refresh(&self) {
+        let result = self.renew_lease().and_then(|()| match self.settled() {
+            None => self.refresh(),
+            Some(_) => Ok(()),
+        });
+        if let Err(error) = result {
+            tracing::debug!(%error, "the lock of an image is not known");
+        }
+    }
+}
+
+fn keep() {
+    loop {
+        std::thread::sleep(EVERY);
+        let images: Vec<_> = IMAGES.lock().clone();
+        for image in images {
+            closer::counted(|| {
+                if let Some(image) = image.upgrade() {
+                    image.renew_or_refresh();
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_from_its_question_on_and_for_a_time() {
+        let lease = Lease::default();
+        let asked = *START + Duration::from_secs(3);
+        assert!(!lease.is_good(*START) && !lease.end());
+        lease.renew(asked);
+        assert!(lease.is_good(asked) && lease.is_good(asked + LEASE - Duration::from_millis(1)));
+        assert!(!lease.is_good(asked + LEASE));
+        lease.renew(asked + LEASE);
+        assert!(lease.is_good(asked + LEASE) && lease.end() && !lease.is_good(asked));
+    }
+}
