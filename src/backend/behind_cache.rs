@@ -140,6 +140,13 @@ fn a_store_behind_the_cache_conforms() {
         let store = LocalStore::open(&dir.join("store"), Options { write_cache: false }, &pool);
         let behind = Behind { store: store.unwrap(), cache };
         conformance::run(&behind);
+        behind.store.create("golden", 1 << 20).unwrap();
+        behind.store.snapshot("golden", "s").unwrap();
+        behind.store.clone_image("golden", "s", "clone").unwrap();
+        let clone = Disk::new(behind.open("clone", None, OpenMode::ReadWrite).unwrap());
+        for _ in 0..2 {
+            assert_eq!(clone.read(0, 4096), [0; 4096]);
+        }
         let stats = behind.cache.stats();
         assert!(stats.golden.bytes > 0 && (with_file || stats.golden.hits > 0), "{stats:?}");
     }

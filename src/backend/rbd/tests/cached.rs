@@ -105,9 +105,84 @@ fn what_was_cut_off_does_not_come_back() {
     resize("64M");
     grown(SIZE);
     wanted[32 << 20..].fill(0);
-    assert!(disk.read(0, SIZE as usize) == wanted);
+    for _ in 0..2 {
+        assert!(disk.read(0, SIZE as usize) == wanted);
+    }
+    // Nobody asks while it is small.
+    resize("16M");
+    resize("64M");
+    wanted[16 << 20..].fill(0);
+    for _ in 0..2 {
+        assert!(disk.read(0, SIZE as usize) == wanted);
+    }
     drop(disk);
     store.remove(&child).unwrap();
+    store.remove_snapshot(&name, "s").unwrap();
+    store.remove(&name).unwrap();
+}
+
+#[test]
+fn an_open_clone_that_is_flattened_needs_its_parent_no_more() {
+    let Some(conf) = cluster("an_open_clone_that_is_flattened") else { return };
+    let (store, _) = cached_store(conf);
+    let name = image(&store, "flattened");
+    let wanted = pattern(1, SIZE as usize);
+    open(&store, &name).write(0, &wanted);
+    store.snapshot(&name, "s").unwrap();
+    let child = format!("{name}.clone");
+    store.clone_image(&name, "s", &child).unwrap();
+    let disk = open(&store, &child);
+    assert!(disk.read(0, 1 << 20) == wanted[..1 << 20]);
+    run(conf, &["rbd", "flatten", &format!("rbd/{child}")]);
+    store.remove_snapshot(&name, "s").unwrap();
+    store.remove(&name).unwrap();
+    for _ in 0..2 {
+        assert!(disk.read(0, SIZE as usize) == wanted);
+    }
+    drop(disk);
+    store.remove(&child).unwrap();
+}
+
+#[test]
+fn a_clone_is_opened_right_after_a_flatten_above_it() {
+    let Some(conf) = cluster("a_clone_is_opened_right_after_a_flatten_above_it") else { return };
+    let (store, _) = cached_store(conf);
+    let name = image(&store, "base");
+    let wanted = pattern(1, SIZE as usize);
+    open(&store, &name).write(0, &wanted);
+    store.snapshot(&name, "s").unwrap();
+    let [middle, child, late] = ["middle", "child", "late"].map(|what| format!("{name}.{what}"));
+    store.clone_image(&name, "s", &middle).unwrap();
+    store.snapshot(&middle, "s").unwrap();
+    store.clone_image(&middle, "s", &child).unwrap();
+    store.clone_image(&middle, "s", &late).unwrap();
+    // Keeps the chain open as it was.
+    let early = open(&store, &child);
+    assert!(early.read(0, 4096) == wanted[..4096]);
+    run(conf, &["rbd", "flatten", &format!("rbd/{middle}")]);
+    store.remove_snapshot(&name, "s").unwrap();
+    store.remove(&name).unwrap();
+    let disk = open(&store, &late);
+    for _ in 0..2 {
+        assert!(disk.read(0, SIZE as usize) == wanted);
+    }
+    drop((early, disk));
+    store.remove(&late).unwrap();
+    assert!(open(&store, &child).read(0, SIZE as usize) == wanted);
+    store.remove(&child).unwrap();
+    store.remove_snapshot(&middle, "s").unwrap();
+    store.remove(&middle).unwrap();
+}
+
+#[test]
+fn with_a_snapshot_of_its_own_what_a_disk_has_is_not_known_cheaply() {
+    let Some(conf) = cluster("with_a_snapshot_of_its_own") else { return };
+    let store = open_store(conf);
+    let name = image(&store, "snapshots");
+    let opened = || Image::open(&store.pool().unwrap(), &name, None, Access::ReadOnly).unwrap();
+    assert!(opened().own_objects().unwrap().is_some());
+    store.snapshot(&name, "s").unwrap();
+    assert!(opened().own_objects().unwrap().is_none());
     store.remove_snapshot(&name, "s").unwrap();
     store.remove(&name).unwrap();
 }
