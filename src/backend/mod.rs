@@ -28,7 +28,7 @@ pub mod rbd;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::{self, Volume};
+use crate::block::{self, SavedState, Volume, VolumeInfo};
 
 /// Which kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,6 +166,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreErrorKind::NotFound`] if there is no such image.
     fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What a volume of an image would tell if it were opened for writing, without opening it.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        let seen = self.open(image, None, OpenMode::ReadOnly)?;
+        Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+    }
 
     /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference
     /// is dropped.

@@ -239,6 +239,17 @@ pub struct LocalStore {
     pub io_threads: usize,
 }
 
+/// How new images of a Ceph pool are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RbdEncryption {
+    /// Not at all.
+    None,
+    /// LUKS, version 1.
+    Luks1,
+    /// LUKS, version 2.
+    Luks2,
+}
+
 /// `[store.rbd]`: the store in a Ceph pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RbdStore {
@@ -252,6 +263,10 @@ pub struct RbdStore {
     pub ceph_user: String,
     /// Clients of the cluster that the images are spread over.
     pub clients: usize,
+    /// How new images are encrypted.
+    pub encryption: RbdEncryption,
+    /// File with the passphrase of encrypted images.
+    pub passphrase_file: Option<PathBuf>,
     /// A disk without sessions is closed after this; `None`: never, and all are open from the
     /// start.
     pub idle_close: Option<Duration>,

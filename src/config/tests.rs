@@ -147,6 +147,8 @@ fn every_key_is_read() {
         ceph_conf = "/c"
         ceph_user = "u"
         clients = 3
+        encryption = "luks2"
+        passphrase_file = "/p"
         idle_close_seconds = 5
         [cache]
         golden_memory = "1GiB"
@@ -199,6 +201,8 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
             clients: 3,
+            encryption: RbdEncryption::Luks2,
+            passphrase_file: Some("/p".into()),
             idle_close: Some(std::time::Duration::from_secs(5)),
         }),
         cache: Cache {
