@@ -6,12 +6,14 @@ use std::task::{Context, Wake, Waker};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::CachedVolume;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
 use super::store::{Block, Store};
+use super::volume::{CachedVolume, WeakVolume};
 use super::write::Atomics;
-use crate::block::{Buffer, Completion, CompletionQueue, Done, Error, Op, Request, Volume};
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume,
+};
 
 /// Submits one request whose completion, on whatever thread it comes, wakes `waker`; the answer,
 /// if it is there at once. `waker` finds a later one with [`taken`].
@@ -45,7 +47,7 @@ pub(super) struct Waiter {
     offset: u64,
     queue: Arc<CompletionQueue>,
     /// Asked itself if the cache cannot help.
-    inner: Arc<dyn Volume>,
+    inner: Weak<dyn Volume>,
     atomics: Arc<Atomics>,
     since: u64,
     state: Mutex<Waiting>,
@@ -71,7 +73,7 @@ impl Waiter {
             tag,
             offset,
             queue: Arc::clone(queue),
-            inner: Arc::clone(inner),
+            inner: Arc::downgrade(inner),
             atomics: Arc::clone(atomics),
             since,
             state: Mutex::new(Waiting { buf: Some(buf), left: 1, failed: false }),
@@ -186,7 +188,13 @@ impl Waiter {
         let mut requests =
             vec![Request { tag: self.tag, op: Op::Read { offset: self.offset, buf } }];
         let mut done = Vec::new();
-        self.inner.submit(&mut requests, &mut done, &self.queue);
+        match self.inner.upgrade() {
+            Some(inner) => inner.submit(&mut requests, &mut done, &self.queue),
+            None => {
+                let error = Error::new(ErrorKind::Unavailable, "the volume was closed");
+                done.push(Completion { tag: self.tag, result: Err(error) });
+            }
+        }
         if !done.is_empty() {
             self.queue.push_all(done);
         }
@@ -213,13 +221,14 @@ struct Claim {
 /// A read of one source that brings blocks into a store.
 pub(super) struct Fill {
     store: Arc<Store>,
-    source: Arc<dyn Volume>,
+    /// What is under way keeps no volume open.
+    source: Weak<dyn Volume>,
     /// First byte that is read.
     start: u64,
     queue: OnceLock<Weak<CompletionQueue>>,
     state: Mutex<Filling>,
     /// Nobody waits for it: this volume asked for it ahead.
-    ahead: Option<CachedVolume>,
+    ahead: Option<WeakVolume>,
 }
 
 /// Who waits for which blocks of an extent.
@@ -246,21 +255,22 @@ impl Fill {
         store: &Arc<Store>,
         source: &Arc<dyn Volume>,
         start: u64,
-        ahead: Option<CachedVolume>,
+        ahead: Option<&CachedVolume>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::clone(store),
-            source: Arc::clone(source),
+            source: Arc::downgrade(source),
             start,
             queue: OnceLock::new(),
             state: Mutex::default(),
-            ahead,
+            ahead: ahead.map(CachedVolume::downgrade),
         })
     }
 
     /// Whether the byte at `at` of `source` comes right behind what this reads.
     pub(super) fn ends_at(&self, source: &Arc<dyn Volume>, at: u64) -> bool {
-        self.start + self.state.lock().len == at && Arc::ptr_eq(&self.source, source)
+        self.start + self.state.lock().len == at
+            && Weak::ptr_eq(&self.source, &Arc::downgrade(source))
     }
 
     /// Adds blocks of an extent, which follow those before without a gap.
@@ -307,7 +317,11 @@ impl Fill {
         let buf = buf.unwrap_or_else(|| Buffer::unfilled(len));
         let waker = Waker::from(Arc::clone(self));
         let op = Op::Read { offset: self.start, buf };
-        if let Some(result) = submit(&*self.source, op, &self.queue, &waker) {
+        let result = match self.source.upgrade() {
+            Some(source) => submit(&*source, op, &self.queue, &waker),
+            None => Some(Err(ErrorKind::Unavailable.into())),
+        };
+        if let Some(result) = result {
             self.end(result);
         }
     }
@@ -344,7 +358,7 @@ impl Fill {
             let failed = buf.is_none();
             lender.returned(buf.unwrap_or_else(|| Buffer::unfilled(len as usize)), failed);
         }
-        if let Some(volume) = &self.ahead {
+        if let Some(volume) = self.ahead.as_ref().and_then(WeakVolume::upgrade) {
             volume.prefetched(len);
         }
     }

@@ -156,7 +156,7 @@ impl Fills {
             let fill = match last {
                 Some(fill) => Arc::clone(fill),
                 None => {
-                    let fill = Fill::new(store, source, at, ahead.cloned());
+                    let fill = Fill::new(store, source, at, ahead);
                     self.list.push(Arc::clone(&fill));
                     fill
                 }

@@ -1,8 +1,8 @@
 //! A volume behind the cache.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::Cache;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES};
@@ -21,6 +21,15 @@ use crate::block::{
 #[derive(Clone)]
 pub struct CachedVolume {
     shared: Arc<Shared>,
+}
+
+/// A [`CachedVolume`] that what is under way knows, and does not keep open.
+pub(super) struct WeakVolume(Weak<Shared>);
+
+impl WeakVolume {
+    pub(super) fn upgrade(&self) -> Option<CachedVolume> {
+        self.0.upgrade().map(|shared| CachedVolume { shared })
+    }
 }
 
 struct Shared {
@@ -69,6 +78,10 @@ impl CachedVolume {
             observer: Attached::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakVolume {
+        WeakVolume(Arc::downgrade(&self.shared))
     }
 
     /// The cache that it is behind.
