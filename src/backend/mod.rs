@@ -28,7 +28,7 @@ pub mod rbd;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::{self, Volume};
+use crate::block::{self, SavedState, Volume, VolumeInfo};
 
 /// Which kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,6 +177,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreErrorKind::NotFound`] if there is no such image.
     fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What a volume of an image would tell if it were opened for writing, without opening it.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        let seen = self.open(image, None, OpenMode::ReadOnly)?;
+        Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+    }
 
     /// What is known of how the clones of an image boot, so that it is fetched ahead; by default
     /// nothing ever is.

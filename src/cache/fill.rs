@@ -10,6 +10,7 @@ use super::CachedVolume;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
 use super::store::{Block, Store};
+use super::write::Atomics;
 use crate::block::{Buffer, Completion, CompletionQueue, Done, Error, Op, Request, Volume};
 
 /// Submits one request whose completion, on whatever thread it comes, wakes `waker`; the answer,
@@ -45,6 +46,8 @@ pub(super) struct Waiter {
     queue: Arc<CompletionQueue>,
     /// Asked itself if the cache cannot help.
     inner: Arc<dyn Volume>,
+    atomics: Arc<Atomics>,
+    since: u64,
     state: Mutex<Waiting>,
 }
 
@@ -62,12 +65,15 @@ impl Waiter {
         (tag, offset, buf): (u64, u64, Buffer),
         queue: &Arc<CompletionQueue>,
         inner: &Arc<dyn Volume>,
+        (atomics, since): (&Arc<Atomics>, u64),
     ) -> Arc<Self> {
         Arc::new(Self {
             tag,
             offset,
             queue: Arc::clone(queue),
             inner: Arc::clone(inner),
+            atomics: Arc::clone(atomics),
+            since,
             state: Mutex::new(Waiting { buf: Some(buf), left: 1, failed: false }),
         })
     }
@@ -106,37 +112,40 @@ impl Waiter {
     pub(super) fn planned(&self) -> Option<Completion> {
         let mut state = self.state.lock();
         state.left -= 1;
-        if state.left > 0 || state.failed {
-            let gone = state.left == 0;
+        if state.left > 0 {
+            return None;
+        }
+        if self.is_spoilt(&state) {
             drop(state);
-            if gone {
-                self.ask_inner();
-            }
+            self.ask_inner();
             return None;
         }
         let buf = state.buf.take()?;
         Some(Completion { tag: self.tag, result: Ok(Done::Data(buf)) })
     }
 
-    /// A fill has ended: with what was read from `start` on, or in vain.
-    fn arrived(&self, filled: Option<(u64, &Buffer)>) {
+    /// Takes blocks of an extent out of `from`, which holds those from `start` of the source on.
+    fn take(&self, extent: u64, blocks: Mask, start: u64, from: &Buffer) {
         let mut state = self.state.lock();
-        match (filled, &mut state.buf) {
-            (Some((start, from)), Some(buf)) => {
-                let mut at = start;
-                for slice in from.slices() {
-                    put(buf, self.offset, at, slice);
-                    at += slice.len() as u64;
-                }
+        let Some(buf) = &mut state.buf else { return };
+        for block in bits(blocks) {
+            let mut at = extent * EXTENT_BYTES + block as u64 * BLOCK_BYTES;
+            for slice in from.range((at - start) as usize, BLOCK_BYTES as usize) {
+                put(buf, self.offset, at, slice);
+                at += slice.len() as u64;
             }
-            (Some(_), None) => {}
-            (None, _) => state.failed = true,
         }
+    }
+
+    /// A fill has ended: what it had was taken, or it had nothing.
+    fn arrived(&self, failed: bool) {
+        let mut state = self.state.lock();
+        state.failed |= failed;
         state.left -= 1;
         if state.left > 0 {
             return;
         }
-        if state.failed {
+        if self.is_spoilt(&state) {
             drop(state);
             return self.ask_inner();
         }
@@ -146,7 +155,12 @@ impl Waiter {
         }
     }
 
-    /// The fill that had the buffer has ended.
+    /// A fill has failed, or what was put together may show an atomic write half done.
+    fn is_spoilt(&self, state: &Waiting) -> bool {
+        state.failed || !self.atomics.none_since(self.since)
+    }
+
+    /// The fill that had the buffer has ended: one read.
     fn returned(&self, buf: Buffer, failed: bool) {
         {
             let mut state = self.state.lock();
@@ -208,10 +222,19 @@ pub(super) struct Fill {
     ahead: Option<CachedVolume>,
 }
 
+/// Who waits for which blocks of an extent.
+struct Joined {
+    waiter: Arc<Waiter>,
+    extent: u64,
+    blocks: Mask,
+    /// Of several entries of one waiter the first.
+    is_first: bool,
+}
+
 #[derive(Default)]
 struct Filling {
     claims: SmallVec<[Claim; 2]>,
-    waiters: SmallVec<[Arc<Waiter>; 1]>,
+    waiters: SmallVec<[Joined; 1]>,
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
@@ -252,15 +275,16 @@ impl Fill {
         self.state.lock().len
     }
 
-    /// `waiter` waits for this, too. Called under the lock of the shard in which the fill was
-    /// found: it has not ended there.
-    pub(super) fn join(&self, waiter: &Arc<Waiter>) {
+    /// `waiter` waits for these blocks, too; for no others, which may have been written since they
+    /// were read. Called under the lock of the shard in which the fill was found: it has not ended
+    /// there.
+    pub(super) fn join(&self, waiter: &Arc<Waiter>, extent: u64, blocks: Mask) {
         let mut state = self.state.lock();
-        // Several extents may name the same fill.
-        if !state.waiters.iter().any(|known| Arc::ptr_eq(known, waiter)) {
+        let is_first = !state.waiters.iter().any(|known| Arc::ptr_eq(&known.waiter, waiter));
+        if is_first {
             waiter.expect();
-            state.waiters.push(Arc::clone(waiter));
         }
+        state.waiters.push(Joined { waiter: Arc::clone(waiter), extent, blocks, is_first });
     }
 
     /// Submits the read; into the buffer of `waiter`, who began this fill, if it is for that alone.
@@ -274,7 +298,7 @@ impl Fill {
             });
             let lent = exact.and_then(|lender| Some((lender, lender.lend()?)));
             let buf = lent.map(|(lender, buf)| {
-                state.waiters.retain(|known| !Arc::ptr_eq(known, lender));
+                state.waiters.retain(|known| !Arc::ptr_eq(&known.waiter, lender));
                 state.lender = Some(Arc::clone(lender));
                 buf
             });
@@ -308,8 +332,13 @@ impl Fill {
             let mut state = self.state.lock();
             (std::mem::take(&mut state.waiters), state.lender.take(), state.len)
         };
-        for waiter in waiters {
-            waiter.arrived(buf.as_ref().map(|buf| (self.start, buf)));
+        if let Some(buf) = &buf {
+            for Joined { waiter, extent, blocks, .. } in &waiters {
+                waiter.take(*extent, *blocks, self.start, buf);
+            }
+        }
+        for Joined { waiter, .. } in waiters.into_iter().filter(|joined| joined.is_first) {
+            waiter.arrived(buf.is_none());
         }
         if let Some(lender) = lender {
             let failed = buf.is_none();

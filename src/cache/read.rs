@@ -57,11 +57,14 @@ fn copy(piece: Piece, at: usize, block: &Block, buf: &mut Buffer) {
 }
 
 /// Reads what is not all there. The answer may be there at once nevertheless; otherwise it comes
-/// to `queue`. An error is the buffer: the volume itself has to read this.
+/// to `queue`. An error is the buffer: the volume itself has to read this. `since`: what [`Atomics`]
+/// said when it began.
+///
+/// [`Atomics`]: super::write::Atomics
 pub(super) fn later(
     volume: &CachedVolume,
     (tag, offset, buf): Read,
-    size_bytes: u64,
+    (size_bytes, since): (u64, u64),
     queue: &Arc<CompletionQueue>,
 ) -> Result<Option<Completion>, Buffer> {
     let len = buf.len() as u64;
@@ -70,7 +73,8 @@ pub(super) fn later(
     if !in_blocks || !pieces(offset, len).all(is_cached) {
         return Err(buf);
     }
-    let waiter = Waiter::new((tag, offset, buf), queue, volume.inner());
+    let atomics = (volume.atomics(), since);
+    let waiter = Waiter::new((tag, offset, buf), queue, volume.inner(), atomics);
     let mut fills = Fills::default();
     let complete = pieces(offset, len).all(|piece| {
         let at = piece.extent * EXTENT_BYTES;
@@ -87,7 +91,7 @@ pub(super) fn later(
                     key,
                     piece.touched(),
                     |block, bytes| waiter.put(at + block as u64 * BLOCK_BYTES, &bytes[..]),
-                    |fill| fill.join(&waiter),
+                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
                 );
                 let Some(absent) = found else { return false };
                 fills.add(
@@ -95,7 +99,7 @@ pub(super) fn later(
                     (store, source),
                     key,
                     absent,
-                    |fill| fill.join(&waiter),
+                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
                     None,
                 );
                 true
@@ -118,8 +122,8 @@ pub(super) fn ahead(volume: &CachedVolume, offset: u64, len: u64) -> u64 {
         let Place::In { store, id, source } = volume.place(piece.extent) else { continue };
         let key = Key { source: id, extent: piece.extent };
         let mut shard = store.lock(key);
-        if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_| {}) {
-            fills.add(&mut shard, (store, source), key, absent, |_| {}, Some(volume));
+        if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_, _| {}) {
+            fills.add(&mut shard, (store, source), key, absent, |_, _| {}, Some(volume));
         }
     }
     let bytes = fills.list.iter().map(|fill| fill.len()).sum();
@@ -142,7 +146,7 @@ impl Fills {
         (store, source): (&Arc<Store>, &Arc<dyn Volume>),
         key: Key,
         absent: Mask,
-        mut begun: impl FnMut(&Arc<Fill>),
+        mut begun: impl FnMut(Mask, &Arc<Fill>),
         ahead: Option<&CachedVolume>,
     ) {
         for blocks in runs(absent) {
@@ -159,7 +163,7 @@ impl Fills {
             };
             let number = shard.begin_fill(key, blocks, Arc::clone(&fill));
             fill.claim(key, number, blocks);
-            begun(&fill);
+            begun(blocks, &fill);
         }
     }
 

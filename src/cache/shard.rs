@@ -170,15 +170,15 @@ impl<D, F> Shard<D, F> {
         })
     }
 
-    /// Looks for `want`: hands each block that is there to `held`, each fill that brings some to
-    /// `coming`. Left are those that nobody brings yet. `None`: a write is under way on some; go
+    /// Looks for `want`: hands each block that is there to `held`, and each fill that brings some,
+    /// with these, to `coming`: of all else that it reads, nothing may be taken from it. Left are those that nobody brings yet. `None`: a write is under way on some; go
     /// past the cache.
     pub(super) fn find(
         &self,
         key: Key,
         want: Mask,
         mut held: impl FnMut(usize, &D),
-        mut coming: impl FnMut(&F),
+        mut coming: impl FnMut(Mask, &F),
     ) -> Option<Mask> {
         if self.is_swept(key) {
             return None;
@@ -194,9 +194,12 @@ impl<D, F> Shard<D, F> {
             }
         }
         let mut absent = want & !slot.held;
-        for flight in slot.flights.iter().filter(|flight| flight.blocks & want != 0) {
-            absent &= !flight.blocks;
-            coming(&flight.fill);
+        for flight in &slot.flights {
+            let brings = flight.blocks & absent;
+            if brings != 0 {
+                absent &= !brings;
+                coming(brings, &flight.fill);
+            }
         }
         Some(absent)
     }

@@ -10,7 +10,7 @@ use super::observe::{Attached, Observer, Seen};
 use super::parent::{Holder, Origin};
 use super::read::{self, Place};
 use super::store::Store;
-use super::write::Write;
+use super::write::{Atomics, Write};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Done, Hold, Op, Request, SavedState, Span, Usage, Volume,
     VolumeInfo,
@@ -28,6 +28,7 @@ struct Shared {
     cache: Arc<Cache>,
     origin: Option<Origin>,
     own: Option<Arc<Store>>,
+    atomics: Arc<Atomics>,
     /// The size that was seen last: what is cut off from it reads as zeros when it grows again.
     size_bytes: AtomicU64,
     /// The volume has failed, and what the cache holds of it was dropped.
@@ -90,6 +91,7 @@ impl CachedVolume {
             cache: Arc::clone(cache),
             origin,
             own,
+            atomics: Arc::default(),
             size_bytes,
             failed: AtomicBool::new(false),
             observer: Attached::new(),
@@ -167,6 +169,10 @@ impl CachedVolume {
         self.shared.own.iter().for_each(|own| own.seed_bug(bug));
     }
 
+    pub(super) fn atomics(&self) -> &Arc<Atomics> {
+        &self.shared.atomics
+    }
+
     pub(super) fn inner(&self) -> &Arc<dyn Volume> {
         &self.shared.inner
     }
@@ -224,11 +230,12 @@ impl CachedVolume {
                 if len == 0 || offset.checked_add(len).is_none_or(|end| end > size_bytes) {
                     return false;
                 }
-                let hit = read::now(self, offset, buf);
+                let Some(since) = self.shared.atomics.now() else { return false };
+                let hit = read::now(self, offset, buf) && self.shared.atomics.none_since(since);
                 let buf = std::mem::replace(buf, Buffer::unfilled(0));
                 let answer = match hit {
                     true => Ok(Some(Completion { tag, result: Ok(Done::Data(buf)) })),
-                    false => read::later(self, (tag, offset, buf), size_bytes, queue),
+                    false => read::later(self, (tag, offset, buf), (size_bytes, since), queue),
                 };
                 // After that: what is fetched ahead comes behind what is wanted now.
                 if let Some(observer) = self.shared.observer.get() {
@@ -247,14 +254,26 @@ impl CachedVolume {
             }
             op => {
                 let Some(span) = Span::written_by(op) else { return false };
+                let within = span.start < span.end && span.end <= size_bytes;
+                let own = self.shared.own.as_ref().filter(|_| within);
+                let is_atomic = own.is_some() && matches!(op, Op::WriteAtomic { .. });
+                let atomics = is_atomic.then(|| Arc::clone(&self.shared.atomics));
+                if let Some(atomics) = &atomics {
+                    atomics.begin();
+                }
                 if let Some(origin) = &self.shared.origin {
                     origin.leave(span.start..span.end);
                 }
-                let within = span.start < span.end && span.end <= size_bytes;
-                let Some(own) = self.shared.own.as_ref().filter(|_| within) else { return false };
+                let Some(own) = own else { return false };
                 let op = std::mem::replace(op, Op::Flush);
                 let request = Request { tag, op };
-                done.extend(Write::submit(own, &*self.shared.inner, request, span, queue));
+                done.extend(Write::submit(
+                    own,
+                    &*self.shared.inner,
+                    request,
+                    span,
+                    (queue, atomics),
+                ));
                 true
             }
         }

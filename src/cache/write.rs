@@ -1,6 +1,7 @@
 //! Changes of a disk whose own data are cached: out of the cache before the store has them, in
 //! again when it said that it has.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Wake, Waker};
 
@@ -21,6 +22,38 @@ struct Claim {
     blocks: SmallVec<[(usize, Block); 1]>,
 }
 
+/// Atomic writes of one volume. What a read puts together out of memory and several fills could
+/// show one half done: it is read again, from the volume itself, if one began meanwhile.
+#[derive(Default)]
+pub(super) struct Atomics {
+    under_way: AtomicU64,
+    begun: AtomicU64,
+}
+
+impl Atomics {
+    /// One begins: before anything of it can be seen.
+    pub(super) fn begin(&self) {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// For a read that begins: what to ask [`Self::none_since`] when it ends; `None` while one is
+    /// under way.
+    pub(super) fn now(&self) -> Option<u64> {
+        let begun = self.begun.load(Ordering::SeqCst);
+        (self.under_way.load(Ordering::SeqCst) == 0).then_some(begun)
+    }
+
+    /// Whether none has begun since.
+    pub(super) fn none_since(&self, begun: u64) -> bool {
+        self.begun.load(Ordering::SeqCst) == begun
+    }
+}
+
 /// What a change has registered.
 enum Claims {
     /// Extent by extent.
@@ -36,6 +69,8 @@ const FEW: u64 = 32;
 pub(super) struct Write {
     store: Arc<Store>,
     claims: Mutex<Option<Claims>>,
+    /// Of an atomic write, where it counts.
+    atomics: Option<Arc<Atomics>>,
     tag: u64,
     /// Where its submitter waits.
     home: Arc<CompletionQueue>,
@@ -44,18 +79,20 @@ pub(super) struct Write {
 
 impl Write {
     /// Registers `request`, which changes the bytes of `span` (some), and submits it to `volume`. The
-    /// answer, if it is there at once; otherwise it comes to `home`.
+    /// answer, if it is there at once; otherwise it comes to `home`. `atomics`: where it has begun, if
+    /// it is atomic.
     pub(super) fn submit(
         store: &Arc<Store>,
         volume: &dyn Volume,
         request: Request,
         span: Span,
-        home: &Arc<CompletionQueue>,
+        (home, atomics): (&Arc<CompletionQueue>, Option<Arc<Atomics>>),
     ) -> Option<Completion> {
         let Request { tag, op } = request;
         let write = Arc::new(Self {
             store: Arc::clone(store),
             claims: Mutex::new(Some(claim(store, &op, span))),
+            atomics,
             tag,
             home: Arc::clone(home),
             queue: OnceLock::new(),
@@ -81,6 +118,9 @@ impl Write {
             }
             None => {}
         }
+        if let Some(atomics) = &self.atomics {
+            atomics.end();
+        }
         Completion { tag: self.tag, result }
     }
 }
@@ -102,7 +142,7 @@ fn claim(store: &Store, op: &Op, span: Span) -> Claims {
     }
     // What another operation than a plain write leaves there is read again when it is wanted.
     let data = match op {
-        Op::Write { buf, .. } => Some(buf),
+        Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => Some(buf),
         _ => None,
     };
     let of_one = |piece: Piece| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdStore, parse};
+use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 
@@ -335,6 +335,17 @@ const LIMITS: &[Key] = &[
         "Time for the answer to a ping. Without one the connection is closed.",
     ),
     key(
+        "data_out_timeout_seconds",
+        Def("30"),
+        Kind::Integer {
+            min: 1,
+            max: 3600,
+            set: |d, v| d.config.limits.data_out_timeout = seconds(v),
+        },
+        "Time for the data of a command that others wait for by its task attribute (ORDERED, HEAD \
+         OF QUEUE). Then it fails with INITIATOR RESPONSE TIMEOUT, and the others go on.",
+    ),
+    key(
         "tcp_keepalive_seconds",
         Def("60"),
         Kind::Integer {
@@ -559,6 +570,32 @@ const RBD: &[Key] = &[
          [docs/rbd.md](rbd.md) has what each costs.",
     ),
     key(
+        "encryption",
+        Def("\"none\""),
+        Kind::Choice {
+            of: &["none", "luks1", "luks2"],
+            set: |d, v| {
+                let formats = [RbdEncryption::None, RbdEncryption::Luks1, RbdEncryption::Luks2];
+                rbd(d).encryption = formats[v];
+            },
+        },
+        "How images are encrypted in the cluster that are imported from now on. Their disks are \
+         encrypted, too, and copies of them, not clones. Needs `passphrase_file`.",
+    ),
+    key(
+        "passphrase_file",
+        Def("\"\""),
+        Kind::Text {
+            what: "an absolute path, or empty",
+            set: |d, v| {
+                rbd(d).passphrase_file = if v.is_empty() { None } else { Some(parse::path(v)?) };
+                Ok(())
+            },
+        },
+        "File with the passphrase of encrypted images, one line; nobody but its owner may read it. \
+         Read at the start.",
+    ),
+    key(
         "idle_close_seconds",
         Def("60"),
         Kind::Integer { min: 0, max: 86_400, set: |d, v| rbd(d).idle_close = some_seconds(v) },
@@ -648,6 +685,8 @@ fn rbd(draft: &mut Draft) -> &mut RbdStore {
         ceph_conf: "/etc/ceph/ceph.conf".into(),
         ceph_user: "admin".into(),
         clients: 1,
+        encryption: RbdEncryption::None,
+        passphrase_file: None,
         idle_close: Some(Duration::from_secs(60)),
     })
 }

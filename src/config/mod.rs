@@ -164,6 +164,8 @@ pub struct Limits {
     pub nop_in_interval: Option<Duration>,
     /// Time for an answer to a ping before the connection is dropped.
     pub nop_in_timeout: Duration,
+    /// Time for data of a command that others wait for.
+    pub data_out_timeout: Duration,
     /// Idle time before TCP keepalive probes; `None`: no probes.
     pub tcp_keepalive: Option<Duration>,
 }
@@ -239,6 +241,17 @@ pub struct LocalStore {
     pub io_threads: usize,
 }
 
+/// How new images of a Ceph pool are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RbdEncryption {
+    /// Not at all.
+    None,
+    /// LUKS, version 1.
+    Luks1,
+    /// LUKS, version 2.
+    Luks2,
+}
+
 /// `[store.rbd]`: the store in a Ceph pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RbdStore {
@@ -252,6 +265,10 @@ pub struct RbdStore {
     pub ceph_user: String,
     /// Clients of the cluster that the images are spread over.
     pub clients: usize,
+    /// How new images are encrypted.
+    pub encryption: RbdEncryption,
+    /// File with the passphrase of encrypted images.
+    pub passphrase_file: Option<PathBuf>,
     /// A disk without sessions is closed after this; `None`: never, and all are open from the
     /// start.
     pub idle_close: Option<Duration>,
@@ -300,6 +317,7 @@ impl Default for Config {
                 buffer_memory_bytes: 512 << 20,
                 nop_in_interval: Some(Duration::from_secs(30)),
                 nop_in_timeout: Duration::from_secs(30),
+                data_out_timeout: Duration::from_secs(30),
                 tcp_keepalive: Some(Duration::from_secs(60)),
             },
             iscsi: Iscsi {

@@ -124,6 +124,7 @@ fn every_key_is_read() {
         buffer_memory = "32 MiB"
         nop_in_interval_seconds = 0
         nop_in_timeout_seconds = 15
+        data_out_timeout_seconds = 16
         tcp_keepalive_seconds = 0
         [iscsi]
         max_recv_data_segment_length = 8192
@@ -146,6 +147,8 @@ fn every_key_is_read() {
         ceph_conf = "/c"
         ceph_user = "u"
         clients = 3
+        encryption = "luks2"
+        passphrase_file = "/p"
         idle_close_seconds = 5
         [cache]
         golden_memory = "1GiB"
@@ -181,6 +184,7 @@ fn every_key_is_read() {
             buffer_memory_bytes: 32 << 20,
             nop_in_interval: None,
             nop_in_timeout: Duration::from_secs(15),
+            data_out_timeout: Duration::from_secs(16),
             tcp_keepalive: None,
         },
         iscsi: Iscsi {
@@ -202,6 +206,8 @@ fn every_key_is_read() {
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
             clients: 3,
+            encryption: RbdEncryption::Luks2,
+            passphrase_file: Some("/p".into()),
             idle_close: Some(std::time::Duration::from_secs(5)),
         }),
         cache: Cache {

@@ -12,10 +12,11 @@ use crate::backend::rbd::{self, RbdStore};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
-use crate::config::{self, Config, DefaultStore, Loaded};
+use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::control::{Control, Limits};
+use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
 
@@ -64,6 +65,7 @@ fn open_rbd(
         conf: Some(rbd_config.ceph_conf.clone()),
         user: rbd_config.ceph_user.clone(),
         clients: rbd_config.clients,
+        encryption: encryption(rbd_config)?,
         ..rbd::Options::new(rbd_config.pool.clone())
     };
     let store = RbdStore::open_patiently(options)
@@ -84,6 +86,21 @@ fn open_rbd(
         idle => Arc::new(OnDemand::new(Arc::new(store), idle)),
     };
     Ok((store, cache))
+}
+
+fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
+    let invalid = |message: String| Failure::runtime(format!("store rbd: {message}"));
+    let format = match config.encryption {
+        RbdEncryption::None => None,
+        RbdEncryption::Luks1 => Some(LuksFormat::Luks1),
+        RbdEncryption::Luks2 => Some(LuksFormat::Luks2),
+    };
+    let file = config.passphrase_file.as_deref();
+    let passphrase = file.map(rbd::Passphrase::read).transpose().map_err(invalid)?;
+    if format.is_some() && passphrase.is_none() {
+        return Err(invalid("`encryption` needs `passphrase_file`".into()));
+    }
+    Ok(rbd::Encryption { format, passphrase })
 }
 
 /// The order matters: the catalog is loaded and every target known before anything listens, and

@@ -279,6 +279,13 @@ table! {
             image: *mut ImageHandle, from: *const c_char, offset: u64, len: u64,
             include_parent: u8, whole_object: u8, callback: DiffCallback, arg: *mut c_void,
         ) -> c_int;
+        fn rbd_flatten(image: *mut ImageHandle) -> c_int;
+        fn rbd_encryption_format(
+            image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
+        ) -> c_int;
+        fn rbd_encryption_load(
+            image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
+        ) -> c_int;
         fn rbd_metadata_get(
             image: *mut ImageHandle, key: *const c_char, value: *mut c_char, len: *mut usize,
         ) -> c_int;

@@ -54,6 +54,8 @@ pub struct Image {
     /// Of an image that is open for writing.
     watch: OnceLock<Watch>,
     fenced: AtomicBool,
+    /// Offsets and sizes are those of the decrypted data.
+    pub(super) decrypted: AtomicBool,
     /// The pool knows that it is being closed.
     closing: AtomicBool,
 }
@@ -147,6 +149,7 @@ impl Image {
             size_bytes: AtomicU64::new(0),
             watch: OnceLock::new(),
             fenced: AtomicBool::new(false),
+            decrypted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
     }

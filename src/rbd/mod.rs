@@ -11,6 +11,7 @@
 mod closer;
 mod cluster;
 mod completion;
+mod encryption;
 mod error;
 mod extents;
 mod ffi;
@@ -23,6 +24,7 @@ mod watch;
 
 pub use closer::wait_closed;
 pub use cluster::{Cluster, RBD_OPTIONS};
+pub use encryption::LuksFormat;
 pub use error::Error;
 pub use image::{Access, Image, Stat};
 pub use parent::{Parent, SnapshotKey};

@@ -100,8 +100,8 @@ impl Image {
     }
 
     /// The ranges, in bytes, of the objects that the image has itself, ascending and apart: what
-    /// is outside of them is its parent's still, or nothing. `None` without a usable object map:
-    /// each object would have to be asked.
+    /// is outside of them is its parent's still, or nothing. `None` without a usable object map
+    /// (each object would have to be asked), and of decrypted data.
     ///
     /// From the object map it costs a few bits an object. Writes that are under way may be in it
     /// or not. Blocks.
@@ -109,7 +109,7 @@ impl Image {
     /// # Errors
     /// When the image cannot be read.
     pub fn own_objects(&self) -> Result<Option<Vec<Range<u64>>>, Error> {
-        if !self.has_object_map()? {
+        if self.is_decrypted() || !self.has_object_map()? {
             return Ok(None);
         }
         let mut found: Vec<Range<u64>> = Vec::new();
@@ -128,6 +128,17 @@ impl Image {
         };
         self.check(code, "rbd_diff_iterate2")?;
         Ok(Some(found))
+    }
+
+    /// Copies what the image has of its parents, whose clone it is no longer then. Blocks for as
+    /// long as that takes.
+    ///
+    /// # Errors
+    /// When the image cannot be written, or its parents cannot be read.
+    pub fn flatten(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_flatten)(self.handle()) };
+        self.check(code, "copying its parents' data")
     }
 
     /// How many clones hang on the snapshot that this was opened at.

@@ -184,7 +184,8 @@ impl Backing {
         }
     }
 
-    /// What the volumes say of themselves now: initiators hear of what has changed.
+    /// What the volumes say of themselves now: initiators hear of what has changed. Blocks, for as
+    /// long as a store's file system may.
     pub(super) fn refresh(&self) {
         let Some(service) = &self.service else { return };
         let volumes = service.volumes();
@@ -263,4 +264,83 @@ fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
         );
     }
     saved
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::block::{Completion, CompletionQueue, Request, VolumeInfo};
+
+    /// Counts how often it is held.
+    #[derive(Default)]
+    struct Held(Arc<AtomicUsize>);
+
+    struct Holder(Arc<AtomicUsize>);
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Volume for Held {
+        fn info(&self) -> VolumeInfo {
+            VolumeInfo {
+                size_bytes: 1 << 20,
+                read_only: false,
+                write_cache: false,
+                physical_block_bytes: 512,
+                optimal_io_bytes: 0,
+                discard_granularity_bytes: 0,
+                max_compare_and_write_bytes: 0,
+                max_atomic_write_bytes: 0,
+                atomic_write_boundary_bytes: 0,
+            }
+        }
+
+        fn hold(&self) -> Option<Hold> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Some(Box::new(Holder(Arc::clone(&self.0))))
+        }
+
+        fn submit(
+            &self,
+            _requests: &mut Vec<Request>,
+            _done: &mut Vec<Completion>,
+            _queue: &Arc<CompletionQueue>,
+        ) {
+        }
+    }
+
+    fn lun(number: u16) -> (Lun, Arc<AtomicUsize>) {
+        let (volume, identity) = (Held::default(), format!("disk {number}"));
+        let holds = Arc::clone(&volume.0);
+        let volume: Option<Arc<dyn Volume>> = Some(Arc::new(volume));
+        (Lun { number, volume, identity, block_bytes: 512, read_only: false }, holds)
+    }
+
+    #[test]
+    fn volumes_are_held_while_there_are_sessions() {
+        let ((first, held), (second, held_too)) = (lun(0), lun(1));
+        let count = |holds: &AtomicUsize| holds.load(Ordering::SeqCst);
+        let fences = Fences::default();
+        let backing =
+            Backing::new("iqn.2026-01.io.stirrup:t", std::slice::from_ref(&first), &fences);
+        assert_eq!(count(&held), 0);
+        backing.begin_use();
+        backing.begin_use();
+        backing.end_use();
+        assert_eq!(count(&held), 1, "by the session that is left");
+        // One more comes while it is there, and the first goes.
+        let change = Backing::change(&backing, &[first, second.clone()], &fences);
+        assert!(matches!(change, Change::Luns(_)));
+        assert_eq!((count(&held), count(&held_too)), (1, 1));
+        let change = Backing::change(&backing, &[second], &fences);
+        assert!(matches!(change, Change::Luns(_)));
+        assert_eq!((count(&held), count(&held_too)), (0, 1));
+        backing.end_use();
+        assert_eq!((count(&held), count(&held_too)), (0, 0));
+    }
 }

@@ -57,7 +57,7 @@ impl Disk {
         let (mut held, mut coming) = (None, false);
         let fill = self.cache(|shard| {
             let absent =
-                shard.find(KEY, BLOCK, |_, value| held = Some(*value), |()| coming = true)?;
+                shard.find(KEY, BLOCK, |_, value| held = Some(*value), |_, ()| coming = true)?;
             (absent != 0).then(|| shard.begin_fill(KEY, absent, ()))
         });
         let Some(number) = fill else {

@@ -64,6 +64,8 @@ impl Store for OnDemand {
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
+        // A volume that was dropped while it was opened is closed after that.
+        self.opener.wait_opened(image);
         self.store.remove(image)
     }
 
@@ -108,8 +110,7 @@ impl Store for OnDemand {
         if mode == OpenMode::ReadOnly || snapshot.is_some() {
             return self.store.open(image, snapshot, mode);
         }
-        let seen = self.store.open(image, None, OpenMode::ReadOnly)?;
-        let volume = OnDemandVolume::new(&self.store, &self.opener, image, seen.as_ref());
-        Ok(Arc::new(volume))
+        let seen = self.store.look(image)?;
+        Ok(Arc::new(OnDemandVolume::new(&self.store, &self.opener, image, seen)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::volume::Shared;
 
@@ -15,19 +15,31 @@ const THREADS_MAX: usize = 16;
 pub(super) struct Opener {
     idle: Option<Duration>,
     work: Mutex<Work>,
+    /// A volume was opened, or could not be.
+    ended: Condvar,
 }
 
 #[derive(Default)]
 struct Work {
     threads: usize,
     waiting: VecDeque<Arc<Shared>>,
+    /// Images that are being opened, those that wait included.
+    opening: Vec<String>,
     volumes: Vec<Weak<Shared>>,
     watched: bool,
 }
 
+impl Work {
+    fn end(&mut self, image: &str) {
+        if let Some(at) = self.opening.iter().position(|name| name == image) {
+            self.opening.swap_remove(at);
+        }
+    }
+}
+
 impl Opener {
     pub(super) fn new(idle: Option<Duration>) -> Arc<Self> {
-        Arc::new(Self { idle, work: Mutex::default() })
+        Arc::new(Self { idle, work: Mutex::default(), ended: Condvar::new() })
     }
 
     /// From now on the volume is closed when it has been idle.
@@ -57,6 +69,7 @@ impl Opener {
     /// Has the volume opened by a thread.
     pub(super) fn open(self: &Arc<Self>, volume: Arc<Shared>) {
         let mut work = self.work.lock();
+        work.opening.push(volume.image().to_owned());
         if work.threads == THREADS_MAX {
             return work.waiting.push_back(volume);
         }
@@ -65,17 +78,30 @@ impl Opener {
         let (this, first) = (Arc::clone(self), Arc::clone(&volume));
         let thread = std::thread::Builder::new().name("volume-open".to_owned());
         if let Err(error) = thread.spawn(move || this.open_all(first)) {
-            self.work.lock().threads -= 1;
+            let mut work = self.work.lock();
+            work.threads -= 1;
+            work.end(volume.image());
+            drop(work);
+            self.ended.notify_all();
             volume.cannot_open(&error);
         }
+    }
+
+    /// Waits until nobody is opening the image.
+    pub(super) fn wait_opened(&self, image: &str) {
+        let mut work = self.work.lock();
+        self.ended.wait_while(&mut work, |work| work.opening.iter().any(|name| name == image));
     }
 
     fn open_all(&self, first: Arc<Shared>) {
         let mut next = Some(first);
         while let Some(volume) = next {
             volume.open();
+            let image = volume.image().to_owned();
             drop(volume);
             let mut work = self.work.lock();
+            work.end(&image);
+            self.ended.notify_all();
             next = work.waiting.pop_front();
             if next.is_none() {
                 work.threads -= 1;

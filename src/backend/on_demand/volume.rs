@@ -68,16 +68,16 @@ struct Waiting {
 }
 
 impl OnDemandVolume {
-    /// A closed volume of what is `seen` open for reading.
+    /// A closed volume of what has been `seen` of it.
     pub(super) fn new(
         store: &Arc<dyn Store>,
         opener: &Arc<Opener>,
         image: &str,
-        seen: &dyn Volume,
+        (info, saved): (VolumeInfo, SavedState),
     ) -> Self {
         let state = State {
-            info: VolumeInfo { read_only: false, ..seen.info() },
-            saved: seen.saved_state(),
+            info,
+            saved,
             phase: Phase::Closed,
             holds: 0,
             held: None,

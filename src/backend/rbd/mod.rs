@@ -7,7 +7,9 @@
 //! operation that was given up half-way would have happened or not, nobody knew.
 
 mod cached;
+mod encryption;
 mod extents;
+mod moment;
 mod owner;
 mod parents;
 mod prefetch;
@@ -26,6 +28,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+pub use self::encryption::{Encryption, Passphrase};
+use self::moment::Moment;
 pub use self::parents::OpenParent;
 pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
@@ -34,7 +38,7 @@ use super::{
     BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError,
     StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
-use crate::block::Volume;
+use crate::block::{SavedState, Volume, VolumeInfo};
 use crate::cache::Cache;
 use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
@@ -61,6 +65,8 @@ pub struct Options {
     /// Clients of the cluster that the images are spread over, by name; at least 1. Each has
     /// threads and connections of its own (`docs/rbd.md` has what it costs).
     pub clients: usize,
+    /// How new images are encrypted, and what opens those that are.
+    pub encryption: Encryption,
 }
 
 impl Options {
@@ -74,6 +80,7 @@ impl Options {
             user: "admin".into(),
             timeout: TIMEOUT_DEFAULT,
             clients: 1,
+            encryption: Encryption::default(),
         }
     }
 
@@ -199,7 +206,7 @@ impl RbdStore {
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool_of(image)?, image)
+        open_writable(&self.pool_of(image)?, image, &self.options.encryption)
     }
 }
 
@@ -215,7 +222,7 @@ impl Store for RbdStore {
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        Ok(self.pool_of(image)?.create(image, size_bytes)?)
+        self.options.encryption.create(&self.pool_of(image)?, image, size_bytes)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
@@ -230,7 +237,7 @@ impl Store for RbdStore {
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner makes the snapshot for us.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.snapshot(snapshot)?)
     }
 
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
@@ -245,14 +252,16 @@ impl Store for RbdStore {
         }
         owner::evict_if_dead(&pool, image)?;
         // A clone made at this very moment keeps the data: RBD removes the name only.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.remove_snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.remove_snapshot(snapshot)?)
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
         check_name(parent)?;
         check_name(snapshot)?;
         check_name(child)?;
-        Ok(self.pool_of(child)?.clone_image(parent, snapshot, child)?)
+        let pool = self.pool_of(child)?;
+        pool.clone_image(parent, snapshot, child)?;
+        self.options.encryption.settle(&pool, child)
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
@@ -280,12 +289,13 @@ impl Store for RbdStore {
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner does it for us.
-        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
-        check_growth(image, open.size_bytes(), size_bytes)?;
-        if size_bytes == open.size_bytes() {
+        let open = Moment::open(&pool, image)?;
+        let old = encryption::data_bytes(&open)?;
+        check_growth(image, old, size_bytes)?;
+        if size_bytes == old {
             return Ok(());
         }
-        Ok(open.resize(size_bytes)?)
+        Ok(open.resize(size_bytes + (open.size_bytes() - old))?)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
@@ -297,10 +307,11 @@ impl Store for RbdStore {
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         check_name(image)?;
         let pool = self.pool_of(image)?;
-        let stat = Image::open(&pool, image, None, Access::ReadOnly)?.stat()?;
+        let open = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let (stat, size_bytes) = (open.stat()?, encryption::data_bytes(&open)?);
         Ok(ImageStat {
             id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
-            size_bytes: stat.size_bytes,
+            size_bytes,
             used_bytes: stat.used_bytes,
             parent: stat.parent,
             snapshots: stat.snapshots,
@@ -321,6 +332,14 @@ impl Store for RbdStore {
         let pool = self.pool_of(image)?;
         let id = id_of(&pool, image)?;
         Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
+    }
+
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        check_name(image)?;
+        let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
+        let size_bytes = encryption::data_bytes(&open)?;
+        let seen = RbdVolume::of_image(open)?;
+        Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
     }
 
     fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
@@ -352,14 +371,14 @@ impl Store for RbdStore {
                 self.cache.as_ref(),
                 self.prefetch.as_deref(),
             ),
-            (None, OpenMode::ReadOnly) => {
-                let image = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
-                Ok(Arc::new(RbdVolume::of_image(image)?))
-            }
-            (Some(snapshot), OpenMode::ReadOnly) => {
-                let image =
-                    Image::open(&self.pool_of(image)?, image, Some(snapshot), Access::ReadOnly)?;
-                Ok(Arc::new(RbdVolume::of_snapshot(image)))
+            (snapshot, OpenMode::ReadOnly) => {
+                let pool = self.pool_of(image)?;
+                let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
+                self.options.encryption.unlock(&image)?;
+                Ok(match snapshot {
+                    Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
+                    None => Arc::new(RbdVolume::of_image(image)?),
+                })
             }
         }
     }
@@ -422,17 +441,29 @@ pub fn open_image(
     let pool = options.connect().map_err(unavailable)?;
     if read_only {
         let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(open_writable(&pool, image)?, cache.as_ref(), None)
+    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
 }
 
-fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {
+fn open_writable(
+    pool: &Arc<Pool>,
+    image: &str,
+    encryption: &Encryption,
+) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
-    owner::claim(&image)?;
-    volume::check_options(&image)?;
-    Ok(image)
+    let opened = owner::claim(&image)
+        .and_then(|()| volume::check_options(&image))
+        .and_then(|()| encryption.unlock_writable(&image));
+    match opened {
+        Ok(()) => Ok(image),
+        Err(error) => {
+            drop(Moment::of(image));
+            Err(error)
+        }
+    }
 }
 
 fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {

@@ -20,11 +20,16 @@ pub struct OpenParent {
 impl OpenParent {
     /// Opens what `image` is a clone of; `None` if it is none. Blocks.
     ///
+    /// An encrypted image has none to show: the parent's bytes are not the clone's.
+    ///
     /// For a chain of clones: once more, with [`Self::image`].
     ///
     /// # Errors
     /// When the clone or the parent cannot be read, or the parent is not there.
     pub fn of(image: &Image) -> Result<Option<Self>, StoreError> {
+        if image.is_decrypted() {
+            return Ok(None);
+        }
         let Some(parent) = image.parent()? else { return Ok(None) };
         let image = image.open_parent(&parent)?;
         let volume = Arc::new(RbdVolume::of_snapshot(Arc::clone(&image)));

@@ -104,7 +104,7 @@ impl Gated {
                 buf.copy_from(0, bytes.get(range).ok_or(ErrorKind::OutOfRange)?);
                 return Ok(Done::Data(buf));
             }
-            Op::Write { offset, buf, .. } => {
+            Op::Write { offset, buf, .. } | Op::WriteAtomic { offset, buf, .. } => {
                 buf.copy_to(0, &mut bytes[offset as usize..offset as usize + buf.len()]);
             }
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {

@@ -25,6 +25,7 @@ const SECTORS_IN_EXTENT: usize = EXTENT_BYTES as usize / SECTOR;
 enum Step {
     Read(usize, usize),
     Write(usize, usize),
+    WriteAtomic(usize, usize),
     Zeroes(usize, usize),
     CompareAndWrite(usize),
     Prefetch(usize, usize),
@@ -44,6 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         60 => range().prop_map(|(at, len)| Step::Read(at, len)),
         30 => range().prop_map(|(at, len)| Step::Write(at, len)),
+        15 => range().prop_map(|(at, len)| Step::WriteAtomic(at, len)),
         8 => range().prop_map(|(at, len)| Step::Zeroes(at, len)),
         8 => start.clone().prop_map(Step::CompareAndWrite),
         8 => range().prop_map(|(at, len)| Step::Prefetch(at, len)),
@@ -69,7 +71,7 @@ enum What {
     /// The values of the sectors as they were read.
     Read(Option<Vec<u64>>),
     /// It happened, if that is known.
-    Write { value: u64, happened: Option<bool> },
+    Write { value: u64, happened: Option<bool>, is_atomic: bool },
 }
 
 /// A sector full of one value.
@@ -109,7 +111,7 @@ impl World {
         }
         let records = bytes.chunks(SECTOR).enumerate().map(|(at, bytes)| {
             let value = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            let what = What::Write { value, happened: Some(true) };
+            let what = What::Write { value, happened: Some(true), is_atomic: false };
             Record { at, len: 1, begun: 0, ended: Some(0), what }
         });
         let records = records.collect();
@@ -171,7 +173,7 @@ impl World {
 
     fn run(&mut self, step: &Step) -> Result<(), TestCaseError> {
         let value = self.now as u64;
-        let write = What::Write { value, happened: None };
+        let write = What::Write { value, happened: None, is_atomic: false };
         let offset = |at: usize| (at * SECTOR) as u64;
         match *step {
             Step::Read(at, len) => {
@@ -183,12 +185,21 @@ impl World {
                 let buf = Buffer::from_slice(&bytes);
                 self.submit(at, len, write, Op::Write { offset: offset(at), buf, fua: false })
             }
+            Step::WriteAtomic(at, len) => {
+                let bytes: Vec<u8> = (0..len).flat_map(|_| sector(value)).collect();
+                let op = Op::WriteAtomic {
+                    offset: offset(at),
+                    buf: Buffer::from_slice(&bytes),
+                    fua: false,
+                };
+                self.submit(at, len, What::Write { value, happened: None, is_atomic: true }, op)
+            }
             Step::Zeroes(at, len) => {
                 let op = match value % 2 {
                     0 => Op::Discard { offset: offset(at), len: offset(len) },
                     _ => Op::WriteZeroes { offset: offset(at), len: offset(len), fua: false },
                 };
-                self.submit(at, len, What::Write { value: 0, happened: None }, op)
+                self.submit(at, len, What::Write { value: 0, happened: None, is_atomic: false }, op)
             }
             Step::CompareAndWrite(at) => {
                 // With what was written there last, so that it often succeeds.
@@ -219,7 +230,7 @@ impl World {
                 self.drain()?;
                 self.now += 1;
                 let (at, len) = (sectors, SECTORS - sectors);
-                let what = What::Write { value: 0, happened: Some(true) };
+                let what = What::Write { value: 0, happened: Some(true), is_atomic: false };
                 self.records.push(Record { at, len, begun: self.now, ended: Some(self.now), what });
                 self.disk.set_len(sectors * SECTOR);
                 let _asked = self.volume.info();
@@ -250,6 +261,33 @@ impl World {
                     writes[at].iter().any(|write| may_show(write, *value, read, &writes[at]));
                 prop_assert!(fine, "sector {} read as {:#x} by {:?}", at, value, read);
             }
+            self.check_atomic(read, values, &writes)?;
+        }
+        Ok(())
+    }
+
+    /// Who has seen a part of an atomic write has seen nothing that was there before it.
+    fn check_atomic(
+        &self,
+        read: &Record,
+        values: &[u64],
+        writes: &[Vec<&Record>],
+    ) -> Result<(), TestCaseError> {
+        let seen = |at: usize| read.at.le(&at).then(|| values.get(at - read.at)).flatten();
+        for write in &self.records {
+            let What::Write { value, is_atomic: true, .. } = write.what else { continue };
+            let range = write.at..write.at + write.len;
+            if !range.clone().any(|at| seen(at) == Some(&value)) {
+                continue;
+            }
+            for at in range {
+                let Some(seen) = seen(at) else { continue };
+                let source = writes[at].iter().filter(
+                    |other| matches!(other.what, What::Write { value, .. } if value == *seen),
+                );
+                let older = source.clone().all(|other| other.ended < Some(write.begun));
+                prop_assert!(!older, "half of {:?} at {} seen by {:?}", write, at, read);
+            }
         }
         Ok(())
     }
@@ -257,7 +295,7 @@ impl World {
 
 /// Whether `read` may have seen `value` as written by `write`, one of `all` of that sector.
 fn may_show(write: &Record, value: u64, read: &Record, all: &[&Record]) -> bool {
-    let What::Write { value: written, happened } = write.what else { return false };
+    let What::Write { value: written, happened, .. } = write.what else { return false };
     let is_overwritten = || {
         all.iter().any(|later| {
             matches!(later.what, What::Write { happened: Some(true), .. })

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use super::gated::Gated;
 use crate::block::{Buffer, Completion, CompletionQueue, Done, Op, Request, Volume};
 use crate::cache::{
-    BLOCK_BYTES, Cache, CachedVolume, EXTENT_BYTES, Mine, Observer, Options, Origin, Prefetched,
-    Seen, Snapshot,
+    BLOCK_BYTES, Cache, CachedVolume, EXTENT_BYTES, Job, Mine, Observer, Options, Origin,
+    Prefetched, Seen, Snapshot, Threads,
 };
 
 const SIZE: usize = 8 * EXTENT_BYTES as usize;
@@ -194,6 +194,97 @@ fn memory_is_bounded_and_a_scan_leaves_what_is_used() {
     assert!(cache.stats().golden.bytes > BOUND / 2);
 }
 
+/// Does what it is given at once.
+struct Here;
+
+impl Threads for Here {
+    fn run(&self, job: Job) {
+        job();
+    }
+}
+
+#[test]
+fn what_finds_no_room_in_memory_is_read_from_the_file() {
+    let parent = Gated::new(bytes(0));
+    let dir = std::env::temp_dir();
+    // Room for one extent in memory, and for all in the file.
+    let bounds = Options { golden_bytes: 100_000, disk_bytes: 0 };
+    let cache = Cache::with_file(bounds, &dir, SIZE as u64, Arc::new(Here)).unwrap();
+    let (reader, disk) = &clones(&cache, &parent, 1)[0];
+    for extent in 0..8 {
+        assert!(reader.read(extent * EXTENT_BYTES, EXTENT_BYTES as usize).is_none());
+        parent.finish();
+        assert_eq!(reader.arrived().len(), 1);
+    }
+    let _all = parent.reads();
+    for round in 0..2 {
+        for at in (0..SIZE).step_by(EXTENT_BYTES as usize) {
+            let found = reader.read(at as u64 + 512, 8192).or_else(|| reader.arrived().pop());
+            assert!(found == Some(bytes(0)[at + 512..at + 512 + 8192].to_vec()), "{round} {at}");
+        }
+    }
+    assert_eq!((parent.reads(), disk.reads()), (vec![], vec![]));
+    assert!(cache.stats().file_hits >= 8, "{:?}", cache.stats());
+}
+
+#[test]
+fn disks_share_their_memory_and_who_has_most_gives() {
+    const BOUND: u64 = 2 << 20;
+    let cache = Cache::new(Options { golden_bytes: 0, disk_bytes: BOUND });
+    let size = 128 * EXTENT_BYTES as usize;
+    let disks = [1, 2].map(|value| {
+        let disk = Gated::new(vec![value; size]);
+        (Reader::new(cache.wrap(Arc::clone(&disk) as _, None, Mine)), disk)
+    });
+    let read = |at: usize, extent: u64| {
+        let (reader, disk) = &disks[at];
+        let hit = reader.read(extent * EXTENT_BYTES, EXTENT_BYTES as usize).is_some();
+        disk.finish();
+        assert!(cache.stats().disks.bytes <= BOUND, "{:?}", cache.stats());
+        hit
+    };
+    (0..64).for_each(|extent| assert!(!read(0, extent)));
+    (0..8).for_each(|extent| assert!(!read(1, extent)));
+    (64..128).for_each(|extent| assert!(!read(0, extent)));
+    assert!((0..8).all(|extent| read(1, extent)), "what the other had less of is still there");
+    // A disk that is closed gives everything back.
+    let [first, second] = disks;
+    drop(first);
+    let left = cache.stats().disks.bytes;
+    assert!(left >= 8 * EXTENT_BYTES && left < BOUND / 2, "{left}");
+    drop(second);
+    assert_eq!(cache.stats().disks.bytes, 0);
+}
+
+#[test]
+fn what_was_written_is_read_back_from_memory_if_it_was_there() {
+    let cache = Cache::new(Options { golden_bytes: 0, disk_bytes: 1 << 20 });
+    let disk = Gated::new(bytes(0));
+    let reader = Reader::new(cache.wrap(Arc::clone(&disk) as _, None, Mine));
+    let write = |offset, value: u8, len| {
+        let buf = Buffer::from_slice(&vec![value; len]);
+        assert!(reader.submit(Op::Write { offset, buf, fua: false }).is_none());
+    };
+    assert!(reader.read(0, 16_384).is_none());
+    disk.finish();
+    assert_eq!(reader.arrived().len(), 1);
+    let _before = disk.reads();
+    // Two whole blocks, the second half of one, and one that was not there.
+    write(4096, 7, 8192);
+    write(14_336, 8, 2048);
+    write(20_480, 9, 4096);
+    assert!(reader.read(4096, 512).is_none(), "not while the write is under way");
+    disk.finish();
+    assert_eq!(disk.reads(), [(4096, 512)]);
+    let mut done = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    while reader.queue.poll_drain(&mut cx, &mut done).is_ready() {}
+    assert_eq!(done.len(), 4);
+    assert_eq!(reader.read(4096, 8192), Some(vec![7; 8192]));
+    assert!(reader.read(12_288, 4096).is_none() && reader.read(20_480, 512).is_none());
+    assert_eq!(disk.reads(), [(12_288, 4096), (20_480, 4096)]);
+}
+
 #[derive(Default)]
 struct Watcher(Mutex<(Vec<Seen>, Vec<u64>)>);
 
@@ -227,4 +318,32 @@ fn what_is_fetched_ahead_is_a_hit_and_the_observer_sees_it() {
     assert!(reader.read(200 * k, 512).is_none());
     let seen = |offset, len, hit| Seen { offset, len, hit, size_bytes: SIZE as u64 };
     assert_eq!(watcher.0.lock().0, [seen(62 * k, 30 * k, true), seen(200 * k, 512, false)]);
+}
+
+/// A fill that was cut by a write brings old data for the blocks that were written.
+#[test]
+fn from_a_fill_under_way_only_what_was_not_written_is_taken() {
+    let cache = Cache::new(Options { golden_bytes: 0, disk_bytes: 1 << 20 });
+    let disk = Gated::new(bytes(0));
+    let reader = Reader::new(cache.wrap(Arc::clone(&disk) as _, None, Mine));
+    assert!(reader.read(0, 8192).is_none());
+    disk.step(0, false, true);
+    // The first fill has read both blocks and is not answered; the second block is written.
+    let buf = Buffer::from_slice(&[7; 4096]);
+    assert!(reader.submit(Op::Write { offset: 4096, buf, fua: false }).is_none());
+    disk.step(1, false, true);
+    disk.step(1, false, true);
+    // Whoever asks now waits for the first block, and reads the second anew, which comes first.
+    assert!(reader.read(0, 8192).is_none());
+    assert_eq!(disk.reads(), [(0, 8192), (4096, 4096)]);
+    disk.step(1, false, true);
+    disk.step(1, false, true);
+    disk.finish();
+    let mut done = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    while reader.queue.poll_drain(&mut cx, &mut done).is_ready() {}
+    let is_new = |read: Vec<u8>| read[..4096] == bytes(0)[..4096] && read[4096..] == [7; 4096];
+    let reads = done.into_iter().filter(|done| matches!(done.result, Ok(Done::Data(_))));
+    // The first read began before the write, and may see what was there then.
+    assert_eq!(reads.map(data).map(is_new).collect::<Vec<_>>(), [true, false]);
 }
