@@ -3,6 +3,7 @@
 
 mod cache;
 mod portal_group;
+mod prefetch;
 
 use std::fs::File;
 use std::io::Read;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
 use cache::CACHE;
 use portal_group::{PORTAL_GROUP, check_group};
+use prefetch::PREFETCH;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -134,6 +136,7 @@ pub(super) const SECTIONS: &[Section] = &[
          acknowledged; `docs/cache.md` tells what is kept when.",
         CACHE,
     ),
+    section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 
 const TOP: &[Key] = &[
