@@ -9,7 +9,7 @@ use super::local::{LocalStore, Options};
 use super::pool::Pool;
 use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreKind};
 use crate::block::Volume;
-use crate::cache::{self, Cache, EXTENT_BYTES, Mine, Origin, Parent, Snapshot};
+use crate::cache::{self, BLOCK_BYTES, Cache, EXTENT_BYTES, Mine, Origin, Parent, Snapshot};
 
 struct Behind {
     store: LocalStore,
@@ -119,7 +119,12 @@ impl Store for Behind {
         }
         let above = self.above(image, &volume)?;
         let origin = above.map(|(parent, covers, own)| Origin::new(parent, covers, &own));
-        Ok(Arc::new(self.cache.wrap(volume, origin, Mine)))
+        let volume: Arc<dyn Volume> = Arc::new(self.cache.wrap(volume, origin, Mine));
+        // All of it into the cache, twice, so that the suite meets old data wherever there are any.
+        let len = usize::try_from(volume.info().size_bytes / BLOCK_BYTES * BLOCK_BYTES).unwrap();
+        let disk = Disk::new(Arc::clone(&volume));
+        (0..2).for_each(|_| drop(disk.read(0, len)));
+        Ok(volume)
     }
 }
 
@@ -129,7 +134,7 @@ fn a_store_behind_the_cache_conforms() {
     let pool = Pool::start(4).unwrap();
     // Room for a whole image of the suite, or for little of it.
     for (golden_bytes, with_file) in [(12 << 20, false), (2 << 20, true)] {
-        let bounds = cache::Options { golden_bytes, disk_bytes: 2 << 20 };
+        let bounds = cache::Options { golden_bytes, disk_bytes: golden_bytes };
         let dir = dir.path().join(with_file.to_string());
         std::fs::create_dir(&dir).unwrap();
         let threads = Arc::clone(&pool) as _;
