@@ -367,7 +367,7 @@ impl Store for RbdStore {
                 Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
             (None, OpenMode::ReadWrite) => writable_volume(
-                self.open_writable(image)?,
+                &self.open_writable(image)?,
                 self.cache.as_ref(),
                 self.prefetch.as_deref(),
             ),
@@ -386,15 +386,15 @@ impl Store for RbdStore {
 
 /// The volume of an image that this has the exclusive lock of.
 fn writable_volume(
-    image: Arc<Image>,
+    image: &Arc<Image>,
     cache: Option<&Arc<Cache>>,
     prefetch: Option<&Prefetch>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
-    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    let volume = RbdVolume::of_image(Arc::clone(image))?;
     let Some(cache) = cache else { return Ok(Arc::new(volume)) };
-    let volume = cached::wrap(cache, &image, volume);
+    let volume = cached::wrap(cache, image, volume);
     if let Some(prefetch) = prefetch {
-        prefetch.attach(&image, &volume);
+        prefetch.attach(image, &volume);
     }
     Ok(Arc::new(volume))
 }
@@ -444,7 +444,7 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
+    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
 }
 
 fn open_writable(
