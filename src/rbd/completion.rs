@@ -65,6 +65,7 @@ impl Image {
                 format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len()),
             )),
             Op::Read { buf, .. } => Ok(Done::Data(buf)),
+            Op::Write { buf, .. } => Ok(Done::Written(buf)),
             _ => Ok(Done::Unit),
         }
     }
