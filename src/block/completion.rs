@@ -2,8 +2,9 @@
 //!
 //! The rule that loses no wake-up: a producer pushes, then wakes only if it is the one that set
 //! `armed`; the consumer clears `armed` *before* it takes what is there. Under load a whole batch
-//! of completions costs one wake-up. `crates/loom-model` tries every interleaving, of the other
-//! order too, which must fail.
+//! of completions costs one wake-up, and while `armed` is clear nothing has arrived: a look costs
+//! one atomic load. `crates/loom-model` tries every interleaving, of the other order too, which
+//! must fail.
 
 #[cfg(loom)]
 use loom::{
@@ -27,11 +28,18 @@ use atomic_waker::AtomicWaker;
 use super::Completion;
 
 /// Many producers, one consumer. See the [module](self) docs.
-#[derive(Default)]
 pub struct CompletionQueue {
     inbox: Mutex<Vec<Completion>>,
+    /// Set from the beginning: nobody is there to be woken before the first look.
     armed: AtomicBool,
     waker: AtomicWaker,
+}
+
+impl Default for CompletionQueue {
+    fn default() -> Self {
+        let (inbox, waker) = (Mutex::new(Vec::new()), AtomicWaker::new());
+        Self { inbox, armed: AtomicBool::new(true), waker }
+    }
 }
 
 impl CompletionQueue {
@@ -60,8 +68,12 @@ impl CompletionQueue {
     }
 
     /// Appends everything that has arrived to `out`; pending (and registered for the next
-    /// wake-up) if there is nothing. Only one task may poll.
+    /// wake-up) if there is nothing. Only one task may poll, and always with the same waker.
     pub fn poll_drain(&self, cx: &mut Context<'_>, out: &mut Vec<Completion>) -> Poll<()> {
+        // Still registered: whoever sets `armed` wakes.
+        if !self.armed.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         #[cfg(not(loom))]
         self.waker.register(cx.waker());
         #[cfg(loom)]

@@ -201,7 +201,8 @@ impl Commands {
                 _ => 0,
             };
             let refused = record.refused;
-            if !refused && size > 0 && !self.lend(id, size, Claim::Fair) {
+            let lent = size == 0 || (!refused && self.lend(id, size, Claim::Fair));
+            if !lent && !refused {
                 // What is only kept to be sent again goes first.
                 if session.forget_data() {
                     continue;
@@ -212,7 +213,7 @@ impl Commands {
                 }
             }
             self.waiting.pop_front();
-            if refused || (size > 0 && !self.lend(id, size, Claim::All)) {
+            if refused || (!lent && !self.lend(id, size, Claim::All)) {
                 self.finish(id, Outcome::status(Status::TaskSetFull), session);
                 continue;
             }

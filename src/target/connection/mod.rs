@@ -3,6 +3,7 @@
 mod abort;
 mod commands;
 mod driver;
+mod inbox;
 mod link;
 mod login;
 mod management;

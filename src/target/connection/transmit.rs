@@ -80,9 +80,13 @@ impl Frame {
         self.head_len + self.data_len + self.tail_len
     }
 
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let (head, tail) = (&self.head[..self.head_len], &self.tail[..self.tail_len]);
-        std::iter::once(head).chain(self.data_slices()).chain([tail])
+    /// All of it, in order.
+    fn for_each_slice<'a>(&'a self, mut take: impl FnMut(&'a [u8])) {
+        take(&self.head[..self.head_len]);
+        self.data_slices().for_each(&mut take);
+        if self.tail_len > 0 {
+            take(&self.tail[..self.tail_len]);
+        }
     }
 }
 
@@ -150,14 +154,16 @@ impl Transmitter {
     fn gather(&self) -> SmallVec<[IoSlice<'_>; SLICES_MAX]> {
         let mut skip = self.sent;
         let mut gathered = SmallVec::new();
-        for slice in self.frames.iter().flat_map(Frame::slices) {
-            let skipped = skip.min(slice.len());
-            skip -= skipped;
-            if skipped < slice.len() {
-                gathered.push(IoSlice::new(&slice[skipped..]));
-                if gathered.len() == SLICES_MAX {
-                    break;
+        for frame in &self.frames {
+            frame.for_each_slice(|slice| {
+                let skipped = skip.min(slice.len());
+                skip -= skipped;
+                if skipped < slice.len() && gathered.len() < SLICES_MAX {
+                    gathered.push(IoSlice::new(&slice[skipped..]));
                 }
+            });
+            if gathered.len() == SLICES_MAX {
+                break;
             }
         }
         gathered
