@@ -18,7 +18,7 @@ use crate::scsi::{
 };
 use crate::target::background;
 use crate::target::backing::{Backing, Service};
-use crate::target::budget::{Budget, Claim, Lease, Share};
+use crate::target::budget::{Budget, Claim, Share};
 use crate::target::session::{Counters, SessionEntry};
 
 /// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
