@@ -8,6 +8,7 @@ mod link;
 mod login;
 mod management;
 mod ordering;
+mod overdue;
 mod read_data;
 mod receive;
 mod record;
