@@ -9,6 +9,7 @@ mod login;
 mod management;
 mod ordering;
 mod overdue;
+mod pause;
 mod read_data;
 mod receive;
 mod record;
