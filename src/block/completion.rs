@@ -2,9 +2,8 @@
 //!
 //! The rule that loses no wake-up: a producer pushes, then wakes only if it is the one that set
 //! `armed`; the consumer clears `armed` *before* it takes what is there. Under load a whole batch
-//! of completions costs one wake-up, and while `armed` is clear nothing has arrived: a look costs
-//! one atomic load. `crates/loom-model` tries every interleaving, of the other order too, which
-//! must fail.
+//! of completions costs one wake-up. `crates/loom-model` tries every interleaving, of the other
+//! order too, which must fail.
 
 #[cfg(loom)]
 use loom::{
@@ -25,21 +24,20 @@ use std::task::{Context, Poll};
 #[cfg(not(loom))]
 use atomic_waker::AtomicWaker;
 
-use super::Completion;
+use super::{Buffer, Completion};
 
 /// Many producers, one consumer. See the [module](self) docs.
+#[derive(Default)]
 pub struct CompletionQueue {
-    inbox: Mutex<Vec<Completion>>,
-    /// Set from the beginning: nobody is there to be woken before the first look.
+    inbox: Mutex<Inbox>,
     armed: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Default for CompletionQueue {
-    fn default() -> Self {
-        let (inbox, waker) = (Mutex::new(Vec::new()), AtomicWaker::new());
-        Self { inbox, armed: AtomicBool::new(true), waker }
-    }
+#[derive(Default)]
+struct Inbox {
+    completions: Vec<Completion>,
+    spent: Vec<Buffer>,
 }
 
 impl CompletionQueue {
@@ -51,13 +49,30 @@ impl CompletionQueue {
 
     /// Hands over one completion; wakes the consumer if nobody has since it last looked.
     pub fn push(&self, completion: Completion) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(completion);
+        self.push_spent(completion, None);
+    }
+
+    /// As [`Self::push`], with memory of the request that is of no use any more: it is dropped
+    /// where the queue is drained, so that it comes back to the free list it was taken from.
+    pub fn push_spent(&self, completion: Completion, spent: Option<Buffer>) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.completions.push(completion);
+        inbox.spent.extend(spent);
+        drop(inbox);
         self.wake();
+    }
+
+    /// Memory that came with [`Self::push_spent`], for whoever hands the completion on to another
+    /// queue.
+    pub fn take_spent(&self) -> Option<Buffer> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).spent.pop()
     }
 
     /// Hands over a batch at the price of one.
     pub fn push_all(&self, completions: impl IntoIterator<Item = Completion>) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).extend(completions);
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.completions.extend(completions);
+        drop(inbox);
         self.wake();
     }
 
@@ -68,22 +83,19 @@ impl CompletionQueue {
     }
 
     /// Appends everything that has arrived to `out`; pending (and registered for the next
-    /// wake-up) if there is nothing. Only one task may poll, and always with the same waker.
+    /// wake-up) if there is nothing. Only one task may poll.
     pub fn poll_drain(&self, cx: &mut Context<'_>, out: &mut Vec<Completion>) -> Poll<()> {
-        // Still registered: whoever sets `armed` wakes.
-        if !self.armed.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
         #[cfg(not(loom))]
         self.waker.register(cx.waker());
         #[cfg(loom)]
         self.waker.register_by_ref(cx.waker());
         self.armed.store(false, Ordering::Release);
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if inbox.is_empty() {
+        if inbox.completions.is_empty() {
             return Poll::Pending;
         }
-        out.append(&mut inbox);
+        out.append(&mut inbox.completions);
+        inbox.spent.clear();
         Poll::Ready(())
     }
 }

@@ -2,7 +2,7 @@
 //! of the task that drives it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -220,9 +220,6 @@ pub(super) struct SessionEntry {
     lease: Mutex<Option<Arc<Lease>>>,
     /// `None` when nobody takes them any more.
     orders: Mutex<Option<Vec<Order>>>,
-    /// There is something to look at, and whoever set it has woken the task; as in
-    /// [`crate::block::CompletionQueue`].
-    armed: AtomicBool,
     waker: AtomicWaker,
     life: watch::Sender<Life>,
 }
@@ -257,7 +254,6 @@ impl SessionEntry {
             connections: Mutex::default(),
             lease: Mutex::default(),
             orders: Mutex::new(Some(Vec::new())),
-            armed: AtomicBool::new(true),
             waker: AtomicWaker::new(),
             life: watch::Sender::new(Life::Live),
         })
@@ -302,24 +298,17 @@ impl SessionEntry {
         };
         list.push(order);
         drop(orders);
-        self.nudge();
+        self.waker.wake();
     }
 
     /// Has the session's task look at what it has waiting.
     pub(super) fn nudge(&self) {
-        if !self.armed.swap(true, Ordering::AcqRel) {
-            self.waker.wake();
-        }
+        self.waker.wake();
     }
 
-    /// For the session's own task, always with the same waker: what was ordered since.
+    /// For the session's own task: what was ordered since.
     pub(super) fn poll_orders(&self, cx: &mut Context<'_>) -> Poll<Vec<Order>> {
-        // Still registered: whoever sets `armed` wakes.
-        if !self.armed.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
         self.waker.register(cx.waker());
-        self.armed.store(false, Ordering::Release);
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *orders {
             Some(list) if !list.is_empty() => Poll::Ready(std::mem::take(list)),

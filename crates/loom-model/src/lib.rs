@@ -26,12 +26,9 @@ mod tests {
             thread::spawn(move || queue.push(Completion(tag)));
         }
         let mut arrived = Vec::new();
-        // One task, as the queue demands: each `block_on` has a waker of its own.
-        block_on(async {
-            while arrived.len() < 2 {
-                std::future::poll_fn(|cx| queue.poll_drain(cx, &mut arrived)).await;
-            }
-        });
+        while arrived.len() < 2 {
+            block_on(std::future::poll_fn(|cx| queue.poll_drain(cx, &mut arrived)));
+        }
         let sum: u64 = arrived.iter().map(|completion| completion.0).sum();
         assert_eq!(sum, 1, "each one once");
     }
