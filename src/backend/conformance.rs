@@ -6,6 +6,7 @@
 
 mod growth;
 mod state;
+mod versions;
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -50,6 +51,8 @@ const CASES: &[(&str, Case)] = &[
     ("extents cover what was written", extents_cover_what_was_written),
     ("an open image grows", growth::grown_while_open),
     ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
+    ("an image goes back to a snapshot", versions::back_to_a_snapshot),
+    ("a clone becomes independent of its parent", versions::a_clone_becomes_independent),
     ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
     ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
     ("a record goes with its image", state::a_record_goes_with_its_image),

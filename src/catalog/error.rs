@@ -36,6 +36,8 @@ pub enum Noun {
     Disk,
     /// A node.
     Node,
+    /// A tag of an image or a disk.
+    Tag,
     /// A job.
     Job,
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Noun {
             Self::Image => "image",
             Self::Disk => "disk",
             Self::Node => "node",
+            Self::Tag => "tag",
             Self::Job => "job",
         })
     }
@@ -83,6 +86,7 @@ impl Error {
             Noun::Image => "image-not-found",
             Noun::Disk => "disk-not-found",
             Noun::Node => "node-not-found",
+            Noun::Tag => "tag-not-found",
             Noun::Job => "job-not-found",
         };
         Self::new(ErrorKind::NotFound, code, format!("no {noun} '{name}' in project '{project}'"))

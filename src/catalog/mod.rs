@@ -47,11 +47,12 @@ pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
-    Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Secret, Warning,
+    Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin, Secret, Tag,
+    TagState, Tagged, Warning,
 };
 pub use name::{ImageName, Name};
-pub use service::{Catalog, DiskView, StoreHealth};
-pub use spec::{ChapSpec, DiskSpec, ImportSpec, NodeSpec};
+pub use service::{Catalog, DiskView, ImageReader, ImageView, StoreHealth, TagView};
+pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

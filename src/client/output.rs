@@ -13,6 +13,7 @@ use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
 use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
+use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
 
 use super::console::Console;
@@ -60,9 +61,66 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("backing", format!("{}@{}", image.backing, image.snapshot)),
         ("created", time(&image.created)),
         ("disks", joined(&image.disks)),
+        ("tags", joined(&image.tags)),
+        ("cloned from", image.default_tag.clone().unwrap_or_else(|| image.snapshot.clone())),
+        ("protected", yes(image.protected)),
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
+}
+
+/// Images that were made of disks, and of which.
+pub(super) fn snaps(console: &mut Console<'_>, images: &[Image]) -> Result {
+    let rows = images.iter().filter_map(|image| {
+        let disk = image.source.strip_prefix("disk ")?;
+        Some(vec![text(&image.name), text(disk), state(&image.state), text(time(&image.created))])
+    });
+    table(console, "snapshots", &["SNAPSHOT", "DISK", "STATE", "CREATED"], rows)
+}
+
+pub(super) fn tags(console: &mut Console<'_>, tags: &[Tag]) -> Result {
+    let rows = tags.iter().map(|tag| {
+        vec![
+            text(&tag.project),
+            text(of(tag)),
+            text(&tag.name),
+            text(size(tag.size_bytes)),
+            state(&tag.state),
+            text(yes(tag.protected)),
+            text(tag.disks.len().to_string()),
+            text(time(&tag.created)),
+        ]
+    });
+    let header = ["PROJECT", "OF", "TAG", "SIZE", "STATE", "PROTECTED", "DISKS", "CREATED"];
+    table(console, "tags", &header, rows)
+}
+
+pub(super) fn tag(console: &mut Console<'_>, tag: &Tag) -> Result {
+    let lines = [
+        ("project", tag.project.clone()),
+        ("of", of(tag)),
+        ("tag", tag.name.clone()),
+        ("state", tag.state.clone()),
+        ("size", size(tag.size_bytes)),
+        ("snapshot", tag.snapshot.clone()),
+        ("protected", yes(tag.protected)),
+        ("created", time(&tag.created)),
+        ("disks", joined(&tag.disks)),
+    ];
+    details(console, &lines)
+}
+
+fn of(tag: &Tag) -> String {
+    match (&tag.image, &tag.disk) {
+        (Some(image), _) => format!("image {image}"),
+        (None, Some(disk)) => format!("disk {disk}"),
+        (None, None) => NONE.to_owned(),
+    }
+}
+
+/// Without a colour: neither is wrong.
+fn yes(is: bool) -> String {
+    if is { "yes" } else { "-" }.to_owned()
 }
 
 pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
@@ -86,8 +144,24 @@ pub(super) fn disk(console: &mut Console<'_>, disk: &Disk) -> Result {
     details(console, &disk_lines(disk))
 }
 
+/// What a disk is made of.
+fn origin(disk: &Disk) -> String {
+    let mut origin = disk.image.clone();
+    if let Some(tag) = &disk.tag {
+        origin = format!("{origin}@{tag}");
+    }
+    match (disk.edits, disk.flattened) {
+        (true, _) => format!("{origin} itself"),
+        (false, true) => format!("{origin}, which it does not need any more"),
+        (false, false) => origin,
+    }
+}
+
 fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     let mut export = disk.export.clone();
+    if disk.rolling_back {
+        export = format!("{export}: it is being rolled back");
+    }
     if let Some(error) = &disk.export_error {
         export = format!("{export}: {error}");
     }
@@ -103,7 +177,7 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("project", disk.project.clone()),
         ("disk", disk.name.clone()),
         ("node", disk.node.clone().unwrap_or_else(|| NONE.to_owned())),
-        ("image", disk.image.clone()),
+        ("image", origin(disk)),
         ("state", disk.state.clone()),
         ("export", export),
         ("size", size(disk.size_bytes)),

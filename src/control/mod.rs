@@ -8,6 +8,7 @@ pub mod api;
 mod respond;
 pub mod server;
 pub mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
 

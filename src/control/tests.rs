@@ -1,5 +1,7 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
+mod versions;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

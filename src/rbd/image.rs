@@ -367,6 +367,29 @@ impl Image {
         self.pool.check(code, || format!("removing snapshot {}@{snapshot}", self.label())).map(drop)
     }
 
+    /// Has the image hold again what it held when the snapshot was made, at the size that it had.
+    ///
+    /// # Errors
+    /// ENOENT if there is no snapshot of that name, EROFS if another client owns the image.
+    pub fn rollback(&self, snapshot: &str) -> Result<(), Error> {
+        let name = cstring(snapshot)?;
+        // SAFETY: the name outlives the call.
+        let code = unsafe { (self.api().rbd_snap_rollback)(self.handle, name.as_ptr()) };
+        self.pool.check(code, || format!("rolling back to {}@{snapshot}", self.label()))?;
+        self.refresh()
+    }
+
+    /// Makes a clone independent of its parent. `progress` is told objects done and all there are.
+    ///
+    /// # Errors
+    /// EINVAL if it has no parent.
+    pub fn flatten(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<(), Error> {
+        let arg = (&raw const progress).cast_mut().cast::<c_void>();
+        // SAFETY: an open handle; `arg` is what `on_progress` takes, and outlives the call.
+        let code = unsafe { (self.api().rbd_flatten_with_progress)(self.handle, on_progress, arg) };
+        self.check(code, "flattening").map(drop)
+    }
+
     /// How many clones hang on the snapshot that this was opened at.
     ///
     /// # Errors
@@ -514,6 +537,14 @@ impl Drop for Image {
 }
 
 unsafe extern "C" fn no_progress(_done: u64, _total: u64, _arg: *mut c_void) -> c_int {
+    0
+}
+
+/// Passes progress on.
+unsafe extern "C" fn on_progress(done: u64, total: u64, arg: *mut c_void) -> c_int {
+    // SAFETY: `arg` is the reference of `Image::flatten`, which waits for the call to end.
+    let progress = unsafe { *arg.cast::<&(dyn Fn(u64, u64) + Sync)>() };
+    progress(done, total);
     0
 }
 

@@ -1,9 +1,10 @@
 //! Growing a disk, under its sessions.
 
+use super::disks::check_own;
 use super::rows::{Batch, Versioned};
 use super::{Engine, key};
 use crate::catalog::error::{Error, Noun};
-use crate::catalog::model::{Disk, DiskState};
+use crate::catalog::model::Disk;
 use crate::catalog::name::Name;
 use crate::catalog::state::Table;
 
@@ -25,10 +26,8 @@ impl Engine {
         let conflict = |code, message| {
             Error::conflict(code, Noun::Disk, project.as_str(), name.as_str(), message)
         };
-        if disk.state != DiskState::Ready {
-            let message = format!("disk '{name}' is not ready; see 'stirrup disk show'");
-            return Err(conflict("disk-not-ready", message));
-        }
+        self.check_idle(disk)?;
+        check_own(disk)?;
         if size_bytes < disk.size_bytes {
             let message = format!(
                 "disk '{name}' has {} bytes and cannot shrink to {size_bytes}: what is beyond \

@@ -29,6 +29,7 @@ fn definition(table: Table) -> Definition {
         Table::Disks => "disks",
         Table::Nodes => "nodes",
         Table::Uses => "uses",
+        Table::Tags => "tags",
         Table::Macs => "macs",
         Table::Jobs => "jobs",
     })

@@ -37,6 +37,36 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let tag = |of: &str, name: &str| {
+        json!({
+            "project": "demo", of: name, "name": "v2", "state": "ready", "snapshot": "tag7",
+            "size_bytes": 2_147_483_648_u64, "protected": of == "image",
+            "created": "2026-01-02T03:04:06Z", "disks": if of == "image" { vec!["data"] } else { vec![] }
+        })
+    };
+    for (of, kind, name) in [("image", "images", "debian"), ("disk", "disks", "node1")] {
+        let (path, tag) = (project(&format!("{kind}/{name}/tags")), tag(of, name));
+        on("GET", path.clone(), 200, Some(&list(std::slice::from_ref(&tag))));
+        on("GET", format!("{path}/v2"), 200, Some(&tag));
+        on("PUT", format!("{path}/v2"), 201, Some(&tag));
+        on("DELETE", format!("{path}/v2"), 204, None);
+    }
+    let ended = |kind: &str, object: &str| {
+        let mut job = job("succeeded", 100);
+        (job["kind"], job["object"], job["warnings"]) = (json!(kind), json!(object), json!([]));
+        job
+    };
+    on("POST", project("images/debian/copy"), 202, Some(&ended("image-copy", "copy")));
+    let mut renamed = image.clone();
+    renamed["name"] = json!("trixie");
+    on("POST", project("images/debian/rename"), 200, Some(&renamed));
+    on("PUT", project("images/debian/protection"), 200, Some(&image));
+    on("PUT", project("images/debian/default-tag"), 200, Some(&image));
+    on("GET", project("images/debian/raw"), 200, Some(&json!("the bytes")));
+    on("GET", project("images/debian/raw?tag=v2"), 200, Some(&json!("the bytes")));
+    on("POST", project("disks/node1/rollback"), 202, Some(&ended("disk-rollback", "node1")));
+    on("POST", project("disks/node1/flatten"), 202, Some(&ended("disk-flatten", "node1")));
+    on("POST", project("disks/node1/image"), 202, Some(&ended("disk-image", "snap")));
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));
@@ -95,7 +125,7 @@ fn image() -> Value {
         "format": "qcow2", "store": "local", "backing": "i-1", "snapshot": "golden",
         "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05.123456789Z",
         "warnings": [{"code": "gpt-boot-chs", "message": "BIOS GRUB will be slow"}],
-        "disks": ["node1", "data"]
+        "disks": ["node1", "data"], "tags": ["v1", "v2"], "default_tag": "v2", "protected": true
     })
 }
 

@@ -17,11 +17,11 @@ use crate::control::Control;
 pub struct Job {
     /// For `/v1/jobs/{id}`.
     pub id: u64,
-    /// `image-import`.
+    /// `image-import`, `image-copy`, `disk-image`, `disk-rollback` or `disk-flatten`.
     pub kind: String,
     /// Project of the object.
     pub project: String,
-    /// Name of the object that is being made.
+    /// Name of the object that is being made or changed.
     pub object: String,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     pub state: String,

@@ -8,10 +8,21 @@
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}` | | [`images::Image`]; 204 |
+//! | `POST /v1/projects/{project}/images/{image}/copy` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/images/{image}/rename` | [`images::ImageRename`] | 200 [`images::Image`] |
+//! | `PUT /v1/projects/{project}/images/{image}/protection` | [`images::Protection`] | 200 [`images::Image`] |
+//! | `PUT /v1/projects/{project}/images/{image}/default-tag` | [`images::DefaultTag`] | 200 [`images::Image`] |
+//! | `GET /v1/projects/{project}/images/{image}/raw[?tag=]` | | `application/octet-stream`, the bytes |
+//! | `GET .../images/{image}/tags`, `.../disks/{disk}/tags` | | [`tags::TagList`] |
+//! | `PUT .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | [`tags::TagPut`] | 201, or 200 if it existed, [`tags::Tag`] |
+//! | `GET`, `DELETE .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | | [`tags::Tag`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
 //! | `PUT`, `DELETE /v1/projects/{project}/disks/{disk}/redirect` | [`disks::Redirect`] | 200 [`disks::Disk`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/rollback` | [`disks::DiskRollback`] | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/flatten` | | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/image` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
 //! | `GET /v1/nodes[?project=]` | | [`nodes::NodeList`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}` | [`nodes::NodePut`] | 201 or 200 [`nodes::Node`] |
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
@@ -35,8 +46,10 @@ pub mod images;
 pub mod jobs;
 pub mod nodes;
 pub mod problem;
+mod raw;
 pub mod sessions;
 pub mod system;
+pub mod tags;
 pub mod targets;
 
 use axum::Router;
@@ -86,10 +99,22 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(images::list))
         .routes(routes!(images::import))
         .routes(routes!(images::show, images::remove))
+        .routes(routes!(images::copy))
+        .routes(routes!(images::rename))
+        .routes(routes!(images::protect))
+        .routes(routes!(images::default_tag))
+        .routes(routes!(raw::download))
+        .routes(routes!(tags::image_tags))
+        .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
         .routes(routes!(disks::redirect, disks::recall))
         .routes(routes!(disks::resize))
+        .routes(routes!(disks::rollback))
+        .routes(routes!(disks::flatten))
+        .routes(routes!(disks::image))
+        .routes(routes!(tags::disk_tags))
+        .routes(routes!(tags::disk_tag, tags::put_disk_tag, tags::remove_disk_tag))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))

@@ -242,7 +242,8 @@ pub(super) async fn provision(
     Json(request): Json<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
-    let mut spec = DiskSpec::new(ImageName::new(&request.image)?);
+    let (image, tag) = ImageName::with_tag(&request.image)?;
+    let mut spec = DiskSpec { tag, ..DiskSpec::new(image) };
     spec.chap = request.chap.map(Into::into);
     let (node, existed) = control.catalog.provision(project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };
