@@ -40,6 +40,8 @@ pub enum Noun {
     Tag,
     /// A job.
     Job,
+    /// A bearer token.
+    Token,
 }
 
 impl fmt::Display for Noun {
@@ -50,6 +52,7 @@ impl fmt::Display for Noun {
             Self::Node => "node",
             Self::Tag => "tag",
             Self::Job => "job",
+            Self::Token => "token",
         })
     }
 }
@@ -88,6 +91,7 @@ impl Error {
             Noun::Node => "node-not-found",
             Noun::Tag => "tag-not-found",
             Noun::Job => "job-not-found",
+            Noun::Token => "token-not-found",
         };
         Self::new(ErrorKind::NotFound, code, format!("no {noun} '{name}' in project '{project}'"))
     }

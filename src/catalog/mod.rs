@@ -33,6 +33,7 @@ mod spec;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use model::{
 pub use name::{ImageName, Name};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, StoreHealth, TagView};
 pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
+pub use tokens::{Role, Token, TokenSpec};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

@@ -53,6 +53,14 @@ impl Name {
         Self::with_dots("node", name)
     }
 
+    /// Checks the name of a token.
+    ///
+    /// # Errors
+    /// `invalid-name`.
+    pub fn token(name: &str) -> Result<Self, Error> {
+        Self::with_dots("token", name)
+    }
+
     fn with_dots(what: &str, name: &str) -> Result<Self, Error> {
         let good = |byte| is_plain(byte) || byte == b'-' || byte == b'.';
         Self::check(what, name, good, "a-z, 0-9, '-' and '.'")

@@ -5,6 +5,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
     DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
@@ -44,6 +45,30 @@ impl Api {
 
     pub(super) async fn version(&self) -> Result<Answer<Version>> {
         self.get(path(&["version"])).await
+    }
+
+    pub(super) async fn whoami(&self) -> Result<Answer<WhoAmI>> {
+        self.get(path(&["whoami"])).await
+    }
+
+    pub(super) async fn tokens(&self) -> Result<Answer<TokenList>> {
+        self.get(path(&["tokens"])).await
+    }
+
+    pub(super) async fn make_token(
+        &self,
+        name: &str,
+        create: &TokenCreate,
+    ) -> Result<Answer<Token>> {
+        self.send(Method::PUT, path(&["tokens", name]), Some(create)).await
+    }
+
+    pub(super) async fn remove_token(&self, name: &str) -> Result<()> {
+        self.delete(path(&["tokens", name])).await
+    }
+
+    pub(super) async fn audit(&self, limit: u16) -> Result<Answer<AuditList>> {
+        self.get(with_query(path(&["audit"]), "limit", Some(&limit.to_string()))).await
     }
 
     pub(super) async fn images(&self, project: Option<&str>) -> Result<Answer<ImageList>> {

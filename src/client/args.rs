@@ -1,12 +1,13 @@
 //! The arguments of `stirrup`.
 
+mod size;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use crate::config::parse_size;
+pub(super) use size::NewSize;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +16,8 @@ Examples:
   stirrup showpro demo                        who boots what
   stirrup dpro demo node1                     take it away again
 
-Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_PROJECT for --project; NO_COLOR is heeded.
+Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_PROJECT for --project, STIRRUP_TOKEN is a token;
+NO_COLOR is heeded.
 Exit codes: 0 done, 1 failed (standard error says why and what to try), 2 bad arguments.";
 
 /// Golden images and each machine's copy-on-write clone of them, served over iSCSI.
@@ -41,6 +43,9 @@ pub(super) struct Global {
     /// The control socket of stirrupd [default: /run/stirrup/stirrup.sock]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) socket: Option<PathBuf>,
+    /// File with the token to use; without one it is your user who asks
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) token_file: Option<PathBuf>,
     /// Print the answer of the API as it is (JSON)
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -140,6 +145,18 @@ pub(super) enum Command {
     /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// Tokens: who may do what without being a user of the gateway
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Who did what, newest first
+    Audit {
+        /// Most entries
+        #[arg(long, value_name = "N", default_value_t = 100,
+              value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
+    /// Who you are for stirrupd, and what you may do
+    Whoami,
     /// Whether the daemon can do its work; exit code 1 if something is wrong
     Health,
     /// The versions of this command and of the daemon
@@ -545,6 +562,31 @@ pub(super) enum JobCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// List tokens
+    List,
+    /// Make a token and print it; it is not shown again
+    Create {
+        /// Name
+        name: String,
+        /// What its holder may do
+        #[arg(value_parser = ["reader", "operator", "admin"])]
+        role: String,
+        /// The only project that its holder sees; all when not given
+        #[arg(long, short, value_name = "PROJECT")]
+        project: Option<String>,
+        /// Days until it is worth nothing; never when not given
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+        days: Option<u64>,
+    },
+    /// Revoke a token
+    Remove {
+        /// Name
+        name: String,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     /// Name of the image
@@ -627,38 +669,4 @@ pub(super) struct MaybeProject {
     /// Only of this project [default: STIRRUP_PROJECT, or all]
     #[arg(long, short, value_name = "PROJECT")]
     pub(super) project: Option<String>,
-}
-
-/// What a disk is to grow to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NewSize {
-    /// This size, in bytes.
-    Bytes(u64),
-    /// So many bytes more.
-    More(u64),
-}
-
-impl FromStr for NewSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix('+') {
-            Some(more) => parse_size(more).map(Self::More),
-            None => parse_size(text).map(Self::Bytes),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_size_is_one_or_a_difference() {
-        assert_eq!("40GiB".parse(), Ok(NewSize::Bytes(40 << 30)));
-        assert_eq!("+4k".parse(), Ok(NewSize::More(4096)));
-        for text in ["", "+", "-1G", "++1G", "big"] {
-            assert!(text.parse::<NewSize>().is_err(), "{text}");
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! From arguments to calls, from answers to the console.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
 
+use crate::control::api::access::TokenCreate;
 use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{ImageCopy, ImageRename};
 use crate::control::api::jobs::Job;
@@ -16,7 +17,7 @@ use super::api::{Answer, Api};
 use super::args::{
     ChapArgs, Cli, Command, CopyArgs, DiskCommand, ImageCommand, IscsiCommand, JobCommand,
     MaybeProject, NewSize, NodeCommand, OneTag, Project, ProvisionArgs, SessionCommand,
-    SnapCommand, Sure, TagCommand, TargetCommand, Wait,
+    SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
 };
 use super::console::Console;
 use super::error::ClientError;
@@ -32,6 +33,7 @@ type Result = std::result::Result<(), ClientError>;
 pub(super) struct Environment {
     pub(super) socket: Option<PathBuf>,
     pub(super) project: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 impl Environment {
@@ -40,6 +42,7 @@ impl Environment {
         Self {
             socket: variable("STIRRUP_SOCKET").map(PathBuf::from),
             project: variable("STIRRUP_PROJECT").map(|v| v.to_string_lossy().into_owned()),
+            token: variable("STIRRUP_TOKEN").map(|v| v.to_string_lossy().trim().to_owned()),
         }
     }
 }
@@ -51,9 +54,20 @@ pub(super) async fn run(cli: Cli, environment: &Environment, console: &mut Conso
         .socket
         .or_else(|| environment.socket.clone())
         .unwrap_or_else(|| DEFAULT_SOCKET.into());
-    let http = Http::new(socket, Duration::from_secs(cli.global.timeout));
+    let token = match cli.global.token_file {
+        Some(file) => Some(read_token(&file)?),
+        None => environment.token.clone(),
+    };
+    let http = Http::new(socket, Duration::from_secs(cli.global.timeout), token);
     let calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
     calls.run(cli.command).await
+}
+
+fn read_token(file: &Path) -> std::result::Result<String, ClientError> {
+    let read = std::fs::read_to_string(file).map_err(|error| {
+        io::Error::new(error.kind(), format!("token file {}: {error}", file.display()))
+    })?;
+    Ok(read.trim().to_owned())
 }
 
 struct Calls<'a, 'c> {
@@ -117,6 +131,15 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Token(command) => self.token(command).await,
+            Command::Audit { limit } => {
+                let answer = self.api.audit(limit).await?;
+                self.show(&answer, |console, list| output::audit(console, &list.items))
+            }
+            Command::Whoami => {
+                let answer = self.api.whoami().await?;
+                self.show(&answer, output::whoami)
+            }
             Command::Health => self.health().await,
             Command::Version => self.version().await,
             Command::Completion { shell } => {
@@ -424,6 +447,29 @@ impl<'c> Calls<'_, 'c> {
                 self.show(&answer, |console, job| {
                     console.note(&format!("job {} is asked to stop", job.id))
                 })
+            }
+        }
+    }
+
+    async fn token(&mut self, command: TokenCommand) -> Result {
+        match command {
+            TokenCommand::List => {
+                let answer = self.api.tokens().await?;
+                self.show(&answer, |console, list| output::tokens(console, &list.items))
+            }
+            TokenCommand::Create { name, role, project, days } => {
+                let expires_in_seconds = days.map(|days| days * 86_400);
+                let create = TokenCreate { role, project, expires_in_seconds };
+                let answer = self.api.make_token(&name, &create).await?;
+                self.show(&answer, |console, made| {
+                    console.note(&format!("token {}, which is not shown again:", made.name))?;
+                    let text = made.token.as_deref().unwrap_or_default();
+                    Ok(writeln!(console.out, "{}", output::plain(text))?)
+                })
+            }
+            TokenCommand::Remove { name } => {
+                self.api.remove_token(&name).await?;
+                self.note(&format!("token {name} is worth nothing any more"))
             }
         }
     }

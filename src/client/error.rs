@@ -34,6 +34,13 @@ pub(super) enum ClientError {
 
 /// What to try, by the code of a problem. A code that ends in `*` stands for all that begin so.
 const ADVICE: &[(&str, &str)] = &[
+    (
+        "not-authorized",
+        "sudo, or a token (STIRRUP_TOKEN, --token-file), or operator_uids in stirrup.toml",
+    ),
+    ("forbidden", "stirrup whoami says what you may do"),
+    ("token-not-found", "stirrup token list shows the tokens there are"),
+    ("token-exists", "another name, or revoke it first: stirrup token remove"),
     ("image-not-found", "stirrup image list shows the images there are"),
     ("disk-not-found", "stirrup disk list shows the disks there are"),
     ("node-not-found", "stirrup node list shows the nodes there are"),
@@ -105,7 +112,7 @@ impl ClientError {
             }
             Self::Unreachable { cause, .. } => vec![match cause.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    "try: sudo, or add your user to `allowed_uids` in [control] of stirrup.toml".into()
+                    "try: sudo, or have your user let in to the socket file: setfacl -m u:NAME:rw PATH".into()
                 }
                 _ => "Is it running? systemctl status stirrupd. Does it listen elsewhere? --socket PATH".into(),
             }],
@@ -114,7 +121,7 @@ impl ClientError {
                 "try: stirrup health, or a longer --timeout".into(),
             ],
             Self::HungUp { .. } => vec![
-                "it does so to users that are neither root, nor its own, nor in `allowed_uids`".into(),
+                "it may have been stopped, or have broken off".into(),
                 "try: the daemon's log: journalctl -u stirrupd".into(),
             ],
             Self::Answer { .. } => vec!["Is it stirrupd, and of this version? stirrup version".into()],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -22,6 +22,7 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 pub(super) struct Http {
     socket: PathBuf,
     timeout: Duration,
+    token: Option<String>,
 }
 
 /// The connection of a call; it ends with this.
@@ -40,8 +41,9 @@ pub(super) struct RawAnswer {
 }
 
 impl Http {
-    pub(super) fn new(socket: PathBuf, timeout: Duration) -> Self {
-        Self { socket, timeout }
+    /// With a token it is its holder who asks, otherwise the user of this process.
+    pub(super) fn new(socket: PathBuf, timeout: Duration, token: Option<String>) -> Self {
+        Self { socket, timeout, token }
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -109,6 +111,9 @@ impl Http {
             .await
             .map_err(|e| self.strange(e))?;
         let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -7,6 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
+use crate::control::api::access::{AuditEntry, Token, WhoAmI};
 use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{Image, Warning};
 use crate::control::api::jobs::Job;
@@ -107,6 +108,39 @@ pub(super) fn tag(console: &mut Console<'_>, tag: &Tag) -> Result {
         ("created", time(&tag.created)),
         ("disks", joined(&tag.disks)),
     ];
+    details(console, &lines)
+}
+
+pub(super) fn tokens(console: &mut Console<'_>, tokens: &[Token]) -> Result {
+    let rows = tokens.iter().map(|token| {
+        vec![
+            text(&token.name),
+            text(&token.role),
+            text(token.project.as_deref().unwrap_or("all")),
+            text(time(&token.created)),
+            text(token.expires.as_deref().map_or_else(|| "never".to_owned(), time)),
+        ]
+    });
+    table(console, "tokens", &["TOKEN", "ROLE", "PROJECT", "CREATED", "EXPIRES"], rows)
+}
+
+pub(super) fn audit(console: &mut Console<'_>, entries: &[AuditEntry]) -> Result {
+    let rows = entries.iter().map(|entry| {
+        vec![
+            text(time(&entry.time)),
+            text(&entry.who),
+            text(entry.uid.map_or_else(|| NONE.to_owned(), |uid| uid.to_string())),
+            text(&entry.method),
+            text(entry.status.map_or_else(|| "gone".to_owned(), |status| status.to_string())),
+            text(&entry.path),
+        ]
+    });
+    table(console, "calls", &["TIME", "WHO", "UID", "METHOD", "STATUS", "PATH"], rows)
+}
+
+pub(super) fn whoami(console: &mut Console<'_>, me: &WhoAmI) -> Result {
+    let project = me.project.clone().unwrap_or_else(|| "all".to_owned());
+    let lines = [("who", me.who.clone()), ("role", me.role.clone()), ("project", project)];
     details(console, &lines)
 }
 

@@ -15,6 +15,7 @@ mod reconcile;
 mod resize;
 mod rows;
 mod tags;
+mod tokens;
 mod works;
 
 use std::collections::BTreeMap;

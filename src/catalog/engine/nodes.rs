@@ -84,7 +84,7 @@ impl Engine {
         }
         for mac in spec.macs.iter().filter(|mac| !node.macs.contains(mac)) {
             if let Some(row) = rows::load::<String>(self.state.as_ref(), Table::Macs, mac)? {
-                return Err(mac_taken(mac, &row.value));
+                return Err(mac_taken(mac, project, &row.value));
             }
             batch.put(Table::Macs, mac, ABSENT, &key)?;
         }
@@ -247,7 +247,12 @@ fn bound(node: &Node, message: String) -> Error {
     Error::conflict("node-bound", Noun::Node, project, name, message)
 }
 
-fn mac_taken(mac: &str, node: &str) -> Error {
-    let message = format!("MAC address {mac} belongs to node '{node}' (project/node) already");
+fn mac_taken(mac: &str, project: &Name, key: &str) -> Error {
+    // Who may see one project may not see another.
+    let node = match key.split_once('/') {
+        Some((of, node)) if of == project.as_str() => format!("node '{node}'"),
+        _ => "a node of another project".to_owned(),
+    };
+    let message = format!("MAC address {mac} belongs to {node} already");
     Error::new(ErrorKind::Conflict, "mac-taken", message)
 }

@@ -28,6 +28,8 @@ pub enum Table {
     Macs,
     /// Jobs, by number.
     Jobs,
+    /// Bearer tokens, by name.
+    Tokens,
 }
 
 /// A row.

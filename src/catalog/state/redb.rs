@@ -32,6 +32,7 @@ fn definition(table: Table) -> Definition {
         Table::Tags => "tags",
         Table::Macs => "macs",
         Table::Jobs => "jobs",
+        Table::Tokens => "tokens",
     })
 }
 

@@ -6,7 +6,7 @@ use super::faults::{Case, golden, image_name, import, name, project, with_disk};
 use super::world::World;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
-use crate::catalog::{CopySpec, DiskSpec, Error, Name, Tagged};
+use crate::catalog::{CopySpec, DiskSpec, Error, Name, Role, Tagged, TokenSpec};
 
 fn image() -> Tagged {
     Tagged::Image(image_name("golden"))
@@ -62,6 +62,10 @@ fn copy(engine: &Engine, of: Tagged, tag: Option<&str>) -> Result<(), Error> {
 fn rename(engine: &Engine) -> Result<(), Error> {
     let (project, from, to) = (project(), image_name("golden"), image_name("copy"));
     engine.rename_image((&project, &from), (&project, &to)).map(drop)
+}
+
+fn token_spec() -> TokenSpec {
+    TokenSpec { role: Role::Operator, project: Some(project()), expires: None }
 }
 
 fn has_image(engine: &Engine, image: &str) -> bool {
@@ -192,6 +196,20 @@ pub(super) fn cases() -> Vec<Case> {
                 has_image(engine, "copy") && disk.image == image_name("copy")
             },
             repeat_code: Some("image-not-found"),
+        },
+        Case {
+            name: "make a token",
+            setup: |_| {},
+            call: |engine| engine.make_token(&name("ci"), &token_spec()).map(drop),
+            done: |engine| engine.tokens().unwrap().len() == 1,
+            repeat_code: Some("token-exists"),
+        },
+        Case {
+            name: "revoke a token",
+            setup: |engine| drop(engine.make_token(&name("ci"), &token_spec()).unwrap()),
+            call: |engine| engine.remove_token(&name("ci")),
+            done: |engine| engine.tokens().unwrap().is_empty(),
+            repeat_code: Some("token-not-found"),
         },
         Case {
             name: "protect an image",
@@ -414,4 +432,18 @@ fn an_image_moves_only_without_its_disks() {
     let tags = engine.tags(&other, &image()).unwrap();
     assert_eq!(tags.len(), 1);
     assert!(import(&engine, "golden").is_ok(), "the name is free");
+}
+
+#[test]
+fn a_token_is_known_until_it_is_revoked() {
+    let world = World::new();
+    let engine = super::faults::engine(&world);
+    let (made, text) = engine.make_token(&name("ci"), &token_spec()).unwrap();
+    assert_eq!(engine.proved_token(text.expose()).unwrap(), Some(made));
+    let other = text.expose().replace("stirrup_ci", "stirrup_other");
+    assert_eq!(engine.proved_token(&other).unwrap(), None);
+    engine.remove_token(&name("ci")).unwrap();
+    assert_eq!(engine.proved_token(text.expose()).unwrap(), None);
+    engine.make_token(&name("ci"), &token_spec()).unwrap();
+    assert_eq!(engine.proved_token(text.expose()).unwrap(), None, "a name made anew is another");
 }

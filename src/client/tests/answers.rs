@@ -37,6 +37,21 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let token = json!({"name": "ci", "role": "operator", "project": "demo",
+        "created": "2026-01-02T03:04:06Z", "expires": "2026-02-02T03:04:06Z"});
+    let mut made = token.clone();
+    made["token"] = json!("stirrup_ci.c2VjcmV0");
+    on("GET", "/v1/tokens".into(), 200, Some(&list(&[token])));
+    on("PUT", "/v1/tokens/ci".into(), 201, Some(&made));
+    on("DELETE", "/v1/tokens/ci".into(), 204, None);
+    let call = |who: &str, status: Option<u16>| {
+        json!({"time": "2026-01-02T03:04:06.5Z", "who": who, "uid": 1000, "method": "PUT",
+            "path": "/v1/projects/demo/disks/data", "status": status})
+    };
+    let calls = list(&[call("token ci", Some(201)), call("uid 1000", None)]);
+    on("GET", "/v1/audit?limit=2".into(), 200, Some(&calls));
+    let me = json!({"who": "token ci", "role": "operator", "project": "demo"});
+    on("GET", "/v1/whoami".into(), 200, Some(&me));
     let tag = |of: &str, name: &str| {
         json!({
             "project": "demo", of: name, "name": "v2", "state": "ready", "snapshot": "tag7",

@@ -44,7 +44,8 @@ impl Outcome {
 async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>) -> Outcome {
     let words = std::iter::once("stirrup").chain(line.split(' '));
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let environment = Environment { socket: Some(socket.to_owned()), project: Some("demo".into()) };
+    let environment =
+        Environment { socket: Some(socket.to_owned()), project: Some("demo".into()), token: None };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = {
         let mut console = Console {
@@ -148,6 +149,11 @@ const EVERY_COMMAND: &[&str] = &[
     "target drain iqn.2026-01.io.stirrup:demo:node1 --seconds 30",
     "session logout 7",
     "session kill 7",
+    "token list",
+    "token create ci operator --project demo --days 30",
+    "token remove ci",
+    "audit --limit 2",
+    "whoami",
     "job list",
     "job show 3",
     "job cancel 3",
@@ -298,6 +304,21 @@ async fn a_download_is_whole_or_not_there() {
     let outcome = stirrup(&server, &line).await;
     assert!(matches!(outcome.result, Err(ClientError::Answer { .. })), "{}", outcome.shown());
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no part is left");
+}
+
+#[tokio::test]
+async fn a_token_goes_with_every_call() {
+    let server = Server::start(answers::all());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "stirrup_ci.secret\n").unwrap();
+    let line = format!("whoami --token-file {}", file.display());
+    assert!(stirrup(&server, &line).await.result.is_ok());
+    assert_eq!(server.credentials(), [Some("Bearer stirrup_ci.secret".to_owned())]);
+    stirrup(&server, "whoami").await;
+    assert_eq!(server.credentials(), [None]);
+    let outcome = stirrup(&server, "whoami --token-file /nonexistent").await;
+    assert!(outcome.shown().contains("/nonexistent"), "{}", outcome.shown());
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,6 +17,7 @@ use crate::catalog::{
     Secret, Tagged,
 };
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::respond::Failure;
 
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
@@ -334,9 +335,10 @@ fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<DiskList>> {
-    let disks = control.catalog.disks(filter.project()?).await?;
+    let disks = control.catalog.disks(filter.project(&caller)?).await?;
     Ok(Json(DiskList { items: disks.iter().map(|disk| render(&control, disk)).collect() }))
 }
 
@@ -532,9 +534,11 @@ pub(super) async fn flatten(
 pub(super) async fn image(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     Json(request): Json<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let (to_project, to_name, spec) = request.spec(project, Tagged::Disk(name))?;
     let job = control.catalog.copy_image(to_project, to_name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))

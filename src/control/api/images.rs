@@ -13,6 +13,7 @@ use crate::catalog::{
     self, CopySpec, Error, ImageName, ImageState, ImageView, ImportSpec, Name, Tagged,
 };
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::socket::Peer;
 
 /// A file on the gateway that becomes a golden image.
@@ -203,9 +204,10 @@ fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<ImageList>> {
-    let images = control.catalog.images(filter.project()?).await?;
+    let images = control.catalog.images(filter.project(&caller)?).await?;
     Ok(Json(ImageList { items: images.into_iter().map(render).collect() }))
 }
 
@@ -293,9 +295,11 @@ pub(super) async fn remove(
 pub(super) async fn copy(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     Json(request): Json<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let (to_project, to_name, spec) = request.spec(project, Tagged::Image(name))?;
     let job = control.catalog.copy_image(to_project, to_name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
@@ -317,8 +321,10 @@ pub(super) async fn copy(
 pub(super) async fn rename(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     Json(request): Json<ImageRename>,
 ) -> Answer<Json<Image>> {
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let from = names(&path)?;
     let to = (request.project.unwrap_or(path.0), request.name.unwrap_or(path.1));
     Ok(Json(render(control.catalog.rename_image(from, names(&to)?).await?)))

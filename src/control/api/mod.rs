@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | `GET /v1/health` | | [`system::Health`] |
 //! | `GET /v1/version` | | [`system::Version`] |
+//! | `GET /v1/whoami` | | [`access::WhoAmI`] |
+//! | `GET /v1/tokens` | | [`access::TokenList`] |
+//! | `PUT`, `DELETE /v1/tokens/{token}` | [`access::TokenCreate`] | 201 [`access::Token`]; 204 |
+//! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |
@@ -41,6 +45,7 @@
 //! Every error is a [`problem::Problem`] (`application/problem+json`, RFC 9457). Unknown fields
 //! in a request are refused.
 
+pub mod access;
 pub mod disks;
 pub mod images;
 pub mod jobs;
@@ -61,9 +66,10 @@ use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::{Caller, guard};
 use super::respond::{Failure, finish};
 use super::{Control, PortalInfo};
-use crate::catalog::{Error, Name};
+use crate::catalog::Name;
 
 /// What every handler answers.
 type Answer<T> = Result<T, Failure>;
@@ -87,8 +93,15 @@ struct Filter {
 }
 
 impl Filter {
-    fn project(&self) -> Result<Option<Name>, Error> {
-        self.project.as_deref().map(Name::project).transpose()
+    /// The project that is asked for, or the only one that exists for the caller.
+    fn project(&self, caller: &Caller) -> Answer<Option<Name>> {
+        match &self.project {
+            Some(project) => {
+                caller.check(project)?;
+                Ok(Some(Name::project(project)?))
+            }
+            None => Ok(caller.project.clone()),
+        }
     }
 }
 
@@ -96,6 +109,10 @@ fn calls() -> OpenApiRouter<Control> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(system::health))
         .routes(routes!(system::version))
+        .routes(routes!(access::whoami))
+        .routes(routes!(access::tokens))
+        .routes(routes!(access::make_token, access::remove_token))
+        .routes(routes!(access::log))
         .routes(routes!(images::list))
         .routes(routes!(images::import))
         .routes(routes!(images::show, images::remove))
@@ -148,6 +165,7 @@ pub(super) fn router(control: Control) -> Router {
                 ([(header::CONTENT_TYPE, "application/json")], description)
             }),
         )
+        .route_layer(axum::middleware::from_fn_with_state(control.clone(), guard))
         .fallback(async || StatusCode::NOT_FOUND.into_response())
         .layer(DefaultBodyLimit::max(body_max))
         .layer(axum::middleware::from_fn_with_state(control.clone(), finish))
