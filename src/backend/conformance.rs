@@ -4,6 +4,7 @@
 //! nobody else uses) and removes them when it succeeds, so a store that already holds things, such
 //! as a Ceph pool, will do.
 
+mod atomic;
 mod growth;
 mod state;
 mod versions;
@@ -49,6 +50,7 @@ const CASES: &[(&str, Case)] = &[
     ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
+    ("an atomic write is seen as a whole or not at all", atomic::seen_whole),
     ("an open image grows", growth::grown_while_open),
     ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
     ("an image goes back to a snapshot", versions::back_to_a_snapshot),
@@ -72,7 +74,7 @@ pub(crate) fn run(store: &dyn Store) {
 
 /// A volume with calls that wait for the answer.
 pub(crate) struct Disk {
-    volume: Arc<dyn Volume>,
+    pub(crate) volume: Arc<dyn Volume>,
     queue: Arc<CompletionQueue>,
 }
 
@@ -540,6 +542,7 @@ fn read_only_refuses(store: &dyn Store, name: &str) {
         let buf = || Buffer::zeroed(512);
         for op in [
             Op::Write { offset: 0, buf: buf(), fua: false },
+            Op::WriteAtomic { offset: 0, buf: buf(), fua: false },
             Op::Discard { offset: 0, len: 4096 },
             Op::WriteZeroes { offset: 0, len: 4096, fua: false },
             Op::CompareAndWrite { offset: 0, compare: buf(), write: buf() },

@@ -42,6 +42,8 @@ pub enum Noun {
     Job,
     /// A bearer token.
     Token,
+    /// A project.
+    Project,
 }
 
 impl fmt::Display for Noun {
@@ -53,6 +55,7 @@ impl fmt::Display for Noun {
             Self::Tag => "tag",
             Self::Job => "job",
             Self::Token => "token",
+            Self::Project => "project",
         })
     }
 }
@@ -92,6 +95,7 @@ impl Error {
             Noun::Tag => "tag-not-found",
             Noun::Job => "job-not-found",
             Noun::Token => "token-not-found",
+            Noun::Project => "project-not-found",
         };
         Self::new(ErrorKind::NotFound, code, format!("no {noun} '{name}' in project '{project}'"))
     }

@@ -48,11 +48,11 @@ pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
-    Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin, Secret, Tag,
-    TagState, Tagged, Warning,
+    Amounts, Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin,
+    Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
 };
 pub use name::{ImageName, Name};
-pub use service::{Catalog, DiskView, ImageReader, ImageView, StoreHealth, TagView};
+pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
 pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
 pub use tokens::{Role, Token, TokenSpec};
 

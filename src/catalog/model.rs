@@ -255,6 +255,33 @@ impl Disk {
     }
 }
 
+/// What a project may have, and what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Amounts<T> {
+    /// Disks.
+    pub disks: T,
+    /// Bytes of images and disks, as large as they look.
+    pub bytes: T,
+    /// Nodes that have a disk.
+    pub nodes: T,
+}
+
+/// The limits of a project; `None`: there is none.
+pub type Quota = Amounts<Option<u64>>;
+/// What a project has.
+pub type Usage = Amounts<u64>;
+
+/// A project: a tenant. It is there as soon as something is in it; a row says what it may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name.
+    pub name: Name,
+    /// What it may have.
+    pub quota: Quota,
+    /// When its limits were first set.
+    pub created: Timestamp,
+}
+
 /// A bare-metal machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {

@@ -1,6 +1,7 @@
 //! The catalog as async calls: locks and the blocking pool.
 
 mod background;
+mod projects;
 mod tokens;
 mod versions;
 mod works;
@@ -26,6 +27,7 @@ use super::{Options, Stores};
 use crate::backend::{Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
+pub use projects::ProjectView;
 pub use versions::{ImageReader, ImageView, TagView};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.

@@ -13,6 +13,7 @@ use crate::control::api::images::{
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
 use crate::control::api::problem::Problem;
+use crate::control::api::projects::{Project, ProjectList, ProjectQuota};
 use crate::control::api::sessions::{LogoutRequest, SessionList};
 use crate::control::api::system::{Health, Version};
 use crate::control::api::tags::{Tag, TagList, TagPut};
@@ -49,6 +50,26 @@ impl Api {
 
     pub(super) async fn whoami(&self) -> Result<Answer<WhoAmI>> {
         self.get(path(&["whoami"])).await
+    }
+
+    pub(super) async fn projects(&self) -> Result<Answer<ProjectList>> {
+        self.get(path(&["projects"])).await
+    }
+
+    pub(super) async fn project(&self, name: &str) -> Result<Answer<Project>> {
+        self.get(path(&["projects", name])).await
+    }
+
+    pub(super) async fn put_project(
+        &self,
+        name: &str,
+        quota: &ProjectQuota,
+    ) -> Result<Answer<Project>> {
+        self.send(Method::PUT, path(&["projects", name]), Some(quota)).await
+    }
+
+    pub(super) async fn remove_project(&self, name: &str) -> Result<()> {
+        self.delete(path(&["projects", name])).await
     }
 
     pub(super) async fn tokens(&self) -> Result<Answer<TokenList>> {

@@ -145,6 +145,9 @@ pub(super) enum Command {
     /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// Projects: tenants, what they have and what they may have
+    #[command(subcommand)]
+    Project(ProjectCommand),
     /// Tokens: who may do what without being a user of the gateway
     #[command(subcommand)]
     Token(TokenCommand),
@@ -559,6 +562,38 @@ pub(super) enum JobCommand {
     Cancel {
         /// Number of the job
         id: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProjectCommand {
+    /// List projects
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one project
+    Show {
+        /// Name
+        name: String,
+    },
+    /// Make a project, or set what it may have; what is not given has no limit
+    Create {
+        /// Name
+        name: String,
+        /// Most disks
+        #[arg(long, value_name = "N")]
+        disks: Option<u64>,
+        /// Most bytes of images and disks together, as 10TiB
+        #[arg(long, value_name = "SIZE", value_parser = crate::config::parse_size)]
+        bytes: Option<u64>,
+        /// Most nodes that have a disk
+        #[arg(long, value_name = "N")]
+        nodes: Option<u64>,
+    },
+    /// Remove a project in which nothing is
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Name
+        name: String,
     },
 }
 

@@ -11,13 +11,14 @@ use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, DiskRollba
 use crate::control::api::images::{ImageCopy, ImageRename};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::{Bind, NodePut, Provision};
+use crate::control::api::projects::ProjectQuota;
 use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
     ChapArgs, Cli, Command, CopyArgs, DiskCommand, ImageCommand, IscsiCommand, JobCommand,
-    MaybeProject, NewSize, NodeCommand, OneTag, Project, ProvisionArgs, SessionCommand,
-    SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
+    MaybeProject, NewSize, NodeCommand, OneTag, Project, ProjectCommand, ProvisionArgs,
+    SessionCommand, SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
 };
 use super::console::Console;
 use super::error::ClientError;
@@ -131,6 +132,7 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Project(command) => self.project(command).await,
             Command::Token(command) => self.token(command).await,
             Command::Audit { limit } => {
                 let answer = self.api.audit(limit).await?;
@@ -447,6 +449,28 @@ impl<'c> Calls<'_, 'c> {
                 self.show(&answer, |console, job| {
                     console.note(&format!("job {} is asked to stop", job.id))
                 })
+            }
+        }
+    }
+
+    async fn project(&mut self, command: ProjectCommand) -> Result {
+        match command {
+            ProjectCommand::List => {
+                let answer = self.api.projects().await?;
+                self.show(&answer, |console, list| output::projects(console, &list.items))
+            }
+            ProjectCommand::Show { name } => {
+                let answer = self.api.project(&name).await?;
+                self.show(&answer, output::project)
+            }
+            ProjectCommand::Create { name, disks, bytes, nodes } => {
+                let quota = ProjectQuota { disks, bytes, nodes };
+                let answer = self.api.put_project(&name, &quota).await?;
+                self.show(&answer, output::project)
+            }
+            ProjectCommand::Remove { name } => {
+                self.api.remove_project(&name).await?;
+                self.note(&format!("project {name} is removed"))
             }
         }
     }

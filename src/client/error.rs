@@ -39,6 +39,12 @@ const ADVICE: &[(&str, &str)] = &[
         "sudo, or a token (STIRRUP_TOKEN, --token-file), or operator_uids in stirrup.toml",
     ),
     ("forbidden", "stirrup whoami says what you may do"),
+    (
+        "quota-exceeded",
+        "stirrup project show PROJECT; an admin can give more: stirrup project create",
+    ),
+    ("project-not-found", "stirrup project list shows the projects there are"),
+    ("project-not-empty", "remove first what is in it"),
     ("token-not-found", "stirrup token list shows the tokens there are"),
     ("token-exists", "another name, or revoke it first: stirrup token remove"),
     ("image-not-found", "stirrup image list shows the images there are"),

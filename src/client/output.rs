@@ -12,6 +12,7 @@ use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
+use crate::control::api::projects::Project;
 use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
 use crate::control::api::tags::Tag;
@@ -109,6 +110,35 @@ pub(super) fn tag(console: &mut Console<'_>, tag: &Tag) -> Result {
         ("disks", joined(&tag.disks)),
     ];
     details(console, &lines)
+}
+
+pub(super) fn projects(console: &mut Console<'_>, projects: &[Project]) -> Result {
+    let rows = projects.iter().map(|project| {
+        let mut cells = vec![text(&project.name)];
+        cells.extend(amounts(project).map(|(_, amount)| text(amount)));
+        cells
+    });
+    table(console, "projects", &["PROJECT", "DISKS", "SIZE", "NODES"], rows)
+}
+
+pub(super) fn project(console: &mut Console<'_>, project: &Project) -> Result {
+    let mut lines = vec![("project", project.name.clone())];
+    lines.extend(amounts(project));
+    details(console, &lines)
+}
+
+/// What a project has, and of what it may have.
+fn amounts(project: &Project) -> [(&'static str, String); 3] {
+    let of = |has: String, limit: Option<String>| match limit {
+        Some(limit) => format!("{has} of {limit}"),
+        None => has,
+    };
+    let (usage, quota) = (&project.usage, &project.quota);
+    [
+        ("disks", of(usage.disks.to_string(), quota.disks.map(|limit| limit.to_string()))),
+        ("size", of(size(usage.bytes), quota.bytes.map(size))),
+        ("nodes", of(usage.nodes.to_string(), quota.nodes.map(|limit| limit.to_string()))),
+    ]
 }
 
 pub(super) fn tokens(console: &mut Console<'_>, tokens: &[Token]) -> Result {

@@ -362,6 +362,17 @@ const LIMITS: &[Key] = &[
         "Time for the answer to a ping. Without one the connection is closed.",
     ),
     key(
+        "data_out_timeout_seconds",
+        Def("30"),
+        Kind::Integer {
+            min: 1,
+            max: 3600,
+            set: |d, v| d.config.limits.data_out_timeout = seconds(v),
+        },
+        "Time for the data of a command that others wait for by its task attribute (ORDERED, HEAD \
+         OF QUEUE). Then it fails with INITIATOR RESPONSE TIMEOUT, and the others go on.",
+    ),
+    key(
         "tcp_keepalive_seconds",
         Def("60"),
         Kind::Integer {

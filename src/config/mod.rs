@@ -155,6 +155,8 @@ pub struct Limits {
     pub nop_in_interval: Option<Duration>,
     /// Time for an answer to a ping before the connection is dropped.
     pub nop_in_timeout: Duration,
+    /// Time for data of a command that others wait for.
+    pub data_out_timeout: Duration,
     /// Idle time before TCP keepalive probes; `None`: no probes.
     pub tcp_keepalive: Option<Duration>,
 }
@@ -277,6 +279,7 @@ impl Default for Config {
                 buffer_memory_bytes: 512 << 20,
                 nop_in_interval: Some(Duration::from_secs(30)),
                 nop_in_timeout: Duration::from_secs(30),
+                data_out_timeout: Duration::from_secs(30),
                 tcp_keepalive: Some(Duration::from_secs(60)),
             },
             iscsi: Iscsi {

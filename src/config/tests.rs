@@ -128,6 +128,7 @@ fn every_key_is_read() {
         buffer_memory = "32 MiB"
         nop_in_interval_seconds = 0
         nop_in_timeout_seconds = 15
+        data_out_timeout_seconds = 16
         tcp_keepalive_seconds = 0
         [iscsi]
         max_recv_data_segment_length = 8192
@@ -180,6 +181,7 @@ fn every_key_is_read() {
             buffer_memory_bytes: 32 << 20,
             nop_in_interval: None,
             nop_in_timeout: Duration::from_secs(15),
+            data_out_timeout: Duration::from_secs(16),
             tcp_keepalive: None,
         },
         iscsi: Iscsi {

@@ -29,6 +29,7 @@ pub(super) fn target(config: &Config) -> Options {
         shard_buffer_bytes: memory / shards,
         ping_interval: config.limits.nop_in_interval,
         ping_timeout: config.limits.nop_in_timeout,
+        data_timeout: config.limits.data_out_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
         ..Options::default()
     }

@@ -80,7 +80,7 @@ impl Image {
         }
         let (what, offset) = match op {
             Op::Read { offset, .. } => ("read", *offset),
-            Op::Write { offset, .. } => ("write", *offset),
+            Op::Write { offset, .. } | Op::WriteAtomic { offset, .. } => ("write", *offset),
             Op::Flush => ("flush", 0),
             Op::Discard { offset, .. } | Op::WriteZeroes { offset, .. } => ("zeroing", *offset),
             Op::CompareAndWrite { offset, .. } => ("compare-and-write", *offset),
@@ -167,7 +167,7 @@ unsafe fn issue(pending: *mut Pending) -> i64 {
                 (api.rbd_aio_readv)(image, this.iov.as_ptr(), count(&this.iov), *offset, completion)
                     .into()
             }
-            Op::Write { offset, buf, .. } => {
+            Op::Write { offset, buf, .. } | Op::WriteAtomic { offset, buf, .. } => {
                 // librbd does not write through these pointers.
                 this.iov =
                     buf.slices().map(|part| iovec(part.as_ptr().cast_mut(), part.len())).collect();

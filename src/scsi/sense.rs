@@ -76,7 +76,6 @@ impl Asc {
     pub const RESERVATIONS_RELEASED: Self = Self(0x2a04);
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);
     pub const CAPACITY_CHANGED: Self = Self(0x2a09);
-    pub const COMMANDS_CLEARED: Self = Self(0x2f00);
     pub const MEDIUM_FORMAT_CORRUPTED: Self = Self(0x3100);
     pub const FORMAT_COMMAND_FAILED: Self = Self(0x3101);
     pub const SANITIZE_COMMAND_FAILED: Self = Self(0x3103);
@@ -85,6 +84,7 @@ impl Asc {
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
     /// SOME COMMANDS CLEARED BY ISCSI PROTOCOL EVENT.
     pub const CLEARED_BY_PROTOCOL: Self = Self(0x477f);
+    pub const INITIATOR_RESPONSE_TIMEOUT: Self = Self(0x4b06);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);
 }
 

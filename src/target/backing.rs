@@ -152,7 +152,8 @@ impl Backing {
         Change::Luns(removal)
     }
 
-    /// What the volumes say of themselves now: initiators hear of what has changed.
+    /// What the volumes say of themselves now: initiators hear of what has changed. Blocks, for as
+    /// long as a store's file system may.
     pub(super) fn refresh(&self) {
         let Some(service) = &self.service else { return };
         let volumes = service.volumes();

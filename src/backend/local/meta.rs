@@ -161,7 +161,7 @@ impl Meta {
     /// Has the file without holes: removing images must work when the file system is full.
     fn reserve(&self) {
         let reserved =
-            self.file.metadata().and_then(|meta| fileio::reserve(&self.file, meta.len()));
+            self.file.metadata().and_then(|meta| fileio::reserve(&self.file, 0, meta.len()));
         if let Err(error) = reserved {
             tracing::warn!(%error, "cannot reserve space for the store's metadata");
         }
@@ -348,6 +348,16 @@ impl<'a> Tables<'a> {
         let parent = layer.parent.take();
         put(&mut self.layers, &id.to_string(), &layer)?;
         Ok(parent)
+    }
+
+    /// The layer is longer from now on.
+    pub(super) fn lengthen_layer(
+        &mut self,
+        id: &LayerId,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let layer = Layer { size_bytes, ..self.layer(id)? };
+        put(&mut self.layers, &id.to_string(), &layer)
     }
 
     /// One more needs the layer.

@@ -93,7 +93,7 @@ impl LocalStore {
         })?;
         let mut record = self.meta.image(image)?;
         let (id, size_bytes) = (record.head, record.size_bytes);
-        let opening = Opening { dir: &self.dir, id: &id, size_bytes, has_parent: false };
+        let opening = Opening { dir: &self.dir, id: &id, size_bytes, parent_bytes: None };
         let whole = Arc::new(opening.head(self.options.write_cache)?);
         let free = self.meta.change(|tables| {
             let parent = tables.detach_layer(&id)?;
@@ -103,6 +103,7 @@ impl LocalStore {
             tables.put_image(image, &record)?;
             parent.map_or(Ok(Vec::new()), |parent| tables.release_layer(&parent))
         })?;
+        *whole.journal.lock() = core.engine().chain.load().top().journal.lock().take();
         core.engine().chain.store(Arc::new(Chain { layers: vec![whole] }));
         open.forget_closed();
         self.remove_layers(&free);
@@ -127,7 +128,7 @@ fn check_flat(image: &str, snapshots: usize) -> Result<(), StoreError> {
 impl Core<Layered> {
     /// Makes the head hold what a range has below it.
     fn fill(&self, offset: u64, len: u64) -> Result<(), StoreError> {
-        self.alone(offset, len, |layered| layered.fill(offset, len)).map_err(Into::into)
+        self.work_in(offset, len, |layered| layered.fill(offset, len)).map_err(Into::into)
     }
 }
 

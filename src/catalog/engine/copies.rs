@@ -9,7 +9,7 @@ use super::{Engine, busy, foreign, key};
 use crate::backend::{OpenMode, StoreErrorKind, VolumeReader};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::import::Source;
-use crate::catalog::model::{Disk, Format, Image, ImageState, Origin, Tagged};
+use crate::catalog::model::{Disk, Format, Image, ImageState, Origin, Tagged, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::CopySpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -53,7 +53,8 @@ impl Engine {
         let mut image = self.new_image(project, name, store, original.size_bytes);
         image.source = original.label.clone();
         let mut snapshot = String::new();
-        let ((), revision) = self.apply_numbered(|uid, id, batch| {
+        let more = Usage { bytes: image.size_bytes, ..Usage::default() };
+        let intend = |uid: &str, id: u64, batch: &mut Batch| {
             image.backing = super::images::backing_of(uid, id);
             snapshot = original.snapshot.clone().unwrap_or_else(|| format!("copy{id}"));
             image.origin = original.snapshot.is_none().then(|| Origin {
@@ -62,7 +63,8 @@ impl Engine {
                 snapshot: snapshot.clone(),
             });
             batch.put(Table::Images, &key(project, name), ABSENT, &image)
-        })?;
+        };
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let filling = self.at_work.begin(Noun::Image, project, name.as_str());
         match self.open_original(&original, &image, &snapshot) {
             Ok(source) => {
@@ -195,7 +197,11 @@ impl Engine {
         batch.delete(Table::Images, &key(project, name), revision);
         (image.project, image.name) = (to_project.clone(), to_name.clone());
         batch.put(Table::Images, &key(to_project, to_name), ABSENT, &image)?;
-        batch.apply(self.state.as_ref())?;
+        let more = match project == to_project {
+            true => Usage::default(),
+            false => Usage { bytes: image.size_bytes, ..Usage::default() },
+        };
+        self.within_quota(to_project, more, || batch.apply(self.state.as_ref()))?;
         Ok(image)
     }
 

@@ -13,7 +13,7 @@ use crate::block::Volume;
 use crate::catalog::UnnamedAccess;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::export::{Allowed, Export};
-use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node, Tagged};
+use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node, Tagged, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -138,7 +138,12 @@ impl Engine {
             closed: false,
             created: Timestamp::now(),
         };
-        let ((), revision) = self.apply_numbered(|uid, id, batch| {
+        let more = Usage {
+            disks: 1,
+            bytes: if disk.edits { 0 } else { disk.size_bytes },
+            nodes: u64::from(node.is_some()),
+        };
+        let intend = |uid: &str, id: u64, batch: &mut Batch| {
             disk.backing = if disk.edits {
                 image.backing.clone()
             } else {
@@ -150,7 +155,8 @@ impl Engine {
             }
             batch.keep(Table::Images, &key(project, &spec.image), image_revision);
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
-        })?;
+        };
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         self.finish_creating(disk, revision, &image.backing, &snapshot)
     }
 

@@ -8,7 +8,7 @@ use super::{Engine, FOREIGN, backing_prefix, busy, foreign, gone_is_fine, key};
 use crate::backend::StoreErrorKind;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
-use crate::catalog::model::{Image, ImageState, Tagged};
+use crate::catalog::model::{Image, ImageState, Tagged, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::ImportSpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -114,10 +114,12 @@ impl Engine {
         let mut image = self.new_image(project, name, store, source.size_bytes());
         image.format = source.format();
         image.source = spec.file.to_string_lossy().into_owned();
-        let ((), revision) = self.apply_numbered(|uid, id, batch| {
+        let more = Usage { bytes: image.size_bytes, ..Usage::default() };
+        let intend = |uid: &str, id: u64, batch: &mut Batch| {
             image.backing = backing_of(uid, id);
             batch.put(Table::Images, &key(project, name), ABSENT, &image)
-        })?;
+        };
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
         Ok(Import::of(image, revision, source, spec.fix_boot_chs, works))
     }

@@ -11,6 +11,7 @@ mod disks;
 mod images;
 mod jobs;
 mod nodes;
+mod projects;
 mod reconcile;
 mod resize;
 mod rows;
@@ -64,6 +65,8 @@ pub(super) struct Engine {
     loaded: Installation,
     /// By store: whether it was looked at for images that this catalog should know and does not.
     checked: BTreeMap<String, Mutex<bool>>,
+    /// Held while a project with limits is given something.
+    quotas: DashMap<Name, Arc<Mutex<()>>>,
     /// What jobs of this process are at.
     at_work: AtWork,
 }
@@ -113,6 +116,7 @@ impl Engine {
             unserved: Mutex::default(),
             loaded,
             checked,
+            quotas: DashMap::new(),
             at_work: AtWork::default(),
         })
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, key};
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::model::{Disk, DiskState, Node};
+use crate::catalog::model::{Disk, DiskState, Node, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::spec::{DiskSpec, NodeSpec};
 use crate::catalog::state::{ABSENT, Table};
@@ -157,7 +157,8 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
         batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
-        self.change_access(&disk, Some(&node), &batch)?;
+        let more = Usage { nodes: 1, ..Usage::default() };
+        self.within_quota(&node.project, more, || self.change_access(&disk, Some(&node), &batch))?;
         Ok((node, false))
     }
 

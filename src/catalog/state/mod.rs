@@ -30,6 +30,8 @@ pub enum Table {
     Jobs,
     /// Bearer tokens, by name.
     Tokens,
+    /// Projects that have limits, by name.
+    Projects,
 }
 
 /// A row.

@@ -6,7 +6,7 @@ use super::faults::{Case, golden, image_name, import, name, project, with_disk};
 use super::world::World;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
-use crate::catalog::{CopySpec, DiskSpec, Error, Name, Role, Tagged, TokenSpec};
+use crate::catalog::{CopySpec, DiskSpec, Error, Name, NodeSpec, Quota, Role, Tagged, TokenSpec};
 
 fn image() -> Tagged {
     Tagged::Image(image_name("golden"))
@@ -62,6 +62,11 @@ fn copy(engine: &Engine, of: Tagged, tag: Option<&str>) -> Result<(), Error> {
 fn rename(engine: &Engine) -> Result<(), Error> {
     let (project, from, to) = (project(), image_name("golden"), image_name("copy"));
     engine.rename_image((&project, &from), (&project, &to)).map(drop)
+}
+
+/// So many disks, and bytes for so many images or disks.
+fn quota(disks: u64, whole: u64) -> Quota {
+    Quota { disks: Some(disks), bytes: Some(whole * 8192), nodes: None }
 }
 
 fn token_spec() -> TokenSpec {
@@ -196,6 +201,30 @@ pub(super) fn cases() -> Vec<Case> {
                 has_image(engine, "copy") && disk.image == image_name("copy")
             },
             repeat_code: Some("image-not-found"),
+        },
+        Case {
+            name: "limit a project",
+            setup: golden,
+            call: |engine| engine.put_project(&project(), quota(3, 5)).map(drop),
+            done: |engine| engine.project(&project()).unwrap().0.unwrap().quota == quota(3, 5),
+            repeat_code: None,
+        },
+        Case {
+            name: "remove a project",
+            setup: |engine| drop(engine.put_project(&project(), quota(3, 5)).unwrap()),
+            call: |engine| engine.remove_project(&project()),
+            done: |engine| engine.project_names().unwrap().is_empty(),
+            repeat_code: Some("project-not-found"),
+        },
+        Case {
+            name: "create a disk within limits",
+            setup: |engine| {
+                golden(engine);
+                engine.put_project(&project(), quota(1, 2)).unwrap();
+            },
+            call: |engine| create(engine, "d1", &DiskSpec::new(image_name("golden"))),
+            done: |engine| engine.disk(&project(), &name("d1")).is_ok(),
+            repeat_code: None,
         },
         Case {
             name: "make a token",
@@ -446,4 +475,61 @@ fn a_token_is_known_until_it_is_revoked() {
     assert_eq!(engine.proved_token(text.expose()).unwrap(), None);
     engine.make_token(&name("ci"), &token_spec()).unwrap();
     assert_eq!(engine.proved_token(text.expose()).unwrap(), None, "a name made anew is another");
+}
+
+#[test]
+fn a_project_has_no_more_than_it_may() {
+    let world = World::new();
+    let engine = super::faults::engine(&world);
+    golden(&engine);
+    let plain = DiskSpec::new(image_name("golden"));
+    engine.put_project(&project(), quota(2, 10)).unwrap();
+    create(&engine, "d1", &plain).unwrap();
+    create(&engine, "d2", &plain).unwrap();
+    assert_eq!(code(create(&engine, "d3", &plain)), "quota-exceeded");
+    assert!(engine.create_disk(&project(), &name("d2"), &plain, None).unwrap().existed);
+    assert_eq!(world.store.images.lock().len(), 3, "nothing was begun");
+    // Three times 8192 bytes are there.
+    engine.put_project(&project(), quota(9, 4)).unwrap();
+    create(&engine, "d3", &plain).unwrap();
+    assert_eq!(code(create(&engine, "d4", &plain)), "quota-exceeded");
+    assert_eq!(code(import(&engine, "more")), "quota-exceeded");
+    assert_eq!(code(copy(&engine, image(), None)), "quota-exceeded");
+    assert_eq!(code(engine.resize_disk(&project(), &name("d1"), 16384)), "quota-exceeded");
+    create(&engine, "e", &edit()).unwrap();
+    engine.remove_disk(&project(), &name("d3")).unwrap();
+    engine.resize_disk(&project(), &name("d1"), 16384).unwrap();
+
+    let nodes = Quota { nodes: Some(1), ..Quota::default() };
+    engine.put_project(&project(), nodes).unwrap();
+    engine.provision(&project(), &name("n1"), &plain).unwrap();
+    assert_eq!(code(engine.provision(&project(), &name("n2"), &plain)), "quota-exceeded");
+    engine.put_node(&project(), &name("n2"), &NodeSpec::default()).unwrap();
+    assert_eq!(code(engine.bind(&project(), &name("n2"), &name("d1"))), "quota-exceeded");
+    engine.unbind(&project(), &name("n1")).unwrap();
+    engine.bind(&project(), &name("n2"), &name("d1")).unwrap();
+
+    // Less than there is keeps what there is.
+    engine.put_project(&project(), quota(0, 0)).unwrap();
+    assert_eq!(code(create(&engine, "d9", &plain)), "quota-exceeded");
+    engine.remove_disk(&project(), &name("d2")).unwrap();
+    let error = engine.remove_project(&project()).unwrap_err();
+    assert_eq!(error.code(), "project-not-empty");
+    assert!(error.used_by().contains(&"image golden".to_owned()), "{:?}", error.used_by());
+}
+
+#[test]
+fn the_last_of_something_is_given_to_one() {
+    let world = World::new();
+    let engine = super::faults::engine(&world);
+    golden(&engine);
+    engine.put_project(&project(), quota(4, 100)).unwrap();
+    let plain = DiskSpec::new(image_name("golden"));
+    let made = std::thread::scope(|scope| {
+        let (engine, plain) = (&engine, &plain);
+        let create = |i: u32| scope.spawn(move || create(engine, &format!("d{i}"), plain).is_ok());
+        let threads: Vec<_> = (0..16).map(create).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(made.iter().filter(|made| **made).count(), 4);
 }

@@ -37,6 +37,13 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let tenant = json!({"name": "demo", "quota": {"disks": 10, "bytes": 10_u64 << 40},
+        "usage": {"disks": 2, "bytes": 6_442_450_944_u64, "nodes": 1},
+        "created": "2026-01-02T03:04:06Z"});
+    on("GET", "/v1/projects".into(), 200, Some(&list(std::slice::from_ref(&tenant))));
+    on("GET", "/v1/projects/demo".into(), 200, Some(&tenant));
+    on("PUT", "/v1/projects/demo".into(), 201, Some(&tenant));
+    on("DELETE", "/v1/projects/demo".into(), 204, None);
     let token = json!({"name": "ci", "role": "operator", "project": "demo",
         "created": "2026-01-02T03:04:06Z", "expires": "2026-02-02T03:04:06Z"});
     let mut made = token.clone();

@@ -9,6 +9,9 @@
 //! | `PUT`, `DELETE /v1/tokens/{token}` | [`access::TokenCreate`] | 201 [`access::Token`]; 204 |
 //! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
+//! | `GET /v1/projects` | | [`projects::ProjectList`] |
+//! | `PUT /v1/projects/{project}` | [`projects::ProjectQuota`] | 201 or 200 [`projects::Project`] |
+//! | `GET`, `DELETE /v1/projects/{project}` | | [`projects::Project`]; 204 |
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}` | | [`images::Image`]; 204 |
@@ -51,6 +54,7 @@ pub mod images;
 pub mod jobs;
 pub mod nodes;
 pub mod problem;
+pub mod projects;
 mod raw;
 pub mod sessions;
 pub mod system;
@@ -113,6 +117,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(access::tokens))
         .routes(routes!(access::make_token, access::remove_token))
         .routes(routes!(access::log))
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::show, projects::put, projects::remove))
         .routes(routes!(images::list))
         .routes(routes!(images::import))
         .routes(routes!(images::show, images::remove))

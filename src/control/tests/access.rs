@@ -213,3 +213,38 @@ async fn the_audit_log_says_who_did_what() {
     assert_eq!(log["items"][0]["uid"], own);
     lab.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn the_life_of_a_project() {
+    let lab = lab().await;
+    let path = "/v1/projects/lab";
+    assert_eq!(
+        lab.daemon.get(path).await["usage"],
+        json!({"disks": 1, "bytes": 16384, "nodes": 0})
+    );
+    let made = lab.daemon.put(path, json!({"disks": 2})).await.ok(StatusCode::CREATED);
+    assert_eq!((&made["quota"], &made["existed"]), (&json!({"disks": 2}), &json!(false)));
+    assert_eq!(lab.daemon.put(path, json!({"disks": 1})).await.ok(StatusCode::OK)["existed"], true);
+    let disk = "/v1/projects/lab/disks/d2";
+    let more = lab.call(&lab.operator, Method::PUT, disk, Some(json!({"image": "golden"}))).await;
+    more.problem(409, "quota-exceeded");
+    let projects = |list: Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(projects(lab.daemon.get("/v1/projects").await), ["default", "lab"]);
+    let seen = lab.get(&lab.operator, "/v1/projects").await.ok(StatusCode::OK);
+    assert_eq!(projects(seen), ["lab"]);
+    lab.get(&lab.operator, path).await.ok(StatusCode::OK);
+    lab.get(&lab.operator, "/v1/projects/default").await.problem(403, "forbidden");
+    let boss = json!({"role": "admin", "project": "lab"});
+    let boss = token(&lab.daemon, "boss", boss).await;
+    lab.call(&boss, Method::PUT, path, Some(json!({}))).await.problem(403, "forbidden");
+    let problem = lab.daemon.delete(path).await.problem(409, "project-not-empty");
+    assert_eq!(problem["used_by"], json!(["image golden", "disk d1"]));
+    lab.daemon.delete(&format!("{path}/disks/d1")).await.gone();
+    lab.daemon.delete(&format!("{path}/images/golden")).await.gone();
+    lab.daemon.delete(path).await.gone();
+    lab.daemon.delete(path).await.problem(404, "project-not-found");
+    lab.daemon.stop().await;
+}
