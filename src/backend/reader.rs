@@ -1,7 +1,7 @@
 //! Reading a volume from a thread that may wait.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
 
 use crate::block::{
@@ -93,9 +93,8 @@ impl VolumeReader {
             if let Some(Completion { result, .. }) = done.pop() {
                 return result;
             }
-            if let Poll::Pending =
-                self.queue.poll_drain(&mut Context::from_waker(&waker), &mut done)
-            {
+            let mut cx = Context::from_waker(&waker);
+            if self.queue.poll_drain(&mut cx, &mut done).is_pending() {
                 std::thread::park();
             }
         }

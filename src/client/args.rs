@@ -1,5 +1,6 @@
 //! The arguments of `stirrup`.
 
+mod access;
 mod size;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+pub(super) use access::{ProjectCommand, TokenCommand};
 pub(super) use size::NewSize;
 
 const EXAMPLES: &str = "\
@@ -562,63 +564,6 @@ pub(super) enum JobCommand {
     Cancel {
         /// Number of the job
         id: u64,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ProjectCommand {
-    /// List projects
-    #[command(visible_alias = "ls")]
-    List,
-    /// Show one project
-    Show {
-        /// Name
-        name: String,
-    },
-    /// Make a project, or set what it may have; what is not given has no limit
-    Create {
-        /// Name
-        name: String,
-        /// Most disks
-        #[arg(long, value_name = "N")]
-        disks: Option<u64>,
-        /// Most bytes of images and disks together, as 10TiB
-        #[arg(long, value_name = "SIZE", value_parser = crate::config::parse_size)]
-        bytes: Option<u64>,
-        /// Most nodes that have a disk
-        #[arg(long, value_name = "N")]
-        nodes: Option<u64>,
-    },
-    /// Remove a project in which nothing is
-    #[command(visible_alias = "rm")]
-    Remove {
-        /// Name
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TokenCommand {
-    /// List tokens
-    List,
-    /// Make a token and print it; it is not shown again
-    Create {
-        /// Name
-        name: String,
-        /// What its holder may do
-        #[arg(value_parser = ["reader", "operator", "admin"])]
-        role: String,
-        /// The only project that its holder sees; all when not given
-        #[arg(long, short, value_name = "PROJECT")]
-        project: Option<String>,
-        /// Days until it is worth nothing; never when not given
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
-        days: Option<u64>,
-    },
-    /// Revoke a token
-    Remove {
-        /// Name
-        name: String,
     },
 }
 

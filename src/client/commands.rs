@@ -329,8 +329,8 @@ impl<'c> Calls<'_, 'c> {
             TagCommand::Create { tag, protect } => {
                 self.put_tag(kind, tag, protect.then_some(true)).await
             }
-            TagCommand::Protect(tag) => self.put_tag(kind, tag, Some(true)).await,
-            TagCommand::Unprotect(tag) => self.put_tag(kind, tag, Some(false)).await,
+            TagCommand::Protect(tag) => self.protect_tag(kind, tag, true).await,
+            TagCommand::Unprotect(tag) => self.protect_tag(kind, tag, false).await,
             TagCommand::Remove { tag: OneTag { project, name, tag }, sure } => {
                 let project = self.named(project)?;
                 let question = format!("Remove tag {tag} of {name} of project {project} for good?");
@@ -339,6 +339,13 @@ impl<'c> Calls<'_, 'c> {
                 self.note(&format!("tag {tag} of {name} is removed"))
             }
         }
+    }
+
+    /// A tag that is not there is not made by this.
+    async fn protect_tag(&mut self, kind: &str, tag: OneTag, protected: bool) -> Result {
+        let project = self.named(Project { project: tag.project.project.clone() })?;
+        self.api.tag([&project, kind, &tag.name, &tag.tag]).await?;
+        self.put_tag(kind, tag, Some(protected)).await
     }
 
     async fn put_tag(&mut self, kind: &str, tag: OneTag, protected: Option<bool>) -> Result {

@@ -1,6 +1,7 @@
 //! Tokens, as calls.
 
 use super::{Catalog, Subject};
+use crate::catalog::engine::Engine;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::Secret;
 use crate::catalog::name::Name;
@@ -12,7 +13,7 @@ impl Catalog {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
-        self.blocking(|engine| engine.tokens()).await
+        self.blocking(Engine::tokens).await
     }
 
     /// Makes a token, and gives the text that proves it this one time.
