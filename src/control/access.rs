@@ -53,6 +53,15 @@ impl Caller {
         if self.sees(project) { Ok(()) } else { Err(self.elsewhere()) }
     }
 
+    /// Refuses what takes more than the call as a whole.
+    pub(super) fn check_role(&self, role: Role, what: &str) -> Result<(), Failure> {
+        if self.role >= role {
+            return Ok(());
+        }
+        let detail = format!("{} is {}; {what} takes {role}", self.who, self.role);
+        Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
     fn elsewhere(&self) -> Failure {
         let project = self.project.as_ref().map_or("", Name::as_str);
         let detail = format!("{} may do this in project '{project}' only", self.who);
@@ -224,10 +233,7 @@ fn admit(caller: &Caller, method: &Method, template: &str, path: &str) -> Result
         let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed");
         return Err(Failure::new(status, code, "not with this method"));
     };
-    if caller.role < role {
-        let detail = format!("{} is {}; this takes {role}", caller.who, caller.role);
-        return Err(forbidden(detail));
-    }
+    caller.check_role(role, "this")?;
     match scope {
         Scope::Seen => Ok(()),
         Scope::Global if caller.project.is_none() => Ok(()),

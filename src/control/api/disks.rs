@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::{Answer, Filter, made, portal, portals};
 use crate::catalog::{
     Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Moved, Name,
-    Secret, Tagged,
+    Role, Secret, Tagged,
 };
 use crate::control::Control;
 use crate::control::access::Caller;
@@ -357,10 +357,14 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Json(request): Json<DiskCreate>,
 ) -> Answer<(StatusCode, Json<Disk>)> {
     let (project, name) = names(&path)?;
+    if request.edit {
+        caller.check_role(Role::Admin, "editing an image")?;
+    }
     check_groups(&control, &request.portal_groups)?;
     let (disk, existed) = control.catalog.create_disk(project, name, request.try_into()?).await?;
     let disk = Disk { existed: Some(existed), ..render(&control, &disk) };

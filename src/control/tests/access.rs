@@ -151,6 +151,9 @@ async fn roles_bound_what_a_token_may_do() {
     lab.get(see, "/v1/projects/default/nodes/n1/ipxe").await.problem(403, "forbidden");
     let image = "/v1/projects/lab/images/golden";
     lab.call(op, Method::DELETE, image, None).await.problem(403, "forbidden");
+    let edit = Some(json!({"image": "golden", "edit": true}));
+    let edit = lab.call(op, Method::PUT, "/v1/projects/lab/disks/e", edit).await;
+    edit.problem(403, "forbidden");
     let import = Some(json!({"name": "x", "file": "/etc/passwd"}));
     let path = "/v1/projects/lab/images";
     lab.call(op, Method::POST, path, import).await.problem(403, "forbidden");
