@@ -6,6 +6,7 @@
 
 mod atomic;
 mod growth;
+mod records;
 mod state;
 mod versions;
 
@@ -59,6 +60,8 @@ const CASES: &[(&str, Case)] = &[
     ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
     ("a record goes with its image", state::a_record_goes_with_its_image),
     ("of records that race the last is kept", state::the_last_record_is_kept),
+    ("a record is kept with an image", records::a_record_is_kept_with_an_image),
+    ("a kept record is the image's own", records::a_kept_record_is_the_images_own),
 ];
 
 /// Runs every case; panics, naming the case, at the first that fails.
@@ -90,6 +93,11 @@ impl Disk {
     /// Drives `volume`.
     pub(crate) fn new(volume: Arc<dyn Volume>) -> Self {
         Self { volume, queue: Arc::new(CompletionQueue::new()) }
+    }
+
+    /// What is driven.
+    pub(crate) fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
     }
 
     /// Does all of `ops` at once; the results in the order of `ops`.

@@ -125,6 +125,9 @@ pub struct Completion {
     pub result: Result<Done, Error>,
 }
 
+/// See [`Volume::hold`].
+pub type Hold = Box<dyn std::any::Any + Send + Sync>;
+
 /// A block device as the target sees it.
 ///
 /// Implementations are shared by all shards. They must be ready for any mix of concurrent
@@ -149,6 +152,13 @@ pub trait Volume: Send + Sync + 'static {
     /// What [`Op::SaveState`] has kept, as it is now. Never blocks.
     fn saved_state(&self) -> SavedState {
         SavedState::Unsupported
+    }
+
+    /// Keeps the volume ready for requests until what this gives is dropped: a session has begun
+    /// that may use it. Without one, a volume may let go of what it takes to be open, and the next
+    /// request waits until it has it again. Never blocks.
+    fn hold(&self) -> Option<Hold> {
+        None
     }
 
     /// Takes every request out of `requests`. Those that can be answered without waiting are

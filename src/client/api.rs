@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
-    DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
+    BootProfile, DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
 };
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
@@ -211,6 +211,18 @@ impl Api {
     ) -> Result<Answer<Job>> {
         let path = path(&["projects", project, "disks", disk, "image"]);
         self.send(Method::POST, path, Some(copy)).await
+    }
+
+    pub(super) async fn boot_profile(
+        &self,
+        project: &str,
+        image: &str,
+    ) -> Result<Answer<BootProfile>> {
+        self.get(path(&["projects", project, "images", image, "boot-profile"])).await
+    }
+
+    pub(super) async fn forget_boot_profile(&self, project: &str, image: &str) -> Result<()> {
+        self.delete(path(&["projects", project, "images", image, "boot-profile"])).await
     }
 
     pub(super) async fn disks(&self, project: Option<&str>) -> Result<Answer<DiskList>> {

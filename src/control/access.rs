@@ -114,6 +114,8 @@ const RULES: &[Rule] = &[
     (Method::POST, "/v1/projects/{project}/images/{image}/rename", Admin, Project),
     (Method::PUT, "/v1/projects/{project}/images/{image}/protection", Admin, Project),
     (Method::PUT, "/v1/projects/{project}/images/{image}/default-tag", Admin, Project),
+    (Method::GET, "/v1/projects/{project}/images/{image}/boot-profile", Reader, Project),
+    (Method::DELETE, "/v1/projects/{project}/images/{image}/boot-profile", Operator, Project),
     (Method::GET, "/v1/projects/{project}/images/{image}/raw", Operator, Project),
     (Method::GET, "/v1/projects/{project}/images/{image}/tags", Reader, Project),
     (Method::GET, "/v1/projects/{project}/images/{image}/tags/{tag}", Reader, Project),

@@ -307,6 +307,27 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_failure_has_its_sense_data() {
+        use SenseKey as Key;
+        let wanted = [
+            (ErrorKind::OutOfRange, Key::IllegalRequest, Asc::LBA_OUT_OF_RANGE),
+            (ErrorKind::NoSpace, Key::DataProtect, Asc::SPACE_ALLOCATION_FAILED),
+            (ErrorKind::ReadOnly, Key::DataProtect, Asc::WRITE_PROTECTED),
+            (ErrorKind::Fenced, Key::NotReady, Asc::ASYMMETRIC_ACCESS_TRANSITION),
+            (ErrorKind::Miscompare { offset: 3 }, Key::Miscompare, Asc::MISCOMPARE_DURING_VERIFY),
+            (ErrorKind::Unsupported, Key::IllegalRequest, Asc::INVALID_OPCODE),
+            (ErrorKind::Gone, Key::HardwareError, Asc::INTERNAL_TARGET_FAILURE),
+        ];
+        for (kind, key, asc) in wanted {
+            for access in [Access::Read, Access::Write] {
+                let refusal = of_block_error(&kind.into(), access);
+                let Refusal::Check(sense) = refusal else { panic!("{kind:?}: {refusal:?}") };
+                assert_eq!((sense.key, sense.asc), (key, asc), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_may_heal_is_busy() {
         for kind in [ErrorKind::TimedOut, ErrorKind::Unavailable] {
             let refusal = of_block_error(&kind.into(), Access::Read);

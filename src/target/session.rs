@@ -161,8 +161,16 @@ pub(super) struct Lease {
     pub(super) nexus: Arc<Nexus>,
 }
 
+impl Lease {
+    pub(super) fn new(backing: &Arc<Backing>, nexus: Arc<Nexus>) -> Self {
+        backing.begin_use();
+        Self { backing: Arc::clone(backing), nexus }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.backing.end_use();
         if let Some(service) = &self.backing.service {
             service.device.detach(&self.nexus);
         }

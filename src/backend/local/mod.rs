@@ -33,7 +33,7 @@ use super::pool::Pool;
 use super::pooled::Core;
 use super::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
-    check_name,
+    check_name, check_record,
 };
 use crate::block::Volume;
 
@@ -473,6 +473,19 @@ impl Store for LocalStore {
             parent: record.parent.clone(),
             snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.clone()).collect(),
         })
+    }
+
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_record(name, record)?;
+        self.dir.check_space()?;
+        self.meta.change(|tables| tables.put_record(image, name, record))
+    }
+
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        check_name(image)?;
+        check_name(name)?;
+        self.meta.record(&self.meta.image(image)?.id, name)
     }
 
     fn open(

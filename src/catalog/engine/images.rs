@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::at_work::Work;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, FOREIGN, backing_prefix, busy, foreign, gone_is_fine, key};
-use crate::backend::StoreErrorKind;
+use crate::backend::{BootProfile, StoreErrorKind};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
 use crate::catalog::model::{Image, ImageState, Tagged, Usage};
@@ -77,6 +77,26 @@ impl Engine {
             Ok((key[prefix.len()..].to_owned(), tag))
         })
         .collect()
+    }
+
+    /// What the store knows of how the image boots.
+    pub(in crate::catalog) fn boot_profile(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<BootProfile, Error> {
+        let image = self.image(project, name)?;
+        Ok(self.store(&image.store)?.boot_profile(&image.backing)?)
+    }
+
+    /// Has the store forget that.
+    pub(in crate::catalog) fn forget_boot_profile(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<(), Error> {
+        let image = self.image(project, name)?;
+        Ok(self.store(&image.store)?.forget_boot_profile(&image.backing)?)
     }
 
     pub(super) fn image_row(

@@ -89,6 +89,9 @@ pub(super) fn all() -> Answers {
     on("POST", project("disks/node1/rollback"), 202, Some(&ended("disk-rollback", "node1")));
     on("POST", project("disks/node1/flatten"), 202, Some(&ended("disk-flatten", "node1")));
     on("POST", project("disks/node1/image"), 202, Some(&ended("disk-image", "snap")));
+    let profile = json!({"boots": 3, "ranges": 519, "bytes": 63_537_152});
+    on("GET", project("images/debian/boot-profile"), 200, Some(&profile));
+    on("DELETE", project("images/debian/boot-profile"), 204, None);
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));
@@ -229,6 +232,11 @@ fn health() -> Value {
             {"name": "local", "kind": "local", "ok": true},
             {"name": "rbd", "kind": "rbd", "ok": false, "error": "the monitors do not answer"}
         ],
-        "disks": 2, "disks_not_serving": 1, "sessions": 1
+        "disks": 2, "disks_not_serving": 1, "sessions": 1,
+        "cache": {
+            "golden_hits": 1900, "golden_misses": 100, "golden_bytes": 201_326_592,
+            "file_hits": 60, "file_bytes": 10_737_418_240_u64,
+            "disk_hits": 0, "disk_misses": 0, "disk_bytes": 0
+        }
     })
 }

@@ -112,6 +112,8 @@ const EVERY_COMMAND: &[&str] = &[
     "image tag protect debian v2",
     "image tag unprotect debian v2",
     "image tag remove debian v2",
+    "image profile debian",
+    "image profile debian --forget",
     "rm demo debian",
     "image remove debian -p demo",
     "pro demo node1 debian",

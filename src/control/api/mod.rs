@@ -23,6 +23,7 @@
 //! | `GET .../images/{image}/tags`, `.../disks/{disk}/tags` | | [`tags::TagList`] |
 //! | `PUT .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | [`tags::TagPut`] | 201, or 200 if it existed, [`tags::Tag`] |
 //! | `GET`, `DELETE .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | | [`tags::Tag`]; 204 |
+//! | `GET`, `DELETE /v1/projects/{project}/images/{image}/boot-profile` | | [`images::BootProfile`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
@@ -129,6 +130,7 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(raw::download))
         .routes(routes!(tags::image_tags))
         .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))
+        .routes(routes!(images::boot_profile, images::forget_boot_profile))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
         .routes(routes!(disks::redirect, disks::recall))

@@ -127,7 +127,7 @@ fn attach(
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
             let nexus = service.device.attach(nexus_spec(established, entry, shard));
-            let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+            let lease = Lease::new(&backing, Arc::clone(&nexus));
             entry.set_lease(Some(Arc::new(lease)));
             nexus
         }
