@@ -91,6 +91,18 @@ impl Store for Behind {
         self.store.resize(image, size_bytes)
     }
 
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        self.store.rollback(image, snapshot)
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        self.store.flatten(image, progress)
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         self.store.list()
     }

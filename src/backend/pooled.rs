@@ -139,11 +139,22 @@ impl<E: Engine> Core<E> {
         self.ranges.exclusive(blocks(offset, len))
     }
 
+    /// Does something to the blocks of a range while nobody else is at them, on this thread; not
+    /// stable yet.
+    pub(super) fn work_in(
+        &self,
+        offset: u64,
+        len: u64,
+        work: impl FnOnce(&E) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _alone = self.alone_in(offset, len);
+        self.check_failed()?;
+        work(&self.engine)
+    }
+
     /// Writes, on this thread; not stable yet.
     pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        let _alone = self.alone_in(offset, buf.len() as u64);
-        self.check_failed()?;
-        self.engine.write(offset, buf)
+        self.work_in(offset, buf.len() as u64, |engine| engine.write(offset, buf))
     }
 
     /// Puts everything that completed on stable storage. A failure is final: the kernel may have

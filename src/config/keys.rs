@@ -179,8 +179,44 @@ const CONTROL: &[Key] = &[
             max: u32::MAX as u64 - 1,
             set: |d, v| d.config.control.allowed_uids = v.iter().map(|v| to_u32(*v)).collect(),
         },
-        "Users (by number) that may speak to the socket, besides root and the daemon's own user. \
-         They need the right to open its file, too (setfacl).",
+        "Users (by number) that may do everything over the socket, besides root and the daemon's own \
+         user. Users need the right to open its file, too (setfacl).",
+    ),
+    key(
+        "operator_uids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.operator_uids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Users that may work with disks, nodes, tags and sessions, and see everything else.",
+    ),
+    key(
+        "operator_gids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.operator_gids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Primary groups (by number) of users that may do so.",
+    ),
+    key(
+        "reader_uids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.reader_uids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Users that may see everything but secrets.",
+    ),
+    key(
+        "reader_gids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.reader_gids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Primary groups of users that may do so.",
     ),
 ];
 

@@ -15,7 +15,7 @@ use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
-use crate::control::{Control, Limits};
+use crate::control::{AuditLog, Control, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -116,8 +116,8 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         settings::catalog(config),
     )
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
-    let socket = ControlSocket::bind(&config.control.socket, &config.control.allowed_uids)
-        .map_err(Failure::runtime)?;
+    let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
+    let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -127,8 +127,13 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
     notify(&[sd_notify::NotifyState::Ready]);
-    let control =
-        Control { catalog: catalog.clone(), data_path: exports, limits: Limits::default() };
+    let control = Control {
+        catalog: catalog.clone(),
+        data_path: exports,
+        local_roles: settings::local_roles(&config.control),
+        audit,
+        limits: Limits::default(),
+    };
     let stop = async {
         let signal = signals.wait().await;
         tracing::info!("{signal}: stopping");

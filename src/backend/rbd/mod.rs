@@ -298,6 +298,38 @@ impl Store for RbdStore {
         Ok(open.resize(size_bytes + (open.size_bytes() - old))?)
     }
 
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        Ok(self.open_writable(image)?.rollback(snapshot)?)
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        check_name(image)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        owner::evict_if_dead(&pool, image)?;
+        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        let stat = open.stat()?;
+        if !stat.snapshots.is_empty() {
+            let message =
+                format!("{image} has {} snapshots; remove these first", stat.snapshots.len());
+            return Err(StoreError::new(StoreErrorKind::HasChildren, message));
+        }
+        if stat.parent.is_none() {
+            return Ok(());
+        }
+        // A live owner does it for us. librbd cannot be asked to stop.
+        let _goes_on = progress(0, stat.size_bytes);
+        open.flatten()?;
+        let _done = progress(stat.size_bytes, stat.size_bytes);
+        Ok(())
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         let mut names = self.pool()?.list()?;
         names.sort_unstable();
