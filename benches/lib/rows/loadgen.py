@@ -1,0 +1,97 @@
+"""A memory LUN under the project's own load generator: the cost of the protocol over a bare
+server's, what a second shard brings, what digests cost."""
+
+import os
+
+from . import Row
+from ..clients import Load, Loadgen
+from ..runs import measure
+from ..targets import Bare, Quick
+
+
+def memory(bench, shards=None, core=0):
+    options = ["--shards", str(shards)] if shards else []
+    target = Quick(bench.stirrupd, ["--memory", "%dMiB" % bench.size, *options], core)
+    bench.loadgen.fill(target.url, bench.size)
+    return target
+
+
+def against_bare(bench, outcome):
+    stirrup, bare = memory(bench, shards=1), None
+    try:
+        bare = Bare(bench.loadgen.binary)
+        for sessions in (1, 4):
+            case = "%d session%s" % (sessions, "s"[:sessions - 1])
+            loads = {rw: Load("rand" + rw, "4K", 32, sessions) for rw in ("read", "write")}
+            subjects = {
+                rw: lambda load=load: measure(stirrup, lambda: bench.loadgen.load(
+                    stirrup.url, load, bench.seconds, bench.size))
+                for rw, load in loads.items()}
+            subjects["bare"] = lambda: measure(bare, lambda: bench.loadgen.bare(
+                bare, loads["read"], bench.seconds))
+            runs = bench.alternate(case, subjects)
+            outcome.keep(case, runs)
+            for rw in loads:
+                outcome.at_most(case, "the bare server's CPU per I/O, " + rw,
+                                runs.ratio(rw, "bare", "target_cpu_us_per_io"), 3)
+    finally:
+        for target in filter(None, (stirrup, bare)):
+            target.stop()
+
+
+def two_shards(bench, outcome):
+    """One shard has a core to itself, two have both, less what the client takes of them."""
+    load = Load("randread", "4K", 32, 4)
+    one, two = memory(bench, shards=1), None
+    try:
+        two = memory(bench, shards=2, core=None)
+        anywhere = Loadgen(bench.loadgen.binary, core=None)
+        runs = bench.alternate("shards", {
+            "one": lambda: measure(one, lambda: bench.loadgen.skim(
+                one.url, load, bench.seconds, bench.size)),
+            "two": lambda: measure(two, lambda: anywhere.skim(
+                two.url, load, bench.seconds, bench.size)),
+        })
+    finally:
+        for target in filter(None, (one, two)):
+            target.stop()
+    case = "2 shards, 4 KiB read"
+    outcome.keep(case, runs)
+    outcome.at_least(case, "one shard's IOPS", runs.ratio("two", "one", "iops"), 1.7)
+    outcome.told(case, "one shard's IOPS for the same CPU time, twice that at most",
+                 2 / runs.ratio("two", "one", "target_cpu_us_per_io"), "x")
+    if os.cpu_count() < 3:
+        share = runs.median("two", "client_cpu_us_per_io") / (
+            runs.median("two", "client_cpu_us_per_io")
+            + runs.median("two", "target_cpu_us_per_io"))
+        outcome.told(case, "of both cores taken by the client", 100 * share, "%")
+        outcome.note("With two cores the client runs on the shards' own. For this row it has the "
+                     "kernel throw the data away unread (stirrup-loadgen skim), 4 sessions at "
+                     "QD32; what it still takes of the CPU is missing in the ratio.")
+
+
+def digests(bench, outcome):
+    target = memory(bench)
+    try:
+        for rw in ("read", "write"):
+            load = Load(rw, "128K", 16)
+            runs = bench.alternate("digests, " + rw, {
+                name: lambda options=options: measure(target, lambda: bench.loadgen.load(
+                    target.url, load, bench.seconds, bench.size, *options))
+                for name, options in (
+                    ("off", []), ("on", ["--header-digest", "--data-digest"]))})
+            outcome.keep(rw, runs)
+            outcome.at_most(rw, "below digests off", 100 - 100 * runs.ratio("on", "off", "iops"),
+                            15, "%")
+    finally:
+        target.stop()
+
+
+ROWS = [
+    Row("loadgen", "memory LUN, own load generator, 4 KiB read and write, QD32, 1 and 4 sessions",
+        "target CPU per I/O at most 3 x that of a bare tokio server that answers a 48-byte "
+        "request with 4 KiB", 65, against_bare),
+    Row("shards", "the same on 2 shards", "IOPS at least 1.7 x one shard's", 25, two_shards),
+    Row("digests", "CRC32C header and data digests on, 128 KiB, QD16",
+        "at most 15% below digests off", 45, digests),
+]
