@@ -70,12 +70,13 @@ def fio_report(text):
 
 
 def fio_arguments(load, seconds, size_mib):
-    """What every engine is told."""
+    """What every engine is told; with no `seconds`, to do one I/O."""
     # numjobs are processes, each with its own session.
     return [
         "--name=load", "--rw=" + load.rw, "--bs=" + load.block_size,
         "--iodepth=%d" % load.queue_depth, "--numjobs=%d" % load.sessions,
-        "--size=%dM" % size_mib, "--time_based", "--runtime=%g" % max(seconds, 1),
+        "--size=%dM" % size_mib,
+        *(["--time_based", "--runtime=%g" % max(seconds, 1)] if seconds else ["--number_ios=1"]),
         "--group_reporting", "--output-format=json", "--norandommap", "--randrepeat=0",
         "--random_generator=tausworthe64"]
 
@@ -115,14 +116,14 @@ class FioRbd:
         costs = []
         for _ in range(3):
             before = children_cpu()
-            self._run(Load("randread", "4K", 1), 1, 1, "--number_ios=1")
+            self._run(Load("randread", "4K", 1), None, 1)
             costs.append(children_cpu() - before)
         self.start_cpu_s = sorted(costs)[1]
 
-    def _run(self, load, seconds, size_mib, *options):
+    def _run(self, load, seconds, size_mib):
         return fio_report(run(
             "/usr/bin/fio", "--ioengine=rbd", "--clientname=admin", "--pool=rbd",
-            "--rbdname=" + self.image, *fio_arguments(load, seconds, size_mib), *options,
+            "--rbdname=" + self.image, *fio_arguments(load, seconds, size_mib),
             env=self.environment, stderr=subprocess.DEVNULL))
 
     def load(self, load, seconds, size_mib):

@@ -55,7 +55,7 @@ class Bench:
 
     def __init__(self, options):
         self.seconds, self.repeats, self.size = options.seconds, options.repeats, options.size
-        self.stirrupd = options.stirrupd or self._built("--bins", "stirrupd")
+        self._stirrupd = options.stirrupd and os.path.abspath(options.stirrupd)
         loadgen = options.loadgen or self._built("-pstirrup-loadgen", "stirrup-loadgen")
         self.loadgen = Loadgen(os.path.abspath(loadgen))
         self._fio = None
@@ -67,6 +67,13 @@ class Bench:
         subprocess.run(["cargo", "build", "--release", what], cwd=ROOT, check=True)
         target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
         return os.path.join(target, "release", name)
+
+    @property
+    def stirrupd(self):
+        """The daemon, `stirrup` beside it, built when it is first asked for."""
+        if self._stirrupd is None:
+            self._stirrupd = self._built("--bins", "stirrupd")
+        return self._stirrupd
 
     @property
     def fio(self):
