@@ -1,6 +1,7 @@
 """Processes: started, ended and measured."""
 
 import os
+import select
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from vmlab import host  # noqa: E402
 
 # Of anything that is run to its end: it hangs, and with it the report.
 RUN_TIMEOUT_S = 300
+# Of a server, until it says where it serves.
+START_TIMEOUT_S = 60
 
 
 class Fault(Exception):
@@ -45,9 +48,12 @@ def serve(command, core, **options):
     process = host.spawn(
         pinned(core, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         **options)
-    line = process.stdout.readline().strip()
+    # The line comes in one write, and with it the end of the wait.
+    told, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+    line = process.stdout.readline().strip() if told else ""
     if not line:
-        raise Fault("%s: ended with %d" % (shlex.join(map(str, command)), host.end(process)))
+        raise Fault("%s: did not say where it serves; exit code %d" % (
+            shlex.join(map(str, command)), host.end(process)))
     return process, line
 
 

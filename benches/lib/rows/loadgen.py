@@ -1,6 +1,7 @@
 """A memory LUN under the project's own load generator: the cost of the protocol over a bare
 server's, what a second shard brings, what digests cost."""
 
+import contextlib
 import os
 
 from . import Row
@@ -9,17 +10,20 @@ from ..runs import measure
 from ..targets import Bare, Quick
 
 
-def memory(bench, shards=None, core=0):
+def memory(bench, stack, shards=None, core=0):
+    """A filled memory LUN, ended with `stack`."""
     options = ["--shards", str(shards)] if shards else []
     target = Quick(bench.stirrupd, ["--memory", "%dMiB" % bench.size, *options], core)
+    stack.callback(target.stop)
     bench.loadgen.fill(target.url, bench.size)
     return target
 
 
 def against_bare(bench, outcome):
-    stirrup, bare = memory(bench, shards=1), None
-    try:
+    with contextlib.ExitStack() as stack:
+        stirrup = memory(bench, stack, shards=1)
         bare = Bare(bench.loadgen.binary)
+        stack.callback(bare.stop)
         for sessions in (1, 4):
             case = "%d session%s" % (sessions, "s"[:sessions - 1])
             loads = {rw: Load("rand" + rw, "4K", 32, sessions) for rw in ("read", "write")}
@@ -34,17 +38,14 @@ def against_bare(bench, outcome):
             for rw in loads:
                 outcome.at_most(case, "the bare server's CPU per I/O, " + rw,
                                 runs.ratio(rw, "bare", "target_cpu_us_per_io"), 3)
-    finally:
-        for target in filter(None, (stirrup, bare)):
-            target.stop()
 
 
 def two_shards(bench, outcome):
     """One shard has a core to itself, two have both, less what the client takes of them."""
     load = Load("randread", "4K", 32, 4)
-    one, two = memory(bench, shards=1), None
-    try:
-        two = memory(bench, shards=2, core=None)
+    with contextlib.ExitStack() as stack:
+        one = memory(bench, stack, shards=1)
+        two = memory(bench, stack, shards=2, core=None)
         anywhere = Loadgen(bench.loadgen.binary, core=None)
         runs = bench.alternate("shards", {
             "one": lambda: measure(one, lambda: bench.loadgen.skim(
@@ -52,27 +53,23 @@ def two_shards(bench, outcome):
             "two": lambda: measure(two, lambda: anywhere.skim(
                 two.url, load, bench.seconds, bench.size)),
         })
-    finally:
-        for target in filter(None, (one, two)):
-            target.stop()
     case = "2 shards, 4 KiB read"
     outcome.keep(case, runs)
     outcome.at_least(case, "one shard's IOPS", runs.ratio("two", "one", "iops"), 1.7)
-    outcome.told(case, "one shard's IOPS for the same CPU time, twice that at most",
+    client, target = (runs.median("two", key)
+                      for key in ("client_cpu_us_per_io", "target_cpu_us_per_io"))
+    outcome.told(case, "of the CPU used was the client's", 100 * client / (client + target), "%")
+    outcome.told(case, "one shard's IOPS if two took as much CPU per I/O on cores of their own",
                  2 / runs.ratio("two", "one", "target_cpu_us_per_io"), "x")
     if os.cpu_count() < 3:
-        share = runs.median("two", "client_cpu_us_per_io") / (
-            runs.median("two", "client_cpu_us_per_io")
-            + runs.median("two", "target_cpu_us_per_io"))
-        outcome.told(case, "of both cores taken by the client", 100 * share, "%")
-        outcome.note("With two cores the client runs on the shards' own. For this row it has the "
-                     "kernel throw the data away unread (stirrup-loadgen skim), 4 sessions at "
-                     "QD32; what it still takes of the CPU is missing in the ratio.")
+        outcome.note("With two cores the client runs on the shards' own. For this row the kernel "
+                     "throws the data away unread (`stirrup-loadgen skim`, 4 sessions at QD32); "
+                     "what the client still takes of the two cores is missing in the ratio.")
 
 
 def digests(bench, outcome):
-    target = memory(bench)
-    try:
+    with contextlib.ExitStack() as stack:
+        target = memory(bench, stack)
         for rw in ("read", "write"):
             load = Load(rw, "128K", 16)
             runs = bench.alternate("digests, " + rw, {
@@ -83,8 +80,6 @@ def digests(bench, outcome):
             outcome.keep(rw, runs)
             outcome.at_most(rw, "below digests off", 100 - 100 * runs.ratio("on", "off", "iops"),
                             15, "%")
-    finally:
-        target.stop()
 
 
 ROWS = [
