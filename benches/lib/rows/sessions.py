@@ -22,12 +22,12 @@ IDLE_S = 32
 
 
 @contextlib.contextmanager
-def gateway(bench, disks):
+def gateway(bench, disks, core=0):
     """A daemon with so many disks in its local store, in memory: its disk is not measured."""
     directory = tempfile.mkdtemp(prefix="stirrup-bench.", dir="/dev/shm")
     daemon = None
     try:
-        daemon = Daemon(bench.stirrupd, os.path.join(directory, "d"))
+        daemon = Daemon(bench.stirrupd, os.path.join(directory, "d"), core)
         empty = process.resident_bytes(daemon.pid)
         daemon.blank_image("blank", DISK_MIB)
         yield daemon, [daemon.disk("node%d" % n, "blank") for n in range(disks)], empty
@@ -103,7 +103,7 @@ def idle(bench, outcome):
 
 def storm(bench, outcome):
     storms = []
-    with gateway(bench, COUNT) as (_, urls, _):
+    with gateway(bench, COUNT, core=None) as (_, urls, _):
         for _ in range(bench.repeats):
             holder = Holder(bench, urls, hold=False)
             holder.stop()
