@@ -51,6 +51,11 @@ class Loadgen:
         """Writes the whole used range, so that no read is answered out of a hole."""
         run(self.binary, "run", url, "--fill", "--operations", "1", "--size", "%dM" % size_mib)
 
+    def read_all(self, url, size_mib):
+        """Reads the whole used range once, in order."""
+        run(self.binary, "run", url, "--rw", "read", "--block-size", "64K",
+            "--operations", str(size_mib * 16), "--seconds", "120", "--size", "%dM" % size_mib)
+
 
 def fio_report(text):
     """The numbers of a fio run with one group."""
