@@ -34,11 +34,12 @@ class Loadgen:
         keys = ("operations", "iops", "mb_per_second", "p50_us", "p99_us")
         return {key: found[key] for key in keys}
 
-    def bare(self, target, load, seconds):
+    def bare(self, target, load, seconds, *options):
         """The same from a bare server."""
         return self._run(
             "bare-client", target.url, "--payload", target.payload, "--seconds", seconds,
-            "--queue-depth", load.queue_depth, "--sessions", load.sessions, core=self.core)
+            "--queue-depth", load.queue_depth, "--sessions", load.sessions, *options,
+            core=self.core)
 
     def skim(self, url, load, seconds, size_mib):
         """Reads whose data nobody looks at."""

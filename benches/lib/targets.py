@@ -37,10 +37,10 @@ class Bare:
 
     name = "bare"
 
-    def __init__(self, loadgen, payload=4096):
+    def __init__(self, loadgen, payload=4096, threads=1, core=0):
         self.payload = payload
-        command = [loadgen, "bare-server", "--payload", str(payload)]
-        self.process, self.url = process.serve(command, 0)
+        command = [loadgen, "bare-server", "--payload", str(payload), "--threads", str(threads)]
+        self.process, self.url = process.serve(command, core)
         self.pid = self.process.pid
 
     def stop(self):

@@ -50,6 +50,9 @@ enum Command {
         /// Payload of an answer, in bytes.
         #[arg(long, default_value_t = 4096)]
         payload: usize,
+        /// Threads, each with its share of the connections.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
     },
     /// Load a bare server.
     BareClient(bare::Client),
@@ -122,7 +125,9 @@ fn parse_size(text: &str) -> Result<u64> {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.execute(),
-        Command::BareServer { listen, payload } => bare::serve(listen, payload).map(|()| true),
+        Command::BareServer { listen, payload, threads } => {
+            bare::serve(listen, payload, threads).map(|()| true)
+        }
         Command::BareClient(client) => client.execute(),
         Command::Skim(skim) => skim.execute(),
         Command::Sessions(sessions) => sessions.execute(),

@@ -16,7 +16,7 @@ use crate::pdu::{self, BHS_LEN};
 use crate::url::Url;
 
 /// Most bytes that one receive throws away.
-const SKIM_LEN: usize = 4 << 20;
+pub(crate) const SKIM_LEN: usize = 4 << 20;
 
 /// Random reads whose data nobody looks at.
 #[derive(Debug, Args)]
