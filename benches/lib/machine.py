@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 
 from .process import ROOT
 
@@ -31,9 +32,19 @@ def machine():
     }
 
 
-def load_average():
-    """What the machine had to do in the last minute."""
-    return round(os.getloadavg()[0], 2)
+def busy_percent(seconds=1):
+    """How much of the cores others take while nothing of ours runs: what there is to distrust."""
+    def times():
+        with open("/proc/stat") as stat:
+            ticks = [int(word) for word in stat.readline().split()[1:9]]
+        # Idle and waiting for a disk; user and nice hold what guests take.
+        return sum(ticks), ticks[3] + ticks[4]
+
+    all_before, idle_before = times()
+    time.sleep(seconds)
+    all_after, idle_after = times()
+    passed = max(all_after - all_before, 1)
+    return round(100 - 100 * (idle_after - idle_before) / passed, 1)
 
 
 def revision():
@@ -45,7 +56,7 @@ def revision():
 
 def versions(fio=None):
     """What was compared: versions of the peers by their package, of those that are there."""
-    found = {"stirrup": revision()}
+    found = {}
     for package in ("tgt", "tgt-rbd", "ceph-osd", "librbd1", "qemu-system-x86"):
         query = ["dpkg-query", "-W", "-f", "${Version}", package]
         done = subprocess.run(

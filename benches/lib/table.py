@@ -55,26 +55,28 @@ def section(results, rows):
             row.name, row.work, row.bar, cell(outcome), verdict(outcome)))
         notes += ["- `%s`: %s" % (row.name, note) for note in outcome["notes"]]
         stamp = (outcome["date"][:10], outcome["revision"], outcome["repeats"],
-                 outcome["seconds"], outcome["load_before"])
+                 outcome["seconds"], outcome["busy_percent"])
         stamps.setdefault(stamp[:4], []).append((row.name, stamp[4]))
     lines += [""]
     if results["rows"]:
-        lines += [provenance(results, stamps), ""]
+        lines += [provenance(results, stamps, len(rows)), ""]
     return "\n".join(lines + notes) + "\n"
 
 
-def provenance(results, stamps):
-    """Machine, versions, and what was measured when."""
+def provenance(results, stamps, count):
+    """Machine, versions, and what was measured when; `count` is that of all rows."""
     lines = ["Machine: %s. Versions: %s." % (
         machine.describe(results["machine"]),
         ", ".join("%s %s" % (name, version)
-                  for name, version in sorted(results["versions"].items()) if name != "stirrup"))]
+                  for name, version in sorted(results["versions"].items())))]
     for (date, revision, repeats, seconds), rows in stamps.items():
-        loads = [load for _, load in rows]
-        names = "all rows" if len(stamps) == 1 else ", ".join("`%s`" % name for name, _ in rows)
-        lines.append("Measured %s at %s (%s): medians of %d rounds of %g s; load average before a "
-                     "row %.1f to %.1f." % (date, revision, names, repeats, seconds, min(loads),
-                                            max(loads)))
+        busy = [percent for _, percent in rows]
+        names = ", ".join("`%s`" % name for name, _ in rows)
+        if len(rows) == count:
+            names = "all rows"
+        lines.append("Measured %s at %s (%s): medians of %d round(s) of %g s; in the second before a "
+                     "row, others took %.0f to %.0f%% of the cores." % (
+                         date, revision, names, repeats, seconds, min(busy), max(busy)))
     return " ".join(lines)
 
 

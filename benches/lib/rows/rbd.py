@@ -83,7 +83,8 @@ def random(bench, outcome):
     cluster(bench, work)
     outcome.note("CPU per I/O of fio's rbd engine is its process's, less what a run of one I/O "
                  "takes; of the targets, the daemon's with librbd. librbd's cache is off for all "
-                 "three.")
+                 "three. Latencies are the load generator's, and fio's of completion, without "
+                 "submission.")
 
 
 def hold(outcome, case, runs):
