@@ -87,6 +87,9 @@ def digests(bench, outcome):
             outcome.keep(rw, runs)
             outcome.at_most(rw, "below digests off", 100 - 100 * runs.ratio("on", "off", "iops"),
                             15, "%")
+            for whose in ("target", "client"):
+                outcome.told(rw, "of its CPU per I/O in the " + whose,
+                             100 * runs.ratio("on", "off", whose + "_cpu_us_per_io"), "%")
 
 
 ROWS = [
