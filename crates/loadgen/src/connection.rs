@@ -76,14 +76,18 @@ fn connected(portal: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream> {
 }
 
 impl Connection {
-    /// Connects, from the address `source` if there is one, and logs in; `index` tells this
-    /// session's ISID from its siblings'.
-    pub(crate) fn login(
+    /// Connects and logs in; `index` tells this session's ISID from its siblings'.
+    pub(crate) fn login(url: &Url, initiator: &str, digests: Digests, index: u16) -> Result<Self> {
+        Self::login_from(None, url, initiator, digests, index)
+    }
+
+    /// The same from an address of the caller's choice.
+    pub(crate) fn login_from(
+        source: Option<IpAddr>,
         url: &Url,
         initiator: &str,
         digests: Digests,
         index: u16,
-        source: Option<IpAddr>,
     ) -> Result<Self> {
         let portal = url.portal.to_socket_addrs()?.next();
         let portal = portal.with_context(|| format!("{} has no address", url.portal))?;

@@ -177,7 +177,7 @@ impl Run {
 
     fn login(&self, index: u16) -> Result<Connection> {
         let digests = Digests { header: self.header_digest, data: self.data_digest };
-        Connection::login(&self.url, &self.initiator, digests, index, None)
+        Connection::login(&self.url, &self.initiator, digests, index)
     }
 
     /// How many operations' worth of disk there is to use.

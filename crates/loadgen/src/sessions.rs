@@ -124,7 +124,7 @@ impl Sessions {
     fn login(&self, url: &Url, index: usize) -> Result<Connection> {
         let source = self.own_addresses.then(|| address(index));
         let initiator = format!("iqn.2026-01.org.example:node{index}");
-        Connection::login(url, &initiator, Digests::default(), index as u16, source)
+        Connection::login_from(source, url, &initiator, Digests::default(), index as u16)
     }
 
     /// What a node does with its disk at least once.

@@ -48,7 +48,7 @@ impl Skim {
         for index in 0..self.sessions {
             let initiator = "iqn.2026-01.org.example:loadgen";
             let mut connection =
-                Connection::login(&self.url, initiator, Digests::default(), index, None)?;
+                Connection::login(&self.url, initiator, Digests::default(), index)?;
             let capacity = connection.capacity()?;
             let blocks = self.block_size / u64::from(capacity.block_len);
             let whole = capacity.blocks * u64::from(capacity.block_len);
