@@ -130,7 +130,9 @@ fn go_on(volumes: &[MemoryVolume; 2], mut work: Background) {
 /// The volume's rules: never empty, never beyond its end.
 fn check_op(op: &Op) {
     let (offset, len) = match op {
-        Op::Read { offset, buf } | Op::Write { offset, buf, .. } => (*offset, buf.len() as u64),
+        Op::Read { offset, buf }
+        | Op::Write { offset, buf, .. }
+        | Op::WriteAtomic { offset, buf, .. } => (*offset, buf.len() as u64),
         Op::CompareAndWrite { offset, compare, write } => {
             assert_eq!(compare.len(), write.len());
             (*offset, write.len() as u64)

@@ -10,7 +10,9 @@ pub(super) fn answer(op: &mut Op, size_bytes: u64, read_only: bool) -> Option<Re
         Op::SaveState(_) => return read_only.then(|| Err(ErrorKind::ReadOnly.into())),
         Op::Read { offset, buf } => (*offset, buf.len() as u64, false),
         Op::Extents { offset, len, .. } => (*offset, *len, false),
-        Op::Write { offset, buf, .. } => (*offset, buf.len() as u64, true),
+        Op::Write { offset, buf, .. } | Op::WriteAtomic { offset, buf, .. } => {
+            (*offset, buf.len() as u64, true)
+        }
         Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
         Op::CompareAndWrite { offset, compare, write } => {
             if compare.len() != write.len() {
@@ -44,12 +46,13 @@ mod tests {
         answer(&mut op, SIZE, read_only).map(|answer| answer.unwrap_err().kind())
     }
 
-    fn ops(offset: u64, len: usize) -> [Op; 6] {
+    fn ops(offset: u64, len: usize) -> [Op; 7] {
         let (buf, n) = (|| Buffer::zeroed(len), len as u64);
         [
             Op::Read { offset, buf: buf() },
             Op::Extents { offset, len: n, max: 1 },
             Op::Write { offset, buf: buf(), fua: false },
+            Op::WriteAtomic { offset, buf: buf(), fua: false },
             Op::Discard { offset, len: n },
             Op::WriteZeroes { offset, len: n, fua: false },
             Op::CompareAndWrite { offset, compare: buf(), write: buf() },
@@ -80,7 +83,7 @@ mod tests {
     fn what_is_read_only_is_only_read() {
         let refusals = ops(0, 512).map(|op| refusal(op, true));
         assert_eq!(refusals[..2], [None; 2]);
-        assert_eq!(refusals[2..], [Some(ErrorKind::ReadOnly); 4]);
+        assert_eq!(refusals[2..], [Some(ErrorKind::ReadOnly); 5]);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! nobody else uses) and removes them when it succeeds, so a store that already holds things, such
 //! as a Ceph pool, will do.
 
+mod atomic;
 mod growth;
+mod records;
 mod state;
 
 use std::sync::Arc;
@@ -48,12 +50,15 @@ const CASES: &[(&str, Case)] = &[
     ("an empty request is done", empty_requests),
     ("writers of neighbouring sectors keep out of each other's way", neighbouring_sectors),
     ("extents cover what was written", extents_cover_what_was_written),
+    ("an atomic write is seen as a whole or not at all", atomic::seen_whole),
     ("an open image grows", growth::grown_while_open),
     ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
     ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
     ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
     ("a record goes with its image", state::a_record_goes_with_its_image),
     ("of records that race the last is kept", state::the_last_record_is_kept),
+    ("a record is kept with an image", records::a_record_is_kept_with_an_image),
+    ("a kept record is the image's own", records::a_kept_record_is_the_images_own),
 ];
 
 /// Runs every case; panics, naming the case, at the first that fails.
@@ -69,7 +74,7 @@ pub(crate) fn run(store: &dyn Store) {
 
 /// A volume with calls that wait for the answer.
 pub(crate) struct Disk {
-    volume: Arc<dyn Volume>,
+    pub(crate) volume: Arc<dyn Volume>,
     queue: Arc<CompletionQueue>,
 }
 
@@ -85,6 +90,11 @@ impl Disk {
     /// Drives `volume`.
     pub(crate) fn new(volume: Arc<dyn Volume>) -> Self {
         Self { volume, queue: Arc::new(CompletionQueue::new()) }
+    }
+
+    /// What is driven.
+    pub(crate) fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
     }
 
     /// Does all of `ops` at once; the results in the order of `ops`.
@@ -537,6 +547,7 @@ fn read_only_refuses(store: &dyn Store, name: &str) {
         let buf = || Buffer::zeroed(512);
         for op in [
             Op::Write { offset: 0, buf: buf(), fua: false },
+            Op::WriteAtomic { offset: 0, buf: buf(), fua: false },
             Op::Discard { offset: 0, len: 4096 },
             Op::WriteZeroes { offset: 0, len: 4096, fua: false },
             Op::CompareAndWrite { offset: 0, compare: buf(), write: buf() },

@@ -129,10 +129,10 @@ pub(super) fn can_punch(file: &File, size_bytes: u64) -> bool {
     fallocate(file, flags, size_bytes.next_multiple_of(4096), 4096).is_ok()
 }
 
-/// Takes space for the whole file, so that writing into it cannot fail for want of it; a file
-/// system that knows no such thing is forgiven.
-pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, len) {
+/// Takes space for the range, so that writing into it cannot fail for want of it; a file system
+/// that knows no such thing is forgiven. The file's length stays.
+pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         other => other.map_err(Into::into),
     }

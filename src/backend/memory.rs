@@ -143,7 +143,10 @@ impl MemoryVolume {
             Op::Extents { offset, len, max } => {
                 return self.extents(offset, len, max).map(Done::Extents);
             }
-            Op::Write { offset, buf, fua: _ } => self.write(offset, &buf)?,
+            // A chunk is written under its lock.
+            Op::Write { offset, buf, fua: _ } | Op::WriteAtomic { offset, buf, fua: _ } => {
+                self.write(offset, &buf)?;
+            }
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, fua: _ } => {
                 self.zero(offset, len)?;
             }

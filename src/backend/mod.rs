@@ -6,6 +6,8 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+#[cfg(test)]
+mod behind_cache;
 mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -15,6 +17,7 @@ mod kept;
 pub mod local;
 pub mod memory;
 pub mod null;
+pub mod on_demand;
 pub mod pool;
 mod pooled;
 #[cfg(test)]
@@ -25,7 +28,7 @@ pub mod rbd;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::{self, Volume};
+use crate::block::{self, SavedState, Volume, VolumeInfo};
 
 /// Which kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,6 +152,30 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreErrorKind::NotFound`].
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError>;
 
+    /// Keeps a small record with an image under a name, in the place of the one before: at most
+    /// [`RECORD_BYTES_MAX`] bytes. It is on stable
+    /// storage when this returns, whether or not the image is open, goes with the image, and no
+    /// clone inherits it. Of two that race, one is kept.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Invalid`] for a bad name or too many bytes.
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError>;
+
+    /// The record that [`Self::keep`] kept last; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`] if there is no such image.
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What a volume of an image would tell if it were opened for writing, without opening it.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        let seen = self.open(image, None, OpenMode::ReadOnly)?;
+        Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+    }
+
     /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference
     /// is dropped.
     ///
@@ -238,6 +265,21 @@ fn check_growth(image: &str, old: u64, new: u64) -> Result<(), StoreError> {
     }
     let message = format!(
         "image {image} has {old} bytes and cannot shrink to {new}: what is beyond would be lost"
+    );
+    Err(StoreError::new(StoreErrorKind::Invalid, message))
+}
+
+/// Longest record that [`Store::keep`] takes, in bytes.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+
+fn check_record(name: &str, record: &[u8]) -> Result<(), StoreError> {
+    check_name(name)?;
+    if record.len() <= RECORD_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "a record {name} of {} bytes: at most {RECORD_BYTES_MAX} are kept with an image",
+        record.len()
     );
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }

@@ -50,7 +50,9 @@ impl Volume for NullVolume {
                 Op::Extents { offset, len, max: _ } => {
                     Ok(Done::Extents(vec![Extent { offset, len, mapped: false }]))
                 }
-                Op::CompareAndWrite { .. } | Op::SaveState(_) => Err(ErrorKind::Unsupported.into()),
+                Op::WriteAtomic { .. } | Op::CompareAndWrite { .. } | Op::SaveState(_) => {
+                    Err(ErrorKind::Unsupported.into())
+                }
                 _ if self.read_only => Err(ErrorKind::ReadOnly.into()),
                 _ => Ok(Done::Unit),
             };

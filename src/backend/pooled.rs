@@ -7,6 +7,7 @@
 //! thread waits for another's.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -24,6 +25,14 @@ pub(super) const BLOCK_BYTES: u64 = 4096;
 /// Largest atomic compare-and-write, in bytes.
 pub(super) const COMPARE_AND_WRITE_BYTES_MAX: u32 = 1 << 20;
 
+/// Why an atomic write is not there.
+pub(super) enum AtomicFailure {
+    /// It could not begin; nothing has changed.
+    Unchanged(Error),
+    /// It may be there, in whole or in part, until the volume is opened again and makes it whole.
+    Unknown(Error),
+}
+
 /// How the bytes of a volume are stored. Ranges are inside the volume; whoever changes something
 /// is alone in the blocks that it touches.
 pub(super) trait Engine: Send + Sync + 'static {
@@ -37,6 +46,16 @@ pub(super) trait Engine: Send + Sync + 'static {
     fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error>;
     /// Makes the range read as zeros and frees space where it can; [`Self::sync`] makes it stable.
     fn zero(&self, offset: u64, len: u64) -> Result<(), Error>;
+    /// Writes so that, whenever the power fails, all of it is there afterwards or nothing; on
+    /// stable storage when this returns. `sync` is [`Self::sync`], in turn with all others.
+    fn write_atomic(
+        &self,
+        _offset: u64,
+        _buf: &Buffer,
+        _sync: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<(), AtomicFailure> {
+        Err(AtomicFailure::Unchanged(ErrorKind::Unsupported.into()))
+    }
     /// At most `max` runs, from `offset` on.
     fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error>;
     /// What [`Self::save_state`] keeps. Never waits.
@@ -63,6 +82,10 @@ pub(super) struct Core<E: Engine> {
     group: Mutex<Group>,
     /// Set once a sync failed, with what it said.
     failed: OnceLock<Error>,
+    /// One sync at a time: the kernel tells of a failure once, to whoever comes first.
+    syncing: Mutex<()>,
+    /// An atomic write is there in part, and nobody may see it.
+    torn: AtomicBool,
 }
 
 /// Requests that have run and wait for stable storage.
@@ -87,6 +110,8 @@ impl<E: Engine> Core<E> {
             ranges: RangeLock::default(),
             group: Mutex::default(),
             failed: OnceLock::new(),
+            syncing: Mutex::default(),
+            torn: AtomicBool::new(false),
         })
     }
 
@@ -104,9 +129,14 @@ impl<E: Engine> Core<E> {
         self.ranges.exclusive(0..u64::MAX)
     }
 
+    /// Waits until no request is at work in the blocks of a range and keeps others out of them.
+    pub(super) fn alone_in(&self, offset: u64, len: u64) -> RangeGuard<'_> {
+        self.ranges.exclusive(blocks(offset, len))
+    }
+
     /// Writes, on this thread; not stable yet.
     pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        let _alone = self.ranges.exclusive(blocks(offset, buf.len() as u64));
+        let _alone = self.alone_in(offset, buf.len() as u64);
         self.check_failed()?;
         self.engine.write(offset, buf)
     }
@@ -114,22 +144,46 @@ impl<E: Engine> Core<E> {
     /// Puts everything that completed on stable storage. A failure is final: the kernel may have
     /// dropped the pages it could not write, and a second sync would succeed without them.
     pub(super) fn sync(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.syncing.lock();
         self.check_failed()?;
-        self.engine.sync().inspect_err(|error| {
+        self.engine.sync().inspect_err(|error| self.fail(error))
+    }
+
+    fn fail(&self, error: &Error) {
+        if self.failed.set(again(error)).is_ok() {
             tracing::error!(%error, "a volume takes no more writes until it is opened again");
-            let _first_failure_stays = self.failed.set(again(error));
+        }
+    }
+
+    fn write_atomic(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
+        let _alone = self.alone_in(offset, buf.len() as u64);
+        self.check_failed()?;
+        self.engine.write_atomic(offset, buf, &|| self.sync()).map_err(|failure| match failure {
+            AtomicFailure::Unchanged(error) => error,
+            AtomicFailure::Unknown(error) => {
+                self.torn.store(true, Ordering::Release);
+                self.fail(&error);
+                error
+            }
         })
     }
 
-    fn check_failed(&self) -> Result<(), Error> {
+    fn check_torn(&self) -> Result<(), Error> {
+        if self.torn.load(Ordering::Acquire) { self.check_failed() } else { Ok(()) }
+    }
+
+    /// Refuses once a sync has failed.
+    pub(super) fn check_failed(&self) -> Result<(), Error> {
         self.failed.get().map_or(Ok(()), |error| Err(again(error)))
     }
 
     /// Whether `op` is done only when it is on stable storage.
     fn must_be_stable(&self, op: &Op) -> bool {
         match op {
-            // A record is stable by itself.
-            Op::Read { .. } | Op::Extents { .. } | Op::SaveState(_) => false,
+            // A record and an atomic write are stable by themselves.
+            Op::Read { .. } | Op::Extents { .. } | Op::SaveState(_) | Op::WriteAtomic { .. } => {
+                false
+            }
             Op::Write { fua, .. } | Op::WriteZeroes { fua, .. } => *fua || !self.write_cache,
             Op::Flush => true,
             Op::Discard { .. } | Op::CompareAndWrite { .. } => !self.write_cache,
@@ -140,6 +194,7 @@ impl<E: Engine> Core<E> {
         match op {
             Op::Read { offset, mut buf } => {
                 let _held = self.ranges.shared(offset..offset + buf.len() as u64);
+                self.check_torn()?;
                 self.engine.read(offset, &mut buf)?;
                 return Ok(Done::Data(buf));
             }
@@ -153,13 +208,14 @@ impl<E: Engine> Core<E> {
                 self.engine.save_state(&record)?;
             }
             Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
+            Op::WriteAtomic { offset, buf, .. } => self.write_atomic(offset, &buf)?,
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
-                let _alone = self.ranges.exclusive(blocks(offset, len));
+                let _alone = self.alone_in(offset, len);
                 self.check_failed()?;
                 self.engine.zero(offset, len)?;
             }
             Op::CompareAndWrite { offset, compare, write } => {
-                let _alone = self.ranges.exclusive(blocks(offset, compare.len() as u64));
+                let _alone = self.alone_in(offset, compare.len() as u64);
                 self.check_failed()?;
                 let mut stored = Buffer::unfilled(compare.len());
                 self.engine.read(offset, &mut stored)?;
@@ -265,7 +321,8 @@ impl<E: Engine> Pooled<E> {
             Op::Read { offset, mut buf } => {
                 let range = offset..offset + buf.len() as u64;
                 let held = self.core.ranges.try_shared(range);
-                if held.is_some() && self.core.engine.read_now(offset, &mut buf) {
+                let may_read = held.is_some() && self.core.check_torn().is_ok();
+                if may_read && self.core.engine.read_now(offset, &mut buf) {
                     return Ok(Completion { tag, result: Ok(Done::Data(buf)) });
                 }
                 Op::Read { offset, buf }

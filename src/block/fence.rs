@@ -45,6 +45,7 @@ impl Span {
             // It changes no bytes, and of two records the later one stays.
             Op::SaveState(_) => None,
             Op::Write { .. }
+            | Op::WriteAtomic { .. }
             | Op::Discard { .. }
             | Op::WriteZeroes { .. }
             | Op::CompareAndWrite { .. } => Some(Self::touched_by(op)),
@@ -54,9 +55,9 @@ impl Span {
     /// The bytes that an operation looks at, changes or promises something about.
     fn touched_by(op: &Op) -> Self {
         match op {
-            Op::Read { offset, buf } | Op::Write { offset, buf, .. } => {
-                Self::new(*offset, buf.len() as u64)
-            }
+            Op::Read { offset, buf }
+            | Op::Write { offset, buf, .. }
+            | Op::WriteAtomic { offset, buf, .. } => Self::new(*offset, buf.len() as u64),
             Op::CompareAndWrite { offset, compare, .. } => Self::new(*offset, compare.len() as u64),
             Op::Discard { offset, len }
             | Op::WriteZeroes { offset, len, .. }

@@ -39,10 +39,9 @@ pub struct VolumeInfo {
     pub discard_granularity_bytes: u32,
     /// Largest atomic [`Op::CompareAndWrite`], in bytes; 0 if there is none.
     pub max_compare_and_write_bytes: u32,
-    /// Largest [`Op::Write`] of which, after a loss of power or a crash at any time, and by every
-    /// concurrent read, either all is seen or nothing; in bytes. 0: none is promised to be so.
+    /// Largest [`Op::WriteAtomic`], in bytes; 0 if there is none.
     pub max_atomic_write_bytes: u32,
-    /// A write is that only if it crosses no multiple of this, in bytes. 0: it may.
+    /// An [`Op::WriteAtomic`] crosses no multiple of this, in bytes. 0: it may.
     pub atomic_write_boundary_bytes: u32,
 }
 
@@ -65,6 +64,9 @@ pub enum Op {
     Read { offset: u64, buf: Buffer },
     /// Write the whole of `buf` at `offset`.
     Write { offset: u64, buf: Buffer, fua: bool },
+    /// A [`Op::Write`] of which, after a loss of power or a crash at any time, and by every
+    /// concurrent read, either all is seen or nothing. Within the limits of [`VolumeInfo`].
+    WriteAtomic { offset: u64, buf: Buffer, fua: bool },
     /// Complete once every write completed so far is on stable storage.
     Flush,
     /// The range is not needed any more; it reads as zeros afterwards.
@@ -123,6 +125,9 @@ pub struct Completion {
     pub result: Result<Done, Error>,
 }
 
+/// See [`Volume::hold`].
+pub type Hold = Box<dyn std::any::Any + Send + Sync>;
+
 /// A block device as the target sees it.
 ///
 /// Implementations are shared by all shards. They must be ready for any mix of concurrent
@@ -147,6 +152,13 @@ pub trait Volume: Send + Sync + 'static {
     /// What [`Op::SaveState`] has kept, as it is now. Never blocks.
     fn saved_state(&self) -> SavedState {
         SavedState::Unsupported
+    }
+
+    /// Keeps the volume ready for requests until what this gives is dropped: a session has begun
+    /// that may use it. Without one, a volume may let go of what it takes to be open, and the next
+    /// request waits until it has it again. Never blocks.
+    fn hold(&self) -> Option<Hold> {
+        None
     }
 
     /// Takes every request out of `requests`. Those that can be answered without waiting are

@@ -270,6 +270,22 @@ pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
     let serving = health.disks.saturating_sub(health.disks_not_serving);
     lines.push(("disks", format!("{serving} of {} served", health.disks)));
     lines.push(("sessions", health.sessions.to_string()));
+    for (what, hits, misses, bytes) in health.cache.iter().flat_map(|cache| {
+        [
+            ("golden images", cache.golden_hits, cache.golden_misses, cache.golden_bytes),
+            ("disks", cache.disk_hits, cache.disk_misses, cache.disk_bytes),
+        ]
+    }) {
+        let reads = u128::from(hits) + u128::from(misses);
+        let share = (u128::from(hits) * 100).checked_div(reads);
+        let share = share.map_or(NONE.to_owned(), |share| format!("{share} %"));
+        let size = BinaryBytes(bytes);
+        lines.push(("cache", format!("{what}: {share} of {reads} reads, {size}")));
+    }
+    if let Some(cache) = health.cache.filter(|cache| cache.file_bytes > 0) {
+        let (hits, size) = (cache.file_hits, BinaryBytes(cache.file_bytes));
+        lines.push(("cache", format!("file: {hits} reads, {size}")));
+    }
     details(console, &lines)
 }
 

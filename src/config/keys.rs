@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdStore, parse};
+use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
 use portal_group::{PORTAL_GROUP, check_group};
 
 /// A configuration being read.
@@ -126,6 +126,12 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
+    section(
+        "cache",
+        "What is kept in memory of the disks in Ceph. Writes always go to Ceph before they are \
+         acknowledged; `docs/cache.md` tells what is kept when.",
+        CACHE,
+    ),
 ];
 
 const TOP: &[Key] = &[
@@ -324,6 +330,17 @@ const LIMITS: &[Key] = &[
             set: |d, v| d.config.limits.nop_in_timeout = seconds(v),
         },
         "Time for the answer to a ping. Without one the connection is closed.",
+    ),
+    key(
+        "data_out_timeout_seconds",
+        Def("30"),
+        Kind::Integer {
+            min: 1,
+            max: 3600,
+            set: |d, v| d.config.limits.data_out_timeout = seconds(v),
+        },
+        "Time for the data of a command that others wait for by its task attribute (ORDERED, HEAD \
+         OF QUEUE). Then it fails with INITIATOR RESPONSE TIMEOUT, and the others go on.",
     ),
     key(
         "tcp_keepalive_seconds",
@@ -541,6 +558,81 @@ const RBD: &[Key] = &[
         },
         "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
     ),
+    key(
+        "clients",
+        Def("1"),
+        Kind::Integer { min: 1, max: 64, set: |d, v| rbd(d).clients = to_usize(v) },
+        "Clients of the cluster that the disks are spread over. Each has threads and connections \
+         of its own; a client that is blocklisted takes only its own disks with it. \
+         [docs/rbd.md](rbd.md) has what each costs.",
+    ),
+    key(
+        "encryption",
+        Def("\"none\""),
+        Kind::Choice {
+            of: &["none", "luks1", "luks2"],
+            set: |d, v| {
+                let formats = [RbdEncryption::None, RbdEncryption::Luks1, RbdEncryption::Luks2];
+                rbd(d).encryption = formats[v];
+            },
+        },
+        "How images are encrypted in the cluster that are imported from now on. Their disks are \
+         encrypted, too, and copies of them, not clones. Needs `passphrase_file`.",
+    ),
+    key(
+        "passphrase_file",
+        Def("\"\""),
+        Kind::Text {
+            what: "an absolute path, or empty",
+            set: |d, v| {
+                rbd(d).passphrase_file = if v.is_empty() { None } else { Some(parse::path(v)?) };
+                Ok(())
+            },
+        },
+        "File with the passphrase of encrypted images, one line; nobody but its owner may read it. \
+         Read at the start.",
+    ),
+    key(
+        "idle_close_seconds",
+        Def("60"),
+        Kind::Integer { min: 0, max: 86_400, set: |d, v| rbd(d).idle_close = some_seconds(v) },
+        "A disk that has had no session for so long is closed, and opened again when one begins; \
+         0: all are opened at the start, and stay open.",
+    ),
+];
+
+const CACHE: &[Key] = &[
+    key(
+        "golden_memory",
+        Def("\"256MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.golden_memory_bytes = v },
+        "Memory for blocks of golden images, which all clones on this gateway share; 0: none. What \
+         a node reads while it boots is a good measure, for each image in use.",
+    ),
+    key(
+        "golden_file",
+        Def("0"),
+        Kind::Size { min: 0, max: 1 << 50, set: |d, v| d.config.cache.golden_file_bytes = v },
+        "Room in a file on a local disk for blocks of golden images that find none in memory; 0: no \
+         file. The file has no name and ends with the daemon. Worth its while if the disk is faster \
+         than Ceph; takes about 4 MiB of memory a GiB.",
+    ),
+    key(
+        "golden_file_directory",
+        Def("\"/var/tmp\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| d.config.cache.golden_file_directory = v),
+        },
+        "Directory of that file.",
+    ),
+    key(
+        "disk_memory",
+        Def("\"64MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.disk_memory_bytes = v },
+        "Memory for blocks that disks have written themselves, shared by all disks; 0: none. It \
+         helps what reads without a cache of its own, as boot loaders do.",
+    ),
 ];
 
 impl Kind {
@@ -589,6 +681,10 @@ fn rbd(draft: &mut Draft) -> &mut RbdStore {
         namespace: String::new(),
         ceph_conf: "/etc/ceph/ceph.conf".into(),
         ceph_user: "admin".into(),
+        clients: 1,
+        encryption: RbdEncryption::None,
+        passphrase_file: None,
+        idle_close: Some(Duration::from_secs(60)),
     })
 }
 

@@ -56,6 +56,21 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
+    /// The cache in front of the Ceph store.
+    pub cache: Cache,
+}
+
+/// `[cache]`: what is kept near of the disks in Ceph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory for golden images; 0: none.
+    pub golden_memory_bytes: u64,
+    /// Room for golden images in a file, for what finds none in memory; 0: no file.
+    pub golden_file_bytes: u64,
+    /// The directory of that file.
+    pub golden_file_directory: PathBuf,
+    /// Memory for what disks have of their own; 0: none.
+    pub disk_memory_bytes: u64,
 }
 
 /// The two stores, as the file names them.
@@ -147,6 +162,8 @@ pub struct Limits {
     pub nop_in_interval: Option<Duration>,
     /// Time for an answer to a ping before the connection is dropped.
     pub nop_in_timeout: Duration,
+    /// Time for data of a command that others wait for.
+    pub data_out_timeout: Duration,
     /// Idle time before TCP keepalive probes; `None`: no probes.
     pub tcp_keepalive: Option<Duration>,
 }
@@ -222,6 +239,17 @@ pub struct LocalStore {
     pub io_threads: usize,
 }
 
+/// How new images of a Ceph pool are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RbdEncryption {
+    /// Not at all.
+    None,
+    /// LUKS, version 1.
+    Luks1,
+    /// LUKS, version 2.
+    Luks2,
+}
+
 /// `[store.rbd]`: the store in a Ceph pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RbdStore {
@@ -233,6 +261,15 @@ pub struct RbdStore {
     pub ceph_conf: PathBuf,
     /// The Ceph user, without `client.`.
     pub ceph_user: String,
+    /// Clients of the cluster that the images are spread over.
+    pub clients: usize,
+    /// How new images are encrypted.
+    pub encryption: RbdEncryption,
+    /// File with the passphrase of encrypted images.
+    pub passphrase_file: Option<PathBuf>,
+    /// A disk without sessions is closed after this; `None`: never, and all are open from the
+    /// start.
+    pub idle_close: Option<Duration>,
 }
 
 impl Default for Config {
@@ -265,6 +302,7 @@ impl Default for Config {
                 buffer_memory_bytes: 512 << 20,
                 nop_in_interval: Some(Duration::from_secs(30)),
                 nop_in_timeout: Duration::from_secs(30),
+                data_out_timeout: Duration::from_secs(30),
                 tcp_keepalive: Some(Duration::from_secs(60)),
             },
             iscsi: Iscsi {
@@ -290,6 +328,12 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
+            cache: Cache {
+                golden_memory_bytes: 256 << 20,
+                golden_file_bytes: 0,
+                golden_file_directory: "/var/tmp".into(),
+                disk_memory_bytes: 64 << 20,
+            },
         }
     }
 }

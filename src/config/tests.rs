@@ -124,6 +124,7 @@ fn every_key_is_read() {
         buffer_memory = "32 MiB"
         nop_in_interval_seconds = 0
         nop_in_timeout_seconds = 15
+        data_out_timeout_seconds = 16
         tcp_keepalive_seconds = 0
         [iscsi]
         max_recv_data_segment_length = 8192
@@ -145,6 +146,15 @@ fn every_key_is_read() {
         namespace = "n"
         ceph_conf = "/c"
         ceph_user = "u"
+        clients = 3
+        encryption = "luks2"
+        passphrase_file = "/p"
+        idle_close_seconds = 5
+        [cache]
+        golden_memory = "1GiB"
+        golden_file = "20GiB"
+        golden_file_directory = "/d"
+        disk_memory = 0
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -169,6 +179,7 @@ fn every_key_is_read() {
             buffer_memory_bytes: 32 << 20,
             nop_in_interval: None,
             nop_in_timeout: Duration::from_secs(15),
+            data_out_timeout: Duration::from_secs(16),
             tcp_keepalive: None,
         },
         iscsi: Iscsi {
@@ -189,7 +200,17 @@ fn every_key_is_read() {
             namespace: "n".into(),
             ceph_conf: "/c".into(),
             ceph_user: "u".into(),
+            clients: 3,
+            encryption: RbdEncryption::Luks2,
+            passphrase_file: Some("/p".into()),
+            idle_close: Some(std::time::Duration::from_secs(5)),
         }),
+        cache: Cache {
+            golden_memory_bytes: 1 << 30,
+            golden_file_bytes: 20 << 30,
+            golden_file_directory: "/d".into(),
+            disk_memory_bytes: 0,
+        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.

@@ -1,5 +1,9 @@
 //! The configuration in the terms of each room.
 
+use std::sync::Arc;
+
+use crate::backend::pool::Pool;
+use crate::cache::{self, Cache};
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -11,6 +15,27 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
         config::LogFormat::Human => telemetry::Format::Human,
         config::LogFormat::Json => telemetry::Format::Json,
     }
+}
+
+/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
+/// file.
+pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+    let config::Cache {
+        golden_memory_bytes,
+        golden_file_bytes,
+        golden_file_directory: directory,
+        disk_memory_bytes,
+    } = &config.cache;
+    let options =
+        cache::Options { golden_bytes: *golden_memory_bytes, disk_bytes: *disk_memory_bytes };
+    if options.golden_bytes == 0 && options.disk_bytes == 0 {
+        return Ok(None);
+    }
+    if options.golden_bytes == 0 || *golden_file_bytes == 0 {
+        return Ok(Some(Cache::new(options)));
+    }
+    let threads = Arc::clone(pool) as _;
+    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
 }
 
 pub(super) fn target(config: &Config) -> Options {
@@ -28,6 +53,7 @@ pub(super) fn target(config: &Config) -> Options {
         shard_buffer_bytes: memory / shards,
         ping_interval: config.limits.nop_in_interval,
         ping_timeout: config.limits.nop_in_timeout,
+        data_timeout: config.limits.data_out_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
         ..Options::default()
     }

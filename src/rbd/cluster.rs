@@ -13,8 +13,16 @@ use super::error::check;
 use super::ffi::{Api, RadosHandle, api};
 use super::{Error, closer};
 
-/// Options of librados that this program depends on, whatever ceph.conf says.
-const RADOS_OPTIONS: [(&str, &str); 3] = [
+/// Options of librados and librbd that this program depends on, whatever ceph.conf says; with
+/// [`RBD_OPTIONS`].
+const RADOS_OPTIONS: [(&str, &str); 7] = [
+    // Requests go on in the thread that brings them, without another in between. It must not wait
+    // then: not for room among what is under way, which the target bounds itself.
+    ("rbd_non_blocking_aio", "false"),
+    ("objecter_inflight_ops", "0"),
+    ("objecter_inflight_op_bytes", "0"),
+    // What completes does so in one thread; who wants more has more clients.
+    ("librados_thread_count", "1"),
     // The data path waits for the cluster as long as it takes. A timed-out write is one of
     // unknown outcome; initiators have time-outs of their own, and retry safely.
     ("rados_osd_op_timeout", "0"),

@@ -22,6 +22,17 @@ const ZERO_OBJECTS_MAX: u64 = 256;
 /// Largest compare-and-write: more than one sector librbd refuses.
 pub(super) const COMPARE_AND_WRITE_BYTES: usize = 512;
 
+type Outcome = (Result<Done, block::Error>, Option<Buffer>);
+
+fn buffer_of(op: Op) -> Option<Buffer> {
+    match op {
+        Op::Read { buf, .. } | Op::Write { buf, .. } | Op::CompareAndWrite { write: buf, .. } => {
+            Some(buf)
+        }
+        _ => None,
+    }
+}
+
 /// A request in librbd's hands.
 struct Pending {
     image: Arc<Image>,
@@ -55,17 +66,19 @@ impl Image {
         unsafe { start(Box::into_raw(pending)) };
     }
 
-    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Result<Done, block::Error> {
+    /// The result, and memory that is of no use any more.
+    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Outcome {
         if code < 0 {
-            return Err(self.failure(&op, code, mismatch));
+            return (Err(self.failure(&op, code, mismatch)), buffer_of(op));
         }
         match op {
-            Op::Read { offset, buf } if code != buf.len() as i64 => Err(block::Error::new(
-                ErrorKind::Medium,
-                format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len()),
-            )),
-            Op::Read { buf, .. } => Ok(Done::Data(buf)),
-            _ => Ok(Done::Unit),
+            Op::Read { offset, buf } if code != buf.len() as i64 => {
+                let message =
+                    format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
+                (Err(block::Error::new(ErrorKind::Medium, message)), Some(buf))
+            }
+            Op::Read { buf, .. } => (Ok(Done::Data(buf)), None),
+            op => (Ok(Done::Unit), buffer_of(op)),
         }
     }
 
@@ -80,7 +93,7 @@ impl Image {
         }
         let (what, offset) = match op {
             Op::Read { offset, .. } => ("read", *offset),
-            Op::Write { offset, .. } => ("write", *offset),
+            Op::Write { offset, .. } | Op::WriteAtomic { offset, .. } => ("write", *offset),
             Op::Flush => ("flush", 0),
             Op::Discard { offset, .. } | Op::WriteZeroes { offset, .. } => ("zeroing", *offset),
             Op::CompareAndWrite { offset, .. } => ("compare-and-write", *offset),
@@ -120,10 +133,10 @@ impl Pending {
     /// Reports the end of the request.
     fn finish(self, code: i64) {
         let Self { image, queue, tag, op, mismatch, .. } = self;
-        let result = image.outcome(op, code, mismatch);
+        let (result, spent) = image.outcome(op, code, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
-        queue.push(Completion { tag, result });
+        queue.push_spent(Completion { tag, result }, spent);
     }
 }
 
@@ -167,7 +180,7 @@ unsafe fn issue(pending: *mut Pending) -> i64 {
                 (api.rbd_aio_readv)(image, this.iov.as_ptr(), count(&this.iov), *offset, completion)
                     .into()
             }
-            Op::Write { offset, buf, .. } => {
+            Op::Write { offset, buf, .. } | Op::WriteAtomic { offset, buf, .. } => {
                 // librbd does not write through these pointers.
                 this.iov =
                     buf.slices().map(|part| iovec(part.as_ptr().cast_mut(), part.len())).collect();

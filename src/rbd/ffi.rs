@@ -123,9 +123,10 @@ pub(super) type RbdCallback =
 /// `rados_callback_t`
 pub(super) type RadosCallback =
     unsafe extern "C" fn(completion: *mut RadosCompletion, arg: *mut c_void);
-/// The callback of `rbd_diff_iterate2`.
+/// The callback of `rbd_update_watch`.
 /// Called on one of librbd's threads, which must not be used for calls of librbd.
 pub(super) type UpdateCallback = unsafe extern "C" fn(arg: *mut c_void);
+/// The callback of `rbd_diff_iterate2`.
 pub(super) type DiffCallback =
     unsafe extern "C" fn(offset: u64, len: usize, exists: c_int, arg: *mut c_void) -> c_int;
 
@@ -177,9 +178,22 @@ table! {
         fn rados_ioctx_create(
             cluster: *mut RadosHandle, pool: *const c_char, io: *mut *mut IoHandle,
         ) -> c_int;
+        fn rados_ioctx_create2(
+            cluster: *mut RadosHandle, pool: i64, io: *mut *mut IoHandle,
+        ) -> c_int;
+        fn rados_ioctx_get_pool_name(io: *mut IoHandle, buf: *mut c_char, len: u32) -> c_int;
         fn rados_ioctx_destroy(io: *mut IoHandle);
         fn rados_ioctx_set_namespace(io: *mut IoHandle, namespace: *const c_char);
         fn rados_ioctx_get_id(io: *mut IoHandle) -> i64;
+        fn rados_getxattr(
+            io: *mut IoHandle, object: *const c_char, name: *const c_char, buf: *mut c_char,
+            len: usize,
+        ) -> c_int;
+        fn rados_setxattr(
+            io: *mut IoHandle, object: *const c_char, name: *const c_char, buf: *const c_char,
+            len: usize,
+        ) -> c_int;
+        fn rados_remove(io: *mut IoHandle, object: *const c_char) -> c_int;
         fn rados_aio_create_completion2(
             arg: *mut c_void, complete: RadosCallback, completion: *mut *mut RadosCompletion,
         ) -> c_int;
@@ -220,6 +234,11 @@ table! {
             io: *mut IoHandle, name: *const c_char, image: *mut *mut ImageHandle,
             snapshot: *const c_char,
         ) -> c_int;
+        fn rbd_open_by_id_read_only(
+            io: *mut IoHandle, id: *const c_char, image: *mut *mut ImageHandle,
+            snapshot: *const c_char,
+        ) -> c_int;
+        fn rbd_snap_set_by_id(image: *mut ImageHandle, id: u64) -> c_int;
         fn rbd_close(image: *mut ImageHandle) -> c_int;
         fn rbd_stat(image: *mut ImageHandle, info: *mut ImageInfo, len: usize) -> c_int;
         fn rbd_get_size(image: *mut ImageHandle, size: *mut u64) -> c_int;
@@ -234,6 +253,7 @@ table! {
         fn rbd_get_id(image: *mut ImageHandle, id: *mut c_char, len: usize) -> c_int;
         fn rbd_get_features(image: *mut ImageHandle, features: *mut u64) -> c_int;
         fn rbd_get_flags(image: *mut ImageHandle, flags: *mut u64) -> c_int;
+        fn rbd_get_overlap(image: *mut ImageHandle, overlap: *mut u64) -> c_int;
         fn rbd_get_parent(
             image: *mut ImageHandle, parent: *mut LinkedImageSpec, snapshot: *mut SnapSpec,
         ) -> c_int;
@@ -258,6 +278,13 @@ table! {
         fn rbd_diff_iterate2(
             image: *mut ImageHandle, from: *const c_char, offset: u64, len: u64,
             include_parent: u8, whole_object: u8, callback: DiffCallback, arg: *mut c_void,
+        ) -> c_int;
+        fn rbd_flatten(image: *mut ImageHandle) -> c_int;
+        fn rbd_encryption_format(
+            image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
+        ) -> c_int;
+        fn rbd_encryption_load(
+            image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
         ) -> c_int;
         fn rbd_metadata_get(
             image: *mut ImageHandle, key: *const c_char, value: *mut c_char, len: *mut usize,

@@ -11,8 +11,7 @@ use rustix::io::Errno;
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
     Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
-    ImageHandle, ImageInfo, LOCK_EXCLUSIVE, LinkedImageSpec, SNAP_NAMESPACE_USER, SnapInfo,
-    SnapSpec, Watcher,
+    ImageHandle, ImageInfo, LOCK_EXCLUSIVE, SNAP_NAMESPACE_USER, SnapInfo, Watcher,
 };
 use super::pool::{fetch, text};
 use super::watch::Watch;
@@ -55,6 +54,8 @@ pub struct Image {
     /// Of an image that is open for writing.
     watch: OnceLock<Watch>,
     fenced: AtomicBool,
+    /// Offsets and sizes are those of the decrypted data.
+    pub(super) decrypted: AtomicBool,
     /// The pool knows that it is being closed.
     closing: AtomicBool,
 }
@@ -96,18 +97,7 @@ impl Image {
             Some(snapshot) => format!("opening {}@{snapshot}", pool.name_of(image)),
             None => format!("opening image {}", pool.name_of(image)),
         })?;
-        // Dropping it closes the handle, whatever fails from here on.
-        let mut this = Self {
-            pool: Arc::clone(pool),
-            handle,
-            name: image.to_owned(),
-            access,
-            info: Info { object_bytes: 0, features: 0 },
-            size_bytes: AtomicU64::new(0),
-            watch: OnceLock::new(),
-            fenced: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        };
+        let mut this = Self::of_handle(pool, handle, image, access);
         this.info = this.read_info()?;
         let this = Arc::new(this);
         if access == Access::ReadWrite {
@@ -117,6 +107,51 @@ impl Image {
             this.refresh()?;
         }
         Ok(this)
+    }
+
+    /// Opens the snapshot of that number of the image with that id, to read it; both may be in the
+    /// trash. `name` is the image's, for messages.
+    pub(super) fn open_snapshot_by_id(
+        pool: &Arc<Pool>,
+        name: &str,
+        id: &str,
+        snapshot: u64,
+    ) -> Result<Arc<Self>, Error> {
+        let api = pool.api();
+        let id_c = cstring(id)?;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the id outlives the call, which fills in `handle`; NULL is the image itself.
+        let code = unsafe {
+            (api.rbd_open_by_id_read_only)(
+                pool.io(),
+                id_c.as_ptr(),
+                &raw mut handle,
+                std::ptr::null(),
+            )
+        };
+        pool.check(code, || format!("opening image {} (id {id})", pool.name_of(name)))?;
+        let mut this = Self::of_handle(pool, handle, name, Access::ReadOnly);
+        // SAFETY: an open handle that nobody else has.
+        let code = unsafe { (api.rbd_snap_set_by_id)(this.handle, snapshot) };
+        this.check(code, "opening a snapshot")?;
+        this.info = this.read_info()?;
+        Ok(Arc::new(this))
+    }
+
+    /// Dropping it closes the handle, whatever fails from here on.
+    fn of_handle(pool: &Arc<Pool>, handle: *mut ImageHandle, name: &str, access: Access) -> Self {
+        Self {
+            pool: Arc::clone(pool),
+            handle,
+            name: name.to_owned(),
+            access,
+            info: Info { object_bytes: 0, features: 0 },
+            size_bytes: AtomicU64::new(0),
+            watch: OnceLock::new(),
+            fenced: AtomicBool::new(false),
+            decrypted: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// Reads the size again.
@@ -229,7 +264,7 @@ impl Image {
             id: self.id()?,
             size_bytes: self.size_bytes(),
             used_bytes: self.used_bytes()?,
-            parent: self.parent()?,
+            parent: self.parent()?.map(|parent| (parent.image, parent.snapshot)),
             snapshots: self.snapshots()?,
         })
     }
@@ -277,27 +312,6 @@ impl Image {
         };
         self.check(code, "rbd_diff_iterate2")?;
         Ok(Some(used))
-    }
-
-    fn parent(&self) -> Result<Option<(String, String)>, Error> {
-        let api = self.api();
-        let mut parent = MaybeUninit::<LinkedImageSpec>::zeroed();
-        let mut snapshot = MaybeUninit::<SnapSpec>::zeroed();
-        // SAFETY: the call fills in both on success.
-        let code = unsafe {
-            (api.rbd_get_parent)(self.handle, parent.as_mut_ptr(), snapshot.as_mut_ptr())
-        };
-        if self.pool.optional(code, || format!("the parent of {}", self.label()))?.is_none() {
-            return Ok(None);
-        }
-        // SAFETY: filled in; the strings are librbd's, NUL-terminated, and given back once, after
-        // they were copied.
-        unsafe {
-            let found = (text((*parent.as_ptr()).image_name), text((*snapshot.as_ptr()).name));
-            (api.rbd_linked_image_spec_cleanup)(parent.as_mut_ptr());
-            (api.rbd_snap_spec_cleanup)(snapshot.as_mut_ptr());
-            Ok(Some(found))
-        }
     }
 
     fn snapshots(&self) -> Result<Vec<String>, Error> {
@@ -365,25 +379,6 @@ impl Image {
         // SAFETY: the name outlives the call.
         let code = unsafe { (self.api().rbd_snap_remove)(self.handle, name.as_ptr()) };
         self.pool.check(code, || format!("removing snapshot {}@{snapshot}", self.label())).map(drop)
-    }
-
-    /// How many clones hang on the snapshot that this was opened at.
-    ///
-    /// # Errors
-    /// When the image cannot be read.
-    pub fn children(&self) -> Result<usize, Error> {
-        let api = self.api();
-        // SAFETY: on success the call has filled in as many entries as it says.
-        let children = unsafe {
-            fetch(|images: *mut LinkedImageSpec, count| {
-                (api.rbd_list_children3)(self.handle, images, count)
-            })
-        };
-        let mut children = children
-            .or_else(|code| self.pool.fail(code, || format!("clones of {}", self.label())))?;
-        // SAFETY: gives back what the call above handed out, once.
-        unsafe { (api.rbd_linked_image_spec_list_cleanup)(children.as_mut_ptr(), children.len()) };
-        Ok(children.len())
     }
 
     /// The address of the client that has the exclusive lock. It may be dead.

@@ -11,16 +11,21 @@
 mod closer;
 mod cluster;
 mod completion;
+mod encryption;
 mod error;
 mod extents;
 mod ffi;
 mod image;
 mod metadata;
+mod object;
+mod parent;
 mod pool;
 mod watch;
 
 pub use closer::wait_closed;
 pub use cluster::{Cluster, RBD_OPTIONS};
+pub use encryption::LuksFormat;
 pub use error::Error;
 pub use image::{Access, Image, Stat};
+pub use parent::{Parent, SnapshotKey};
 pub use pool::Pool;

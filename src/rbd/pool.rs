@@ -37,6 +37,7 @@ pub struct Pool {
     root: *mut IoHandle,
     id: i64,
     name: String,
+    namespace: String,
     /// `POOL` or `POOL/NAMESPACE`, for messages.
     label: String,
     /// Images that were dropped and are not closed yet, with how many handles each.
@@ -62,26 +63,58 @@ impl Pool {
         namespace: &str,
         timeout: Duration,
     ) -> Result<Arc<Self>, Error> {
-        let root = create_io(cluster, pool)?;
-        // Destroyed when it is dropped; so is `io`, once it is one of its own.
-        let mut this = Self {
+        let mut this = Self::of_root(cluster, create_io(cluster, pool)?, pool);
+        if !namespace.is_empty() {
+            this.check_namespace(namespace, timeout)?;
+            this.enter(namespace)?;
+        }
+        Ok(Arc::new(this))
+    }
+
+    /// Opens the pool of that number, and a namespace of it that is known to be there.
+    pub(super) fn open_by_id(
+        cluster: &Arc<Cluster>,
+        id: i64,
+        namespace: &str,
+    ) -> Result<Arc<Self>, Error> {
+        let mut root = std::ptr::null_mut();
+        // SAFETY: the cluster is connected; the call fills in `root`.
+        let code =
+            unsafe { (cluster.api().rados_ioctx_create2)(cluster.handle(), id, &raw mut root) };
+        check(code, || format!("pool number {id}")).map_err(|error| cluster.note(error))?;
+        let mut this = Self::of_root(cluster, root, "");
+        let mut name = [0_u8; 256];
+        // SAFETY: the call writes at most `name.len()` bytes.
+        let code = unsafe {
+            let len = name.len() as u32;
+            (this.api().rados_ioctx_get_pool_name)(root, name.as_mut_ptr().cast(), len)
+        };
+        this.check(code, || format!("the name of pool {id}"))?;
+        this.name = until_nul(&name);
+        this.label.clone_from(&this.name);
+        if !namespace.is_empty() {
+            this.enter(namespace)?;
+        }
+        Ok(Arc::new(this))
+    }
+
+    /// Destroyed when it is dropped; so is `io`, once it is one of its own.
+    fn of_root(cluster: &Arc<Cluster>, root: *mut IoHandle, name: &str) -> Self {
+        Self {
             cluster: Arc::clone(cluster),
             io: root,
             root,
             // SAFETY: `root` was just made.
             id: unsafe { (cluster.api().rados_ioctx_get_id)(root) },
-            name: pool.to_owned(),
-            label: pool.to_owned(),
+            name: name.to_owned(),
+            namespace: String::new(),
+            label: name.to_owned(),
             closing: Mutex::default(),
             closed: Condvar::new(),
-        };
-        if !namespace.is_empty() {
-            this.enter(namespace, timeout)?;
         }
-        Ok(Arc::new(this))
     }
 
-    fn enter(&mut self, namespace: &str, timeout: Duration) -> Result<(), Error> {
+    fn check_namespace(&self, namespace: &str, timeout: Duration) -> Result<(), Error> {
         let name = cstring(namespace)?;
         // The call below waits for the same object without a limit, and says what else is wrong.
         match self.read_object(c"rbd_namespace", timeout) {
@@ -100,10 +133,16 @@ impl Pool {
                 format!("namespace {full} (rbd namespace create {full})"),
             ));
         }
+        Ok(())
+    }
+
+    fn enter(&mut self, namespace: &str) -> Result<(), Error> {
+        let name = cstring(namespace)?;
         self.io = create_io(&self.cluster, &self.name)?;
         // SAFETY: nobody else has this I/O context yet.
         unsafe { (self.api().rados_ioctx_set_namespace)(self.io, name.as_ptr()) };
         self.label = format!("{}/{namespace}", self.label);
+        namespace.clone_into(&mut self.namespace);
         Ok(())
     }
 
@@ -111,6 +150,12 @@ impl Pool {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The namespace in the pool; empty: the default one.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The cluster it belongs to.

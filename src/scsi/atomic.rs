@@ -229,7 +229,7 @@ impl Work for WriteAtomic {
         if buf.len() != self.range.buffer_len() {
             return Begun::Done(Outcome::check(Sense::illegal(Asc::INVALID_FIELD_IN_CDB)));
         }
-        ops.push(Op::Write { offset: self.range.offset, buf, fua: self.fua });
+        ops.push(Op::WriteAtomic { offset: self.range.offset, buf, fua: self.fua });
         Begun::Steps(Box::new(Then::done()))
     }
 }

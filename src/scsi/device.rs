@@ -259,24 +259,6 @@ impl Device {
         self.inventory.establish_all(Asc::BUS_DEVICE_RESET);
     }
 
-    /// CLEAR TASK SET (SAM-5 7.4), after the tasks of all nexuses are aborted: `aborted` says
-    /// whether a nexus lost any, and so hears COMMANDS CLEARED BY ANOTHER INITIATOR.
-    ///
-    /// # Errors
-    /// If the LUN field addresses no logical unit.
-    pub fn task_set_cleared(
-        &self,
-        by: &Nexus,
-        lun: u64,
-        aborted: impl Fn(&Nexus) -> bool,
-    ) -> Result<u16, NoSuchLun> {
-        let number = self.resolve(lun)?;
-        let unit = self.inventory.unit(number).ok_or(NoSuchLun)?;
-        self.inventory
-            .establish(&unit, Asc::COMMANDS_CLEARED, |nexus| nexus.id != by.id && aborted(nexus));
-        Ok(number)
-    }
-
     /// Tasks of a nexus on the logical unit that a LUN field addresses have ended with one of its
     /// iSCSI connections: it hears SOME COMMANDS CLEARED BY ISCSI PROTOCOL EVENT (RFC 7143
     /// 11.14.5).

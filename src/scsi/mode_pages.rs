@@ -86,7 +86,8 @@ fn caching(unit: &LogicalUnit, values: Values) -> Vec<u8> {
 pub(super) const D_SENSE: u8 = 0x04;
 pub(super) const SWP: u8 = 0x08;
 
-/// SPC-4 7.5.8. One task set for all nexuses (TST 0), which are not aborted by an error (QERR 0).
+/// SPC-4 7.5.8. One task set for all nexuses (TST 0), which are not aborted by an error (QERR 0); who
+/// loses a task to another nexus is told so (TAS 1).
 fn control(unit: &LogicalUnit, values: Values) -> Vec<u8> {
     let mut body = vec![0; 10];
     if values == Values::Changeable {
@@ -96,6 +97,7 @@ fn control(unit: &LogicalUnit, values: Values) -> Vec<u8> {
     }
     body[0] = 0x02; // GLTSD: log parameters are not saved by themselves
     body[1] = 0x10; // unrestricted reordering
+    body[3] = 0x40; // TAS
     body[6..8].copy_from_slice(&[0xff, 0xff]); // busy timeout: no limit
     if values == Values::Current {
         body[0] |= if unit.has(flag::DESCRIPTOR_SENSE) { D_SENSE } else { 0 };

@@ -107,8 +107,8 @@ pub struct Outcome {
 }
 
 /// The I_T nexuses that PREEMPT AND ABORT has preempted (SPC-4 5.12.11.2.7). Their tasks on the
-/// logical unit are to be aborted, and must have ended, before the status of the command goes out;
-/// [`super::Device::task_set_cleared`] then tells those that lost any.
+/// logical unit are to be aborted, with TASK ABORTED, and must have ended before the status of the
+/// command goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preempted {
     /// Number of the logical unit.
@@ -191,6 +191,12 @@ impl From<Refusal> for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_preempted_is_so_on_the_logical_unit_as_luns_name_it() {
+        let field = |lun| Preempted { lun, nexuses: vec![1] }.lun_field();
+        assert_eq!((field(0), field(5), field(300)), (0, 5 << 48, 0x412c << 48));
+    }
 
     #[test]
     fn data_know_their_length() {

@@ -76,7 +76,6 @@ impl Asc {
     pub const RESERVATIONS_RELEASED: Self = Self(0x2a04);
     pub const REGISTRATIONS_PREEMPTED: Self = Self(0x2a05);
     pub const CAPACITY_CHANGED: Self = Self(0x2a09);
-    pub const COMMANDS_CLEARED: Self = Self(0x2f00);
     pub const MEDIUM_FORMAT_CORRUPTED: Self = Self(0x3100);
     pub const FORMAT_COMMAND_FAILED: Self = Self(0x3101);
     pub const SANITIZE_COMMAND_FAILED: Self = Self(0x3103);
@@ -85,6 +84,7 @@ impl Asc {
     pub const INTERNAL_TARGET_FAILURE: Self = Self(0x4400);
     /// SOME COMMANDS CLEARED BY ISCSI PROTOCOL EVENT.
     pub const CLEARED_BY_PROTOCOL: Self = Self(0x477f);
+    pub const INITIATOR_RESPONSE_TIMEOUT: Self = Self(0x4b06);
     pub const INSUFFICIENT_REGISTRATION_RESOURCES: Self = Self(0x5504);
 }
 
@@ -304,6 +304,27 @@ mod tests {
         };
         assert_eq!(asc(Access::Read), Asc::UNRECOVERED_READ_ERROR);
         assert_eq!(asc(Access::Write), Asc::WRITE_ERROR);
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_its_sense_data() {
+        use SenseKey as Key;
+        let wanted = [
+            (ErrorKind::OutOfRange, Key::IllegalRequest, Asc::LBA_OUT_OF_RANGE),
+            (ErrorKind::NoSpace, Key::DataProtect, Asc::SPACE_ALLOCATION_FAILED),
+            (ErrorKind::ReadOnly, Key::DataProtect, Asc::WRITE_PROTECTED),
+            (ErrorKind::Fenced, Key::NotReady, Asc::ASYMMETRIC_ACCESS_TRANSITION),
+            (ErrorKind::Miscompare { offset: 3 }, Key::Miscompare, Asc::MISCOMPARE_DURING_VERIFY),
+            (ErrorKind::Unsupported, Key::IllegalRequest, Asc::INVALID_OPCODE),
+            (ErrorKind::Gone, Key::HardwareError, Asc::INTERNAL_TARGET_FAILURE),
+        ];
+        for (kind, key, asc) in wanted {
+            for access in [Access::Read, Access::Write] {
+                let refusal = of_block_error(&kind.into(), access);
+                let Refusal::Check(sense) = refusal else { panic!("{kind:?}: {refusal:?}") };
+                assert_eq!((sense.key, sense.asc), (key, asc), "{kind:?}");
+            }
+        }
     }
 
     #[test]

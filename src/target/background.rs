@@ -23,8 +23,18 @@ pub(super) struct Works {
 #[derive(Default)]
 struct State {
     running: Vec<Running>,
+    /// Who looks at the volumes just now ([`Look`]).
+    looks: usize,
+    /// What was taken away meanwhile: let go when the last of them has looked away.
+    looked_at: Vec<Arc<Removal>>,
     /// The target is taken away: what begins now ends at once.
     closed: bool,
+}
+
+impl State {
+    fn count(&self) -> usize {
+        self.running.len() + self.looks
+    }
 }
 
 struct Running {
@@ -39,7 +49,7 @@ impl Works {
         let mut state = self.state.lock();
         let stop = state.closed;
         state.running.push(Running { unit, stop, removal: None });
-        self.count.send_replace(state.running.len());
+        self.count.send_replace(state.count());
     }
 
     fn leave(&self, unit: UnitId) {
@@ -48,7 +58,19 @@ impl Works {
         // Outside the lock: the last one of a removal lets volumes go. And before anyone is told.
         drop(left);
         let state = self.state.lock();
-        self.count.send_replace(state.running.len());
+        self.count.send_replace(state.count());
+    }
+
+    fn look(&self, change: impl FnOnce(&mut usize)) {
+        let mut state = self.state.lock();
+        change(&mut state.looks);
+        let let_go =
+            if state.looks == 0 { std::mem::take(&mut state.looked_at) } else { Vec::new() };
+        drop(state);
+        // As in `leave`.
+        drop(let_go);
+        let state = self.state.lock();
+        self.count.send_replace(state.count());
     }
 
     fn must_stop(&self, unit: UnitId) -> bool {
@@ -57,7 +79,11 @@ impl Works {
 
     /// Logical units were taken away.
     pub(super) fn stop_removed(&self, removal: &Arc<Removal>) {
-        for work in &mut self.state.lock().running {
+        let mut state = self.state.lock();
+        if state.looks > 0 {
+            state.looked_at.push(Arc::clone(removal));
+        }
+        for work in &mut state.running {
             if removal.units.contains(&work.unit) {
                 (work.stop, work.removal) = (true, Some(Arc::clone(removal)));
             }
@@ -76,6 +102,36 @@ impl Works {
         // The sender lives in `self`, so this cannot fail.
         let mut count = self.count.subscribe();
         let _ended = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+/// Somebody looks at the volumes of a target, and may have to wait for their store. Who takes the
+/// target away waits for the end of it.
+pub(super) struct Look {
+    backing: Option<Arc<Backing>>,
+    works: Arc<Works>,
+}
+
+impl Look {
+    /// Begins, before the target can be taken away.
+    pub(super) fn at(backing: &Arc<Backing>) -> Self {
+        let works = Arc::clone(&backing.works);
+        works.look(|looks| *looks += 1);
+        Self { backing: Some(Arc::clone(backing)), works }
+    }
+
+    /// Has initiators hear of what has changed. Blocks.
+    pub(super) fn refresh(self) {
+        if let Some(backing) = &self.backing {
+            backing.refresh();
+        }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.backing = None;
+        self.works.look(|looks| *looks -= 1);
     }
 }
 
@@ -173,8 +229,10 @@ async fn drive(mut work: Box<Background>, entry: &Entry) -> &'static str {
 mod tests {
     use super::*;
     use crate::backend::memory::MemoryVolume;
+    use crate::block::{Usage, Volume, VolumeInfo};
     use crate::target::backing::Fences;
-    use crate::target::spec::Lun;
+    use crate::target::registry::Registry;
+    use crate::target::spec::{Lun, TargetSpec};
 
     #[test]
     fn volumes_are_let_go_before_the_end_is_told() {
@@ -201,5 +259,64 @@ mod tests {
         drop(held);
         ends.join().unwrap();
         assert_eq!(*told.borrow(), 0);
+    }
+
+    /// A volume whose store does not say what it takes until it is told to.
+    struct Hanging(std::sync::mpsc::Sender<()>, Mutex<std::sync::mpsc::Receiver<()>>);
+
+    impl Volume for Hanging {
+        fn info(&self) -> VolumeInfo {
+            MemoryVolume::new(1 << 20, false).info()
+        }
+
+        fn usage(&self) -> Usage {
+            self.0.send(()).unwrap();
+            self.1.lock().recv().unwrap();
+            Usage::default()
+        }
+
+        fn submit(&self, _: &mut Vec<Request>, _: &mut Vec<Completion>, _: &Arc<CompletionQueue>) {
+            unreachable!("nobody reads or writes")
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_target_away_waits_for_a_look_at_its_volumes() {
+        let (looks, looking) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let volume = Arc::new(Hanging(looks, Mutex::new(may_go_on)));
+        let weak = Arc::downgrade(&volume);
+        let registry = Registry::new(1);
+        let name = "iqn.2026-07.example:a";
+        let lun = Lun {
+            number: 1,
+            volume: Some(volume),
+            identity: "one".into(),
+            block_bytes: 512,
+            read_only: false,
+        };
+        let access = crate::target::spec::Access::default();
+        registry.publish(TargetSpec { name: name.into(), luns: vec![lun], access });
+        let look = registry.look_at(name).unwrap();
+        let refreshed = std::thread::spawn(|| look.refresh());
+        looking.recv().unwrap();
+
+        assert!(registry.withdraw(name));
+        assert!(registry.look_at(name).is_none());
+        let works = registry.closed_works(Some(name));
+        let ended = async {
+            for works in works {
+                works.ended().await;
+            }
+        };
+        tokio::pin!(ended);
+        let pending = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(std::future::Future::poll(ended.as_mut(), cx).is_pending())
+        });
+        assert!(pending.await, "the store has not answered");
+        go_on.send(()).unwrap();
+        ended.await;
+        assert!(weak.upgrade().is_none(), "the volume is closed");
+        refreshed.join().unwrap();
     }
 }

@@ -10,7 +10,7 @@ use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
-use crate::block::{Fenced, SavedState, Usage, Volume};
+use crate::block::{Fenced, Hold, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -26,6 +26,19 @@ pub(super) struct Backing {
 struct Luns {
     list: Vec<(UnitId, Lun)>,
     next_unit: u64,
+    /// Sessions there are, and what keeps the volumes ready for them.
+    uses: usize,
+    holds: Vec<Hold>,
+}
+
+impl Luns {
+    /// Keeps all volumes ready as long as there are sessions.
+    fn hold(&mut self) {
+        let wanted = if self.uses > 0 { self.list.as_slice() } else { &[] };
+        let volumes = wanted.iter().filter_map(|(_, lun)| lun.volume.as_ref());
+        // The new ones first: what stays is never without.
+        self.holds = volumes.filter_map(|volume| volume.hold()).collect();
+    }
 }
 
 /// What commands run against.
@@ -107,7 +120,7 @@ impl Backing {
             volumes: ArcSwap::from_pointee(volumes),
         });
         let next_unit = list.len() as u64;
-        let luns = Mutex::new(Luns { list, next_unit });
+        let luns = Mutex::new(Luns { list, next_unit, uses: 0, holds: Vec::new() });
         Arc::new(Self { luns, service, works: Arc::default() })
     }
 
@@ -146,13 +159,33 @@ impl Backing {
             now.iter().chain(new).cloned().collect::<Volumes>()
         });
         service.device.set_luns(units);
-        *held = Luns { list, next_unit };
+        (held.list, held.next_unit) = (list, next_unit);
+        held.hold();
         let removal = Arc::new(Removal { units: removed, backing: Arc::clone(this) });
         this.works.stop_removed(&removal);
         Change::Luns(removal)
     }
 
-    /// What the volumes say of themselves now: initiators hear of what has changed.
+    /// A session begins.
+    pub(super) fn begin_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses += 1;
+        if luns.uses == 1 {
+            luns.hold();
+        }
+    }
+
+    /// A session has ended.
+    pub(super) fn end_use(&self) {
+        let mut luns = self.luns.lock();
+        luns.uses -= 1;
+        if luns.uses == 0 {
+            luns.hold();
+        }
+    }
+
+    /// What the volumes say of themselves now: initiators hear of what has changed. Blocks, for as
+    /// long as a store's file system may.
     pub(super) fn refresh(&self) {
         let Some(service) = &self.service else { return };
         let volumes = service.volumes();
@@ -231,4 +264,83 @@ fn saved_state(lun: &Lun, volume: &dyn Volume) -> SavedState {
         );
     }
     saved
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::block::{Completion, CompletionQueue, Request, VolumeInfo};
+
+    /// Counts how often it is held.
+    #[derive(Default)]
+    struct Held(Arc<AtomicUsize>);
+
+    struct Holder(Arc<AtomicUsize>);
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Volume for Held {
+        fn info(&self) -> VolumeInfo {
+            VolumeInfo {
+                size_bytes: 1 << 20,
+                read_only: false,
+                write_cache: false,
+                physical_block_bytes: 512,
+                optimal_io_bytes: 0,
+                discard_granularity_bytes: 0,
+                max_compare_and_write_bytes: 0,
+                max_atomic_write_bytes: 0,
+                atomic_write_boundary_bytes: 0,
+            }
+        }
+
+        fn hold(&self) -> Option<Hold> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Some(Box::new(Holder(Arc::clone(&self.0))))
+        }
+
+        fn submit(
+            &self,
+            _requests: &mut Vec<Request>,
+            _done: &mut Vec<Completion>,
+            _queue: &Arc<CompletionQueue>,
+        ) {
+        }
+    }
+
+    fn lun(number: u16) -> (Lun, Arc<AtomicUsize>) {
+        let (volume, identity) = (Held::default(), format!("disk {number}"));
+        let holds = Arc::clone(&volume.0);
+        let volume: Option<Arc<dyn Volume>> = Some(Arc::new(volume));
+        (Lun { number, volume, identity, block_bytes: 512, read_only: false }, holds)
+    }
+
+    #[test]
+    fn volumes_are_held_while_there_are_sessions() {
+        let ((first, held), (second, held_too)) = (lun(0), lun(1));
+        let count = |holds: &AtomicUsize| holds.load(Ordering::SeqCst);
+        let fences = Fences::default();
+        let backing =
+            Backing::new("iqn.2026-01.io.stirrup:t", std::slice::from_ref(&first), &fences);
+        assert_eq!(count(&held), 0);
+        backing.begin_use();
+        backing.begin_use();
+        backing.end_use();
+        assert_eq!(count(&held), 1, "by the session that is left");
+        // One more comes while it is there, and the first goes.
+        let change = Backing::change(&backing, &[first, second.clone()], &fences);
+        assert!(matches!(change, Change::Luns(_)));
+        assert_eq!((count(&held), count(&held_too)), (1, 1));
+        let change = Backing::change(&backing, &[second], &fences);
+        assert!(matches!(change, Change::Luns(_)));
+        assert_eq!((count(&held), count(&held_too)), (0, 1));
+        backing.end_use();
+        assert_eq!((count(&held), count(&held_too)), (0, 0));
+    }
 }

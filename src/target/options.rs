@@ -33,6 +33,9 @@ pub struct Options {
     pub ping_interval: Option<Duration>,
     /// Close the session if a ping is not answered within this time.
     pub ping_timeout: Duration,
+    /// How long a command that others wait for (ORDERED, HEAD OF QUEUE, or before one that is
+    /// ORDERED) may wait for data that its initiator was asked for. Then it fails.
+    pub data_timeout: Duration,
     /// TCP keepalive: idle time before the first probe. Probes follow each 10 s, and three
     /// unanswered ones end the connection; this clears away what boot firmware leaves behind.
     /// `None`: no probes.
@@ -53,6 +56,7 @@ impl Default for Options {
             shard_buffer_bytes: 512 << 20,
             ping_interval: Some(Duration::from_secs(15)),
             ping_timeout: Duration::from_secs(15),
+            data_timeout: Duration::from_secs(30),
             keepalive_idle: Some(Duration::from_secs(30)),
         }
     }

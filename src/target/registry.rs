@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 
-use super::background::Works;
+use super::background::{Look, Works};
 use super::backing::{Backing, Change, Fences, Removal};
 use super::session::{Life, NewSession, SessionEntry, SessionKey};
 use super::spec::{Access, TargetSpec};
@@ -100,6 +100,17 @@ impl Registry {
         let mut targets: Vec<_> = self.targets.iter().map(|target| Arc::clone(&target)).collect();
         targets.sort_by(|a, b| a.name.cmp(&b.name));
         targets
+    }
+
+    /// The names of all targets.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.targets.iter().map(|target| target.key().clone()).collect()
+    }
+
+    /// A look at the volumes of a target; `None` if there is no such target.
+    pub(super) fn look_at(&self, name: &str) -> Option<Look> {
+        // The entry is locked meanwhile: who takes the target away finds the look begun.
+        self.targets.get(&normalised(name)).map(|target| Look::at(&target.backing))
     }
 
     /// Adds a target or replaces the one of that name; says what that means for its sessions.

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::background::Works;
+use super::background::{Look, Works};
 use super::options::Options;
 use super::places::Places;
 use super::portal::PortalGroup;
@@ -230,9 +230,17 @@ async fn refresh(shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for target in shared.registry.targets() {
-            target.backing.refresh();
-        }
+        let shared = Arc::clone(&shared);
+        // A file system may hang; and one target after the other is enough.
+        let looks = tokio::task::spawn_blocking(move || {
+            let registry = &shared.registry;
+            registry
+                .names()
+                .iter()
+                .filter_map(|name| registry.look_at(name))
+                .for_each(Look::refresh);
+        });
+        let _cancelled_at_the_end = looks.await;
     }
 }
 
@@ -388,12 +396,9 @@ impl Handle {
     /// Looks at the volumes of a target: initiators hear of what has changed (CAPACITY DATA HAS
     /// CHANGED). It happens by itself within a second; this is for who has just resized one.
     /// False if there is no such target.
-    pub fn refresh(&self, name: &str) -> bool {
-        let target = self.shared.registry.target(name);
-        target.is_some_and(|target| {
-            target.backing.refresh();
-            true
-        })
+    pub async fn refresh(&self, name: &str) -> bool {
+        let Some(look) = self.shared.registry.look_at(name) else { return false };
+        tokio::task::spawn_blocking(|| look.refresh()).await.is_ok()
     }
 
     /// All targets, by name.

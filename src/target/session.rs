@@ -75,12 +75,10 @@ pub(super) enum Order {
     BarrierReached(u64),
 }
 
-/// Which tasks to abort, and on whose behalf.
+/// Which tasks to abort.
 pub(super) struct Abort {
     /// All on this logical unit; `None`: on all.
     pub(super) lun: Option<u64>,
-    /// The nexus that had the task set cleared: who loses a task hears of it.
-    pub(super) cleared_by: Option<Arc<Nexus>>,
     /// To be dropped when they are out of the way.
     pub(super) done: Arc<Signal>,
 }
@@ -116,8 +114,8 @@ impl Effect {
             TmfFunction::TargetWarmReset | TmfFunction::TargetColdReset => device.reset_target(),
             // The session has not found it.
             TmfFunction::AbortTask => return tmf_response::NO_TASK,
-            // Queries have found nothing. Who lost tasks in a cleared task set has told itself. A
-            // nexus is lost when its session is gone, which follows its reset.
+            // Queries have found nothing. Who lost tasks in a cleared task set has been told. A nexus
+            // is lost when its session is gone, which follows its reset.
             _ => {}
         }
         if self.function == TmfFunction::TargetColdReset {
@@ -163,8 +161,16 @@ pub(super) struct Lease {
     pub(super) nexus: Arc<Nexus>,
 }
 
+impl Lease {
+    pub(super) fn new(backing: &Arc<Backing>, nexus: Arc<Nexus>) -> Self {
+        backing.begin_use();
+        Self { backing: Arc::clone(backing), nexus }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.backing.end_use();
         if let Some(service) = &self.backing.service {
             service.device.detach(&self.nexus);
         }

@@ -84,6 +84,15 @@ pub(super) struct ShardState {
     pub(super) budget: Rc<Budget>,
 }
 
+/// A connection of the shard's load, however its task ends.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn serve(
     mut incoming: mpsc::UnboundedReceiver<Handoff>,
     shared: Arc<Shared>,
@@ -93,13 +102,13 @@ async fn serve(
     let state = Rc::new(ShardState { shared, budget });
     let mut connections = tokio::task::JoinSet::new();
     while let Some(Handoff { stream, peer, group, half_open }) = incoming.recv().await {
-        let (state, load) = (Rc::clone(&state), Arc::clone(&load));
+        let (state, counted) = (Rc::clone(&state), Counted(Arc::clone(&load)));
         connections.spawn_local(async move {
+            let _counted = counted;
             match Incoming::adopt(stream, peer, group, half_open) {
                 Ok(incoming) => connection::run(incoming, &state).await,
                 Err(error) => tracing::debug!(%peer, %error, "connection lost at once"),
             }
-            load.fetch_sub(1, Ordering::Relaxed);
         });
         while connections.try_join_next().is_some() {}
     }

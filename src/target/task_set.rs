@@ -18,6 +18,8 @@ use crate::scsi::UnitId;
 pub(super) enum Kind {
     /// Younger tasks wait for it.
     Ordered,
+    /// As an ORDERED one; once it has begun, those at the head of the queue wait, too.
+    Alone,
     /// All tasks that have not begun wait for it.
     HeadOfQueue,
 }
@@ -26,6 +28,8 @@ struct Blocker {
     unit: UnitId,
     position: u64,
     kind: Kind,
+    /// Of one that is alone: it has the logical unit for itself now.
+    is_alone: bool,
 }
 
 #[derive(Default)]
@@ -80,7 +84,7 @@ impl TaskSets {
         let mut state = self.state.lock();
         let position = state.next;
         state.next += 1;
-        state.blockers.push(Blocker { unit, position, kind });
+        state.blockers.push(Blocker { unit, position, kind, is_alone: false });
         self.blockers.store(state.blockers.len(), Ordering::SeqCst);
         (position, state.members.clone())
     }
@@ -105,13 +109,25 @@ impl TaskSets {
         state.blockers.binary_search_by_key(&position, |blocker| blocker.position).is_ok()
     }
 
-    /// True if nothing in the set stands before a task at `position` that has not begun.
-    pub(super) fn may_begin(&self, unit: UnitId, position: u64) -> bool {
-        let state = self.state.lock();
-        !state.blockers.iter().any(|blocker| {
-            blocker.unit == unit
-                && (blocker.kind == Kind::HeadOfQueue || blocker.position < position)
-        })
+    /// True if nothing in the set stands before a task at `position` that has not begun: it
+    /// begins now. `kind` is that with which it was entered.
+    pub(super) fn may_begin(&self, unit: UnitId, position: u64, kind: Option<Kind>) -> bool {
+        let mut state = self.state.lock();
+        let is_before = |blocker: &Blocker| match kind {
+            Some(Kind::HeadOfQueue) => blocker.is_alone,
+            _ => blocker.kind == Kind::HeadOfQueue || blocker.position < position,
+        };
+        if state.blockers.iter().any(|blocker| blocker.unit == unit && is_before(blocker)) {
+            return false;
+        }
+        // Under the same lock as the question: a task at the head of the queue comes before this
+        // one, or finds it alone.
+        if kind == Some(Kind::Alone)
+            && let Ok(at) = state.blockers.binary_search_by_key(&position, |own| own.position)
+        {
+            state.blockers[at].is_alone = true;
+        }
+        true
     }
 }
 
@@ -158,15 +174,17 @@ mod tests {
         let last = sets.line_up(UnitId(0)).unwrap();
         assert!(!sets.is_plain());
         assert_eq!(sets.line_up(UnitId(1)), None, "another logical unit");
-        assert!(sets.may_begin(UnitId(0), first) && !sets.may_begin(UnitId(0), between));
-        assert!(!sets.may_begin(UnitId(0), second) && !sets.may_begin(UnitId(0), last));
+        let (ordered, simple) = (Some(Kind::Ordered), None);
+        let may_begin = |position, kind| sets.may_begin(UnitId(0), position, kind);
+        assert!(may_begin(first, ordered) && !may_begin(between, simple));
+        assert!(!may_begin(second, ordered) && !may_begin(last, simple));
         assert!(sets.stands(first) && sets.stands(second));
         sets.end(first);
         assert!(!sets.stands(first) && sets.stands(second));
-        assert!(sets.may_begin(UnitId(0), between) && sets.may_begin(UnitId(0), second));
-        assert!(!sets.may_begin(UnitId(0), last));
+        assert!(may_begin(between, simple) && may_begin(second, ordered));
+        assert!(!may_begin(last, simple));
         sets.end(second);
-        assert!(sets.may_begin(UnitId(0), last) && sets.is_plain());
+        assert!(may_begin(last, simple) && sets.is_plain());
     }
 
     #[test]
@@ -174,8 +192,29 @@ mod tests {
         let sets = TaskSets::default();
         let (ordered, _) = sets.enter(UnitId(0), Kind::Ordered);
         let (head, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
-        assert!(!sets.may_begin(UnitId(0), ordered) && sets.may_begin(UnitId(1), 9));
+        assert!(!sets.may_begin(UnitId(0), ordered, Some(Kind::Ordered)));
+        assert!(sets.may_begin(UnitId(1), 9, None));
         sets.end(head);
-        assert!(sets.may_begin(UnitId(0), ordered));
+        assert!(sets.may_begin(UnitId(0), ordered, Some(Kind::Ordered)));
+    }
+
+    #[test]
+    fn what_is_alone_keeps_the_head_of_the_queue_waiting_from_its_beginning_on() {
+        let sets = TaskSets::default();
+        let (alone, head) = (Some(Kind::Alone), Some(Kind::HeadOfQueue));
+        let (first, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
+        let (erase, _) = sets.enter(UnitId(0), Kind::Alone);
+        assert!(sets.may_begin(UnitId(0), first, head));
+        assert!(!sets.may_begin(UnitId(0), erase, alone), "not beside it");
+        let (second, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
+        assert!(sets.may_begin(UnitId(0), second, head), "nothing is alone yet");
+        sets.end(first);
+        sets.end(second);
+        assert!(sets.may_begin(UnitId(0), erase, alone));
+        let (third, _) = sets.enter(UnitId(0), Kind::HeadOfQueue);
+        assert!(!sets.may_begin(UnitId(0), third, head));
+        assert!(sets.may_begin(UnitId(1), third, head), "another logical unit");
+        sets.end(erase);
+        assert!(sets.may_begin(UnitId(0), third, head));
     }
 }

@@ -127,7 +127,9 @@ impl Volume for Gated {
         queue: &Arc<CompletionQueue>,
     ) {
         let firsts = requests.iter().filter_map(|request| match request.op {
-            Op::Read { offset, .. } | Op::Write { offset, .. } => Some(offset / 512),
+            Op::Read { offset, .. } | Op::Write { offset, .. } | Op::WriteAtomic { offset, .. } => {
+                Some(offset / 512)
+            }
             _ => None,
         });
         self.seen.lock().unwrap().extend(firsts);

@@ -16,7 +16,7 @@ const LOGICAL_UNIT_RESET: u8 = 5;
 const TARGET_WARM_RESET: u8 = 6;
 const TARGET_COLD_RESET: u8 = 7;
 
-const TASK_SET_CLEARED: (u8, u8, u8) = (6, 0x2f, 0);
+const TASK_ABORTED: u8 = 0x40;
 const RESET: (u8, u8, u8) = (6, 0x29, 3);
 
 /// A target on a volume that can be held up.
@@ -210,31 +210,33 @@ fn t5_a_logical_unit_reset_ends_the_commands_of_all_sessions() {
     let (lab, volume) = gated();
     let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
     volume.hold();
-    two.send_read(0, 512);
-    two.send_write(8, &pattern(512, 1));
+    let lost = [two.send_read(0, 512), two.send_write(8, &pattern(512, 1))];
     volume.wait_for(2);
     one.send_tmf(LOGICAL_UNIT_RESET, None);
     assert_eq!(one.tmf_response(), 0);
+    for command in &lost {
+        assert_eq!(two.finish(command, &[]).status, TASK_ABORTED, "while the store hangs");
+    }
     volume.release();
-    let attention = two.run(&[0; 6], 0, &[]);
-    assert_eq!(attention.sense_codes(), RESET, "and no answer to what was aborted before");
+    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), RESET);
+    assert_eq!(two.run(&[0; 6], 0, &[]).status, 0, "once");
     assert_eq!(one.run(&[0; 6], 0, &[]).sense_codes(), RESET, "the one that asked, too");
 }
 
 #[test]
-fn t4_who_lost_tasks_hears_that_the_task_set_was_cleared() {
+fn t4_who_lost_tasks_hears_it_of_each_of_them() {
     let (lab, volume) = gated();
     let (mut one, mut loser) = (lab.ready(A, 1), lab.ready(A, 2));
     let mut idle = lab.ready(A, 3);
     volume.hold();
-    loser.send_read(0, 512);
+    let lost = loser.send_read(0, 512);
     one.send_read(8, 512);
     volume.wait_for(2);
     one.send_tmf(CLEAR_TASK_SET, None);
     assert_eq!(one.tmf_response(), 0);
+    assert_eq!(loser.finish(&lost, &[]).status, TASK_ABORTED);
     volume.release();
-    assert_eq!(loser.run(&[0; 6], 0, &[]).sense_codes(), TASK_SET_CLEARED);
-    assert_eq!(loser.run(&[0; 6], 0, &[]).status, 0, "once");
+    assert_eq!(loser.run(&[0; 6], 0, &[]).status, 0, "and no unit attention besides");
     assert_eq!(idle.run(&[0; 6], 0, &[]).status, 0, "it has lost nothing");
     assert_eq!(one.run(&[0; 6], 0, &[]).status, 0, "it knows");
 }
@@ -352,7 +354,7 @@ fn t18_preempt_and_abort_ends_the_tasks_of_who_is_preempted_even_while_the_store
     assert_eq!(persistent_reserve(&mut two, 0, 0, 0, 0x22), 0);
     assert_eq!(persistent_reserve(&mut two, 1, WRITE_EXCLUSIVE, 0x22, 0), 0);
     assert_eq!(one.write_blocks(0, &pattern(512, 1)).status, 0x18, "it is reserved");
-    hang_a_write(&mut two, &volume, 0, 2);
+    let lost = hang_a_write(&mut two, &volume, 0, 2);
     volume.hold();
     let read = other.send_read(64, 512);
     volume.wait_for(2);
@@ -360,8 +362,8 @@ fn t18_preempt_and_abort_ends_the_tasks_of_who_is_preempted_even_while_the_store
 
     assert_eq!(persistent_reserve(&mut one, 5, WRITE_EXCLUSIVE, 0x11, 0x22), 0);
     assert_eq!(volume.waiting(), 2, "the store has not moved");
+    assert_eq!(two.finish(&lost, &[]).status, TASK_ABORTED);
     assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x2a, 5), "registration preempted");
-    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), TASK_SET_CLEARED);
     assert_eq!(two.run(&[0; 6], 0, &[]).status, 0);
     let write = one.send_write(0, &pattern(4096, 1));
     one.ping();
@@ -384,10 +386,10 @@ fn t18_preempt_and_abort_finds_logical_units_beyond_255() {
     });
     assert_eq!(persistent_reserve(&mut one, 0, 0, 0, 0x11), 0);
     assert_eq!(persistent_reserve(&mut two, 0, 0, 0, 0x22), 0);
-    hang_a_write(&mut two, &volume, 0, 2);
+    let lost = hang_a_write(&mut two, &volume, 0, 2);
     assert_eq!(persistent_reserve(&mut one, 5, 1, 0x11, 0x22), 0);
+    assert_eq!(two.finish(&lost, &[]).status, TASK_ABORTED);
     assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), (6, 0x2a, 5), "registration preempted");
-    assert_eq!(two.run(&[0; 6], 0, &[]).sense_codes(), TASK_SET_CLEARED);
     volume.release();
 }
 

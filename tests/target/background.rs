@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use super::*;
 use crate::support::gated::Gated;
+use stirrup::iscsi::pdu::R2t;
 
 const SANITIZING: (u8, u8, u8) = (2, 0x04, 0x1b);
 /// SANITIZE, BLOCK ERASE; with IMMED.
@@ -183,6 +184,76 @@ fn writes_under_way_are_on_the_disk_before_it_is_erased() {
     assert_eq!(two.finish(&erase, &[]).status, 0);
     until_ready(&mut two);
     assert!(two.read_blocks(0, 4096) == [0; 4096]);
+}
+
+/// SANITIZE, OVERWRITE, one pass, with IMMED; its parameter list has one byte of pattern.
+const OVERWRITE_IMMED: [u8; 10] = [0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0];
+const OVERWRITE_LIST: [u8; 5] = [1, 0, 0, 1, 0xa5];
+
+#[test]
+fn not_even_the_head_of_the_queue_gets_between_an_erasing_and_its_parameter_list() {
+    const HEAD_OF_QUEUE: u8 = 3;
+    let lab = Lab::new();
+    let volume = Gated::new(MIB);
+    lab.publish(A, Some(volume.clone()), Access::default());
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    let urgent = |peer: &mut Initiator, lba| {
+        let command = peer.command(&rw10(0x2a, lba, 512), 0, 512);
+        let command = ScsiCommand { attribute: HEAD_OF_QUEUE, ..command };
+        peer.send(&command, &pattern(512, 1));
+        command
+    };
+    volume.hold();
+    let older = one.send_write(0, &pattern(512, 1));
+    volume.wait_for(1);
+    let erase = one.command(&OVERWRITE_IMMED, 0, 5);
+    one.send(&erase, &[]);
+    one.ping();
+    // It has not begun: the head of the queue comes before it.
+    let before = urgent(&mut two, 1);
+    volume.wait_for(2);
+    volume.release();
+    assert_eq!(one.finish(&older, &[]).status, 0);
+    assert_eq!(two.finish(&before, &[]).status, 0);
+    let (bhs, _) = one.receive().unwrap();
+    let r2t = R2t::parse(&bhs).unwrap();
+    // It has begun, and waits for its list.
+    volume.hold();
+    let beside = urgent(&mut two, 2);
+    two.ping();
+    assert_eq!(volume.waiting(), 0, "no write is on its way to what is about to be erased");
+    one.send_data(&erase, &r2t, &OVERWRITE_LIST);
+    assert_eq!(one.finish(&erase, &[]).status, 0);
+    assert_eq!(two.finish(&beside, &[]).sense_codes(), SANITIZING);
+    volume.release();
+    until_ready(&mut two);
+    assert!(two.read_blocks(0, 2048) == [0xa5; 2048]);
+}
+
+#[test]
+fn what_has_waited_for_an_erasing_goes_on_when_that_is_refused_or_aborted() {
+    const HEAD_OF_QUEUE: u8 = 3;
+    let lab = Lab::new();
+    lab.open(A);
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    for refused in [true, false] {
+        let erase = one.command(&OVERWRITE_IMMED, 0, 5);
+        one.send(&erase, &[]);
+        let (bhs, _) = one.receive().unwrap();
+        let r2t = R2t::parse(&bhs).unwrap();
+        let command = two.command(&rw10(0x2a, 2, 512), 0, 512);
+        let write = ScsiCommand { attribute: HEAD_OF_QUEUE, ..command };
+        two.send(&write, &pattern(512, 1));
+        two.ping();
+        if refused {
+            one.send_data(&erase, &r2t, &[0; 5]);
+            assert_eq!(one.finish(&erase, &[]).sense_codes().0, 5, "no passes");
+        } else {
+            one.send_tmf(1, Some(&erase));
+            assert_eq!(one.tmf_response(), 0);
+        }
+        assert_eq!(two.finish(&write, &[]).status, 0);
+    }
 }
 
 #[test]

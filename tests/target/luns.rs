@@ -171,7 +171,8 @@ fn every_session_hears_of_a_volume_that_has_grown() {
     publish(&lab, vec![lun(1, Some(Arc::clone(&volume) as Arc<dyn Volume>))]);
     let mut peers = [lab.ready(A, 1), lab.ready(A, 2)];
     volume.size_bytes.store(2 * MIB, Ordering::SeqCst);
-    assert!(lab.handle.refresh(A) && !lab.handle.refresh("iqn.2026-11.test:none"));
+    let refresh = |name| lab.runtime.block_on(lab.handle.refresh(name));
+    assert!(refresh(A) && !refresh("iqn.2026-11.test:none"));
     for peer in &mut peers {
         assert_eq!(fails(peer), (6, 0x2a, 9));
         let capacity = peer.run(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, &[]).data;

@@ -12,6 +12,7 @@ mod background;
 mod initiator;
 mod luns;
 mod order;
+mod panics;
 mod portals;
 
 use crate::support::gated::Gated;

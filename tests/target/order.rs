@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::initiator::{Initiator, rw10};
 use super::{A, Lab, MIB, ScsiCommand, pattern};
-use stirrup::target::Access;
+use std::time::Duration;
+use stirrup::iscsi::pdu::{Opcode, Pdu, R2t};
+use stirrup::target::{Access, Options};
 
 const SIMPLE: u8 = 1;
 const ORDERED: u8 = 2;
@@ -145,6 +147,68 @@ fn t23_an_ordered_command_that_ends_at_once_and_one_to_no_logical_unit_leave_not
         assert_eq!(peer.finish(&nowhere, &[]).sense_codes(), (5, 0x25, 0));
     }
     assert_eq!(read_again(&mut peer), 0);
+}
+
+/// A lab in which nobody has others wait for data for long.
+fn impatient() -> Lab {
+    let data_timeout = Duration::from_millis(1);
+    let options = Options { shards: 2, data_timeout, ..Options::default() };
+    let lab = Lab::with(options, "127.0.0.1:0");
+    lab.open(A);
+    lab
+}
+
+/// Sends a write without its data, and waits until it is asked for that.
+fn withhold(peer: &mut Initiator, attribute: u8, lba: u32) -> (ScsiCommand, R2t) {
+    let command = peer.command(&rw10(0x2a, lba, 512), 0, 512);
+    let command = ScsiCommand { attribute, ..command };
+    peer.send(&command, &[]);
+    let (bhs, _) = peer.receive().unwrap();
+    assert_eq!(Opcode::of(&bhs), Some(Opcode::R2t));
+    (command, R2t::parse(&bhs).unwrap())
+}
+
+/// Sends the data that was withheld; the sense codes of the answer.
+fn too_late(peer: &mut Initiator, (command, r2t): &(ScsiCommand, R2t)) -> (u8, u8, u8) {
+    peer.send_data(command, r2t, &pattern(512, 1));
+    peer.finish(command, &[]).sense_codes()
+}
+
+const RESPONSE_TIMEOUT: (u8, u8, u8) = (0x0b, 0x4b, 0x06);
+
+#[test]
+fn t23_who_does_not_send_its_data_has_others_wait_for_a_while_only() {
+    let lab = impatient();
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    for attribute in [ORDERED, HEAD_OF_QUEUE] {
+        let withheld = withhold(&mut one, attribute, 1);
+        assert_eq!(read_again(&mut two), 0, "behind attribute {attribute}");
+        assert_eq!(too_late(&mut one, &withheld), RESPONSE_TIMEOUT);
+    }
+    assert!(two.read_blocks(1, 512) == [0; 512], "nothing of it is written");
+    // A SIMPLE one, which an ORDERED one of its own and one of another session wait for.
+    for other in [true, false] {
+        let withheld = withhold(&mut one, SIMPLE, 1);
+        let peer = if other { &mut two } else { &mut one };
+        let ordered = read(peer, ORDERED, 2);
+        assert_eq!(peer.finish(&ordered, &[]).status, 0);
+        assert_eq!(too_late(&mut one, &withheld), RESPONSE_TIMEOUT);
+    }
+    assert_eq!(read_again(&mut one), 0);
+}
+
+#[test]
+fn t23_whom_nobody_waits_for_may_take_its_time() {
+    let lab = impatient();
+    let (mut one, mut two) = (lab.ready(A, 1), lab.ready(A, 2));
+    let (command, r2t) = withhold(&mut one, SIMPLE, 1);
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(20) {
+        one.ping();
+        assert_eq!(read_again(&mut two), 0);
+    }
+    one.send_data(&command, &r2t, &pattern(512, 1));
+    assert_eq!(one.finish(&command, &[]).status, 0);
 }
 
 #[test]

@@ -81,6 +81,10 @@ fn every_point_has_its_test_and_the_document_says_which() {
          What is tried over a socket, byte by byte, by an initiator that the tests have for it and \
          that shares no code with the target (`tests/support/raw.rs`): one test for each point, \
          named after it. Run them with `cargo test --test wire`.\n\n\
+         The points are about error recovery level 0 and one connection in a session, the defaults. \
+         Several connections (MC/S) are tried in the same way in `tests/wire/connections.rs`; level 1, \
+         with the points of UNH-IOL's plan for it, on the core without a socket, in \
+         `src/iscsi/session/tests/recovery.rs`.\n\n\
          This file is made from `tests/wire/points.txt` and from the tests there are, by \
          `UPDATE=1 cargo test --test wire table::`; a test fails when it is not what would be \
          made, when a point has no test, or a test no point. References without a document are to \

@@ -23,10 +23,14 @@ mod pdu;
 mod session;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    inputs("seeds", target)
+}
+
+fn inputs(kind: &str, target: &str) -> Vec<Vec<u8>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kind).join(target);
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 3, "{target} has lost its seeds");
+    assert!(files.len() >= 3, "{target} has lost its {kind}");
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
@@ -58,6 +62,20 @@ fn seeds_are_good() {
     }
     let let_in = seeds("chap").iter().filter(|bytes| chap::run(bytes)).count();
     assert!(let_in >= 5, "the right responses do not get in: {let_in}");
+}
+
+/// What long runs of the fuzzer have found to reach something of its own.
+#[test]
+fn corpora_are_survived() {
+    inputs("corpus", "pdu").iter().for_each(|bytes| pdu::run(bytes));
+    inputs("corpus", "login_text").iter().for_each(|bytes| login_text::run(bytes));
+    inputs("corpus", "cdb").iter().for_each(|bytes| cdb::run(bytes));
+    for bytes in inputs("corpus", "chap") {
+        chap::run(&bytes);
+    }
+    for bytes in inputs("corpus", "session") {
+        session::run(&bytes);
+    }
 }
 
 proptest! {

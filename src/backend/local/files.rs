@@ -19,7 +19,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// they are never what hits a full file system.
 const FREE_BYTES_MIN: u64 = 8 << 20;
 /// Endings of the files of a layer.
-const ENDINGS: [&str; 4] = ["data", "map", "live", "live.new"];
+const ENDINGS: [&str; 5] = ["data", "map", "live", "live.new", "atomic"];
 
 /// Identity of a run of the kernel.
 pub(super) type BootId = [u8; 16];

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -25,11 +26,18 @@ const VERSION: u32 = 1;
 /// Bytes read at a time when a map is loaded.
 const LOAD_BYTES: usize = 128 * SECTOR_BYTES;
 
+/// Where the header has the size.
+const SIZE_AT: usize = 32;
+
+/// The sizes that a map may be for, in bytes: a layer that was lengthened keeps the map it has.
+pub(super) type Sizes = RangeInclusive<u64>;
 type Words = [u64; WORDS_PER_SECTOR];
 type Sector = [u8; SECTOR_BYTES];
 
 /// One bit a block; takes memory only for sectors with bits. Read without a lock.
 pub(super) struct Bits {
+    /// The size of the volume that they are for.
+    size_bytes: u64,
     sectors: Box<[OnceLock<Box<[AtomicU64; WORDS_PER_SECTOR]>>]>,
 }
 
@@ -45,7 +53,8 @@ fn place(block: u64) -> (usize, usize, u32) {
 
 impl Bits {
     fn new(size_bytes: u64) -> Self {
-        Self { sectors: (0..sectors_of(size_bytes)).map(|_| OnceLock::new()).collect() }
+        let sectors = (0..sectors_of(size_bytes)).map(|_| OnceLock::new()).collect();
+        Self { size_bytes, sectors }
     }
 
     fn words(&self, sector: usize) -> Words {
@@ -114,7 +123,7 @@ fn header(layer: &LayerId, size_bytes: u64, boot: Option<BootId>) -> Sector {
     sector[8..12].copy_from_slice(&VERSION.to_le_bytes());
     sector[12..16].copy_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
     sector[16..32].copy_from_slice(layer.as_bytes());
-    sector[32..40].copy_from_slice(&size_bytes.to_le_bytes());
+    sector[SIZE_AT..40].copy_from_slice(&size_bytes.to_le_bytes());
     sector[40..56].copy_from_slice(&boot.unwrap_or_default());
     let checksum = crc32c::crc32c(&sector[..CHECKSUM_AT]);
     sector[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
@@ -130,25 +139,26 @@ impl MapFile {
         boot: Option<BootId>,
     ) -> io::Result<Self> {
         let file = files::create_new(path)?;
-        fileio::reserve(&file, map_len(size_bytes))?;
+        fileio::reserve(&file, 0, map_len(size_bytes))?;
         file.set_len(map_len(size_bytes))?;
         fileio::write(&file, 0, &mut [IoSlice::new(&header(layer, size_bytes, boot))])?;
         Ok(Self { file, layer: *layer })
     }
 
-    /// Opens a map, checks all of it and adds its bits to `bits`. `Ok(None)`: another kernel wrote
-    /// it (`boot` is given and differs), or that cannot be told.
+    /// Opens a map of a size in `sizes` and checks all of it. `Ok(None)`: another kernel wrote it
+    /// (`boot` is given and differs), or that cannot be told.
     fn load(
         path: &Path,
         layer: &LayerId,
-        size_bytes: u64,
+        sizes: &Sizes,
         boot: Option<BootId>,
-        bits: &Bits,
-    ) -> Result<Option<Self>, MapError> {
+    ) -> Result<Option<(Self, Bits)>, MapError> {
         let file = File::options().read(true).write(true).open(path)?;
         let mut first = [0; SECTOR_BYTES];
+        let is_read = file.read_exact_at(&mut first, 0).is_ok();
+        let size_bytes = u64::from_le_bytes(std::array::from_fn(|i| first[SIZE_AT + i]));
         let right =
-            file.read_exact_at(&mut first, 0).is_ok() && first == header(layer, size_bytes, boot);
+            is_read && sizes.contains(&size_bytes) && first == header(layer, size_bytes, boot);
         if !right && boot.is_some() {
             return Ok(None);
         }
@@ -158,9 +168,9 @@ impl MapFile {
         if file.metadata()?.len() != map_len(size_bytes) {
             return Err(MapError::Corrupt("its length is wrong"));
         }
-        let map = Self { file, layer: *layer };
-        map.load_sectors(bits)?;
-        Ok(Some(map))
+        let (map, bits) = (Self { file, layer: *layer }, Bits::new(size_bytes));
+        map.load_sectors(&bits)?;
+        Ok(Some((map, bits)))
     }
 
     fn load_sectors(&self, bits: &Bits) -> Result<(), MapError> {
@@ -230,10 +240,12 @@ pub(super) fn create(path: &Path, layer: &LayerId, size_bytes: u64) -> io::Resul
 }
 
 /// Loads the map of a frozen layer.
-pub(super) fn load(path: &Path, layer: &LayerId, size_bytes: u64) -> Result<Bits, MapError> {
-    let bits = Bits::new(size_bytes);
-    MapFile::load(path, layer, size_bytes, None, &bits)?;
-    Ok(bits)
+pub(super) fn load(path: &Path, layer: &LayerId, sizes: &Sizes) -> Result<Bits, MapError> {
+    durable(path, layer, sizes).map(|(_file, bits)| bits)
+}
+
+fn durable(path: &Path, layer: &LayerId, sizes: &Sizes) -> Result<(MapFile, Bits), MapError> {
+    MapFile::load(path, layer, sizes, None)?.ok_or(MapError::Corrupt("it is a live map"))
 }
 
 /// The map of a layer that is written.
@@ -255,18 +267,19 @@ impl HeadMap {
         path: &Path,
         live_path: &Path,
         layer: &LayerId,
-        size_bytes: u64,
+        sizes: &Sizes,
         boot: BootId,
         write_cache: bool,
     ) -> Result<Self, MapError> {
-        let bits = Bits::new(size_bytes);
-        let file = MapFile::load(path, layer, size_bytes, None, &bits)?
-            .ok_or(MapError::Corrupt("it is a live map"))?;
-        let live_bits = Bits::new(size_bytes);
-        let mut live = match MapFile::load(live_path, layer, size_bytes, Some(boot), &live_bits) {
+        let (file, bits) = durable(path, layer, sizes)?;
+        // That of the durable map, which the live one has to match.
+        let size_bytes = bits.size_bytes;
+        let same = size_bytes..=size_bytes;
+        let (mut live, live_bits) = match MapFile::load(live_path, layer, &same, Some(boot)) {
             Err(MapError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             other => other?,
-        };
+        }
+        .map_or_else(|| (None, Bits::new(size_bytes)), |(live, bits)| (Some(live), bits));
         let mut changed = BTreeSet::new();
         for sector in 0..bits.sectors.len() {
             let (durable, live) = (bits.words(sector), live_bits.words(sector));
@@ -339,6 +352,7 @@ mod tests {
     use super::*;
 
     const SIZE: u64 = 40 << 20;
+    const SIZES: Sizes = SIZE..=SIZE;
     const BOOT: BootId = [1; 16];
 
     fn blocks_of(bits: &Bits, blocks: u64) -> Vec<bool> {
@@ -374,18 +388,18 @@ mod tests {
         let (path, live) = (dir.path().join("a.map"), dir.path().join("a.live"));
         let layer = LayerId::random().unwrap();
         create(&path, &layer, SIZE).unwrap();
-        let head = HeadMap::load(&path, &live, &layer, SIZE, BOOT, true).unwrap();
+        let head = HeadMap::load(&path, &live, &layer, &SIZES, BOOT, true).unwrap();
         head.mark(5, 7).unwrap();
         head.sync(|| Ok(())).unwrap();
         head.mark(4030, 4040).unwrap();
         drop(head);
         let held = |boot| {
-            let head = HeadMap::load(&path, &live, &layer, SIZE, boot, false).unwrap();
+            let head = HeadMap::load(&path, &live, &layer, &SIZES, boot, false).unwrap();
             (0..10_240).filter(|block| head.bits.run(*block, block + 1).1).collect::<Vec<_>>()
         };
         assert_eq!(held([2; 16]), [5, 6]);
         assert_eq!(held(BOOT), [&[5, 6][..], &(4030..4040).collect::<Vec<_>>()].concat());
-        let head = HeadMap::load(&path, &live, &layer, SIZE, BOOT, false).unwrap();
+        let head = HeadMap::load(&path, &live, &layer, &SIZES, BOOT, false).unwrap();
         head.sync(|| Ok(())).unwrap();
         assert_eq!(held([2; 16]).len(), 12);
     }
@@ -396,14 +410,20 @@ mod tests {
         let (path, live) = (dir.path().join("a.map"), dir.path().join("a.live"));
         let layer = LayerId::random().unwrap();
         create(&path, &layer, SIZE).unwrap();
-        let head = HeadMap::load(&path, &live, &layer, SIZE, BOOT, false).unwrap();
+        let head = HeadMap::load(&path, &live, &layer, &SIZES, BOOT, false).unwrap();
         head.mark(1, 2).unwrap();
         // A write that comes while the data are synced may have missed that sync.
         head.sync(|| head.mark(2, 3)).unwrap();
-        assert_eq!(blocks_of(&load(&path, &layer, SIZE).unwrap(), 4), [false, true, false, false]);
+        assert_eq!(
+            blocks_of(&load(&path, &layer, &SIZES).unwrap(), 4),
+            [false, true, false, false]
+        );
         head.mark(3, 4).unwrap();
         assert!(head.sync(|| Err(io::ErrorKind::Other.into())).is_err());
-        assert_eq!(blocks_of(&load(&path, &layer, SIZE).unwrap(), 4), [false, true, false, false]);
+        assert_eq!(
+            blocks_of(&load(&path, &layer, &SIZES).unwrap(), 4),
+            [false, true, false, false]
+        );
     }
 
     #[test]
@@ -413,7 +433,7 @@ mod tests {
         let layer = LayerId::random().unwrap();
         create(&path, &layer, SIZE).unwrap();
         let live = dir.path().join("a.live");
-        let head = HeadMap::load(&path, &live, &layer, SIZE, BOOT, false).unwrap();
+        let head = HeadMap::load(&path, &live, &layer, &SIZES, BOOT, false).unwrap();
         head.mark(0, SIZE / BLOCK_BYTES).unwrap();
         head.sync(|| Ok(())).unwrap();
         let good = std::fs::read(&path).unwrap();
@@ -421,14 +441,20 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             std::fs::write(&path, bad).unwrap();
-            assert!(matches!(load(&path, &layer, SIZE), Err(MapError::Corrupt(_))), "byte {at}");
+            assert!(matches!(load(&path, &layer, &SIZES), Err(MapError::Corrupt(_))), "byte {at}");
         }
         for len in [0, 511, 512, good.len() - 1] {
             std::fs::write(&path, &good[..len]).unwrap();
-            assert!(matches!(load(&path, &layer, SIZE), Err(MapError::Corrupt(_))), "{len} bytes");
+            assert!(
+                matches!(load(&path, &layer, &SIZES), Err(MapError::Corrupt(_))),
+                "{len} bytes"
+            );
         }
         std::fs::write(&path, &good).unwrap();
-        assert!(load(&path, &LayerId::random().unwrap(), SIZE).is_err(), "another layer's map");
-        assert!(load(&path, &layer, SIZE).is_ok());
+        assert!(load(&path, &LayerId::random().unwrap(), &SIZES).is_err(), "another layer's map");
+        assert!(load(&path, &layer, &SIZES).is_ok());
+        assert!(load(&path, &layer, &(4096..=2 * SIZE)).is_ok(), "the layer was lengthened");
+        assert!(load(&path, &layer, &(SIZE + 512..=2 * SIZE)).is_err());
+        assert!(load(&path, &layer, &(512..=SIZE - 512)).is_err());
     }
 }

@@ -20,6 +20,8 @@ const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
 const LAYERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("layers");
 /// By the identity of an image: the record kept beside its data.
 const STATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
+/// By the identity of an image and a name, `ID/NAME`: what the store's user keeps with it.
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const FORMAT: &str = "1";
 /// Memory for pages of the database, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -161,7 +163,7 @@ impl Meta {
     /// Has the file without holes: removing images must work when the file system is full.
     fn reserve(&self) {
         let reserved =
-            self.file.metadata().and_then(|meta| fileio::reserve(&self.file, meta.len()));
+            self.file.metadata().and_then(|meta| fileio::reserve(&self.file, 0, meta.len()));
         if let Err(error) = reserved {
             tracing::warn!(%error, "cannot reserve space for the store's metadata");
         }
@@ -185,6 +187,19 @@ impl Meta {
         };
         let record = states.get(id.to_string().as_str()).map_err(failed)?;
         Ok(record.map(|record| record.value().to_vec()).unwrap_or_default())
+    }
+
+    /// A record that the store's user keeps with an image.
+    pub(super) fn record(&self, id: &LayerId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let reading = self.db.begin_read().map_err(failed)?;
+        let records = match reading.open_table(RECORDS) {
+            Ok(records) => records,
+            // A store in which none was ever kept.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let record = records.get(format!("{id}/{name}").as_str()).map_err(failed)?;
+        Ok(record.map(|record| record.value().to_vec()))
     }
 
     /// The names of all images, sorted.
@@ -255,6 +270,7 @@ pub(super) struct Tables<'a> {
     images: Table<'a, &'static str, &'static [u8]>,
     layers: Table<'a, &'static str, &'static [u8]>,
     states: Table<'a, &'static str, &'static [u8]>,
+    records: Table<'a, &'static str, &'static [u8]>,
 }
 
 impl<'a> Tables<'a> {
@@ -263,6 +279,7 @@ impl<'a> Tables<'a> {
             images: writing.open_table(IMAGES).map_err(failed)?,
             layers: writing.open_table(LAYERS).map_err(failed)?,
             states: writing.open_table(STATES).map_err(failed)?,
+            records: writing.open_table(RECORDS).map_err(failed)?,
         })
     }
 
@@ -282,10 +299,25 @@ impl<'a> Tables<'a> {
         put(&mut self.images, name, image)
     }
 
-    /// Removes an image, and what was kept beside its data.
+    /// Removes an image, and what was kept with it.
     pub(super) fn remove_image(&mut self, name: &str, id: &LayerId) -> Result<(), StoreError> {
         self.images.remove(name).map_err(failed)?;
         self.states.remove(id.to_string().as_str()).map_err(failed)?;
+        // From `ID/` to what comes behind all that begin so.
+        let (first, behind) = (format!("{id}/"), format!("{id}0"));
+        self.records.retain_in(first.as_str()..behind.as_str(), |_, _| false).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Keeps a record with an image under a name.
+    pub(super) fn put_record(
+        &mut self,
+        image: &str,
+        name: &str,
+        record: &[u8],
+    ) -> Result<(), StoreError> {
+        let key = format!("{}/{name}", self.image(image)?.id);
+        self.records.insert(key.as_str(), record).map_err(failed)?;
         Ok(())
     }
 
@@ -340,6 +372,16 @@ impl<'a> Tables<'a> {
             self.need_layer(parent)?;
         }
         put(&mut self.layers, &id.to_string(), &Layer { parent, size_bytes, needed_by: 1 })
+    }
+
+    /// The layer is longer from now on.
+    pub(super) fn lengthen_layer(
+        &mut self,
+        id: &LayerId,
+        size_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let layer = Layer { size_bytes, ..self.layer(id)? };
+        put(&mut self.layers, &id.to_string(), &layer)
     }
 
     /// One more needs the layer.

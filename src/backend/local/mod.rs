@@ -3,6 +3,7 @@
 //! The format on disk, and what a crash can and cannot do to it: `docs/local-store.md`.
 
 mod files;
+mod journal;
 mod layer;
 mod map;
 mod meta;
@@ -16,7 +17,7 @@ mod tests;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -31,7 +32,7 @@ use super::pool::Pool;
 use super::pooled::Core;
 use super::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
-    check_name,
+    check_name, check_record,
 };
 use crate::block::Volume;
 
@@ -131,21 +132,19 @@ impl LocalStore {
     fn chain(&self, open: &mut OpenThings, top: &LayerId, head: bool) -> Result<Chain, StoreError> {
         open.forget_closed();
         let mut layers = Vec::new();
-        for (id, record) in self.meta.chain(top)? {
-            let opening = Opening {
-                dir: &self.dir,
-                id: &id,
-                size_bytes: record.size_bytes,
-                has_parent: record.parent.is_some(),
-            };
-            let layer = match open.layers.get(&id).and_then(Weak::upgrade) {
+        let records = self.meta.chain(top)?;
+        let below = records.iter().skip(1).map(|(_, record)| Some(record.size_bytes)).chain([None]);
+        for ((id, record), parent_bytes) in records.iter().zip(below) {
+            let opening =
+                Opening { dir: &self.dir, id, size_bytes: record.size_bytes, parent_bytes };
+            let layer = match open.layers.get(id).and_then(Weak::upgrade) {
                 Some(layer) => layer,
                 None if head && layers.is_empty() => {
                     Arc::new(opening.head(self.options.write_cache)?)
                 }
                 None => {
                     let layer = Arc::new(opening.frozen()?);
-                    open.layers.insert(id, Arc::downgrade(&layer));
+                    open.layers.insert(*id, Arc::downgrade(&layer));
                     layer
                 }
             };
@@ -168,6 +167,7 @@ impl LocalStore {
             write_cache,
             chain: ArcSwap::from_pointee(chain),
             state,
+            own_below: AtomicUsize::new(0),
             writer: AtomicBool::new(false),
             _locked: Arc::clone(&self.dir),
         };
@@ -194,8 +194,18 @@ impl LocalStore {
         let state = ImageState::load(&self.meta, name, image.id)?;
         let label = format!("image {name}");
         let core = self.core(label, image.size_bytes, self.options.write_cache, chain, Some(state));
+        core.engine().replay()?;
+        core.engine().own_below.store(self.own_below(open, &image.head)?, Ordering::Release);
         open.images.insert(image.id, Arc::downgrade(&core));
         Ok(core)
+    }
+
+    /// How many layers directly below a head only the layer above them needs, and nobody reads who
+    /// has opened them before.
+    fn own_below(&self, open: &OpenThings, head: &LayerId) -> Result<usize, StoreError> {
+        let readers = |id: &LayerId| open.layers.get(id).map_or(0, Weak::strong_count);
+        let below = self.meta.chain(head)?.into_iter().skip(1);
+        Ok(below.take_while(|(id, layer)| layer.needed_by == 1 && readers(id) <= 1).count())
     }
 
     fn open_for_writing(&self, name: &str) -> Result<LayeredVolume, StoreError> {
@@ -307,12 +317,9 @@ impl Store for LocalStore {
         core.sync()?;
 
         self.with_new_layer(record.size_bytes, true, |head| {
-            let opening = Opening {
-                dir: &self.dir,
-                id: head,
-                size_bytes: record.size_bytes,
-                has_parent: true,
-            };
+            let size_bytes = record.size_bytes;
+            let opening =
+                Opening { dir: &self.dir, id: head, size_bytes, parent_bytes: Some(size_bytes) };
             let new_head = Arc::new(opening.head(self.options.write_cache)?);
             let frozen = std::mem::replace(&mut record.head, *head);
             self.meta.change(|tables| {
@@ -327,7 +334,9 @@ impl Store for LocalStore {
             })?;
             let chain = core.engine().chain.load();
             let layers = std::iter::once(new_head).chain(chain.layers.iter().cloned()).collect();
+            chain.top().remove_journal();
             open.layers.insert(frozen, Arc::downgrade(&chain.layers[0]));
+            core.engine().own_below.store(0, Ordering::Release);
             core.engine().chain.store(Arc::new(Chain { layers }));
             Ok(())
         })
@@ -336,7 +345,7 @@ impl Store for LocalStore {
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
         check_name(image)?;
         check_name(snapshot)?;
-        let _one_at_a_time = self.open.lock();
+        let open = self.open.lock();
         let free = self.meta.change(|tables| {
             let mut record = tables.image(image)?;
             let at = record.snapshots.iter().position(|s| s.name == snapshot);
@@ -352,6 +361,10 @@ impl Store for LocalStore {
             tables.release_layer(&layer)
         })?;
         self.remove_layers(&free);
+        let record = self.meta.image(image)?;
+        if let Some(core) = open.image(&record.id) {
+            core.engine().own_below.store(self.own_below(&open, &record.head)?, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -410,6 +423,12 @@ impl Store for LocalStore {
     fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(size_bytes)?;
+        // What waits to be written goes to the disk before the store is locked.
+        let record = self.meta.image(image)?;
+        let opened = self.open.lock().image(&record.id);
+        if let Some(core) = opened {
+            core.sync()?;
+        }
         let mut open = self.open.lock();
         let record = self.meta.image(image)?;
         check_growth(image, record.size_bytes, size_bytes)?;
@@ -438,6 +457,19 @@ impl Store for LocalStore {
             parent: record.parent.clone(),
             snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.clone()).collect(),
         })
+    }
+
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_record(name, record)?;
+        self.dir.check_space()?;
+        self.meta.change(|tables| tables.put_record(image, name, record))
+    }
+
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        check_name(image)?;
+        check_name(name)?;
+        self.meta.record(&self.meta.image(image)?.id, name)
     }
 
     fn open(

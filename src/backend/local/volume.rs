@@ -1,17 +1,21 @@
 //! An open image or snapshot: copy-on-write on a chain of layers.
 
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
 use super::files::{self, StoreDir};
-use super::layer::{Chain, Map};
+use super::journal::{ATOMIC_WRITE_BYTES_MAX, Record};
+use super::layer::{Chain, Layer, Map};
 use super::state::ImageState;
 use crate::backend::fileio::{self, WriteVec};
-use crate::backend::pooled::{BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled};
+use crate::backend::pooled::{
+    AtomicFailure, BLOCK_BYTES, COMPARE_AND_WRITE_BYTES_MAX, Core, Engine, Pooled,
+};
 use crate::backend::{ImageWriter, StoreError, StoreErrorKind};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Error, ErrorKind, Extent, Request, SavedState,
@@ -34,6 +38,9 @@ pub(super) struct Layered {
     pub(super) chain: ArcSwap<Chain>,
     /// The record kept beside the data; snapshots have none.
     pub(super) state: Option<ImageState>,
+    /// How many layers below the head are there for this image alone: what is left of snapshots
+    /// that were removed.
+    pub(super) own_below: AtomicUsize,
     /// Somebody has it open for writing.
     pub(super) writer: AtomicBool,
     /// The store stays locked as long as anything, a queued sync too, may still write.
@@ -55,15 +62,12 @@ impl Layered {
     fn write_blocks(&self, offset: u64, buf: &Buffer) -> io::Result<()> {
         let chain = self.chain.load();
         let top = chain.top();
-        let Map::Head(map) = &top.map else {
+        if matches!(top.map, Map::All) {
             return fileio::write(&top.data, offset, &mut buf.io_slices());
-        };
+        }
         let end = offset + buf.len() as u64;
         let (first, last) = (offset / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
-        let held = |block| map.bits().run(block, block + 1).1;
-        let start = if held(first) { offset } else { first * BLOCK_BYTES };
-        let whole = ((last + 1) * BLOCK_BYTES).min(self.size_bytes());
-        let stop = if held(last) { end } else { whole };
+        let Range { start, end: stop } = self.with_copied(top, offset, end);
 
         let mut before = Buffer::unfilled((offset - start) as usize);
         let mut after = Buffer::unfilled((stop - end) as usize);
@@ -76,15 +80,83 @@ impl Layered {
             .map(io::IoSlice::new)
             .collect();
         fileio::write(&top.data, start, &mut slices)?;
-        map.mark(first, last + 1)
+        top.mark(first, last + 1)
+    }
+
+    /// The bytes that a write of `offset..end` writes: with the rest of a block at its ends that
+    /// the top layer does not hold.
+    fn with_copied(&self, top: &Layer, offset: u64, end: u64) -> Range<u64> {
+        let (first, last) = (offset / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
+        let start = if top.holds(first) { offset } else { first * BLOCK_BYTES };
+        let whole = ((last + 1) * BLOCK_BYTES).min(self.size_bytes());
+        start..if top.holds(last) { end } else { whole }
+    }
+
+    /// Once the record is on stable storage there is no way back: whoever opens the image next
+    /// finds it and puts it in its place.
+    fn write_recorded(
+        &self,
+        offset: u64,
+        buf: &Buffer,
+        sync: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<(), AtomicFailure> {
+        let failed = |error: io::Error| self.failed("atomic write", &error);
+        let unchanged = |error| AtomicFailure::Unchanged(failed(error));
+        let unknown = |error| AtomicFailure::Unknown(failed(error));
+        let chain = self.chain.load();
+        let top = chain.top();
+        let Range { start, end } = self.with_copied(top, offset, offset + buf.len() as u64);
+        // So that it can be put in its place even on a full file system.
+        fileio::reserve(&top.data, start, end - start).map_err(unchanged)?;
+        top.with_journal(
+            |error| Err(unchanged(error)),
+            |journal| {
+                journal.write(offset, buf).map_err(unknown)?;
+                self.write_blocks(offset, buf).map_err(unknown)?;
+                sync().map_err(AtomicFailure::Unknown)?;
+                journal.clear().map_err(unknown)
+            },
+        )
+    }
+
+    /// Puts an atomic write in its place that was begun before the image was closed, by a crash
+    /// most likely.
+    pub(super) fn replay(&self) -> Result<(), StoreError> {
+        let chain = self.chain.load();
+        let top = chain.top();
+        let replayed = (|| {
+            let Some((journal, record)) = top.open_journal()? else { return Ok(()) };
+            if let Some(Record { offset, data }) = record {
+                let end = offset.checked_add(data.len() as u64);
+                if end.is_none_or(|end| end > self.size_bytes()) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "its journal has a write beyond its end",
+                    ));
+                }
+                self.write_blocks(offset, &data)?;
+                top.sync()?;
+                journal.clear()?;
+                tracing::info!(image = self.name, offset, "an interrupted atomic write is done");
+            }
+            *top.journal.lock() = Some(journal);
+            Ok(())
+        })();
+        replayed.map_err(|error: io::Error| {
+            let kind = match error.kind() {
+                io::ErrorKind::InvalidData => StoreErrorKind::Corrupt,
+                _ => files::kind_of(&error),
+            };
+            StoreError::new(kind, format!("{}: {error}", self.name))
+        })
     }
 
     fn zero_blocks(&self, offset: u64, len: u64) -> io::Result<()> {
         let chain = self.chain.load();
         let top = chain.top();
-        let Map::Head(map) = &top.map else {
+        if matches!(top.map, Map::All) {
             return fileio::zero(&top.data, offset, len);
-        };
+        }
         let end = offset + len;
         let from = offset.next_multiple_of(BLOCK_BYTES);
         let to = if end == self.size_bytes() { end } else { end / BLOCK_BYTES * BLOCK_BYTES };
@@ -98,7 +170,11 @@ impl Layered {
             self.write_blocks(to, &Buffer::zeroed((end - to) as usize))?;
         }
         fileio::zero(&top.data, from, to - from)?;
-        map.mark(from / BLOCK_BYTES, to.div_ceil(BLOCK_BYTES))
+        top.mark(from / BLOCK_BYTES, to.div_ceil(BLOCK_BYTES))?;
+        // What nobody else has below goes, too. After a loss of power the range reads as it was or
+        // as zeros, whichever of the files were written back.
+        let own = self.own_below.load(Ordering::Acquire);
+        chain.layers[1..].iter().take(own).try_for_each(|layer| layer.punch(from, to))
     }
 
     fn find_extents(&self, offset: u64, len: u64, max: usize) -> io::Result<Vec<Extent>> {
@@ -137,9 +213,7 @@ impl Engine for Layered {
             optimal_io_bytes: 0,
             discard_granularity_bytes: BLOCK_BYTES as u32,
             max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
-            // Blocks that the top layer has are written in place: a loss of power may leave any
-            // part of what was to be there.
-            max_atomic_write_bytes: 0,
+            max_atomic_write_bytes: ATOMIC_WRITE_BYTES_MAX,
             atomic_write_boundary_bytes: 0,
         }
     }
@@ -154,6 +228,18 @@ impl Engine for Layered {
 
     fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
         self.write_blocks(offset, buf).map_err(|error| self.failed("write", &error))
+    }
+
+    fn write_atomic(
+        &self,
+        offset: u64,
+        buf: &Buffer,
+        sync: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<(), AtomicFailure> {
+        if buf.len() > ATOMIC_WRITE_BYTES_MAX as usize {
+            return Err(AtomicFailure::Unchanged(ErrorKind::Unsupported.into()));
+        }
+        self.write_recorded(offset, buf, sync)
     }
 
     fn zero(&self, offset: u64, len: u64) -> Result<(), Error> {
@@ -179,12 +265,7 @@ impl Engine for Layered {
     fn sync(&self) -> Result<(), Error> {
         let chain = self.chain.load();
         let top = chain.top();
-        let synced = match &top.map {
-            Map::Head(map) => map.sync(|| fileio::sync(&top.data)),
-            Map::All => fileio::sync(&top.data),
-            Map::Frozen(_) => Ok(()),
-        };
-        synced.map_err(|error| {
+        top.sync().map_err(|error| {
             // Pages that the live map vouches for may be gone from the page cache.
             if let Err(error) = files::remove_if_there(&top.live) {
                 tracing::error!(%error, path = %top.live.display(), "cannot remove a live map");

@@ -1,13 +1,17 @@
 //! Ceph RBD as a store.
 //!
-//! One connection per store; images are cloned with format 2 (nothing to protect), and opened for
+//! A store has one connection or several, over which images are spread; these are cloned with format 2 (nothing to protect), and opened for
 //! writing with RBD's exclusive lock held for good. `docs/rbd.md` tells the rules of ownership.
 //!
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod cached;
+mod encryption;
 mod extents;
+mod moment;
 mod owner;
+mod parents;
 mod state;
 mod volume;
 mod writer;
@@ -15,6 +19,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,13 +27,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+pub use self::encryption::{Encryption, Passphrase};
+use self::moment::Moment;
+pub use self::parents::OpenParent;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind, check_growth,
-    check_name,
+    ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
+    StoreKind, check_growth, check_name, check_record,
 };
-use crate::block::Volume;
+use crate::block::{SavedState, Volume, VolumeInfo};
+use crate::cache::Cache;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -50,6 +59,11 @@ pub struct Options {
     pub user: String,
     /// Limit for connecting and for [`Store::probe`].
     pub timeout: Duration,
+    /// Clients of the cluster that the images are spread over, by name; at least 1. Each has
+    /// threads and connections of its own (`docs/rbd.md` has what it costs).
+    pub clients: usize,
+    /// How new images are encrypted, and what opens those that are.
+    pub encryption: Encryption,
 }
 
 impl Options {
@@ -62,6 +76,8 @@ impl Options {
             conf: None,
             user: "admin".into(),
             timeout: TIMEOUT_DEFAULT,
+            clients: 1,
+            encryption: Encryption::default(),
         }
     }
 
@@ -82,10 +98,13 @@ fn unavailable(error: rbd::Error) -> StoreError {
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
-    link: Mutex<Link>,
+    /// What disks that are open for writing are behind.
+    cache: Option<Arc<Cache>>,
+    links: Vec<Mutex<Link>>,
 }
 
-/// The connection to the cluster.
+/// A connection to the cluster.
+#[derive(Default)]
 struct Link {
     pool: Option<Arc<Pool>>,
     /// Somebody is about to replace `pool`.
@@ -129,13 +148,36 @@ impl RbdStore {
     }
 
     fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        Self { options, link: Mutex::new(Link { pool, connecting: false }) }
+        // The others connect when they are needed.
+        let rest = (1..options.clients).map(|_| Mutex::default());
+        let first = Mutex::new(Link { pool, connecting: false });
+        Self { links: std::iter::once(first).chain(rest).collect(), options, cache: None }
     }
 
-    /// The pool. A client on the blocklist stays there: it is replaced by a new one, so that what
-    /// is opened from now on works again. One caller connects; the others do not wait for it.
+    /// The same with a cache in front of disks that are opened for writing. What is opened to be
+    /// read only is not cached: others may write to it.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// The pool, for what is about no single image.
     fn pool(&self) -> Result<Arc<Pool>, StoreError> {
-        let mut link = self.link.lock();
+        self.linked(&self.links[0])
+    }
+
+    /// The pool as the client reaches it that all is done through which is about that image.
+    fn pool_of(&self, image: &str) -> Result<Arc<Pool>, StoreError> {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        let number = hasher.finish() % self.links.len() as u64;
+        self.linked(&self.links[number as usize])
+    }
+
+    /// The pool by a connection. A client on the blocklist stays there: it is replaced by a new one, so that what
+    /// is opened from now on works again. One caller connects; the others do not wait for it.
+    fn linked(&self, held: &Mutex<Link>) -> Result<Arc<Pool>, StoreError> {
+        let mut link = held.lock();
         if let Some(pool) = link.pool.as_ref().filter(|pool| !pool.cluster().is_blocklisted()) {
             return Ok(Arc::clone(pool));
         }
@@ -145,14 +187,14 @@ impl RbdStore {
             return Err(StoreError::new(StoreErrorKind::Unavailable, message));
         }
         drop(link);
-        let _until_then = Connecting(&self.link);
+        let _until_then = Connecting(held);
         let pool = self.options.connect().map_err(unavailable)?;
-        let _old = self.link.lock().pool.replace(Arc::clone(&pool));
+        let _old = held.lock().pool.replace(Arc::clone(&pool));
         Ok(pool)
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool()?, image)
+        open_writable(&self.pool_of(image)?, image, &self.options.encryption)
     }
 }
 
@@ -168,7 +210,7 @@ impl Store for RbdStore {
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        Ok(self.pool()?.create(image, size_bytes)?)
+        self.options.encryption.create(&self.pool_of(image)?, image, size_bytes)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
@@ -179,17 +221,17 @@ impl Store for RbdStore {
     fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
         check_name(image)?;
         check_name(snapshot)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner makes the snapshot for us.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.snapshot(snapshot)?)
     }
 
     fn remove_snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
         check_name(image)?;
         check_name(snapshot)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         let children = Image::open(&pool, image, Some(snapshot), Access::ReadOnly)?.children()?;
         if children > 0 {
@@ -198,42 +240,50 @@ impl Store for RbdStore {
         }
         owner::evict_if_dead(&pool, image)?;
         // A clone made at this very moment keeps the data: RBD removes the name only.
-        Ok(Image::open(&pool, image, None, Access::ReadWrite)?.remove_snapshot(snapshot)?)
+        Ok(Moment::open(&pool, image)?.remove_snapshot(snapshot)?)
     }
 
     fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<(), StoreError> {
         check_name(parent)?;
         check_name(snapshot)?;
         check_name(child)?;
-        Ok(self.pool()?.clone_image(parent, snapshot, child)?)
+        let pool = self.pool_of(child)?;
+        pool.clone_image(parent, snapshot, child)?;
+        self.options.encryption.settle(&pool, child)
     }
 
     fn remove(&self, image: &str) -> Result<(), StoreError> {
         check_name(image)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
-        match owner::evict_if_dead(&pool, image) {
-            // Not there, or only in the trash: what a removal that was cut short has left is
-            // finished by another.
-            Err(error) if error.errno() == Errno::NOENT => {}
-            result => result?,
+        // Not there, or only in the trash: what a removal that was cut short has left is finished
+        // by another.
+        let gone = |error: &rbd::Error| error.errno() == Errno::NOENT;
+        let id = match owner::evict_if_dead(&pool, image).and_then(|()| id_of(&pool, image)) {
+            Err(error) if gone(&error) => None,
+            result => Some(result?),
+        };
+        pool.remove(image)?;
+        if let Some(id) = id {
+            pool.remove_object(&records_of(&id))?;
         }
-        Ok(pool.remove(image)?)
+        Ok(())
     }
 
     fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         check_name(image)?;
         check_size(image, size_bytes)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
         // A live owner does it for us.
-        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
-        check_growth(image, open.size_bytes(), size_bytes)?;
-        if size_bytes == open.size_bytes() {
+        let open = Moment::open(&pool, image)?;
+        let old = encryption::data_bytes(&open)?;
+        check_growth(image, old, size_bytes)?;
+        if size_bytes == old {
             return Ok(());
         }
-        Ok(open.resize(size_bytes)?)
+        Ok(open.resize(size_bytes + (open.size_bytes() - old))?)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
@@ -244,15 +294,40 @@ impl Store for RbdStore {
 
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
         check_name(image)?;
-        let pool = self.pool()?;
-        let stat = Image::open(&pool, image, None, Access::ReadOnly)?.stat()?;
+        let pool = self.pool_of(image)?;
+        let open = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let (stat, size_bytes) = (open.stat()?, encryption::data_bytes(&open)?);
         Ok(ImageStat {
             id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
-            size_bytes: stat.size_bytes,
+            size_bytes,
             used_bytes: stat.used_bytes,
             parent: stat.parent,
             snapshots: stat.snapshots,
         })
+    }
+
+    fn keep(&self, image: &str, name: &str, record: &[u8]) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_record(name, record)?;
+        let pool = self.pool_of(image)?;
+        let id = id_of(&pool, image)?;
+        Ok(pool.set_attribute(&records_of(&id), name, record)?)
+    }
+
+    fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        check_name(image)?;
+        check_name(name)?;
+        let pool = self.pool_of(image)?;
+        let id = id_of(&pool, image)?;
+        Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
+    }
+
+    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+        check_name(image)?;
+        let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
+        let size_bytes = encryption::data_bytes(&open)?;
+        let seen = RbdVolume::of_image(open)?;
+        Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
     }
 
     fn open(
@@ -263,21 +338,48 @@ impl Store for RbdStore {
     ) -> Result<Arc<dyn Volume>, StoreError> {
         check_name(image)?;
         snapshot.map_or(Ok(()), check_name)?;
-        let image = match (snapshot, mode) {
+        match (snapshot, mode) {
             (Some(snapshot), OpenMode::ReadWrite) => {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
-                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
+            (None, OpenMode::ReadWrite) => {
+                writable_volume(self.open_writable(image)?, self.cache.as_ref())
+            }
             (snapshot, OpenMode::ReadOnly) => {
-                Image::open(&self.pool()?, image, snapshot, Access::ReadOnly)?
+                let pool = self.pool_of(image)?;
+                let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
+                self.options.encryption.unlock(&image)?;
+                Ok(match snapshot {
+                    Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
+                    None => Arc::new(RbdVolume::of_image(image)?),
+                })
             }
-        };
-        match snapshot {
-            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
-            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
         }
     }
+}
+
+/// The volume of an image that this has the exclusive lock of.
+fn writable_volume(
+    image: Arc<Image>,
+    cache: Option<&Arc<Cache>>,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    Ok(match cache {
+        Some(cache) => Arc::new(cached::wrap(cache, &image, volume)),
+        None => Arc::new(volume),
+    })
+}
+
+/// librbd's identifier of an image: no other will ever have it.
+fn id_of(pool: &Arc<Pool>, image: &str) -> Result<String, rbd::Error> {
+    Image::open(pool, image, None, Access::ReadOnly)?.id()
+}
+
+/// The object whose attributes are the records kept with an image. Not the image's metadata:
+/// librbd copies these into every clone.
+fn records_of(id: &str) -> String {
+    format!("stirrup_records.{id}")
 }
 
 fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
@@ -288,7 +390,8 @@ fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
-/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`. What is
+/// read only is not cached.
 ///
 /// # Errors
 /// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
@@ -298,6 +401,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
+    cache: Option<Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -307,20 +411,31 @@ pub fn open_image(
         ..Options::new(pool)
     };
     let pool = options.connect().map_err(unavailable)?;
-    let image = if read_only {
-        Image::open(&pool, image, None, Access::ReadOnly)?
-    } else {
-        open_writable(&pool, image)?
-    };
-    Ok(Arc::new(RbdVolume::of_image(image)?))
+    if read_only {
+        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        options.encryption.unlock(&image)?;
+        return Ok(Arc::new(RbdVolume::of_image(image)?));
+    }
+    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref())
 }
 
-fn open_writable(pool: &Arc<Pool>, image: &str) -> Result<Arc<Image>, StoreError> {
+fn open_writable(
+    pool: &Arc<Pool>,
+    image: &str,
+    encryption: &Encryption,
+) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
     let image = Image::open(pool, image, None, Access::ReadWrite)?;
-    owner::claim(&image)?;
-    volume::check_options(&image)?;
-    Ok(image)
+    let opened = owner::claim(&image)
+        .and_then(|()| volume::check_options(&image))
+        .and_then(|()| encryption.unlock_writable(&image));
+    match opened {
+        Ok(()) => Ok(image),
+        Err(error) => {
+            drop(Moment::of(image));
+            Err(error)
+        }
+    }
 }
 
 fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {

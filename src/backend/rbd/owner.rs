@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::super::{StoreError, StoreErrorKind};
+use super::moment::Moment;
 use crate::rbd::{self, Access, Image, Pool};
 
 /// Where the note is kept in the image's metadata. Clones inherit their parent's, so it counts
@@ -189,7 +190,9 @@ fn evict(image: &Image) -> Result<(), rbd::Error> {
 pub(super) fn evict_if_dead(pool: &Arc<Pool>, name: &str) -> Result<(), rbd::Error> {
     let seen = Image::open(pool, name, None, Access::ReadOnly)?;
     if seen.has_exclusive_lock() && dead_note(&seen)?.is_some() {
-        evict(&*Image::open(pool, name, None, Access::ReadWrite)?)?;
+        let open = Moment::open(pool, name)?;
+        evict(&open)?;
+        drop(open);
         pool.wait_closed(name);
     }
     Ok(())

@@ -40,7 +40,7 @@ impl Drop for RbdVolume {
 
 impl RbdVolume {
     pub(super) fn of_image(image: Arc<Image>) -> Result<Self, StoreError> {
-        let state = ImageState::load(&image)?;
+        let state = ImageState::load(&image).inspect_err(|_| image.retire())?;
         Ok(Self::new(image, Some(Arc::new(state))))
     }
 
@@ -51,7 +51,9 @@ impl RbdVolume {
     fn new(image: Arc<Image>, state: Option<Arc<ImageState>>) -> Self {
         // A write inside one object is one transaction of its placement group, whatever happens,
         // and also with the copy of a parent's object that may come before it.
-        let object_bytes = if image.is_striped() { 0 } else { image.object_bytes() };
+        // Not if it is encrypted: then it may be several.
+        let object_bytes =
+            if image.is_striped() || image.is_decrypted() { 0 } else { image.object_bytes() };
         let object_bytes = u32::try_from(object_bytes).unwrap_or(0);
         let info = VolumeInfo {
             size_bytes: image.size_bytes(),

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use super::super::{ImageWriter, StoreError, StoreErrorKind};
+use super::moment::Moment;
 use crate::block::{self, Buffer, CompletionQueue, Op, Request};
 use crate::rbd::Image;
 
@@ -13,7 +14,7 @@ const PIECE_BYTES: usize = 1 << 20;
 const IN_FLIGHT_MAX: usize = 32;
 
 pub(super) struct RbdWriter {
-    image: Arc<Image>,
+    image: Moment,
     queue: Arc<CompletionQueue>,
     in_flight: usize,
     failed: Option<block::Error>,
@@ -29,7 +30,12 @@ impl Wake for Unpark {
 
 impl RbdWriter {
     pub(super) fn new(image: Arc<Image>) -> Self {
-        Self { image, queue: Arc::new(CompletionQueue::new()), in_flight: 0, failed: None }
+        Self {
+            image: Moment::of(image),
+            queue: Arc::new(CompletionQueue::new()),
+            in_flight: 0,
+            failed: None,
+        }
     }
 
     fn submit(&mut self, op: Op) {

@@ -271,6 +271,14 @@ impl Store for FakeStore {
         })
     }
 
+    fn keep(&self, _image: &str, _name: &str, _record: &[u8]) -> Result<(), StoreError> {
+        Err(error(StoreErrorKind::Io))
+    }
+
+    fn kept(&self, _image: &str, _name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
     fn open(
         &self,
         image: &str,

@@ -177,6 +177,11 @@ fn health() -> Value {
             {"name": "local", "kind": "local", "ok": true},
             {"name": "rbd", "kind": "rbd", "ok": false, "error": "the monitors do not answer"}
         ],
-        "disks": 2, "disks_not_serving": 1, "sessions": 1
+        "disks": 2, "disks_not_serving": 1, "sessions": 1,
+        "cache": {
+            "golden_hits": 1900, "golden_misses": 100, "golden_bytes": 201_326_592,
+            "file_hits": 60, "file_bytes": 10_737_418_240_u64,
+            "disk_hits": 0, "disk_misses": 0, "disk_bytes": 0
+        }
     })
 }

@@ -281,8 +281,28 @@ impl<D: Clone> Session<D> {
         pending.answer.as_ref().is_some_and(|(_, marks)| marks.iter().all(is_acknowledged))
     }
 
-    /// Drops every task on `lun` (all: `None`), for a function that another session asked for, or
-    /// because this session ends. Returns how many there were.
+    /// The tasks on `lun` (all: `None`) that the driver has been given and has not completed.
+    #[must_use]
+    pub fn tasks_in_set(&self, lun: Option<u64>) -> Vec<TaskId> {
+        let is_in_set = |task: &Task<D>| {
+            !matches!(task.phase, Phase::Arriving | Phase::Dropped) && task.completion.is_none()
+        };
+        self.tasks_on(lun, is_in_set)
+    }
+
+    /// Those on `lun` (all: `None`) of which something is true.
+    fn tasks_on(&self, lun: Option<u64>, is_one: impl Fn(&Task<D>) -> bool) -> Vec<TaskId> {
+        let is_there =
+            |task: &Task<D>| lun.is_none_or(|lun| unit_of(task.command.lun) == unit_of(lun));
+        self.tasks
+            .iter()
+            .filter(|(_, task)| is_there(task) && is_one(task))
+            .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
+            .collect()
+    }
+
+    /// Drops every task on `lun` (all: `None`) without an answer, as when the session ends. Returns
+    /// how many there were.
     pub fn abort(&mut self, lun: Option<u64>) -> usize {
         self.abort_before(lun, None)
     }
@@ -293,13 +313,7 @@ impl<D: Clone> Session<D> {
             let waits = task.phase == Phase::Arriving && !task.command.immediate;
             waits && cmd_sn.is_some_and(|cmd_sn| !is_before(task.command.cmd_sn, cmd_sn))
         };
-        let ids: Vec<TaskId> = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| !is_later(task))
-            .filter(|(_, task)| lun.is_none_or(|lun| unit_of(task.command.lun) == unit_of(lun)))
-            .filter_map(|(key, _)| u32::try_from(key).ok().map(TaskId))
-            .collect();
+        let ids = self.tasks_on(lun, |task| !is_later(task));
         ids.into_iter().filter(|id| self.abort_one(*id)).count()
     }
 

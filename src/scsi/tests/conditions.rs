@@ -91,14 +91,14 @@ fn a_reset_of_the_unit_is_heard_by_every_nexus_and_ends_reserve() {
 }
 
 #[test]
-fn a_cleared_task_set_is_heard_by_those_who_lost_tasks() {
+fn commands_that_ended_with_their_connection_are_heard_of_by_their_nexus_alone() {
     let bench = Bench::new();
-    let (one, two, three) = (bench.host(1), bench.host(2), bench.host(3));
-    let lost = |nexus: &crate::scsi::Nexus| nexus.spec() == two.nexus.spec();
-    assert_eq!(bench.device.task_set_cleared(&one.nexus, 0, lost), Ok(0));
-    assert_eq!(two.fails(&TUR, &[]), attention(Asc::COMMANDS_CLEARED));
+    let (one, two) = (bench.host(1), bench.host(2));
+    assert_eq!(bench.device.cleared_by_protocol(&one.nexus, 0), Ok(()));
+    assert_eq!(one.fails(&TUR, &[]), attention(Asc::CLEARED_BY_PROTOCOL));
     one.put(&TUR, &[]);
-    three.put(&TUR, &[]);
+    two.put(&TUR, &[]);
+    assert!(bench.device.cleared_by_protocol(&one.nexus, 0x0005_0000_0000_0000).is_err());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
@@ -82,6 +83,8 @@ pub(super) struct Commands {
     preemption_count: u64,
     ops: Ops,
     done: Vec<BlockCompletion>,
+    /// How long a task may have others wait for data of the initiator.
+    pub(super) data_timeout: Duration,
 }
 
 impl Commands {
@@ -89,6 +92,7 @@ impl Commands {
         attached: Option<Rc<Attached>>,
         budget: &Rc<Budget>,
         queue: Arc<CompletionQueue>,
+        data_timeout: Duration,
     ) -> Self {
         Self {
             attached,
@@ -103,6 +107,7 @@ impl Commands {
             preemption_count: 0,
             ops: Ops::new(),
             done: Vec::new(),
+            data_timeout,
         }
     }
 
@@ -318,6 +323,7 @@ impl Commands {
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
+                self.line.hold_back_no_more(id);
             }
             let backing = Arc::clone(&attached.backing);
             background::spawn(work, backing, &self.queue, tag);
@@ -351,9 +357,10 @@ impl Commands {
             if self.done.is_empty() {
                 return progress;
             }
-            let mut done = std::mem::take(&mut self.done);
-            self.completed(&mut done, session);
-            self.done = done;
+            self.done.reverse();
+            while let Some(completion) = self.done.pop() {
+                self.completed(completion, session);
+            }
         }
     }
 
@@ -379,31 +386,27 @@ impl Commands {
         self.records.iter().flatten().any(uses) || self.afterlife.uses_any(units)
     }
 
-    /// Goes on with tasks whose operations have ended. Requests that come of it wait for
+    /// Goes on with a task of which an operation has ended. Requests that come of it wait for
     /// [`Self::submit`].
-    pub(super) fn completed(
-        &mut self,
-        done: &mut Vec<BlockCompletion>,
-        session: &mut DriverSession,
-    ) {
-        for BlockCompletion { tag, result } in done.drain(..) {
-            // The low half of a tag; the other half tells it from tasks that had the number before.
-            let id = TaskId(tag as u32);
-            let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
-            let Some(record) = record.filter(|record| record.tag == tag) else {
-                self.completed_late(tag);
-                continue;
-            };
-            let Some(task) = &mut record.running else {
-                self.completed_late(tag);
-                continue;
-            };
-            record.flight.end_one();
-            match task.resume(result, &mut self.ops) {
-                Some(outcome) => self.finish(id, outcome, session),
-                None => self.request(id),
-            }
+    pub(super) fn completed(&mut self, completion: BlockCompletion, session: &mut DriverSession) {
+        let BlockCompletion { tag, result } = completion;
+        // The low half of a tag; the other half tells it from tasks that had the number before.
+        let id = TaskId(tag as u32);
+        let record = self.records.get_mut(id.0 as usize).and_then(Option::as_mut);
+        let Some(record) = record.filter(|record| record.tag == tag) else {
+            return self.completed_late(tag);
+        };
+        let Some(task) = &mut record.running else { return self.completed_late(tag) };
+        record.flight.end_one();
+        match task.resume(result, &mut self.ops) {
+            Some(outcome) => self.finish(id, outcome, session),
+            None => self.request(id),
         }
+    }
+
+    /// What was answered in a turn that did not get to its end, and is not looked at.
+    pub(super) fn take_unseen(&mut self) -> Vec<BlockCompletion> {
+        std::mem::take(&mut self.done)
     }
 
     /// An operation has ended that no task waits for any more.
@@ -414,7 +417,7 @@ impl Commands {
     }
 
     /// Ends a task; if others are to be aborted first, when that is done.
-    fn finish(&mut self, id: TaskId, mut outcome: Outcome, session: &mut DriverSession) {
+    pub(super) fn finish(&mut self, id: TaskId, mut outcome: Outcome, session: &mut DriverSession) {
         if let Some(preempted) = outcome.preempted.take()
             && !preempted.nexuses.is_empty()
         {
@@ -450,6 +453,12 @@ impl Commands {
             _ => 0,
         };
         session.complete(id, Completion { status: status as u8, qualifier, sense, transferred });
+    }
+
+    /// Ends a task for another nexus; what it has in the store is fenced.
+    pub(super) fn abort_for_another(&mut self, id: TaskId, session: &mut DriverSession) {
+        self.forget(id);
+        self.finish(id, Outcome::status(Status::TaskAborted), session);
     }
 
     /// Ends the tasks that were sent to other logical units and have operations on this one, as

@@ -5,6 +5,7 @@
 //! turn has moved nothing.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,6 +44,19 @@ pub(super) struct Driver {
     pub(super) ends: SessionEnds,
 }
 
+/// Ends the process if it is dropped by a panic: what a session that cannot be wound up has in the
+/// store is not known any more, and a start finds out.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a session could not be wound up: the daemon has to start anew");
+            std::process::abort();
+        }
+    }
+}
+
 /// Drives a session until it ends, and then on until nothing of it is left in the store.
 pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let Connected { stream, local, established, ends, place, backing } = connected;
@@ -52,8 +66,8 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let params = &established.params;
     let queue = Arc::new(CompletionQueue::new());
     let attached = backing.and_then(|backing| attach(backing, &established, &entry, shard));
-    let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue));
     let options = &shard.shared.options;
+    let commands = Commands::new(attached, &shard.budget, Arc::clone(&queue), options.data_timeout);
     let ping = PingTimer::of(options, names.session_type);
     let link = Link::new(ConnectionId::first(), stream, params, ping, place);
     let mut driver = Driver {
@@ -74,7 +88,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     if names.session_type == SessionType::Normal {
         tracing::info!(session_id, %peer, initiator, target, "logged in");
     }
-    let over = std::future::poll_fn(|cx| driver.poll(cx));
+    let over = std::future::poll_fn(|cx| driver.poll_contained(cx));
     let why = match names.session_type {
         SessionType::Normal => over.await,
         // Any byte would keep one open, an answer that is not fetched too, and who opens them has
@@ -113,7 +127,7 @@ fn attach(
         Some(lease) => Arc::clone(&lease.nexus),
         None => {
             let nexus = service.device.attach(nexus_spec(established, entry, shard));
-            let lease = Lease { backing: Arc::clone(&backing), nexus: Arc::clone(&nexus) };
+            let lease = Lease::new(&backing, Arc::clone(&nexus));
             entry.set_lease(Some(Arc::new(lease)));
             nexus
         }
@@ -137,6 +151,17 @@ fn nexus_spec(established: &Established, entry: &SessionEntry, shard: &ShardStat
 }
 
 impl Driver {
+    /// As [`Self::poll`]. A panic ends the session in the way of any failure, so that nothing of it
+    /// stays behind; the others go on.
+    fn poll_contained(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        catch_unwind(AssertUnwindSafe(|| self.poll(cx))).unwrap_or_else(|_panic| {
+            // Where and why is said by the panic itself.
+            let session_id = self.ends.entry.id;
+            tracing::error!(session_id, "a defect in this program has ended a session");
+            Poll::Ready("a defect in this program".to_owned())
+        })
+    }
+
     /// Turns until nothing moves; ready when the session is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         for _ in 0..TURNS_MAX {
@@ -168,6 +193,7 @@ impl Driver {
         self.take_events();
         // What others wanted to be aborted is out of the way now.
         self.done.clear();
+        progress |= self.commands.end_overdue(cx, &mut self.session);
         progress |= self.commands.wake_dormant(&mut self.session);
         self.commands.serve_waiting(&mut self.session);
         progress |= self.commands.submit(&mut self.session);
@@ -218,11 +244,15 @@ impl Driver {
         if self.queue.poll_drain(cx, &mut self.completions).is_pending() {
             return false;
         }
-        self.commands.completed(&mut self.completions, &mut self.session);
+        // One by one: what a panic leaves is still there for the end of the session.
+        self.completions.reverse();
+        while let Some(completion) = self.completions.pop() {
+            self.commands.completed(completion, &mut self.session);
+        }
         true
     }
 
-    fn take_events(&mut self) {
+    pub(super) fn take_events(&mut self) {
         while let Some(event) = self.session.next_event() {
             match event {
                 Event::Close(id, reason) => self.close(id, reason),
@@ -262,6 +292,7 @@ impl Driver {
     /// and with that the session is quiet: another one may take its place. Then waits until the
     /// last operation in the store has ended, and only then is it over.
     async fn wind_up(mut self) {
+        let _last_resort = AbortOnPanic;
         // The reservation has changed hands already: whose tasks are to end for it is owed that.
         self.preempt();
         self.session.abort(None);
@@ -282,6 +313,9 @@ impl Driver {
             service.task_sets.leave(&ends.entry);
         }
         ends.shared.registry.fell_quiet(&ends.entry);
+        commands.drained(&mut completions);
+        completions = commands.take_unseen();
+        commands.drained(&mut completions);
         while commands.is_draining() {
             std::future::poll_fn(|cx| queue.poll_drain(cx, &mut completions)).await;
             commands.drained(&mut completions);

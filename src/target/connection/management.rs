@@ -70,11 +70,9 @@ impl Driver {
             return self.managed(itt, effect);
         }
         let done = Signal::new(&self.ends.entry, Order::Managed { itt, effect });
-        let clears = function == TmfFunction::ClearTaskSet;
         for session in others {
-            let cleared_by = clears.then(|| Arc::clone(&attached.nexus));
             let (lun, done) = (lun_of_others, Arc::clone(&done));
-            session.order(Order::Abort(Abort { lun, cleared_by, done }));
+            session.order(Order::Abort(Abort { lun, done }));
         }
     }
 
@@ -100,20 +98,17 @@ impl Driver {
         }
     }
 
-    /// Another session has this one's tasks aborted.
+    /// Another session has this one's tasks aborted: they end with TASK ABORTED (TAS=1, SPC-4
+    /// 7.5.8). What the initiator still has to send of their data it may send first. Commands that
+    /// have not come to their turn are in no task set yet.
     pub(super) fn abort(&mut self, order: Abort) {
-        let lost = self.session.abort(order.lun);
+        // What these events are about must not have ended before them.
+        self.take_events();
+        for id in self.session.tasks_in_set(order.lun) {
+            self.commands.abort_for_another(id, &mut self.session);
+        }
         if let Some(lun) = order.lun {
             self.cut_off(lun);
-        }
-        if lost > 0
-            && let (Some(by), Some(lun)) = (order.cleared_by, order.lun)
-            && let Some(attached) = self.commands.attached()
-            && let Some(service) = attached.service()
-        {
-            let own = attached.nexus.id();
-            // An error means that the logical unit has gone, and nobody hears of it any more.
-            let _gone = service.device.task_set_cleared(&by, lun, |nexus| nexus.id() == own);
         }
         self.done.push(order.done);
     }
@@ -137,9 +132,8 @@ impl Driver {
             for session in service.task_sets.others(&self.ends.entry) {
                 let nexus = session.lease().map(|lease| lease.nexus.id());
                 if nexus.is_some_and(|nexus| preempted.nexuses.contains(&nexus)) {
-                    let cleared_by = Some(Arc::clone(&attached.nexus));
                     let lun = Some(preempted.lun_field());
-                    session.order(Order::Abort(Abort { lun, cleared_by, done: Arc::clone(&done) }));
+                    session.order(Order::Abort(Abort { lun, done: Arc::clone(&done) }));
                 }
             }
         }

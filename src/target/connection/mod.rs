@@ -7,6 +7,7 @@ mod link;
 mod login;
 mod management;
 mod ordering;
+mod overdue;
 mod receive;
 mod record;
 mod transmit;

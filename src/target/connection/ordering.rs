@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::commands::{Commands, DriverSession};
+use super::overdue::Overdue;
 use crate::iscsi::session::TaskId;
 use crate::scsi::{TaskAttribute, UnitId, begins_alone};
 use crate::target::backing::Service;
@@ -18,6 +19,8 @@ struct Dormant {
     unit: UnitId,
     /// Its place among the tasks of all sessions.
     position: u64,
+    /// What it is to others; `None`: one that nobody waits for.
+    kind: Option<Kind>,
     /// For an ORDERED one: tasks of this session before it that have not ended.
     older: Vec<TaskId>,
     /// For an ORDERED one: other sessions have tasks before it.
@@ -37,14 +40,19 @@ struct Barrier {
 pub(super) struct Line {
     dormant: Vec<Dormant>,
     barriers: Vec<Barrier>,
+    /// Tasks of this session that have a position at which others wait for them.
+    waited_for: Vec<TaskId>,
+    pub(super) overdue: Overdue,
 }
 
 impl Line {
     /// A task has ended, whichever way.
     pub(super) fn left(&mut self, id: TaskId) {
-        if self.dormant.is_empty() && self.barriers.is_empty() {
+        if self.is_empty() {
             return;
         }
+        self.overdue.forget(id);
+        self.hold_back_no_more(id);
         self.dormant.retain(|dormant| dormant.id != id);
         for dormant in &mut self.dormant {
             dormant.older.retain(|older| *older != id);
@@ -53,6 +61,24 @@ impl Line {
             barrier.older.retain(|older| *older != id);
         }
         self.barriers.retain(|barrier| !barrier.older.is_empty());
+    }
+
+    /// True if no task has another wait for its turn, as far as this session knows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.dormant.is_empty() && self.barriers.is_empty() && self.waited_for.is_empty()
+    }
+
+    /// True if others wait, or may wait, for a task to end.
+    pub(super) fn waits_for(&self, id: TaskId) -> bool {
+        let mut older = self.dormant.iter().map(|dormant| &dormant.older);
+        self.waited_for.contains(&id)
+            || older.any(|older| older.contains(&id))
+            || self.barriers.iter().any(|barrier| barrier.older.contains(&id))
+    }
+
+    /// A task goes on without its position.
+    pub(super) fn hold_back_no_more(&mut self, id: TaskId) {
+        self.waited_for.retain(|waited_for| *waited_for != id);
     }
 
     /// Keeps a barrier until its tasks have ended. Those of ORDERED tasks that were aborted go:
@@ -69,13 +95,15 @@ impl Commands {
         let Some(command) = session.command(id) else { return };
         let Some(attached) = self.attached.clone() else { return };
         let Some(service) = attached.service() else { return };
-        let attribute = match begins_alone(&command.cdb) {
-            true => TaskAttribute::Ordered,
-            false => attribute(command.attribute),
+        let kind = match attribute(command.attribute) {
+            _ if begins_alone(&command.cdb) => Some(Kind::Alone),
+            TaskAttribute::Simple | TaskAttribute::Aca => None,
+            TaskAttribute::Ordered => Some(Kind::Ordered),
+            TaskAttribute::HeadOfQueue => Some(Kind::HeadOfQueue),
         };
-        let is_plain = attribute == TaskAttribute::Simple && service.task_sets.is_plain();
+        let is_plain = kind.is_none() && service.task_sets.is_plain();
         let unit = if is_plain { None } else { service.device.unit(command.lun).ok() };
-        if unit.is_none_or(|unit| self.may_begin_now(id, attribute, unit, service)) {
+        if unit.is_none_or(|unit| self.may_begin_now(id, kind, unit, service)) {
             self.admit(id, session);
         }
     }
@@ -84,35 +112,30 @@ impl Commands {
     fn may_begin_now(
         &mut self,
         id: TaskId,
-        attribute: TaskAttribute,
+        kind: Option<Kind>,
         unit: UnitId,
         service: &Service,
     ) -> bool {
         let sets = &service.task_sets;
-        match attribute {
-            TaskAttribute::Simple | TaskAttribute::Aca => {
-                let Some(position) = sets.line_up(unit) else { return true };
-                self.record(id).unit = Some(unit);
-                let dormant = Dormant { id, unit, position, older: Vec::new(), others: false };
-                self.line.dormant.push(dormant);
-                false
-            }
-            TaskAttribute::HeadOfQueue => {
-                let (position, _) = sets.enter(unit, Kind::HeadOfQueue);
-                let record = self.record(id);
-                (record.unit, record.position) = (Some(unit), Some(position));
-                true
-            }
-            TaskAttribute::Ordered => {
-                let older = self.tasks_before(unit, u64::MAX);
-                let (position, members) = sets.enter(unit, Kind::Ordered);
-                let record = self.record(id);
-                (record.unit, record.position) = (Some(unit), Some(position));
-                let others = self.ask_others(&members, unit, position);
-                self.line.dormant.push(Dormant { id, unit, position, older, others });
-                false
-            }
+        let Some(waited_for) = kind else {
+            let Some(position) = sets.line_up(unit) else { return true };
+            self.record(id).unit = Some(unit);
+            let dormant = Dormant { id, unit, position, kind, older: Vec::new(), others: false };
+            self.line.dormant.push(dormant);
+            return false;
+        };
+        let is_first = waited_for == Kind::HeadOfQueue;
+        let older = if is_first { Vec::new() } else { self.tasks_before(unit, u64::MAX) };
+        let (position, members) = sets.enter(unit, waited_for);
+        let record = self.record(id);
+        (record.unit, record.position) = (Some(unit), Some(position));
+        self.line.waited_for.push(id);
+        if is_first && sets.may_begin(unit, position, kind) {
+            return true;
         }
+        let others = !is_first && self.ask_others(&members, unit, position);
+        self.line.dormant.push(Dormant { id, unit, position, kind, older, others });
+        false
     }
 
     /// Asks the other sessions to say when what they have before `position` has ended. False if
@@ -181,8 +204,8 @@ impl Commands {
         let Some(service) = attached.service() else { return false };
         let (mut woken, mut i) = (false, 0);
         while let Some(dormant) = self.line.dormant.get(i) {
-            let Dormant { id, unit, position, ref older, others } = *dormant;
-            if older.is_empty() && !others && service.task_sets.may_begin(unit, position) {
+            let Dormant { id, unit, position, kind, ref older, others } = *dormant;
+            if older.is_empty() && !others && service.task_sets.may_begin(unit, position, kind) {
                 self.line.dormant.remove(i);
                 self.admit(id, session);
                 woken = true;

@@ -1,6 +1,7 @@
 //! Tests of the embedded store. What a store is in general is tested by `conformance`.
 
 mod crash;
+mod growth;
 mod model;
 
 use std::path::Path;

@@ -16,6 +16,7 @@ enum Act {
     Zero { disk: usize, sector: u64, count: u64, discard: bool },
     CompareAndWrite { disk: usize, sector: u64, right: bool, fill: u8 },
     Flush { disk: usize },
+    Grow { disk: usize, count: u64 },
     Snapshot { disk: usize },
     Clone { snapshot: usize },
     RemoveSnapshot { snapshot: usize },
@@ -26,16 +27,17 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let (disk, snapshot) = (0..8_usize, 0..8_usize);
-    let (sector, count) = (0..SECTORS, 1..40_u64);
+    let (sector, count) = (0..2 * SECTORS, 1..40_u64);
     prop_oneof![
         8 => (disk.clone(), sector.clone(), count.clone(), 1..=255_u8)
             .prop_map(|(disk, sector, count, fill)| Act::Write { disk, sector, count, fill }),
-        3 => (disk.clone(), sector.clone(), count, any::<bool>())
+        3 => (disk.clone(), sector.clone(), count.clone(), any::<bool>())
             .prop_map(|(disk, sector, count, discard)| Act::Zero { disk, sector, count, discard }),
         1 => (disk.clone(), sector, any::<bool>(), 1..=255_u8).prop_map(
             |(disk, sector, right, fill)| Act::CompareAndWrite { disk, sector, right, fill }
         ),
         1 => disk.clone().prop_map(|disk| Act::Flush { disk }),
+        2 => (disk.clone(), count.clone()).prop_map(|(disk, count)| Act::Grow { disk, count }),
         2 => disk.clone().prop_map(|disk| Act::Snapshot { disk }),
         2 => snapshot.clone().prop_map(|snapshot| Act::Clone { snapshot }),
         1 => snapshot.prop_map(|snapshot| Act::RemoveSnapshot { snapshot }),
@@ -97,8 +99,10 @@ impl World {
         let name = Self::pick(&self.disks, index).unwrap();
         let store = self.store.as_ref().unwrap();
         let disk = self.open.entry(name.clone()).or_insert_with(|| writable(store, &name));
-        let (from, to) = (sector * 512, (sector + count).min(SECTORS) * 512);
         let bytes = self.disks.get_mut(&name).unwrap();
+        let sectors = bytes.len() as u64 / 512;
+        let sector = sector % sectors;
+        let (from, to) = (sector * 512, (sector + count).min(sectors) * 512);
         act(disk, from, &mut bytes[from as usize..to as usize]);
     }
 
@@ -149,6 +153,12 @@ impl World {
                 self.open.clear();
                 self.store = None;
                 self.store = Some(open(self.dir.path(), write_cache));
+            }
+            Act::Grow { disk, count } => {
+                let name = Self::pick(&self.disks, disk).unwrap();
+                let bytes = self.disks.get_mut(&name).unwrap();
+                bytes.resize(bytes.len() + count as usize * 512, 0);
+                self.store.as_ref().unwrap().resize(&name, bytes.len() as u64).unwrap();
             }
             Act::Snapshot { .. } | Act::Clone { .. } => self.grow(act),
             Act::RemoveSnapshot { .. } | Act::RemoveDisk { .. } => self.shrink(act),
@@ -213,11 +223,11 @@ impl World {
     fn check(&self) {
         for (name, bytes) in &self.disks {
             let disk = Disk::new(self.store().open(name, None, OpenMode::ReadOnly).unwrap());
-            assert!(disk.read(0, BYTES as usize) == *bytes, "{name}");
+            assert!(disk.read(0, bytes.len()) == *bytes, "{name}");
         }
         for ((image, snapshot), (bytes, _)) in &self.snapshots {
             let volume = self.store().open(image, Some(snapshot), OpenMode::ReadOnly).unwrap();
-            assert!(Disk::new(volume).read(0, BYTES as usize) == *bytes, "{image}@{snapshot}");
+            assert!(Disk::new(volume).read(0, bytes.len()) == *bytes, "{image}@{snapshot}");
         }
         // No layer is forgotten, and none is left: each has a data file, and nothing else does.
         let known = self.store().meta.layers().unwrap().len();

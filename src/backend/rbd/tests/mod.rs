@@ -1,9 +1,14 @@
 //! On a real cluster: the one of `$CEPH_CONF`, or with `STIRRUP_TEST_CEPH=1` one that
 //! `scripts/lab/ceph` starts for this process. Without either, each test says that it is skipped.
 
+mod cached;
+mod clients;
+mod edges;
+mod encryption;
 mod model;
 mod outage;
 mod owner;
+mod parents;
 
 use std::io::Write as _;
 use std::process::Command;
@@ -12,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
-use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request, SavedState};
+use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request};
 
 const SIZE: u64 = 64 << 20;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab/ceph");
@@ -96,6 +101,14 @@ fn run(conf: &Path, command: &[&str]) -> String {
 fn it_does_what_every_store_does() {
     let Some(conf) = cluster("it_does_what_every_store_does") else { return };
     conformance::run(&open_store(conf));
+}
+
+#[test]
+fn in_a_namespace_it_does_the_same() {
+    let Some(conf) = cluster("in_a_namespace_it_does_the_same") else { return };
+    let namespace = unique("every");
+    run(conf, &["rbd", "namespace", "create", &format!("rbd/{namespace}")]);
+    conformance::run(&RbdStore::open(Options { namespace, ..options(conf) }).unwrap());
 }
 
 #[test]
@@ -192,7 +205,7 @@ fn namespaces_are_apart() {
     assert_ne!(blue_store.stat("disk").unwrap().id, red_store.stat("disk").unwrap().id);
     drop((blue_disk, red_disk));
     let spec = format!("rbd/{blue}/disk");
-    let disk = Disk::new(open_image(&spec, Some(conf), "client.admin", true).unwrap());
+    let disk = Disk::new(open_image(&spec, Some(conf), "client.admin", true, None).unwrap());
     assert_eq!(disk.read(0, 512), [1; 512]);
     drop(disk);
     blue_store.remove("disk").unwrap();

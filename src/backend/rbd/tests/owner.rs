@@ -99,6 +99,59 @@ fn an_owner_whose_lock_was_broken_is_fenced_for_good() {
     ours.remove(&name).unwrap();
 }
 
+/// Another client takes `disk` away from its owner by `take`, while writes are under way: from then
+/// on every request fails, and the store's new client has the disk.
+fn taken_away(conf: &Path, what: &str, take: impl FnOnce(&str, &Image)) {
+    let store = open_store(conf);
+    let name = image(&store, what);
+    let volume = store.open(&name, None, OpenMode::ReadWrite).unwrap();
+    let disk = Disk::new(Arc::clone(&volume));
+    let write = |at: u64| Op::Write { offset: at, buf: Buffer::from_slice(&[7; 4096]), fua: false };
+    disk.run(write(0)).unwrap();
+    let seen = Image::open(&store.pool().unwrap(), &name, None, Access::ReadOnly).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            // Until one is refused; none hangs.
+            (0..).find_map(|round: u64| {
+                let results = disk.run_all((0..16).map(|i| write((round * 16 + i) % 512 * 4096)));
+                results.into_iter().find_map(Result::err)
+            })
+        });
+        take(&name, &seen);
+        assert_eq!(writer.join().unwrap().unwrap().kind(), ErrorKind::Fenced);
+    });
+    assert!(volume.has_failed());
+    for op in [write(0), Op::Flush, Op::Read { offset: 0, buf: Buffer::unfilled(512) }] {
+        assert_eq!(disk.run(op).unwrap_err().kind(), ErrorKind::Fenced);
+    }
+    drop((seen, volume, disk));
+    let disk = open(&store, &name);
+    assert_eq!(disk.read(0, 4096), [7; 4096], "what was answered is there");
+    drop(disk);
+    store.remove(&name).unwrap();
+}
+
+#[test]
+fn a_blocklisted_client_is_fenced_at_once() {
+    let Some(conf) = cluster("a_blocklisted_client_is_fenced_at_once") else { return };
+    taken_away(conf, "blocklisted", |_, image| {
+        let watchers = image.watchers().unwrap();
+        run(conf, &["ceph", "osd", "blocklist", "add", &watchers[0]]);
+    });
+}
+
+#[test]
+fn an_owner_whose_lock_was_removed_is_fenced_at_once() {
+    let Some(conf) = cluster("an_owner_whose_lock_was_removed_is_fenced_at_once") else { return };
+    taken_away(conf, "lock-removed", |name, _| {
+        let list = run(conf, &["rbd", "lock", "list", "--format", "json", name]);
+        let locks: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let lock = &locks[0];
+        let (id, locker) = (lock["id"].as_str().unwrap(), lock["locker"].as_str().unwrap());
+        run(conf, &["rbd", "lock", "remove", name, id, locker]);
+    });
+}
+
 /// Starts a process that owns `image` and writes to it without end; returns once it does.
 fn start_victim(conf: &Path, image: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())

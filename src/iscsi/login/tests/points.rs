@@ -188,6 +188,11 @@ fn l16_a_tsih_of_no_session_is_told_before_keys_that_are_out_of_place() {
     let mut at_once = Initiator::new(&policy);
     at_once.request.tsih = 9;
     assert_eq!(at_once.send(1, 3, T, &format!("{NAMES} {keys}")).status(), gone);
+    // What is wrong anywhere is told first.
+    let mut wrong = Initiator::new(&policy);
+    wrong.request.tsih = 9;
+    let status = wrong.send(1, 3, T, &format!("{NAMES} DataDigest=None DataDigest=None")).status();
+    assert_eq!(status, LoginStatus::InitiatorError);
     // Who has not passed CHAP hears nothing of sessions.
     let chap = Always::chap(None);
     let mut stranger = Initiator::new(&chap);

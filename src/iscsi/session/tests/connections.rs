@@ -394,3 +394,69 @@ fn data_of_an_aborted_task_does_not_reach_the_next_one_of_its_number() {
     peer.on(second).session.data(Vec::new(), true);
     peer.silent();
 }
+
+#[test]
+fn a_query_is_answered_at_once_whatever_is_on_its_way_elsewhere() {
+    let params = SessionParams { max_connections: 2, protocol_level: 2, ..params() };
+    let mut peer = Peer::with(params.clone());
+    let second = peer.session.join(second(params));
+    peer.on(second).send(&read(FIRST, 0), &[]);
+    let id = peer.offered();
+    peer.session.complete(id, good(Transferred::Nothing));
+    peer.sent();
+    let query = TaskManagementRequest { function: 10, ..clear(LUN, FIRST + 1) };
+    peer.on(LEADING).send(&query, &[]);
+    peer.events();
+    peer.session.management_done(5000, tmf_response::COMPLETE);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    peer.on(second).silent();
+}
+
+#[test]
+fn nobody_is_asked_for_what_it_has_acknowledged() {
+    let (mut peer, second) = two(0);
+    peer.on(LEADING).send(&clear(LUN, FIRST), &[]);
+    peer.events();
+    peer.session.management_done(5000, tmf_response::COMPLETE);
+    assert_eq!(peer.answer::<TaskManagementResponse>().response, 0);
+    peer.on(second).silent();
+}
+
+#[test]
+fn who_joins_is_told_the_numbers_of_the_session() {
+    let (mut peer, second) = two(0);
+    peer.on(second).send(&read(FIRST, 0), &[]);
+    peer.offered();
+    // One credit is with the command.
+    assert_eq!(peer.session.login_numbers(), (FIRST + 1, FIRST + 7));
+}
+
+#[test]
+fn a_function_that_waits_goes_with_its_connection_and_no_other() {
+    for (closed, is_performed) in [(SECOND, false), (7, true)] {
+        let (mut peer, second) = two(0);
+        // A command before it is missing.
+        peer.on(second).send(&clear(LUN, FIRST + 1), &[]);
+        peer.on(if closed == SECOND { LEADING } else { second });
+        peer.send(&logout(1, closed, FIRST), &[]);
+        peer.events();
+        peer.send(&read(FIRST, 0), &[]);
+        let is_function = |event: &Event| matches!(event, Event::Management { .. });
+        assert_eq!(peer.events().iter().any(is_function), is_performed, "{closed}");
+    }
+}
+
+#[test]
+fn of_three_connections_the_one_that_is_named_is_logged_out() {
+    const THIRD: u16 = 9;
+    let params = SessionParams { max_connections: 3, ..params() };
+    let mut peer = Peer::with(params.clone());
+    let established = second(params);
+    let mut another = established.clone();
+    another.names.cid = THIRD;
+    peer.session.join(established);
+    let third = peer.session.join(another);
+    peer.on(LEADING).send(&logout(1, THIRD, FIRST), &[]);
+    assert_eq!(peer.events(), [Event::Close(third, CloseReason::LogoutElsewhere)]);
+    assert!(peer.session.open_connections().eq([7, SECOND]));
+}

@@ -118,6 +118,37 @@ fn t3_an_abort_task_set_is_about_one_lun_only() {
 }
 
 #[test]
+fn the_task_set_has_what_the_driver_was_given_and_has_not_completed() {
+    let mut peer = Peer::new();
+    let elsewhere = |command: ScsiCommand| ScsiCommand { lun: 0, ..command };
+    peer.send(&read(FIRST, 0), &[]);
+    peer.send(&write(FIRST + 1, 40_000), &[]);
+    peer.send(&elsewhere(read(FIRST + 2, 0)), &[]);
+    peer.send(&write(FIRST + 3, 40_000), &[]);
+    peer.send(&read(FIRST + 4, 0), &[]);
+    let events = peer.events();
+    let [offered, gathering, other, completed, aborted]: [TaskId; 5] = events
+        .iter()
+        .map(|event| match event {
+            Event::Command(id) => *id,
+            other => panic!("{other:?}"),
+        })
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    // It is behind a gap.
+    peer.send(&read(FIRST + 6, 0), &[]);
+    assert!(!peer.session.admitted(gathering, 40_000) && !peer.session.admitted(completed, 40_000));
+    peer.sent();
+    peer.session.complete(completed, bad());
+    peer.silent();
+    peer.send(&tmf(1, 1000 + FIRST + 4, FIRST + 4), &[]);
+    assert_eq!(peer.session.tasks_in_set(Some(LUN)), [offered, gathering]);
+    assert_eq!(peer.session.tasks_in_set(None), [offered, gathering, other]);
+    assert_eq!(peer.events(), [Event::Dropped(aborted)]);
+}
+
+#[test]
 fn t7_unknown_functions_are_not_supported() {
     let mut peer = Peer::new();
     for function in [0, 3, 9, 10, 11, 12, 20, 127] {

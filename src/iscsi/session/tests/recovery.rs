@@ -143,6 +143,13 @@ fn data_is_acknowledged_burst_by_burst() {
     // Within one burst nobody is asked.
     let first = answered_read(&mut peer, FIRST + 1, 16_384);
     assert!(first.iter().all(|pdu| !parse::<DataIn>(pdu).acknowledge));
+    // The data is looked at before it is given up with the status.
+    let first = answered_read(&mut peer, FIRST + 2, 40_000);
+    let ask = first.iter().map(parse).find(|pdu: &DataIn| pdu.acknowledge).unwrap();
+    let exp_stat_sn = peer.session.connection.stat_sn;
+    let beyond = Snack { ttt: ask.ttt, exp_stat_sn, ..snack(2, RESERVED_TAG, 11, 0) };
+    peer.send(&beyond, &[]);
+    assert_eq!(rejected(&mut peer).0, RejectReason::InvalidDataAck);
 }
 
 #[test]
@@ -374,9 +381,13 @@ fn echoes_of_pings_are_kept_only_in_small_numbers() {
             peer.session.connection.retained.bytes()
         );
     }
+    assert!(peer.session.connection.retained.bytes() > 200 << 10, "as many as there is room for");
     let next = peer.session.connection.stat_sn;
     peer.send(&snack(1, RESERVED_TAG, next - 1, 1), &[]);
     assert_eq!(data_len(&peer.sent()[0]), 4096);
+    peer.send(&snack(1, RESERVED_TAG, next - 100, 1), &[]);
+    assert_eq!(rejected(&mut peer).0, RejectReason::SnackReject);
+    let next = peer.session.connection.stat_sn;
     peer.send(&NopOut { itt: 5, ..nop_out(next) }, &[7; 100_000]);
     assert_eq!(data_len(&peer.sent()[0]), 100_000);
     assert!(peer.session.connection.retained.bytes() < 1000);

@@ -1,0 +1,313 @@
+//! With a store in memory that counts what is open.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::*;
+use crate::backend::StoreErrorKind;
+use crate::backend::conformance::Disk;
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Done, ErrorKind, Op, Request, SavedState, VolumeInfo,
+};
+
+const SIZE: u64 = 1 << 20;
+/// What takes longer hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct World {
+    /// Open for writing; how often; and what an attempt to open meets.
+    open: AtomicUsize,
+    opened: AtomicUsize,
+    gate: Mutex<Gate>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    shut: bool,
+    refused: Option<StoreErrorKind>,
+    saved: Vec<u8>,
+}
+
+struct FakeStore(Arc<World>);
+
+struct FakeVolume {
+    world: Arc<World>,
+    writable: bool,
+    saved: Vec<u8>,
+}
+
+impl Drop for FakeVolume {
+    fn drop(&mut self) {
+        if self.writable {
+            self.world.open.fetch_sub(1, Ordering::SeqCst);
+            drop(self.world.gate.lock());
+            self.world.changed.notify_all();
+        }
+    }
+}
+
+impl Volume for FakeVolume {
+    fn info(&self) -> VolumeInfo {
+        VolumeInfo {
+            size_bytes: SIZE,
+            read_only: !self.writable,
+            write_cache: false,
+            physical_block_bytes: 512,
+            optimal_io_bytes: 0,
+            discard_granularity_bytes: 0,
+            max_compare_and_write_bytes: 0,
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
+        }
+    }
+
+    fn saved_state(&self) -> SavedState {
+        SavedState::Record(self.saved.clone())
+    }
+
+    /// Odd tags are answered at once.
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        assert!(self.writable);
+        for Request { tag, .. } in requests.drain(..) {
+            let completion = Completion { tag, result: Ok(Done::Unit) };
+            if tag % 2 == 1 {
+                done.push(completion);
+            } else {
+                queue.push(completion);
+            }
+        }
+    }
+}
+
+impl Store for FakeStore {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Rbd
+    }
+
+    fn open(
+        &self,
+        _image: &str,
+        _snapshot: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn Volume>, StoreError> {
+        let mut gate = self.0.gate.lock();
+        let writable = mode == OpenMode::ReadWrite;
+        if writable {
+            self.0.changed.wait_while(&mut gate, |gate| gate.shut);
+            if let Some(kind) = gate.refused {
+                return Err(StoreError::new(kind, "refused"));
+            }
+            self.0.open.fetch_add(1, Ordering::SeqCst);
+            self.0.opened.fetch_add(1, Ordering::SeqCst);
+        }
+        let (world, saved) = (Arc::clone(&self.0), gate.saved.clone());
+        Ok(Arc::new(FakeVolume { world, writable, saved }))
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn create(&self, _: &str, _: u64) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn writer(&self, _: &str) -> Result<Box<dyn ImageWriter>, StoreError> {
+        unreachable!()
+    }
+    fn snapshot(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn remove_snapshot(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn clone_image(&self, _: &str, _: &str, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn remove(&self, _: &str) -> Result<(), StoreError> {
+        assert_eq!(self.0.open.load(Ordering::SeqCst), 0);
+        Ok(())
+    }
+    fn resize(&self, _: &str, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn list(&self) -> Result<Vec<String>, StoreError> {
+        unreachable!()
+    }
+    fn stat(&self, _: &str) -> Result<ImageStat, StoreError> {
+        unreachable!()
+    }
+    fn keep(&self, _: &str, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn kept(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        unreachable!()
+    }
+}
+
+impl World {
+    fn set(&self, change: impl FnOnce(&mut Gate)) {
+        change(&mut self.gate.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many are open.
+    fn wait_open(&self, wanted: usize) {
+        let begun = Instant::now();
+        while self.open.load(Ordering::SeqCst) != wanted {
+            assert!(begun.elapsed() < HANGS, "{} are open", self.open.load(Ordering::SeqCst));
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn volume(idle: Option<Duration>) -> (Arc<World>, OnDemand, Arc<dyn Volume>) {
+    let world = Arc::new(World::default());
+    let store = OnDemand::new(Arc::new(FakeStore(Arc::clone(&world))), idle);
+    let volume = store.open("disk", None, OpenMode::ReadWrite).unwrap();
+    (world, store, volume)
+}
+
+fn write() -> Op {
+    Op::Write { offset: 0, buf: Buffer::zeroed(512), fua: false }
+}
+
+#[test]
+fn it_is_open_while_it_is_held() {
+    let (world, _store, volume) = volume(Some(Duration::from_millis(20)));
+    assert!(!volume.info().read_only && volume.info().size_bytes == SIZE);
+    assert_eq!(world.opened.load(Ordering::SeqCst), 0, "told, not opened");
+    let (first, second) = (volume.hold().unwrap(), volume.hold().unwrap());
+    world.wait_open(1);
+    drop(first);
+    // Several times as long as it may be idle.
+    std::thread::sleep(Duration::from_millis(100));
+    Disk::new(Arc::clone(&volume)).run(write()).unwrap();
+    assert_eq!(world.opened.load(Ordering::SeqCst), 1, "it was open all the time");
+    drop(second);
+    world.wait_open(0);
+    drop(volume.hold());
+    world.wait_open(1);
+    assert_eq!(world.opened.load(Ordering::SeqCst), 2);
+    drop(volume);
+    world.wait_open(0);
+}
+
+#[test]
+fn requests_wait_for_it_and_none_is_lost() {
+    let (world, _store, volume) = volume(None);
+    world.set(|gate| gate.shut = true);
+    let hold = volume.hold();
+    let disk = Disk::new(Arc::clone(&volume));
+    std::thread::scope(|scope| {
+        let batches: Vec<_> = (0..4)
+            .map(|_| {
+                let disk = Disk::new(Arc::clone(&volume));
+                scope.spawn(move || disk.run_all((0..10).map(|_| write())))
+            })
+            .collect();
+        assert!(batches.iter().all(|batch| !batch.is_finished()));
+        world.set(|gate| gate.shut = false);
+        for batch in batches {
+            batch.join().unwrap().into_iter().for_each(|result| drop(result.unwrap()));
+        }
+    });
+    disk.run(write()).unwrap();
+    drop(hold);
+    disk.run(write()).unwrap();
+    assert_eq!(world.opened.load(Ordering::SeqCst), 1, "without a limit it stays open");
+}
+
+#[test]
+fn a_request_opens_it_again_after_it_was_closed() {
+    let (world, _store, volume) = volume(Some(Duration::from_millis(5)));
+    let disk = Disk::new(Arc::clone(&volume));
+    for round in 1..4 {
+        disk.run(write()).unwrap();
+        world.wait_open(0);
+        assert_eq!(world.opened.load(Ordering::SeqCst), round);
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_and_tried_again() {
+    let (world, _store, volume) = volume(None);
+    let disk = Disk::new(Arc::clone(&volume));
+    for (kind, wanted) in [
+        (StoreErrorKind::NotFound, ErrorKind::Gone),
+        (StoreErrorKind::Invalid, ErrorKind::Unavailable),
+        (StoreErrorKind::Io, ErrorKind::Medium),
+    ] {
+        world.set(|gate| gate.refused = Some(kind));
+        let begun = Instant::now();
+        // Until what came of the attempt before is not remembered any more.
+        while disk.run(write()).unwrap_err().kind() != wanted {
+            assert!(begun.elapsed() < HANGS);
+        }
+        assert!(!volume.has_failed(), "it may be put right");
+    }
+    world.set(|gate| gate.refused = None);
+    let begun = Instant::now();
+    while disk.run(write()).is_err() {
+        assert!(begun.elapsed() < HANGS);
+    }
+}
+
+#[test]
+fn an_image_in_use_is_waited_for() {
+    let (world, _store, volume) = volume(None);
+    world.set(|gate| gate.refused = Some(StoreErrorKind::InUse));
+    let hold = volume.hold();
+    std::thread::scope(|scope| {
+        let request = scope.spawn(|| Disk::new(Arc::clone(&volume)).run(write()));
+        world.set(|gate| gate.refused = None);
+        request.join().unwrap().unwrap();
+    });
+    drop(hold);
+}
+
+#[test]
+fn another_gateways_reservations_make_it_useless() {
+    let (world, _store, volume) = volume(None);
+    world.set(|gate| gate.saved = b"reserved".to_vec());
+    let error = Disk::new(Arc::clone(&volume)).run(write()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(volume.has_failed(), "the target has to begin anew");
+    world.wait_open(0);
+}
+
+#[test]
+fn dropping_it_while_it_opens_closes_it() {
+    let (world, store, volume) = volume(None);
+    world.set(|gate| gate.shut = true);
+    let hold = volume.hold();
+    drop((volume, hold));
+    let (removing, removed) = (&store, AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Not while it is open.
+            removing.remove("disk").unwrap();
+            removed.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(removed.load(Ordering::SeqCst), 0);
+        world.set(|gate| gate.shut = false);
+    });
+    assert_eq!(world.opened.load(Ordering::SeqCst), 1);
+    world.wait_open(0);
+}
+
+#[test]
+fn a_closed_disk_has_its_new_size() {
+    let (_world, store, volume) = volume(None);
+    store.resize("disk", 2 * SIZE).unwrap();
+    assert_eq!(volume.info().size_bytes, 2 * SIZE);
+    store.resize("another", 4 * SIZE).unwrap();
+    assert_eq!(volume.info().size_bytes, 2 * SIZE);
+}

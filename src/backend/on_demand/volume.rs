@@ -1,0 +1,301 @@
+//! A volume that is opened when it is used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::super::{OpenMode, Store, StoreError, StoreErrorKind};
+use super::opener::Opener;
+use crate::block::{
+    Completion, CompletionQueue, Error, ErrorKind, Hold, Request, SavedState, Usage, Volume,
+    VolumeInfo,
+};
+
+/// How long requests wait while another client has the image, or its store does not answer; an
+/// operation of this daemon's own on the image counts as one for a moment.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// Between two attempts meanwhile.
+const RETRY: Duration = Duration::from_millis(250);
+/// For so long after it could not be opened, requests are refused without another attempt.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// What the target has.
+pub(super) struct OnDemandVolume(Arc<Shared>);
+
+/// What it shares with those who hold it and those who open it.
+pub(super) struct Shared {
+    store: Arc<dyn Store>,
+    opener: Arc<Opener>,
+    image: String,
+    opened: ArcSwapOption<Opened>,
+    /// There were requests since this was looked at last.
+    used: AtomicBool,
+    /// What was told of the volume does not hold any more.
+    failed: AtomicBool,
+    /// Nobody has the volume any more.
+    abandoned: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct Opened(Arc<dyn Volume>);
+
+struct State {
+    /// As it was when the volume was open last, or looked at.
+    info: VolumeInfo,
+    saved: SavedState,
+    phase: Phase,
+    holds: usize,
+    /// When it was used last, as far as is known.
+    used_at: Instant,
+}
+
+enum Phase {
+    Closed,
+    /// It could not be opened at that time.
+    Refused(Instant, ErrorKind),
+    Opening(Vec<Waiting>),
+    Open,
+}
+
+struct Waiting {
+    requests: Vec<Request>,
+    queue: Arc<CompletionQueue>,
+}
+
+impl OnDemandVolume {
+    /// A closed volume of what has been `seen` of it.
+    pub(super) fn new(
+        store: &Arc<dyn Store>,
+        opener: &Arc<Opener>,
+        image: &str,
+        (info, saved): (VolumeInfo, SavedState),
+    ) -> Self {
+        let state = State { info, saved, phase: Phase::Closed, holds: 0, used_at: Instant::now() };
+        let shared = Arc::new(Shared {
+            store: Arc::clone(store),
+            opener: Arc::clone(opener),
+            image: image.to_owned(),
+            opened: ArcSwapOption::empty(),
+            used: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            state: Mutex::new(state),
+        });
+        opener.watch(&shared);
+        Self(shared)
+    }
+}
+
+impl Drop for OnDemandVolume {
+    fn drop(&mut self) {
+        // Whoever opens it now closes it again.
+        self.0.abandoned.store(true, Ordering::SeqCst);
+        let _closed = self.0.opened.swap(None);
+    }
+}
+
+impl Volume for OnDemandVolume {
+    fn info(&self) -> VolumeInfo {
+        let opened = self.0.opened.load();
+        opened.as_ref().map_or_else(|| self.0.state.lock().info, |opened| opened.0.info())
+    }
+
+    fn usage(&self) -> Usage {
+        self.0.opened.load().as_ref().map_or_else(Usage::default, |opened| opened.0.usage())
+    }
+
+    fn has_failed(&self) -> bool {
+        let failed = || self.0.opened.load().as_ref().is_some_and(|opened| opened.0.has_failed());
+        self.0.failed.load(Ordering::Acquire) || failed()
+    }
+
+    fn saved_state(&self) -> SavedState {
+        match self.0.opened.load().as_ref() {
+            Some(opened) => opened.0.saved_state(),
+            None => self.0.state.lock().saved.clone(),
+        }
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        let mut state = self.0.state.lock();
+        state.holds += 1;
+        if let Phase::Closed | Phase::Refused(..) = state.phase {
+            self.0.start_opening(&mut state, Vec::new());
+        }
+        Some(Box::new(Holder(Arc::clone(&self.0))))
+    }
+
+    fn submit(
+        &self,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        if let Some(opened) = self.0.opened.load().as_ref() {
+            if !self.0.used.load(Ordering::Relaxed) {
+                self.0.used.store(true, Ordering::Relaxed);
+            }
+            return opened.0.submit(requests, done, queue);
+        }
+        self.0.submit_closed(requests, done, queue);
+    }
+}
+
+/// Keeps the volume open.
+struct Holder(Arc<Shared>);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.holds -= 1;
+        state.used_at = Instant::now();
+    }
+}
+
+impl Shared {
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+
+    fn submit_closed(
+        self: &Arc<Self>,
+        requests: &mut Vec<Request>,
+        done: &mut Vec<Completion>,
+        queue: &Arc<CompletionQueue>,
+    ) {
+        let mut state = self.state.lock();
+        let waiting = |requests: &mut Vec<Request>| Waiting {
+            requests: requests.drain(..).collect(),
+            queue: Arc::clone(queue),
+        };
+        match &mut state.phase {
+            Phase::Opening(all) => all.push(waiting(requests)),
+            Phase::Refused(at, kind) if at.elapsed() < REFUSED_FOR => {
+                let refuse = |request: Request| Completion {
+                    tag: request.tag,
+                    result: Err(self.refusal(*kind)),
+                };
+                done.extend(requests.drain(..).map(refuse));
+            }
+            Phase::Closed | Phase::Refused(..) => {
+                let first = waiting(requests);
+                self.start_opening(&mut state, vec![first]);
+            }
+            // Opened since it was looked at; whoever closes it holds the lock.
+            Phase::Open => {
+                if let Some(opened) = self.opened.load_full() {
+                    drop(state);
+                    opened.0.submit(requests, done, queue);
+                }
+            }
+        }
+    }
+
+    fn refusal(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, format!("image {} cannot be opened", self.image))
+    }
+
+    fn start_opening(self: &Arc<Self>, state: &mut State, waiting: Vec<Waiting>) {
+        state.phase = Phase::Opening(waiting);
+        self.opener.open(Arc::clone(self));
+    }
+
+    /// Opens it; waits for the store.
+    pub(super) fn open(&self) {
+        let deadline = Instant::now() + OPEN_WITHIN;
+        let may_heal = |error: &StoreError| {
+            matches!(error.kind(), StoreErrorKind::InUse | StoreErrorKind::Unavailable)
+                && Instant::now() < deadline
+                && !self.abandoned.load(Ordering::SeqCst)
+        };
+        let opened = loop {
+            match self.store.open(&self.image, None, OpenMode::ReadWrite) {
+                Err(error) if may_heal(&error) => std::thread::sleep(RETRY),
+                result => break result,
+            }
+        };
+        match opened {
+            Ok(volume) => self.has_opened(volume),
+            Err(error) => {
+                let kind = match error.kind() {
+                    StoreErrorKind::NotFound => ErrorKind::Gone,
+                    StoreErrorKind::Corrupt | StoreErrorKind::Io => ErrorKind::Medium,
+                    StoreErrorKind::NoSpace => ErrorKind::NoSpace,
+                    // What may heal, or can be put right.
+                    _ => ErrorKind::Unavailable,
+                };
+                tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
+                self.refuse(kind);
+            }
+        }
+    }
+
+    /// There is no thread to open it.
+    pub(super) fn cannot_open(&self, error: &std::io::Error) {
+        tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
+        self.refuse(ErrorKind::Unavailable);
+    }
+
+    fn refuse(&self, kind: ErrorKind) {
+        let phase = Phase::Refused(Instant::now(), kind);
+        let before = std::mem::replace(&mut self.state.lock().phase, phase);
+        let Phase::Opening(waiting) = before else { return };
+        for Waiting { requests, queue } in waiting {
+            let refuse =
+                |request: Request| Completion { tag: request.tag, result: Err(self.refusal(kind)) };
+            queue.push_all(requests.into_iter().map(refuse));
+        }
+    }
+
+    fn has_opened(&self, volume: Arc<dyn Volume>) {
+        let mut state = self.state.lock();
+        if volume.saved_state() != state.saved {
+            // The initiators' reservations are not what the target believes: it has to begin anew.
+            drop(state);
+            tracing::warn!(image = self.image, "another gateway has used the disk meanwhile");
+            self.failed.store(true, Ordering::Release);
+            return self.refuse(ErrorKind::Unavailable);
+        }
+        state.used_at = Instant::now();
+        self.opened.store(Some(Arc::new(Opened(Arc::clone(&volume)))));
+        let before = std::mem::replace(&mut state.phase, Phase::Open);
+        drop(state);
+        if self.abandoned.load(Ordering::SeqCst) {
+            let _closed = self.opened.swap(None);
+        }
+        let Phase::Opening(waiting) = before else { return };
+        for Waiting { mut requests, queue } in waiting {
+            let mut done = Vec::new();
+            volume.submit(&mut requests, &mut done, &queue);
+            if !done.is_empty() {
+                queue.push_all(done);
+            }
+        }
+    }
+
+    pub(super) fn has_grown(&self, size_bytes: u64) {
+        let mut state = self.state.lock();
+        state.info.size_bytes = state.info.size_bytes.max(size_bytes);
+    }
+
+    /// Closes it if nobody holds it, and there was no request for `idle`.
+    pub(super) fn close_if_idle(&self, idle: Duration) {
+        let mut state = self.state.lock();
+        if self.used.swap(false, Ordering::Relaxed) {
+            state.used_at = Instant::now();
+        }
+        let is_open = matches!(state.phase, Phase::Open);
+        if !is_open || state.holds > 0 || state.used_at.elapsed() < idle {
+            return;
+        }
+        if let Some(opened) = self.opened.swap(None) {
+            // What has failed is not forgotten by closing it.
+            self.failed.fetch_or(opened.0.has_failed(), Ordering::AcqRel);
+            (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
+            state.phase = Phase::Closed;
+        }
+    }
+}
