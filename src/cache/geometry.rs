@@ -1,5 +1,7 @@
 //! Units of the cache, and how a range of bytes falls into them.
 
+use std::ops::Range;
+
 /// Unit in which bytes are fetched and kept. What is asked for is rounded to it, and to nothing
 /// larger, so no byte is fetched that nobody reads.
 pub const BLOCK_BYTES: u64 = 4096;
@@ -66,6 +68,16 @@ pub(super) fn pieces(offset: u64, len: u64) -> impl Iterator<Item = Piece> {
             piece
         })
     })
+}
+
+/// What is fetched ahead is fetched in pieces of this length: who wants the first byte does not wait
+/// for the last one.
+const FETCH_BYTES: u64 = 128 << 10;
+
+/// A range in pieces to be fetched.
+pub(super) fn cut(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let starts = range.clone().step_by(FETCH_BYTES as usize);
+    starts.map(move |start| start..range.end.min(start.saturating_add(FETCH_BYTES)))
 }
 
 /// The numbers of the blocks of a mask, ascending.

@@ -10,6 +10,7 @@
 //! in blocks of [`BLOCK_BYTES`], by one request however many wait for them. `docs/cache.md` has the
 //! rules of coherence.
 
+mod ahead;
 mod disks;
 mod fifo;
 mod fill;
@@ -17,7 +18,9 @@ mod geometry;
 mod hash;
 mod observe;
 mod parent;
+pub mod profile;
 mod read;
+mod readahead;
 mod shard;
 mod store;
 mod tier;
@@ -33,6 +36,7 @@ use std::sync::Arc;
 
 use crate::block::Volume;
 
+pub use ahead::Ahead;
 pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
 pub use parent::{Origin, Parent, Snapshot};

@@ -13,6 +13,8 @@ pub struct Seen {
     pub len: u64,
     /// It was answered from memory, at once.
     pub hit: bool,
+    /// Size of the volume.
+    pub size_bytes: u64,
 }
 
 /// Looks on at the reads of one volume, and may have data fetched ahead of them
@@ -29,6 +31,12 @@ pub trait Observer: Send + Sync + 'static {
     /// are in the cache, or could not be had. Called on the thread on which the store completes.
     /// It may call [`CachedVolume::prefetch`] again.
     fn prefetched(&self, volume: &CachedVolume, bytes: u64);
+
+    /// The first session of the volume has begun, or (false) the last one has ended
+    /// ([`crate::block::Volume::hold`]). Never waits.
+    fn attended(&self, volume: &CachedVolume, attended: bool) {
+        let _ = (volume, attended);
+    }
 }
 
 /// Where an observer is attached: at most one, for good.

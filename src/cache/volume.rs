@@ -1,8 +1,8 @@
 //! A volume behind the cache.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::Cache;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES};
@@ -34,6 +34,34 @@ struct Shared {
     /// The volume has failed, and what the cache holds of it was dropped.
     failed: AtomicBool,
     observer: Attached,
+    /// Who holds it.
+    holds: AtomicUsize,
+}
+
+/// A session of the volume. It does not keep the volume open.
+struct Attendance {
+    volume: Weak<Shared>,
+    _inner: Option<Hold>,
+}
+
+impl Attendance {
+    fn begin(volume: &CachedVolume) -> Self {
+        let shared = &volume.shared;
+        let inner = shared.inner.hold();
+        if shared.holds.fetch_add(1, Ordering::AcqRel) == 0 {
+            volume.attended(true);
+        }
+        Self { volume: Arc::downgrade(shared), _inner: inner }
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        let Some(shared) = self.volume.upgrade() else { return };
+        if shared.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            CachedVolume { shared }.attended(false);
+        }
+    }
 }
 
 /// How far [`CachedVolume::prefetch`] got.
@@ -67,6 +95,7 @@ impl CachedVolume {
             size_bytes,
             failed: AtomicBool::new(false),
             observer: Attached::new(),
+            holds: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -148,6 +177,13 @@ impl CachedVolume {
         &self.shared.inner
     }
 
+    /// Tells who looks on that somebody, or nobody, is there to read.
+    fn attended(&self, attended: bool) {
+        if let Some(observer) = self.shared.observer.get() {
+            observer.attended(self, attended);
+        }
+    }
+
     /// Tells who looks on that a prefetch has ended.
     pub(super) fn prefetched(&self, bytes: u64) {
         if let Some(observer) = self.shared.observer.get() {
@@ -196,15 +232,16 @@ impl CachedVolume {
                 }
                 let Some(since) = self.shared.atomics.now() else { return false };
                 let hit = read::now(self, offset, buf) && self.shared.atomics.none_since(since);
-                if let Some(observer) = self.shared.observer.get() {
-                    observer.read(self, Seen { offset, len, hit });
-                }
                 let buf = std::mem::replace(buf, Buffer::unfilled(0));
-                if hit {
-                    done.push(Completion { tag, result: Ok(Done::Data(buf)) });
-                    return true;
+                let answer = match hit {
+                    true => Ok(Some(Completion { tag, result: Ok(Done::Data(buf)) })),
+                    false => read::later(self, (tag, offset, buf), (size_bytes, since), queue),
+                };
+                // After that: what is fetched ahead comes behind what is wanted now.
+                if let Some(observer) = self.shared.observer.get() {
+                    observer.read(self, Seen { offset, len, hit, size_bytes });
                 }
-                match read::later(self, (tag, offset, buf), (size_bytes, since), queue) {
+                match answer {
                     Ok(answer) => {
                         done.extend(answer);
                         true
@@ -264,7 +301,7 @@ impl Volume for CachedVolume {
     }
 
     fn hold(&self) -> Option<Hold> {
-        self.shared.inner.hold()
+        Some(Box::new(Attendance::begin(self)))
     }
 
     fn submit(

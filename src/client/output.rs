@@ -8,7 +8,7 @@ use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
 use crate::control::api::disks::{Disk, Portal, Redirect};
-use crate::control::api::images::{Image, Warning};
+use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
 use crate::control::api::sessions::Session;
@@ -63,6 +63,18 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
+}
+
+pub(super) fn boot_profile(console: &mut Console<'_>, profile: &BootProfile) -> Result {
+    if profile.boots == 0 {
+        return Ok(writeln!(console.out, "No boot was learnt from yet.")?);
+    }
+    let lines = [
+        ("boots", profile.boots.to_string()),
+        ("ranges", profile.ranges.to_string()),
+        ("bytes", size(profile.bytes)),
+    ];
+    details(console, &lines)
 }
 
 pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {

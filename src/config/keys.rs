@@ -2,6 +2,7 @@
 //! it, so a key cannot exist without its text.
 
 mod portal_group;
+mod prefetch;
 
 use std::fs::File;
 use std::io::Read;
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
 use portal_group::{PORTAL_GROUP, check_group};
+use prefetch::PREFETCH;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -132,6 +134,7 @@ pub(super) const SECTIONS: &[Section] = &[
          acknowledged; `docs/cache.md` tells what is kept when.",
         CACHE,
     ),
+    section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 
 const TOP: &[Key] = &[

@@ -58,6 +58,8 @@ pub struct Config {
     pub rbd: Option<RbdStore>,
     /// The cache in front of the Ceph store.
     pub cache: Cache,
+    /// What is fetched from Ceph ahead.
+    pub prefetch: Prefetch,
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -272,6 +274,19 @@ pub struct RbdStore {
     pub idle_close: Option<Duration>,
 }
 
+/// `[prefetch]`: what is fetched before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefetch {
+    /// Ahead of sequential readers.
+    pub readahead: bool,
+    /// What boots read is learnt, and fetched for the next one.
+    pub boot_profiles: bool,
+    /// How long a boot takes, from the first login on.
+    pub boot: Duration,
+    /// Most that is fetched for one login, in bytes.
+    pub boot_bytes: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -333,6 +348,12 @@ impl Default for Config {
                 golden_file_bytes: 0,
                 golden_file_directory: "/var/tmp".into(),
                 disk_memory_bytes: 64 << 20,
+            },
+            prefetch: Prefetch {
+                readahead: true,
+                boot_profiles: true,
+                boot: Duration::from_secs(180),
+                boot_bytes: 128 << 20,
             },
         }
     }

@@ -155,6 +155,11 @@ fn every_key_is_read() {
         golden_file = "20GiB"
         golden_file_directory = "/d"
         disk_memory = 0
+        [prefetch]
+        readahead = false
+        boot_profiles = false
+        boot_seconds = 16
+        boot_memory = "17MiB"
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -210,6 +215,12 @@ fn every_key_is_read() {
             golden_file_bytes: 20 << 30,
             golden_file_directory: "/d".into(),
             disk_memory_bytes: 0,
+        },
+        prefetch: Prefetch {
+            readahead: false,
+            boot_profiles: false,
+            boot: Duration::from_secs(16),
+            boot_bytes: 17 << 20,
         },
     };
     assert_eq!(config, expected);

@@ -75,7 +75,10 @@ fn open_rbd(
         Failure::runtime(format!("cache: no file in {directory}: {error}"))
     })?;
     let store = match &cache {
-        Some(cache) => store.with_cache(Arc::clone(cache)),
+        Some(cache) => {
+            let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
+            store.with_cache(Arc::clone(cache)).with_prefetch(prefetch)
+        }
         None => store,
     };
     let store: Arc<dyn Store> = match rbd_config.idle_close {

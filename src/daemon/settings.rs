@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::backend::pool::Pool;
-use crate::cache::{self, Cache};
+use crate::backend::rbd::Prefetch;
+use crate::cache::{self, Cache, profile};
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -36,6 +37,19 @@ pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option
     }
     let threads = Arc::clone(pool) as _;
     Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
+}
+
+/// What is fetched into that cache ahead.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub(super) fn prefetch(config: &Config) -> std::io::Result<Arc<Prefetch>> {
+    let prefetch = &config.prefetch;
+    let options =
+        profile::Options { learn_for: prefetch.boot, prefetch_bytes: prefetch.boot_bytes };
+    // Without a cache of golden images there is nowhere to fetch to.
+    let profiles = prefetch.boot_profiles && config.cache.golden_memory_bytes > 0;
+    Prefetch::start(prefetch.readahead, profiles.then_some(options))
 }
 
 pub(super) fn target(config: &Config) -> Options {

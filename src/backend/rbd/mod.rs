@@ -12,6 +12,7 @@ mod extents;
 mod moment;
 mod owner;
 mod parents;
+mod prefetch;
 mod state;
 mod volume;
 mod writer;
@@ -30,14 +31,16 @@ use rustix::io::Errno;
 pub use self::encryption::{Encryption, Passphrase};
 use self::moment::Moment;
 pub use self::parents::OpenParent;
+pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
-    StoreKind, check_growth, check_name, check_record,
+    BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError,
+    StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::{SavedState, Volume, VolumeInfo};
 use crate::cache::Cache;
+use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -100,6 +103,8 @@ pub struct RbdStore {
     options: Options,
     /// What disks that are open for writing are behind.
     cache: Option<Arc<Cache>>,
+    /// What is fetched into it before it is asked for.
+    prefetch: Option<Arc<Prefetch>>,
     links: Vec<Mutex<Link>>,
 }
 
@@ -151,7 +156,8 @@ impl RbdStore {
         // The others connect when they are needed.
         let rest = (1..options.clients).map(|_| Mutex::default());
         let first = Mutex::new(Link { pool, connecting: false });
-        Self { links: std::iter::once(first).chain(rest).collect(), options, cache: None }
+        let links = std::iter::once(first).chain(rest).collect();
+        Self { links, options, cache: None, prefetch: None }
     }
 
     /// The same with a cache in front of disks that are opened for writing. What is opened to be
@@ -159,6 +165,12 @@ impl RbdStore {
     #[must_use]
     pub fn with_cache(self, cache: Arc<Cache>) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, and disks behind the cache have data fetched into it ahead.
+    #[must_use]
+    pub fn with_prefetch(self, prefetch: Arc<Prefetch>) -> Self {
+        Self { prefetch: Some(prefetch), ..self }
     }
 
     /// The pool, for what is about no single image.
@@ -330,6 +342,17 @@ impl Store for RbdStore {
         Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
     }
 
+    fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
+        prefetch::boot_profile(self.kept(image, RECORD_NAME)?.as_deref())
+    }
+
+    fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
+        self.keep(image, RECORD_NAME, &[])?;
+        let id = id_of(&self.pool_of(image)?, image)?;
+        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
+        Ok(())
+    }
+
     fn open(
         &self,
         image: &str,
@@ -343,9 +366,11 @@ impl Store for RbdStore {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
                 Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => {
-                writable_volume(self.open_writable(image)?, self.cache.as_ref())
-            }
+            (None, OpenMode::ReadWrite) => writable_volume(
+                self.open_writable(image)?,
+                self.cache.as_ref(),
+                self.prefetch.as_deref(),
+            ),
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
                 let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
@@ -363,12 +388,15 @@ impl Store for RbdStore {
 fn writable_volume(
     image: Arc<Image>,
     cache: Option<&Arc<Cache>>,
+    prefetch: Option<&Prefetch>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let volume = RbdVolume::of_image(Arc::clone(&image))?;
-    Ok(match cache {
-        Some(cache) => Arc::new(cached::wrap(cache, &image, volume)),
-        None => Arc::new(volume),
-    })
+    let Some(cache) = cache else { return Ok(Arc::new(volume)) };
+    let volume = cached::wrap(cache, &image, volume);
+    if let Some(prefetch) = prefetch {
+        prefetch.attach(&image, &volume);
+    }
+    Ok(Arc::new(volume))
 }
 
 /// librbd's identifier of an image: no other will ever have it.
@@ -416,7 +444,7 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref())
+    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
 }
 
 fn open_writable(

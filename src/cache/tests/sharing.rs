@@ -316,7 +316,7 @@ fn what_is_fetched_ahead_is_a_hit_and_the_observer_sees_it() {
     assert_eq!(watcher.0.lock().1, [8 * k, 40 * k, 4 * k]);
     assert!(reader.read(62 * k, 30 * k as usize).is_some());
     assert!(reader.read(200 * k, 512).is_none());
-    let seen = |offset, len, hit| Seen { offset, len, hit };
+    let seen = |offset, len, hit| Seen { offset, len, hit, size_bytes: SIZE as u64 };
     assert_eq!(watcher.0.lock().0, [seen(62 * k, 30 * k, true), seen(200 * k, 512, false)]);
 }
 

@@ -37,6 +37,9 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let profile = json!({"boots": 3, "ranges": 519, "bytes": 63_537_152});
+    on("GET", project("images/debian/boot-profile"), 200, Some(&profile));
+    on("DELETE", project("images/debian/boot-profile"), 204, None);
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));

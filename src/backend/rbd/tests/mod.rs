@@ -9,6 +9,7 @@ mod model;
 mod outage;
 mod owner;
 mod parents;
+mod prefetch;
 
 use std::io::Write as _;
 use std::process::Command;
