@@ -9,7 +9,8 @@
 //! | [`scsi`] | SAM/SPC/SBC as a sans-I/O core: CDB and LU state in, block requests out | `block`'s request types |
 //! | [`block`] | what stands behind a LUN: `Volume`, requests, completions, buffers | nothing of ours |
 //! | [`rbd`] | librados and librbd, loaded at run time; the one room with `unsafe` | `block` |
-//! | [`backend`] | volumes and stores: memory, null, file, local, rbd | `block`, `rbd` |
+//! | [`cache`] | golden images and disks kept near: what stands between the target and a far store | `block` |
+//! | [`backend`] | volumes and stores: memory, null, file, local, rbd | `block`, `cache`, `rbd` |
 //! | [`catalog`] | images, disks, nodes: the durable truth, its journal, its reconciliation | `backend`, `block`, `boot` |
 //! | [`boot`] | iPXE scripts | nothing of ours |
 //! | [`target`] | portals, shards, the connection driver, access control, the target registry | `iscsi`, `scsi`, `block` |
@@ -30,6 +31,7 @@
 pub mod backend;
 pub mod block;
 pub mod boot;
+pub mod cache;
 pub mod catalog;
 pub mod client;
 pub mod config;

@@ -91,6 +91,9 @@ _stirrup() {
             stirrup__subcmd__image,list)
                 cmd="stirrup__subcmd__image__subcmd__list"
                 ;;
+            stirrup__subcmd__image,profile)
+                cmd="stirrup__subcmd__image__subcmd__profile"
+                ;;
             stirrup__subcmd__image,remove)
                 cmd="stirrup__subcmd__image__subcmd__remove"
                 ;;
@@ -623,7 +626,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__image)
-            opts="-h --socket --json --timeout --help list show import remove"
+            opts="-h --socket --json --timeout --help list show profile import remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -706,6 +709,47 @@ _stirrup() {
             ;;
         stirrup__subcmd__image__subcmd__list)
             opts="-p -h --project --socket --json --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --project)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stirrup__subcmd__image__subcmd__profile)
+            opts="-p -h --project --forget --socket --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -135,14 +135,15 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "list" -d 'List images'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "show" -d 'Show one image'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "import" -d 'Import an image from a raw or qcow2 file'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show import remove" -f -a "remove" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "list" -d 'List images'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "show" -d 'Show one image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "profile" -d 'Show what is known of how an image boots: what is fetched when a node logs in'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "import" -d 'Import an image from a raw or qcow2 file'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "remove" -d 'Remove an image'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
@@ -153,6 +154,12 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l forget -d 'Forget it: the next boot is the first one again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l format -d 'Format of the file; found out by itself when not given' -r -f -a "raw\t''
 qcow2\t''"

@@ -79,7 +79,7 @@ _stirrupd() {
             return 0
             ;;
         stirrupd__subcmd__quick)
-            opts="-h --memory --null --file --rbd --listen --lun --block-size --read-only --ceph-conf --ceph-user --chap --iqn --shards --write-cache --log --help"
+            opts="-h --memory --null --file --rbd --listen --lun --block-size --read-only --ceph-conf --ceph-user --golden-memory --chap --iqn --shards --write-cache --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -118,6 +118,10 @@ _stirrupd() {
                     return 0
                     ;;
                 --ceph-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --golden-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -45,6 +45,7 @@ complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l lun -d 'Numb
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l block-size -d 'Logical block length in bytes' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l ceph-conf -d 'The Ceph cluster\'s configuration file' -r -F
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l ceph-user -d 'Ceph user, without `client.`' -r
+complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l golden-memory -d 'Memory for the golden image of a clone in Ceph; 0: none' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l chap -d 'Demand CHAP (other users of this machine see the secret in its process list)' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l iqn -d 'Name of the target' -r
 complete -c stirrupd -n "__fish_stirrupd_using_subcommand quick" -l shards -d 'Threads that serve connections; 0: one per core' -r

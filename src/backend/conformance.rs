@@ -92,6 +92,11 @@ impl Disk {
         Self { volume, queue: Arc::new(CompletionQueue::new()) }
     }
 
+    /// What is driven.
+    pub(crate) fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
+    }
+
     /// Does all of `ops` at once; the results in the order of `ops`.
     pub(crate) fn run_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Done, Error>> {
         let mut requests: Vec<Request> =

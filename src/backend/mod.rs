@@ -6,6 +6,8 @@
 //! is about. `local` is the embedded store, `rbd` is Ceph. `memory`, `null` and `file` are single
 //! volumes without a store, for `stirrupd quick`, tests and benchmarks.
 
+#[cfg(test)]
+mod behind_cache;
 mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -61,6 +63,17 @@ pub struct ImageStat {
     pub parent: Option<(String, String)>,
     /// Snapshots, oldest first.
     pub snapshots: Vec<String>,
+}
+
+/// What a store knows of how an image boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BootProfile {
+    /// Boots that it was learnt from; at most eight are remembered. 0: nothing is known.
+    pub boots: u32,
+    /// Ranges of the image that are fetched when a node logs in.
+    pub ranges: u64,
+    /// Bytes of these.
+    pub bytes: u64,
 }
 
 /// Fills a new image. Writes may come in any order and leave holes, which read as zeros.
@@ -172,6 +185,25 @@ pub trait Store: Send + Sync + 'static {
     fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
         let seen = self.open(image, None, OpenMode::ReadOnly)?;
         Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+    }
+
+    /// What is known of how the clones of an image boot, so that it is fetched ahead; by default
+    /// nothing ever is.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Corrupt`] if the record cannot be used.
+    fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
+        let _ = image;
+        Ok(BootProfile::default())
+    }
+
+    /// Forgets that; the next boot is the first one again.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
+        let _ = image;
+        Ok(())
     }
 
     /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference

@@ -62,6 +62,12 @@ impl CompletionQueue {
         self.wake();
     }
 
+    /// Memory that came with [`Self::push_spent`], for whoever hands the completion on to another
+    /// queue.
+    pub fn take_spent(&self) -> Option<Buffer> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).spent.pop()
+    }
+
     /// Hands over a batch at the price of one.
     pub fn push_all(&self, completions: impl IntoIterator<Item = Completion>) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);

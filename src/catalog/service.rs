@@ -21,7 +21,7 @@ use super::name::{ImageName, Name};
 use super::spec::{DiskSpec, NodeSpec};
 use super::state::{RedbState, State};
 use super::{Options, Stores};
-use crate::backend::{Store, StoreError, StoreKind};
+use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.
 const CALLS_MAX: usize = 32;
@@ -282,6 +282,26 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let subject = Subject::Image(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| engine.remove_image(&project, &name)).await
+    }
+
+    /// What is known of how an image boots.
+    ///
+    /// # Errors
+    /// `image-not-found`; what the store says.
+    pub async fn boot_profile(&self, project: Name, name: ImageName) -> Result<BootProfile, Error> {
+        let subject = Subject::Image(project.clone(), name.clone());
+        self.call(subject, Vec::new(), move |engine| engine.boot_profile(&project, &name)).await
+    }
+
+    /// Forgets what is known of how an image boots.
+    ///
+    /// # Errors
+    /// `image-not-found`; what the store says.
+    pub async fn forget_boot_profile(&self, project: Name, name: ImageName) -> Result<(), Error> {
+        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        let subject = Subject::Image(project.clone(), name.clone());
+        let call = move |engine: &Engine| engine.forget_boot_profile(&project, &name);
+        self.call(subject, vec![guard], call).await
     }
 
     /// How many disks should be served, and how many of them are at the moment. Cheap.

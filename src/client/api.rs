@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, Redirect};
-use crate::control::api::images::{Image, ImageImport, ImageList};
+use crate::control::api::images::{BootProfile, Image, ImageImport, ImageList};
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
 use crate::control::api::problem::Problem;
@@ -57,6 +57,18 @@ impl Api {
 
     pub(super) async fn remove_image(&self, project: &str, image: &str) -> Result<()> {
         self.delete(path(&["projects", project, "images", image])).await
+    }
+
+    pub(super) async fn boot_profile(
+        &self,
+        project: &str,
+        image: &str,
+    ) -> Result<Answer<BootProfile>> {
+        self.get(path(&["projects", project, "images", image, "boot-profile"])).await
+    }
+
+    pub(super) async fn forget_boot_profile(&self, project: &str, image: &str) -> Result<()> {
+        self.delete(path(&["projects", project, "images", image, "boot-profile"])).await
     }
 
     pub(super) async fn disks(&self, project: Option<&str>) -> Result<Answer<DiskList>> {

@@ -143,6 +143,16 @@ pub(super) enum ImageCommand {
         /// Image
         image: String,
     },
+    /// Show what is known of how an image boots: what is fetched when a node logs in
+    Profile {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// Forget it: the next boot is the first one again
+        #[arg(long)]
+        forget: bool,
+    },
     /// Import an image from a raw or qcow2 file
     Import {
         #[command(flatten)]

@@ -117,6 +117,14 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.image(&self.named(project)?, &image).await?;
                 self.show(&answer, output::image)
             }
+            ImageCommand::Profile { project, image, forget: false } => {
+                let answer = self.api.boot_profile(&self.named(project)?, &image).await?;
+                self.show(&answer, output::boot_profile)
+            }
+            ImageCommand::Profile { project, image, forget: true } => {
+                self.api.forget_boot_profile(&self.named(project)?, &image).await?;
+                self.note(&format!("the boot profile of image {image} is forgotten"))
+            }
             ImageCommand::Import { project, import } => {
                 let project = self.named(project)?;
                 import::run(&self.api, self.json, &project, &import, self.console).await

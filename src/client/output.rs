@@ -8,7 +8,7 @@ use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
 use crate::control::api::disks::{Disk, Portal, Redirect};
-use crate::control::api::images::{Image, Warning};
+use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
 use crate::control::api::sessions::Session;
@@ -63,6 +63,18 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
+}
+
+pub(super) fn boot_profile(console: &mut Console<'_>, profile: &BootProfile) -> Result {
+    if profile.boots == 0 {
+        return Ok(writeln!(console.out, "No boot was learnt from yet.")?);
+    }
+    let lines = [
+        ("boots", profile.boots.to_string()),
+        ("ranges", profile.ranges.to_string()),
+        ("bytes", size(profile.bytes)),
+    ];
+    details(console, &lines)
 }
 
 pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
@@ -270,6 +282,22 @@ pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
     let serving = health.disks.saturating_sub(health.disks_not_serving);
     lines.push(("disks", format!("{serving} of {} served", health.disks)));
     lines.push(("sessions", health.sessions.to_string()));
+    for (what, hits, misses, bytes) in health.cache.iter().flat_map(|cache| {
+        [
+            ("golden images", cache.golden_hits, cache.golden_misses, cache.golden_bytes),
+            ("disks", cache.disk_hits, cache.disk_misses, cache.disk_bytes),
+        ]
+    }) {
+        let reads = u128::from(hits) + u128::from(misses);
+        let share = (u128::from(hits) * 100).checked_div(reads);
+        let share = share.map_or(NONE.to_owned(), |share| format!("{share} %"));
+        let size = BinaryBytes(bytes);
+        lines.push(("cache", format!("{what}: {share} of {reads} reads, {size}")));
+    }
+    if let Some(cache) = health.cache.filter(|cache| cache.file_bytes > 0) {
+        let (hits, size) = (cache.file_hits, BinaryBytes(cache.file_bytes));
+        lines.push(("cache", format!("file: {hits} reads, {size}")));
+    }
     details(console, &lines)
 }
 

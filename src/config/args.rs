@@ -89,6 +89,9 @@ pub struct QuickArgs {
     /// Ceph user, without `client.`
     #[arg(long, value_name = "USER", default_value = "admin", conflicts_with_all = NOT_CEPH)]
     pub ceph_user: String,
+    /// Memory for the golden image of a clone in Ceph; 0: none
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size, conflicts_with_all = NOT_CEPH)]
+    pub golden_memory: u64,
     /// Demand CHAP (other users of this machine see the secret in its process list)
     #[arg(long, value_name = "USER:SECRET", value_parser = chap)]
     pub chap: Option<Chap>,
@@ -247,7 +250,7 @@ mod tests {
     fn quick_options() {
         let args = quick(
             "--rbd p/i --listen [::1]:0 --lun 3 --block-size 4096 --read-only --ceph-conf /c \
-             --ceph-user u --chap me:a:b --iqn iqn.2026-01.a:b --shards 2 --write-cache --log debug"
+             --ceph-user u --golden-memory 1M --chap me:a:b --iqn iqn.2026-01.a:b --shards 2 --write-cache --log debug"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
@@ -257,6 +260,7 @@ mod tests {
         assert_eq!((args.lun, args.block_size, args.shards), (3, 4096, 2));
         assert!(args.read_only && args.write_cache);
         assert_eq!((args.ceph_conf, args.ceph_user.as_str()), ("/c".into(), "u"));
+        assert_eq!(args.golden_memory, 1 << 20);
         let chap = args.chap.unwrap();
         assert_eq!((chap.user.as_str(), chap.secret.as_str()), ("me", "a:b"));
         assert_eq!((args.iqn.as_str(), args.log.as_str()), ("iqn.2026-01.a:b", "debug"));

@@ -2,6 +2,7 @@
 //! it, so a key cannot exist without its text.
 
 mod portal_group;
+mod prefetch;
 
 use std::fs::File;
 use std::io::Read;
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
 use portal_group::{PORTAL_GROUP, check_group};
+use prefetch::PREFETCH;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -126,6 +128,13 @@ pub(super) const SECTIONS: &[Section] = &[
             RBD,
         )
     },
+    section(
+        "cache",
+        "What is kept in memory of the disks in Ceph. Writes always go to Ceph before they are \
+         acknowledged; `docs/cache.md` tells what is kept when.",
+        CACHE,
+    ),
+    section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 
 const TOP: &[Key] = &[
@@ -592,6 +601,40 @@ const RBD: &[Key] = &[
         Kind::Integer { min: 0, max: 86_400, set: |d, v| rbd(d).idle_close = some_seconds(v) },
         "A disk that has had no session for so long is closed, and opened again when one begins; \
          0: all are opened at the start, and stay open.",
+    ),
+];
+
+const CACHE: &[Key] = &[
+    key(
+        "golden_memory",
+        Def("\"256MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.golden_memory_bytes = v },
+        "Memory for blocks of golden images, which all clones on this gateway share; 0: none. What \
+         a node reads while it boots is a good measure, for each image in use.",
+    ),
+    key(
+        "golden_file",
+        Def("0"),
+        Kind::Size { min: 0, max: 1 << 50, set: |d, v| d.config.cache.golden_file_bytes = v },
+        "Room in a file on a local disk for blocks of golden images that find none in memory; 0: no \
+         file. The file has no name and ends with the daemon. Worth its while if the disk is faster \
+         than Ceph; takes about 4 MiB of memory a GiB.",
+    ),
+    key(
+        "golden_file_directory",
+        Def("\"/var/tmp\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| d.config.cache.golden_file_directory = v),
+        },
+        "Directory of that file.",
+    ),
+    key(
+        "disk_memory",
+        Def("\"64MiB\""),
+        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.disk_memory_bytes = v },
+        "Memory for blocks that disks have written themselves, shared by all disks; 0: none. It \
+         helps what reads without a cache of its own, as boot loaders do.",
     ),
 ];
 

@@ -56,6 +56,23 @@ pub struct Config {
     pub local: LocalStore,
     /// The Ceph store; `None`: not used.
     pub rbd: Option<RbdStore>,
+    /// The cache in front of the Ceph store.
+    pub cache: Cache,
+    /// What is fetched from Ceph ahead.
+    pub prefetch: Prefetch,
+}
+
+/// `[cache]`: what is kept near of the disks in Ceph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory for golden images; 0: none.
+    pub golden_memory_bytes: u64,
+    /// Room for golden images in a file, for what finds none in memory; 0: no file.
+    pub golden_file_bytes: u64,
+    /// The directory of that file.
+    pub golden_file_directory: PathBuf,
+    /// Memory for what disks have of their own; 0: none.
+    pub disk_memory_bytes: u64,
 }
 
 /// The two stores, as the file names them.
@@ -257,6 +274,19 @@ pub struct RbdStore {
     pub idle_close: Option<Duration>,
 }
 
+/// `[prefetch]`: what is fetched before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefetch {
+    /// Ahead of sequential readers.
+    pub readahead: bool,
+    /// What boots read is learnt, and fetched for the next one.
+    pub boot_profiles: bool,
+    /// How long a boot takes, from the first login on.
+    pub boot: Duration,
+    /// Most that is fetched for one login, in bytes.
+    pub boot_bytes: u64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -313,6 +343,18 @@ impl Default for Config {
                 io_threads: 0,
             },
             rbd: None,
+            cache: Cache {
+                golden_memory_bytes: 256 << 20,
+                golden_file_bytes: 0,
+                golden_file_directory: "/var/tmp".into(),
+                disk_memory_bytes: 64 << 20,
+            },
+            prefetch: Prefetch {
+                readahead: true,
+                boot_profiles: true,
+                boot: Duration::from_secs(180),
+                boot_bytes: 128 << 20,
+            },
         }
     }
 }

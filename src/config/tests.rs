@@ -150,6 +150,16 @@ fn every_key_is_read() {
         encryption = "luks2"
         passphrase_file = "/p"
         idle_close_seconds = 5
+        [cache]
+        golden_memory = "1GiB"
+        golden_file = "20GiB"
+        golden_file_directory = "/d"
+        disk_memory = 0
+        [prefetch]
+        readahead = false
+        boot_profiles = false
+        boot_seconds = 16
+        boot_memory = "17MiB"
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -200,6 +210,18 @@ fn every_key_is_read() {
             passphrase_file: Some("/p".into()),
             idle_close: Some(std::time::Duration::from_secs(5)),
         }),
+        cache: Cache {
+            golden_memory_bytes: 1 << 30,
+            golden_file_bytes: 20 << 30,
+            golden_file_directory: "/d".into(),
+            disk_memory_bytes: 0,
+        },
+        prefetch: Prefetch {
+            readahead: false,
+            boot_profiles: false,
+            boot: Duration::from_secs(16),
+            boot_bytes: 17 << 20,
+        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use api::system::CacheCounts;
+
 use crate::catalog::Catalog;
 
 /// What control sees of the data path. Calls return at once.
@@ -41,6 +43,9 @@ pub trait DataPath: Send + Sync + 'static {
     /// As [`DataPath::request_logout`] for all sessions of a target: how many there are; `None` if
     /// there is no such target.
     fn drain(&self, target: &str, patience: Duration) -> Option<u64>;
+
+    /// What the cache of the stores counted; `None` if there is none.
+    fn cache(&self) -> Option<CacheCounts>;
 
     /// The WWID (VPD page 83h, as Linux shows it) of a logical unit with this identity.
     fn wwid(&self, identity: &str) -> String;

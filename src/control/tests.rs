@@ -16,7 +16,9 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::socket::ControlSocket;
-use super::{Control, DataPath, Limits, LunInfo, PortalInfo, SessionInfo, TargetInfo, server};
+use super::{
+    CacheCounts, Control, DataPath, Limits, LunInfo, PortalInfo, SessionInfo, TargetInfo, server,
+};
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
 use crate::catalog::{Catalog, Options};
 
@@ -31,6 +33,10 @@ struct FakeDataPath {
 }
 
 impl DataPath for FakeDataPath {
+    fn cache(&self) -> Option<CacheCounts> {
+        Some(CacheCounts { golden_hits: 7, ..CacheCounts::default() })
+    }
+
     fn portals(&self) -> Vec<PortalInfo> {
         ["10.0.0.1:3260", "[fd00::1]:3260"]
             .map(|address| PortalInfo { address: address.parse().unwrap(), tpgt: 1 })
@@ -559,6 +565,7 @@ async fn health_tells_what_is_wrong() {
     let health = daemon.get("/v1/health").await;
     assert_eq!((&health["status"], &health["disks"]), (&json!("ok"), &json!(1)));
     assert_eq!(health["stores"], json!([{"name": "local", "kind": "local", "ok": true}]));
+    assert_eq!(health["cache"]["golden_hits"], json!(7));
     daemon.world.store.ill.store(true, std::sync::atomic::Ordering::SeqCst);
     let health = daemon.get("/v1/health").await;
     assert_eq!(

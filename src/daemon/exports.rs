@@ -1,13 +1,15 @@
 //! The data path as the catalog and the control socket know it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
 use zeroize::Zeroizing;
 
+use crate::cache::Cache;
 use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
-use crate::control::{DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
+use crate::control::{CacheCounts, DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
 use crate::scsi;
 use crate::target::{
     Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, TargetSpec,
@@ -24,11 +26,12 @@ const BLOCK_BYTES: u32 = 512;
 pub(super) struct Exports {
     handle: Handle,
     runtime: runtime::Handle,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Exports {
-    pub(super) fn new(handle: Handle) -> Self {
-        Self { handle, runtime: runtime::Handle::current() }
+    pub(super) fn new(handle: Handle, cache: Option<Arc<Cache>>) -> Self {
+        Self { handle, runtime: runtime::Handle::current(), cache }
     }
 
     /// Waits for the end of sessions, for a bounded time. Called from blocking threads.
@@ -95,6 +98,20 @@ fn chap(chap: &catalog::Chap) -> Chap {
 }
 
 impl DataPath for Exports {
+    fn cache(&self) -> Option<CacheCounts> {
+        let stats = self.cache.as_ref()?.stats();
+        Some(CacheCounts {
+            golden_hits: stats.golden.hits,
+            golden_misses: stats.golden.misses,
+            golden_bytes: stats.golden.bytes,
+            file_hits: stats.file_hits,
+            file_bytes: stats.file_bytes,
+            disk_hits: stats.disks.hits,
+            disk_misses: stats.disks.misses,
+            disk_bytes: stats.disks.bytes,
+        })
+    }
+
     fn portals(&self) -> Vec<PortalInfo> {
         let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let mut found: Vec<(SocketAddr, u16)> = Vec::new();

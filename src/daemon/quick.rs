@@ -10,6 +10,7 @@ use crate::backend::null::NullVolume;
 use crate::backend::pool::Pool;
 use crate::backend::rbd;
 use crate::block::Volume;
+use crate::cache::{self, Cache};
 use crate::config::args::{QuickArgs, QuickSource};
 use crate::target::{Access, Chap, Lun, Options, Server, TargetSpec};
 use crate::telemetry;
@@ -81,7 +82,9 @@ fn open(args: &QuickArgs) -> Result<(Arc<dyn Volume>, String), Failure> {
                 namespace => format!("{}/{namespace}/{}", image.pool, image.image),
             };
             let conf = Some(args.ceph_conf.as_path());
-            let volume = rbd::open_image(&spec, conf, &args.ceph_user, args.read_only)
+            let options = cache::Options { golden_bytes: args.golden_memory, disk_bytes: 0 };
+            let cache = (args.golden_memory > 0).then(|| Cache::new(options));
+            let volume = rbd::open_image(&spec, conf, &args.ceph_user, args.read_only, cache)
                 .map_err(Failure::runtime)?;
             (volume, format!("rbd:{spec}"))
         }

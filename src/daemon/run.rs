@@ -9,6 +9,7 @@ use crate::backend::local::{self, LocalStore};
 use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
+use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
@@ -27,15 +28,15 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let stores = open_stores(&config)?;
+    let (stores, cache) = open_stores(&config)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(&config, stores));
+    let result = runtime.block_on(serve(&config, stores, cache));
     // A blocking call that hangs in a store must not keep the process from ending.
     runtime.shutdown_background();
     result
 }
 
-fn open_stores(config: &Config) -> Result<Stores, Failure> {
+fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<Cache>>), Failure> {
     let mut stores = Stores::new();
     let threads = match config.local.io_threads {
         0 => Pool::threads_default(),
@@ -47,24 +48,44 @@ fn open_stores(config: &Config) -> Result<Stores, Failure> {
         .map_err(|error| Failure::runtime(format!("store local: {error}")))?;
     let name = |store| settings::store_name(store).to_owned();
     stores.insert(name(DefaultStore::Local), Arc::new(local) as Arc<dyn Store>);
-    if let Some(rbd) = &config.rbd {
-        let options = rbd::Options {
-            namespace: rbd.namespace.clone(),
-            conf: Some(rbd.ceph_conf.clone()),
-            user: rbd.ceph_user.clone(),
-            clients: rbd.clients,
-            encryption: encryption(rbd)?,
-            ..rbd::Options::new(rbd.pool.clone())
-        };
-        let store = RbdStore::open_patiently(options)
-            .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-        let store: Arc<dyn Store> = match rbd.idle_close {
-            None => Arc::new(store),
-            idle => Arc::new(OnDemand::new(Arc::new(store), idle)),
-        };
-        stores.insert(name(DefaultStore::Rbd), store);
-    }
-    Ok(stores)
+    let Some(rbd) = &config.rbd else { return Ok((stores, None)) };
+    let (store, cache) = open_rbd(config, rbd, &pool)?;
+    stores.insert(name(DefaultStore::Rbd), store);
+    Ok((stores, cache))
+}
+
+/// The Ceph store behind its cache; `pool` does the I/O of the cache's file.
+fn open_rbd(
+    config: &Config,
+    rbd_config: &config::RbdStore,
+    pool: &Arc<Pool>,
+) -> Result<(Arc<dyn Store>, Option<Arc<Cache>>), Failure> {
+    let options = rbd::Options {
+        namespace: rbd_config.namespace.clone(),
+        conf: Some(rbd_config.ceph_conf.clone()),
+        user: rbd_config.ceph_user.clone(),
+        clients: rbd_config.clients,
+        encryption: encryption(rbd_config)?,
+        ..rbd::Options::new(rbd_config.pool.clone())
+    };
+    let store = RbdStore::open_patiently(options)
+        .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
+    let cache = settings::cache(config, pool).map_err(|error| {
+        let directory = config.cache.golden_file_directory.display();
+        Failure::runtime(format!("cache: no file in {directory}: {error}"))
+    })?;
+    let store = match &cache {
+        Some(cache) => {
+            let prefetch = settings::prefetch(config).map_err(Failure::runtime)?;
+            store.with_cache(Arc::clone(cache)).with_prefetch(prefetch)
+        }
+        None => store,
+    };
+    let store: Arc<dyn Store> = match rbd_config.idle_close {
+        None => Arc::new(store),
+        idle => Arc::new(OnDemand::new(Arc::new(store), idle)),
+    };
+    Ok((store, cache))
 }
 
 fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
@@ -84,10 +105,10 @@ fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
 
 /// The order matters: the catalog is loaded and every target known before anything listens, and
 /// whatever was announced last is withdrawn first.
-async fn serve(config: &Config, stores: Stores) -> Result<(), Failure> {
+async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let mut target = Server::start(settings::target(config)).map_err(Failure::runtime)?;
-    let exports = Arc::new(Exports::new(target.handle()));
+    let exports = Arc::new(Exports::new(target.handle(), cache));
     let catalog = Catalog::open(
         &config.state_dir,
         stores,

@@ -1,5 +1,10 @@
 //! The configuration in the terms of each room.
 
+use std::sync::Arc;
+
+use crate::backend::pool::Pool;
+use crate::backend::rbd::Prefetch;
+use crate::cache::{self, Cache, profile};
 use crate::catalog::UnnamedAccess;
 use crate::config::{self, Config, Digest};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -11,6 +16,40 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
         config::LogFormat::Human => telemetry::Format::Human,
         config::LogFormat::Json => telemetry::Format::Json,
     }
+}
+
+/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
+/// file.
+pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+    let config::Cache {
+        golden_memory_bytes,
+        golden_file_bytes,
+        golden_file_directory: directory,
+        disk_memory_bytes,
+    } = &config.cache;
+    let options =
+        cache::Options { golden_bytes: *golden_memory_bytes, disk_bytes: *disk_memory_bytes };
+    if options.golden_bytes == 0 && options.disk_bytes == 0 {
+        return Ok(None);
+    }
+    if options.golden_bytes == 0 || *golden_file_bytes == 0 {
+        return Ok(Some(Cache::new(options)));
+    }
+    let threads = Arc::clone(pool) as _;
+    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
+}
+
+/// What is fetched into that cache ahead.
+///
+/// # Errors
+/// When there can be no thread for it.
+pub(super) fn prefetch(config: &Config) -> std::io::Result<Arc<Prefetch>> {
+    let prefetch = &config.prefetch;
+    let options =
+        profile::Options { learn_for: prefetch.boot, prefetch_bytes: prefetch.boot_bytes };
+    // Without a cache of golden images there is nowhere to fetch to.
+    let profiles = prefetch.boot_profiles && config.cache.golden_memory_bytes > 0;
+    Prefetch::start(prefetch.readahead, profiles.then_some(options))
 }
 
 pub(super) fn target(config: &Config) -> Options {

@@ -1,4 +1,4 @@
-//! The rooms `iscsi`, `scsi` and `block` of Stirrup, compiled alone.
+//! The rooms `iscsi`, `scsi`, `block` and `cache` of Stirrup, compiled alone.
 //!
 //! They import nothing of the other rooms, so their tests build and run here in a fraction of the
 //! time of the whole: what coverage and mutation testing (`scripts/coverage`,
@@ -7,6 +7,8 @@
 
 #[path = "../../../src/block/mod.rs"]
 pub mod block;
+#[path = "../../../src/cache/mod.rs"]
+pub mod cache;
 #[path = "../../../src/iscsi/mod.rs"]
 pub mod iscsi;
 #[path = "../../../src/scsi/mod.rs"]

@@ -2,6 +2,7 @@
 //! system call, take all that came with another.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -16,20 +17,32 @@ use crate::job::Job;
 use crate::outgoing::Outgoing;
 use crate::pattern;
 use crate::pdu::{self, DataOut, Header, NO_TAG, Numbers, op};
+use crate::trace::{Operation, Replay};
 
 /// Bytes of sense data kept for the report of an error.
 const MAX_SENSE: usize = 256;
 
+/// Where operations come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// They are made up; each moves [`Plan::io_len`] bytes.
+    Made(Job),
+    /// They were recorded.
+    Recorded(Replay),
+}
+
 /// What a session is to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) job: Job,
+    pub(crate) work: Work,
     pub(crate) queue_depth: u32,
-    /// Bytes an operation moves.
+    /// Bytes an operation moves, at most.
     pub(crate) io_len: usize,
     /// Bytes of the unit's logical block.
     pub(crate) block_len: u32,
     pub(crate) verify: bool,
+    /// What the disk holds from its start on: what is read must be the same.
+    pub(crate) image: Option<Arc<[u8]>>,
     /// Stop after so many operations.
     pub(crate) operations: u64,
     /// Stop after so long.
@@ -42,6 +55,7 @@ pub(crate) struct Stats {
     pub(crate) latency: Histogram,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
+    pub(crate) read_bytes: u64,
     pub(crate) errors: u64,
     /// The first thing that went wrong.
     pub(crate) first_error: Option<String>,
@@ -56,6 +70,7 @@ struct Slot {
     reads: bool,
     /// Byte on the disk.
     position: u64,
+    len: usize,
     received: usize,
     corrupt: bool,
     started: Instant,
@@ -125,6 +140,8 @@ struct Tasks {
     out: Outgoing,
     /// One for each slot in a verified run, else one for all.
     payloads: Vec<Vec<u8>>,
+    /// The operation that is to be sent next, if it waits for others.
+    next: Option<Operation>,
     issued: u64,
     deadline: Instant,
     stopping: bool,
@@ -142,6 +159,7 @@ impl Tasks {
             live: false,
             reads: false,
             position: 0,
+            len: 0,
             received: 0,
             corrupt: false,
             started: now,
@@ -158,6 +176,7 @@ impl Tasks {
             free: (0..plan.queue_depth).rev().collect(),
             out: Outgoing::new(connection.params),
             payloads: vec![payload; payload_count],
+            next: None,
             issued: 0,
             deadline: now + plan.duration,
             stopping: false,
@@ -177,21 +196,39 @@ impl Tasks {
     fn refill(&mut self) {
         self.stopping |= self.now >= self.deadline || self.issued >= self.plan.operations;
         while !self.stopping && pdu::serial_le(self.numbers.cmd_sn, self.max_cmd_sn) {
-            let Some(itt) = self.free.pop() else { break };
-            self.submit(itt);
+            let Some(operation) = self.next.take().or_else(|| self.make()) else {
+                self.stopping = true;
+                break;
+            };
+            let waits = self.in_flight() > operation.in_flight_max;
+            let Some(itt) = self.free.pop_if(|_| !waits) else {
+                self.next = Some(operation);
+                break;
+            };
+            self.submit(itt, operation);
             self.stopping = self.issued >= self.plan.operations;
         }
     }
 
-    fn submit(&mut self, itt: u32) {
-        let (reads, place) = self.plan.job.next();
-        let io_len = self.plan.io_len;
-        let position = place * io_len as u64;
+    fn make(&mut self) -> Option<Operation> {
+        let len = self.plan.io_len;
+        match &mut self.plan.work {
+            Work::Made(job) => {
+                let (reads, place) = job.next();
+                let position = place * len as u64;
+                Some(Operation { reads, position, len, in_flight_max: usize::MAX })
+            }
+            Work::Recorded(replay) => replay.next(),
+        }
+    }
+
+    fn submit(&mut self, itt: u32, operation: Operation) {
+        let Operation { reads, position, len, .. } = operation;
         let started = self.now;
         self.slots[itt as usize] =
-            Slot { live: true, reads, position, received: 0, corrupt: false, started };
+            Slot { live: true, reads, position, len, received: 0, corrupt: false, started };
         self.issued += 1;
-        let cdb = self.cdb(reads, position);
+        let cdb = self.cdb(operation);
         if reads {
             self.push_command(itt, pdu::FINAL | pdu::READ, &cdb, 0);
             return;
@@ -199,7 +236,7 @@ impl Tasks {
         if self.plan.verify {
             pattern::fill(&mut self.payloads[itt as usize], position);
         }
-        let burst = io_len.min(self.params.first_burst);
+        let burst = len.min(self.params.first_burst);
         let immediate =
             if self.params.immediate_data { burst.min(self.params.max_send) } else { 0 };
         let unsolicited = if self.params.initial_r2t { immediate } else { burst };
@@ -209,18 +246,18 @@ impl Tasks {
     }
 
     /// READ(16) or WRITE(16) (SBC-4 5.18, 5.41).
-    fn cdb(&self, reads: bool, position: u64) -> [u8; 16] {
+    fn cdb(&self, operation: Operation) -> [u8; 16] {
         let block_len = u64::from(self.plan.block_len);
-        let blocks = (self.plan.io_len as u64 / block_len) as u32;
+        let blocks = (operation.len as u64 / block_len) as u32;
         let mut cdb = [0; 16];
-        cdb[0] = if reads { 0x88 } else { 0x8a };
-        cdb[2..10].copy_from_slice(&(position / block_len).to_be_bytes());
+        cdb[0] = if operation.reads { 0x88 } else { 0x8a };
+        cdb[2..10].copy_from_slice(&(operation.position / block_len).to_be_bytes());
         cdb[10..14].copy_from_slice(&blocks.to_be_bytes());
         cdb
     }
 
     fn push_command(&mut self, itt: u32, flags: u8, cdb: &[u8; 16], immediate: usize) {
-        let len = self.plan.io_len as u32;
+        let len = self.slots[itt as usize].len as u32;
         let header = pdu::scsi_command(self.lun, itt, flags, len, self.numbers, cdb, immediate);
         self.numbers.cmd_sn = self.numbers.cmd_sn.wrapping_add(1);
         if immediate == 0 {
@@ -271,11 +308,10 @@ impl Tasks {
         }
         match header.opcode() {
             op::DATA_IN => {
-                let io_len = self.plan.io_len;
                 let slot = self.slot()?;
                 let (offset, len) = (header.word(40) as usize, header.data_len());
                 ensure!(slot.reads && offset == slot.received, "Data-In out of order");
-                ensure!(offset + len <= io_len, "more data than was asked for");
+                ensure!(offset + len <= slot.len, "more data than was asked for");
                 slot.received += len;
                 Ok(())
             }
@@ -288,11 +324,18 @@ impl Tasks {
     fn data(&mut self, offset: usize, data: &[u8]) {
         if self.header.opcode() != op::DATA_IN {
             self.sense.extend(data.iter().take(MAX_SENSE - self.sense.len().min(MAX_SENSE)));
-        } else if self.plan.verify {
-            let offset = u64::from(self.header.word(40)) + offset as u64;
-            if let Ok(slot) = self.slot() {
-                slot.corrupt |= !pattern::matches(data, slot.position + offset);
-            }
+            return;
+        }
+        let offset = u64::from(self.header.word(40)) + offset as u64;
+        let (verify, image) = (self.plan.verify, self.plan.image.clone());
+        let Ok(slot) = self.slot() else { return };
+        let position = slot.position + offset;
+        if verify {
+            slot.corrupt |= !pattern::matches(data, position);
+        }
+        if let Some(image) = image {
+            let expected = image.get(position as usize..).and_then(|rest| rest.get(..data.len()));
+            slot.corrupt |= expected != Some(data);
         }
     }
 
@@ -304,8 +347,9 @@ impl Tasks {
             }
             op::R2T => {
                 let (from, len) = (header.word(40) as usize, header.word(44) as usize);
-                let fits = from.checked_add(len).is_some_and(|to| to <= self.plan.io_len);
-                ensure!(fits && len > 0 && !self.slot()?.reads, "an R2T for what is not there");
+                let slot = self.slot()?;
+                let fits = from.checked_add(len).is_some_and(|to| to <= slot.len);
+                ensure!(fits && len > 0 && !slot.reads, "an R2T for what is not there");
                 self.push_data_out(header.word(16), header.word(20), from, from + len);
             }
             op::SCSI_RESPONSE => self.complete()?,
@@ -320,19 +364,19 @@ impl Tasks {
         self.numbers.exp_stat_sn = header.word(24).wrapping_add(1);
         // A Data-In has no response code: its byte 2 is reserved.
         let response = if header.opcode() == op::SCSI_RESPONSE { header.response() } else { 0 };
-        let (now, io_len) = (self.now, self.plan.io_len);
+        let now = self.now;
         let slot = self.slot()?;
         slot.live = false;
         let (reads, received, corrupt) = (slot.reads, slot.received, slot.corrupt);
-        let (position, latency) = (slot.position, now - slot.started);
+        let (position, len, latency) = (slot.position, slot.len, now - slot.started);
         self.free.push(header.word(16));
         let status = header.scsi_status();
         let wrong = if response != 0 {
             Some(format!("iSCSI response {response:#x}"))
         } else if status != 0 {
             Some(format!("SCSI status {status:#x}, sense {:02x?}", self.sense))
-        } else if reads && received != io_len {
-            Some(format!("{received} of {io_len} bytes"))
+        } else if reads && received != len {
+            Some(format!("{received} of {len} bytes"))
         } else if corrupt {
             Some("wrong data".to_owned())
         } else {
@@ -344,7 +388,10 @@ impl Tasks {
                 self.stats.errors += 1;
                 self.stats.first_error.get_or_insert_with(what);
             }
-            None if reads => self.stats.reads += 1,
+            None if reads => {
+                self.stats.reads += 1;
+                self.stats.read_bytes += len as u64;
+            }
             None => self.stats.writes += 1,
         }
         self.stats.latency.record(latency);

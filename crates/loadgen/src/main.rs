@@ -14,6 +14,8 @@ mod job;
 mod outgoing;
 mod pattern;
 mod pdu;
+mod replay;
+mod trace;
 mod url;
 
 use std::net::SocketAddr;
@@ -24,7 +26,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use connection::{Capacity, Connection, Digests};
-use engine::{Plan, Stats};
+use engine::{Plan, Stats, Work};
 use job::{Job, Kind};
 use url::Url;
 
@@ -40,6 +42,8 @@ struct Cli {
 enum Command {
     /// Load a logical unit.
     Run(Run),
+    /// Replay a recorded trace on every unit at once, as fast as they go.
+    Replay(replay::Options),
     /// Serve the bare reference: 48 bytes in, 48 bytes and a payload out, over tokio.
     BareServer {
         /// Where to listen; the address is printed.
@@ -128,6 +132,7 @@ fn parse_size(text: &str) -> Result<u64> {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.execute(),
+        Command::Replay(options) => options.execute(),
         Command::BareServer { listen, payload } => bare::serve(listen, payload).map(|()| true),
         Command::BareClient { server, payload, queue_depth, seconds } => {
             bare_client(&server, payload, queue_depth, seconds)
@@ -212,11 +217,12 @@ impl Run {
             all / sessions + u64::from(u64::from(index) < all % sessions)
         });
         Ok(Plan {
-            job,
+            work: Work::Made(job),
             queue_depth: self.queue_depth,
             io_len: self.block_size as usize,
             block_len: capacity.block_len,
             verify: self.verify,
+            image: None,
             operations,
             duration: Duration::try_from_secs_f64(self.seconds).context("--seconds")?,
         })
@@ -229,7 +235,7 @@ impl Run {
             joined *= 2;
         }
         Ok(Plan {
-            job: Job::new(Kind::Write, 0, slots / joined, 0, 1),
+            work: Work::Made(Job::new(Kind::Write, 0, slots / joined, 0, 1)),
             queue_depth: 16,
             io_len: (self.block_size * joined) as usize,
             operations: slots / joined,
@@ -253,6 +259,7 @@ fn run_all(sessions: Vec<(Connection, Plan)>) -> Result<Stats> {
                 total.latency.merge(&stats.latency);
                 total.reads += stats.reads;
                 total.writes += stats.writes;
+                total.read_bytes += stats.read_bytes;
                 total.errors += stats.errors;
                 total.cpu += stats.cpu;
                 total.first_error = total.first_error.or(stats.first_error);

@@ -1,10 +1,15 @@
-//! The completion queue under loom: every interleaving of two volumes' threads that push and the
+//! Stirrup's lock-free pieces under loom: the completion queue here, the rules of the cache in
+//! `cache`.
+//!
+//! The completion queue: every interleaving of two volumes' threads that push and the
 //! connection's task that drains. A completion that nobody is woken for would hang the model.
 //!
 //! The source file is the product's own; `build.rs` sets `cfg(loom)`.
 
 #[cfg(test)]
 mod block;
+#[cfg(test)]
+mod cache;
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::opener::Opener;
 use self::volume::OnDemandVolume;
-use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreKind};
+use super::{BootProfile, ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreKind};
 use crate::block::Volume;
 
 /// See the [module](self) docs. All but [`Store::open`] for writing is the inner store's.
@@ -89,6 +89,14 @@ impl Store for OnDemand {
 
     fn kept(&self, image: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.kept(image, name)
+    }
+
+    fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
+        self.store.boot_profile(image)
+    }
+
+    fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
+        self.store.forget_boot_profile(image)
     }
 
     /// For writing: succeeds if the image is there; that another has it open for writing shows

@@ -48,6 +48,8 @@ struct State {
     saved: SavedState,
     phase: Phase,
     holds: usize,
+    /// Of the open volume, as long as there are any.
+    held: Option<Hold>,
     /// When it was used last, as far as is known.
     used_at: Instant,
 }
@@ -73,7 +75,14 @@ impl OnDemandVolume {
         image: &str,
         (info, saved): (VolumeInfo, SavedState),
     ) -> Self {
-        let state = State { info, saved, phase: Phase::Closed, holds: 0, used_at: Instant::now() };
+        let state = State {
+            info,
+            saved,
+            phase: Phase::Closed,
+            holds: 0,
+            held: None,
+            used_at: Instant::now(),
+        };
         let shared = Arc::new(Shared {
             store: Arc::clone(store),
             opener: Arc::clone(opener),
@@ -94,6 +103,7 @@ impl Drop for OnDemandVolume {
         // Whoever opens it now closes it again.
         self.0.abandoned.store(true, Ordering::SeqCst);
         let _closed = self.0.opened.swap(None);
+        let _held = self.0.state.lock().held.take();
     }
 }
 
@@ -122,6 +132,11 @@ impl Volume for OnDemandVolume {
     fn hold(&self) -> Option<Hold> {
         let mut state = self.0.state.lock();
         state.holds += 1;
+        if state.holds == 1
+            && let Some(opened) = self.0.opened.load().as_ref()
+        {
+            state.held = opened.0.hold();
+        }
         if let Phase::Closed | Phase::Refused(..) = state.phase {
             self.0.start_opening(&mut state, Vec::new());
         }
@@ -152,6 +167,9 @@ impl Drop for Holder {
         let mut state = self.0.state.lock();
         state.holds -= 1;
         state.used_at = Instant::now();
+        let held = if state.holds == 0 { state.held.take() } else { None };
+        drop(state);
+        drop(held);
     }
 }
 
@@ -262,7 +280,15 @@ impl Shared {
         state.used_at = Instant::now();
         self.opened.store(Some(Arc::new(Opened(Arc::clone(volume)))));
         let before = std::mem::replace(&mut state.phase, Phase::Open);
+        let is_held = state.holds > 0;
         drop(state);
+        if is_held {
+            let held = volume.hold();
+            let mut state = self.state.lock();
+            if state.holds > 0 {
+                state.held = held;
+            }
+        }
         if self.abandoned.load(Ordering::SeqCst) {
             let _closed = self.opened.swap(None);
         }

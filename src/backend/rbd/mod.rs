@@ -6,11 +6,13 @@
 //! But for [`Store::probe`] and connecting, calls wait for the cluster as long as it takes: an
 //! operation that was given up half-way would have happened or not, nobody knew.
 
+mod cached;
 mod encryption;
 mod extents;
 mod moment;
 mod owner;
 mod parents;
+mod prefetch;
 mod state;
 mod volume;
 mod writer;
@@ -29,13 +31,16 @@ use rustix::io::Errno;
 pub use self::encryption::{Encryption, Passphrase};
 use self::moment::Moment;
 pub use self::parents::OpenParent;
+pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError, StoreErrorKind,
-    StoreKind, check_growth, check_name, check_record,
+    BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError,
+    StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
 use crate::block::{SavedState, Volume, VolumeInfo};
+use crate::cache::Cache;
+use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
@@ -101,6 +106,10 @@ fn unavailable(error: rbd::Error) -> StoreError {
 /// A pool (or a namespace of one) as a store.
 pub struct RbdStore {
     options: Options,
+    /// What disks that are open for writing are behind.
+    cache: Option<Arc<Cache>>,
+    /// What is fetched into it before it is asked for.
+    prefetch: Option<Arc<Prefetch>>,
     links: Vec<Mutex<Link>>,
 }
 
@@ -150,7 +159,21 @@ impl RbdStore {
     fn new(options: Options, pools: Vec<Arc<Pool>>) -> Self {
         let mut pools = pools.into_iter();
         let link = || Mutex::new(Link { pool: pools.next(), connecting: false });
-        Self { links: std::iter::repeat_with(link).take(options.clients.max(1)).collect(), options }
+        let links = std::iter::repeat_with(link).take(options.clients.max(1)).collect();
+        Self { links, options, cache: None, prefetch: None }
+    }
+
+    /// The same with a cache in front of disks that are opened for writing. What is opened to be
+    /// read only is not cached: others may write to it.
+    #[must_use]
+    pub fn with_cache(self, cache: Arc<Cache>) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    /// The same, and disks behind the cache have data fetched into it ahead.
+    #[must_use]
+    pub fn with_prefetch(self, prefetch: Arc<Prefetch>) -> Self {
+        Self { prefetch: Some(prefetch), ..self }
     }
 
     /// The pool, for what is about no single image.
@@ -322,6 +345,17 @@ impl Store for RbdStore {
         Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
     }
 
+    fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
+        prefetch::boot_profile(self.kept(image, RECORD_NAME)?.as_deref())
+    }
+
+    fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
+        self.keep(image, RECORD_NAME, &[])?;
+        let id = id_of(&self.pool_of(image)?, image)?;
+        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
+        Ok(())
+    }
+
     fn open(
         &self,
         image: &str,
@@ -330,24 +364,42 @@ impl Store for RbdStore {
     ) -> Result<Arc<dyn Volume>, StoreError> {
         check_name(image)?;
         snapshot.map_or(Ok(()), check_name)?;
-        let image = match (snapshot, mode) {
+        match (snapshot, mode) {
             (Some(snapshot), OpenMode::ReadWrite) => {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
-                return Err(StoreError::new(StoreErrorKind::Invalid, message));
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => self.open_writable(image)?,
+            (None, OpenMode::ReadWrite) => writable_volume(
+                self.open_writable(image)?,
+                self.cache.as_ref(),
+                self.prefetch.as_deref(),
+            ),
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
                 let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
                 self.options.encryption.unlock(&image)?;
-                image
+                Ok(match snapshot {
+                    Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
+                    None => Arc::new(RbdVolume::of_image(image)?),
+                })
             }
-        };
-        match snapshot {
-            Some(_) => Ok(Arc::new(RbdVolume::of_snapshot(image))),
-            None => Ok(Arc::new(RbdVolume::of_image(image)?)),
         }
     }
+}
+
+/// The volume of an image that this has the exclusive lock of.
+fn writable_volume(
+    image: Arc<Image>,
+    cache: Option<&Arc<Cache>>,
+    prefetch: Option<&Prefetch>,
+) -> Result<Arc<dyn Volume>, StoreError> {
+    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    let Some(cache) = cache else { return Ok(Arc::new(volume)) };
+    let volume = cached::wrap(cache, &image, volume);
+    if let Some(prefetch) = prefetch {
+        prefetch.attach(&image, &volume);
+    }
+    Ok(Arc::new(volume))
 }
 
 /// librbd's identifier of an image: no other will ever have it.
@@ -369,7 +421,8 @@ fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::new(StoreErrorKind::Invalid, message))
 }
 
-/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`.
+/// Opens one image, for serving it without a catalog. `spec` is `POOL[/NAMESPACE]/IMAGE`. What is
+/// read only is not cached.
 ///
 /// # Errors
 /// [`StoreErrorKind::Invalid`] for a bad `spec`; otherwise as [`RbdStore::open`] and
@@ -379,6 +432,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
+    cache: Option<Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -388,14 +442,12 @@ pub fn open_image(
         ..Options::new(pool)
     };
     let pool = options.connect().map_err(unavailable)?;
-    let image = if read_only {
+    if read_only {
         let image = Image::open(&pool, image, None, Access::ReadOnly)?;
         options.encryption.unlock(&image)?;
-        image
-    } else {
-        open_writable(&pool, image, &options.encryption)?
-    };
-    Ok(Arc::new(RbdVolume::of_image(image)?))
+        return Ok(Arc::new(RbdVolume::of_image(image)?));
+    }
+    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
 }
 
 fn open_writable(

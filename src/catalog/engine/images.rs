@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, FOREIGN, GOLDEN, backing_prefix, busy, foreign, key};
-use crate::backend::StoreErrorKind;
+use crate::backend::{BootProfile, StoreErrorKind};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
 use crate::catalog::model::{Image, ImageState};
@@ -69,6 +69,26 @@ impl Engine {
         let prefix = format!("{project}/{name}/");
         let rows = self.state.list(Table::Uses, &prefix)?;
         Ok(rows.into_iter().map(|(key, _)| key[prefix.len()..].to_owned()).collect())
+    }
+
+    /// What the store knows of how the image boots.
+    pub(in crate::catalog) fn boot_profile(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<BootProfile, Error> {
+        let image = self.image(project, name)?;
+        Ok(self.store(&image.store)?.boot_profile(&image.backing)?)
+    }
+
+    /// Has the store forget that.
+    pub(in crate::catalog) fn forget_boot_profile(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<(), Error> {
+        let image = self.image(project, name)?;
+        Ok(self.store(&image.store)?.forget_boot_profile(&image.backing)?)
     }
 
     pub(super) fn image_row(

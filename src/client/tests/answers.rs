@@ -37,6 +37,9 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let profile = json!({"boots": 3, "ranges": 519, "bytes": 63_537_152});
+    on("GET", project("images/debian/boot-profile"), 200, Some(&profile));
+    on("DELETE", project("images/debian/boot-profile"), 204, None);
     on("GET", "/v1/disks?project=demo".into(), 200, Some(&disks));
     on("GET", project("disks/node1"), 200, Some(&bound));
     on("PUT", project("disks/data"), 201, Some(&free));
@@ -177,6 +180,11 @@ fn health() -> Value {
             {"name": "local", "kind": "local", "ok": true},
             {"name": "rbd", "kind": "rbd", "ok": false, "error": "the monitors do not answer"}
         ],
-        "disks": 2, "disks_not_serving": 1, "sessions": 1
+        "disks": 2, "disks_not_serving": 1, "sessions": 1,
+        "cache": {
+            "golden_hits": 1900, "golden_misses": 100, "golden_bytes": 201_326_592,
+            "file_hits": 60, "file_bytes": 10_737_418_240_u64,
+            "disk_hits": 0, "disk_misses": 0, "disk_bytes": 0
+        }
     })
 }

@@ -94,6 +94,8 @@ const EVERY_COMMAND: &[&str] = &[
     "image list",
     "image list --project other",
     "image show debian",
+    "image profile debian",
+    "image profile debian --forget",
     "rm demo debian",
     "image remove debian -p demo",
     "pro demo node1 debian",

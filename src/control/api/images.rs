@@ -79,6 +79,18 @@ pub struct ImageList {
     pub items: Vec<Image>,
 }
 
+/// What is known of how an image boots: what nodes read while they booted it, which is fetched
+/// into the gateway's cache when the next one logs in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BootProfile {
+    /// Boots that it was learnt from, at most the last eight. 0: nothing is known.
+    pub boots: u32,
+    /// Ranges of the image that are fetched.
+    pub ranges: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
 impl From<catalog::Warning> for Warning {
     fn from(warning: catalog::Warning) -> Self {
         Self { code: warning.code, message: warning.message }
@@ -201,5 +213,46 @@ pub(super) async fn remove(
 ) -> Answer<StatusCode> {
     let (project, name) = names(&path)?;
     control.catalog.remove_image(project, name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows what is known of how an image boots.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{project}/images/{image}/boot-profile",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    responses(
+        (status = 200, description = "The boot profile", body = BootProfile),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn boot_profile(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<Json<BootProfile>> {
+    let (project, name) = names(&path)?;
+    let profile = control.catalog.boot_profile(project, name).await?;
+    let (boots, ranges, bytes) = (profile.boots, profile.ranges, profile.bytes);
+    Ok(Json(BootProfile { boots, ranges, bytes }))
+}
+
+/// Forgets what is known of how an image boots.
+#[utoipa::path(
+    delete,
+    path = "/v1/projects/{project}/images/{image}/boot-profile",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn forget_boot_profile(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<StatusCode> {
+    let (project, name) = names(&path)?;
+    control.catalog.forget_boot_profile(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,6 +8,7 @@
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}` | | [`images::Image`]; 204 |
+//! | `GET`, `DELETE /v1/projects/{project}/images/{image}/boot-profile` | | [`images::BootProfile`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
@@ -86,6 +87,7 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(images::list))
         .routes(routes!(images::import))
         .routes(routes!(images::show, images::remove))
+        .routes(routes!(images::boot_profile, images::forget_boot_profile))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
         .routes(routes!(disks::redirect, disks::recall))

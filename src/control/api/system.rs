@@ -28,6 +28,30 @@ pub struct Health {
     pub disks_not_serving: u64,
     /// Sessions that are logged in.
     pub sessions: u64,
+    /// What the cache has done since the daemon started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheCounts>,
+}
+
+/// What a cache counted, and the bytes that it takes. Reads are counted in parts of 64 KiB.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+pub struct CacheCounts {
+    /// Reads of golden images that were answered from memory.
+    pub golden_hits: u64,
+    /// Reads of golden images that were not.
+    pub golden_misses: u64,
+    /// Memory for golden images, in bytes.
+    pub golden_bytes: u64,
+    /// Reads of golden images that were answered from the file on a local disk.
+    pub file_hits: u64,
+    /// Golden images in that file, in bytes.
+    pub file_bytes: u64,
+    /// Reads of what open disks have of their own that were answered from memory.
+    pub disk_hits: u64,
+    /// Reads of what open disks have of their own that were not.
+    pub disk_misses: u64,
+    /// Memory for what disks have of their own, in bytes.
+    pub disk_bytes: u64,
 }
 
 /// Whether a store answers.
@@ -92,6 +116,7 @@ pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health
         disks: disks as u64,
         disks_not_serving: disks.saturating_sub(serving) as u64,
         sessions: control.data_path.sessions().len() as u64,
+        cache: control.data_path.cache(),
     }))
 }
 

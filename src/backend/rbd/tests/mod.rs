@@ -1,6 +1,7 @@
 //! On a real cluster: the one of `$CEPH_CONF`, or with `STIRRUP_TEST_CEPH=1` one that
 //! `scripts/lab/ceph` starts for this process. Without either, each test says that it is skipped.
 
+mod cached;
 mod clients;
 mod edges;
 mod encryption;
@@ -8,6 +9,7 @@ mod model;
 mod outage;
 mod owner;
 mod parents;
+mod prefetch;
 
 use std::io::Write as _;
 use std::process::Command;
@@ -204,7 +206,7 @@ fn namespaces_are_apart() {
     assert_ne!(blue_store.stat("disk").unwrap().id, red_store.stat("disk").unwrap().id);
     drop((blue_disk, red_disk));
     let spec = format!("rbd/{blue}/disk");
-    let disk = Disk::new(open_image(&spec, Some(conf), "client.admin", true).unwrap());
+    let disk = Disk::new(open_image(&spec, Some(conf), "client.admin", true, None).unwrap());
     assert_eq!(disk.read(0, 512), [1; 512]);
     drop(disk);
     blue_store.remove("disk").unwrap();

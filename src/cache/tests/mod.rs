@@ -1,0 +1,6 @@
+//! The cache against volumes that answer when the test says so.
+
+mod ahead;
+mod gated;
+mod model;
+mod sharing;
