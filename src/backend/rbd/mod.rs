@@ -84,6 +84,11 @@ impl Options {
         }
     }
 
+    /// The pool, as each client reaches it.
+    fn connect_all(&self) -> Result<Vec<Arc<Pool>>, rbd::Error> {
+        (0..self.clients.max(1)).map(|_| self.connect()).collect()
+    }
+
     fn connect(&self) -> Result<Arc<Pool>, rbd::Error> {
         let begun = Instant::now();
         let cluster = Cluster::connect(self.conf.as_deref(), &self.user, self.timeout)?;
@@ -109,7 +114,6 @@ pub struct RbdStore {
 }
 
 /// A connection to the cluster.
-#[derive(Default)]
 struct Link {
     pool: Option<Arc<Pool>>,
     /// Somebody is about to replace `pool`.
@@ -132,8 +136,8 @@ impl RbdStore {
     /// [`StoreErrorKind::Unavailable`], with what to do, when Ceph's libraries are missing, no
     /// monitor answers within the limit, or the pool or namespace is not there.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let pool = options.connect().map_err(unavailable)?;
-        Ok(Self::new(options, Some(pool)))
+        let pools = options.connect_all().map_err(unavailable)?;
+        Ok(Self::new(options, pools))
     }
 
     /// As [`Self::open`], but a cluster that does not answer within the limit (it may be starting,
@@ -142,21 +146,20 @@ impl RbdStore {
     /// # Errors
     /// As [`Self::open`], but for the time-out.
     pub fn open_patiently(options: Options) -> Result<Self, StoreError> {
-        let pool = match options.connect() {
+        let pools = match options.connect_all() {
             Err(error) if error.errno() == Errno::TIMEDOUT => {
                 tracing::warn!(%error, "store rbd: Ceph does not answer; going on without it");
-                None
+                Vec::new()
             }
-            result => Some(result.map_err(unavailable)?),
+            result => result.map_err(unavailable)?,
         };
-        Ok(Self::new(options, pool))
+        Ok(Self::new(options, pools))
     }
 
-    fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        // The others connect when they are needed.
-        let rest = (1..options.clients).map(|_| Mutex::default());
-        let first = Mutex::new(Link { pool, connecting: false });
-        let links = std::iter::once(first).chain(rest).collect();
+    fn new(options: Options, pools: Vec<Arc<Pool>>) -> Self {
+        let mut pools = pools.into_iter();
+        let link = || Mutex::new(Link { pool: pools.next(), connecting: false });
+        let links = std::iter::repeat_with(link).take(options.clients.max(1)).collect();
         Self { links, options, cache: None, prefetch: None }
     }
 
