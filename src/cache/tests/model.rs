@@ -226,7 +226,8 @@ impl World {
                 self.submit(at, 1, write, op)
             }
             Step::Prefetch(at, len) => {
-                let _ = self.volume.prefetch(&[offset(at)..offset(at + len)], u64::MAX);
+                let range = offset(at)..offset(at + len);
+                let _ = self.volume.prefetch(std::slice::from_ref(&range), u64::MAX);
                 Ok(())
             }
             Step::Compare(at, len) => {
