@@ -30,13 +30,12 @@ fn differences(child: &Arc<dyn Volume>, parent: &Arc<dyn Volume>) -> Vec<Range<u
         .collect()
 }
 
+/// A parent, how much of a clone it covers, and where the clone differs.
+type Above = (Arc<Parent>, u64, Vec<Range<u64>>);
+
 impl Behind {
-    /// What an image or snapshot is a clone of, how much of it that covers, and its differences.
-    fn above(
-        &self,
-        image: &str,
-        volume: &Arc<dyn Volume>,
-    ) -> Result<Option<(Arc<Parent>, u64, Vec<Range<u64>>)>, StoreError> {
+    /// What an image or snapshot is a clone of.
+    fn above(&self, image: &str, volume: &Arc<dyn Volume>) -> Result<Option<Above>, StoreError> {
         let Some((parent, snapshot)) = self.store.stat(image)?.parent else { return Ok(None) };
         let opened = self.store.open(&parent, Some(&snapshot), OpenMode::ReadOnly)?;
         let own = differences(volume, &opened);

@@ -36,7 +36,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     result
 }
 
-fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<Cache>>), Failure> {
+/// What holds the disks, and the cache in front of it, if there is one.
+type Opened<S> = (S, Option<Arc<Cache>>);
+
+fn open_stores(config: &Config) -> Result<Opened<Stores>, Failure> {
     let mut stores = Stores::new();
     let threads = match config.local.io_threads {
         0 => Pool::threads_default(),
@@ -59,7 +62,7 @@ fn open_rbd(
     config: &Config,
     rbd_config: &config::RbdStore,
     pool: &Arc<Pool>,
-) -> Result<(Arc<dyn Store>, Option<Arc<Cache>>), Failure> {
+) -> Result<Opened<Arc<dyn Store>>, Failure> {
     let options = rbd::Options {
         namespace: rbd_config.namespace.clone(),
         conf: Some(rbd_config.ceph_conf.clone()),

@@ -464,7 +464,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
-    cache: Option<Arc<Cache>>,
+    cache: Option<&Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -479,7 +479,7 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
+    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache, None)
 }
 
 fn open_writable(
