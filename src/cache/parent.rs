@@ -73,7 +73,7 @@ pub struct Parent {
     zeros: Extents,
 }
 
-/// What the store knows of a snapshot, for [`Parents::open`].
+/// What the store knows of a snapshot, for [`Cache::add_parent`](super::Cache::add_parent).
 pub struct Snapshot {
     /// The snapshot, open for reading. It is read through its own parents where it has nothing of
     /// its own.

@@ -27,7 +27,7 @@ struct Unit {
     seen: u8,
 }
 
-/// How an image boots. See the [module](self) docs.
+/// How an image boots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Boots that it was learnt from, up to [`BOOTS_MAX`].
