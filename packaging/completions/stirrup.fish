@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_stirrup_global_optspecs
-    string join \n socket= json timeout= h/help V/version
+    string join \n socket= token-file= json timeout= h/help V/version
 end
 
 function __fish_stirrup_needs_command
@@ -25,6 +25,7 @@ function __fish_stirrup_using_subcommand
 end
 
 complete -c stirrup -n "__fish_stirrup_needs_command" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_needs_command" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_needs_command" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_needs_command" -s h -l help -d 'Print help'
@@ -35,13 +36,20 @@ complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "pro" -d 'Provision:
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "dpro" -d 'Deprovision: take a node\'s disk away and remove it'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showpro" -d 'Show which nodes are provisioned, and with what'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "rm" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "cp" -d 'Copy an image, within a project or to another one'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "mv" -d 'Give an image another name, or another project'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "snap" -d 'Images made of disks'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "iscsi" -d 'What is exported over iSCSI'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "node" -d 'Nodes: bare-metal machines and what they boot from'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "image" -d 'Images: golden images that disks are cloned from'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "disk" -d 'Disks: clones of images, each exported by its own target'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "target" -d 'Targets, as initiators see them'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "session" -d 'Sessions: initiators that are logged in'
-complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "job" -d 'Jobs: imports under way and ended'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "job" -d 'Jobs: imports, copies and the like, under way and ended'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "project" -d 'Projects: tenants, what they have and what they may have'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "token" -d 'Tokens: who may do what without being a user of the gateway'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "audit" -d 'Who did what, newest first'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "whoami" -d 'Who you are for stirrupd, and what you may do'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "health" -d 'Whether the daemon can do its work; exit code 1 if something is wrong'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "version" -d 'The versions of this command and of the daemon'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "completion" -d 'Print a completion script'
@@ -49,45 +57,88 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l format -d 'Fo
 qcow2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l store -d 'Store that gets the image; the default one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l mutual-chap -d 'The target proves itself to the initiator, too'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -f -a "create" -d 'Make an image of what a disk holds now; its machine goes on'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -f -a "ls" -d 'List the images that were made of disks'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -f -a "rm" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -f -a "ls" -d 'List targets'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -s h -l help -d 'Print help'
@@ -100,11 +151,13 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_see
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "ipxe" -d 'Print the iPXE script that boots a node'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
@@ -112,50 +165,66 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l mac -d 'MAC address of a network interface; may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l initiator -d 'Name it logs in with; then no other may use its disk' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "list" -d 'List images'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "show" -d 'Show one image'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "profile" -d 'Show what is known of how an image boots: what is fetched when a node logs in'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "import" -d 'Import an image from a raw or qcow2 file'
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import remove" -f -a "remove" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "list" -d 'List images'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "show" -d 'Show one image'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "profile" -d 'Show what is known of how an image boots: what is fetched when a node logs in'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "import" -d 'Import an image from a raw or qcow2 file'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "copy" -d 'Copy an image into a new one that does not need it'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "rename" -d 'Give an image another name, or another project'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "protect" -d 'Protect an image from removal'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "unprotect" -d 'Protect an image no more'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "default" -d 'Set the tag that disks are cloned from when none is named'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "tag" -d 'Tags of an image: what it held at a moment, for disks to be cloned from'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "download" -d 'Download an image into a file here, as a raw disk; zeros become holes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "remove" -d 'Remove an image'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l forget -d 'Forget it: the next boot is the first one again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l json -d 'Print the answer of the API as it is (JSON)'
@@ -165,35 +234,95 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 qcow2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l store -d 'Store that gets the image; the default one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l to-project -d 'Project of the copy; the same one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l store -d 'Store that gets the copy; the same one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l to-project -d 'New project; it must have no disks then' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "list" -d 'List tags'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "show" -d 'Show one tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "create" -d 'Make a tag of what is there now'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "protect" -d 'Protect a tag, and what has it, from removal'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "unprotect" -d 'Protect a tag no more'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Remove a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "list" -d 'List disks'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "show" -d 'Show one disk'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "redirect" -d 'Send initiators that log in to a disk to another gateway; sessions go on'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "recall" -d 'Take a redirection back: initiators log in here again'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "resize" -d 'Make a disk larger, while it is in use too'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize remove" -f -a "remove" -d 'Remove a disk, its data and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "list" -d 'List disks'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "show" -d 'Show one disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "redirect" -d 'Send initiators that log in to a disk to another gateway; sessions go on'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "recall" -d 'Take a redirection back: initiators log in here again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "resize" -d 'Make a disk larger, while it is in use too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "tag" -d 'Tags of a disk: what it held at a moment, for it to be rolled back to'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "rollback" -d 'Have a disk hold again what it held at a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "flatten" -d 'Make a disk independent of its image, while it is in use too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "snapshot" -d 'Make an image of what a disk holds now, or held at a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "remove" -d 'Remove a disk, its data and its target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
@@ -203,34 +332,77 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l address -d 'Network that may log in, as ADDR or ADDR/PREFIX; may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l portal-group -d 'Portal group in which it is offered, by its tag; may be repeated [default: all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l edit -d 'Do not clone the image, but export it itself, to be edited'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l mutual-chap -d 'The target proves itself to the initiator, too'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l permanently -d 'For good: initiators may forget this gateway'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "list" -d 'List tags'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "show" -d 'Show one tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "create" -d 'Make a tag of what is there now'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "protect" -d 'Protect a tag, and what has it, from removal'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "unprotect" -d 'Protect a tag no more'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Remove a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l force -d 'Even if somebody is logged in, who will be disconnected'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l to-project -d 'Project of the copy; the same one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l store -d 'Store that gets the copy; the same one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -s h -l help -d 'Print help'
@@ -238,19 +410,23 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "show" -d 'Show one target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "drain" -d 'Ask all initiators of a target to log out, and end the sessions that are left then'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l seconds -d 'Time they have' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -s h -l help -d 'Print help'
@@ -259,19 +435,23 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -f -a "kill" -d 'End a session at once; its initiator may log in again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l target -d 'Those of one target' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l seconds -d 'Time it has' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -s h -l help -d 'Print help'
@@ -279,26 +459,112 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "show" -d 'Show one job'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "cancel" -d 'Cancel a job'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "list" -d 'List projects'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "ls" -d 'List projects'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "show" -d 'Show one project'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "create" -d 'Make a project, or set what it may have; what is not given has no limit'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "remove" -d 'Remove a project in which nothing is'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "rm" -d 'Remove a project in which nothing is'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l disks -d 'Most disks' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l bytes -d 'Most bytes of images and disks together, as 10TiB' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l nodes -d 'Most nodes that have a disk' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -f -a "list" -d 'List tokens'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -f -a "create" -d 'Make a token and print it; it is not shown again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -f -a "remove" -d 'Revoke a token'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -s p -l project -d 'The only project that its holder sees; all when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l days -d 'Days until it is worth nothing; never when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l limit -d 'Most entries' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -s h -l help -d 'Print help'

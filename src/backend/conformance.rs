@@ -8,6 +8,7 @@ mod atomic;
 mod growth;
 mod records;
 mod state;
+mod versions;
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -53,6 +54,8 @@ const CASES: &[(&str, Case)] = &[
     ("an atomic write is seen as a whole or not at all", atomic::seen_whole),
     ("an open image grows", growth::grown_while_open),
     ("snapshots and clones have sizes of their own", growth::clones_have_sizes_of_their_own),
+    ("an image goes back to a snapshot", versions::back_to_a_snapshot),
+    ("a clone becomes independent of its parent", versions::a_clone_becomes_independent),
     ("a record kept beside the data survives reopening", state::a_record_survives_reopening),
     ("a clone does not inherit its parent's record", state::a_record_is_not_inherited),
     ("a record goes with its image", state::a_record_goes_with_its_image),

@@ -24,11 +24,14 @@ mod pooled;
 mod power_loss;
 mod range_lock;
 pub mod rbd;
+mod reader;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::block::{self, SavedState, Volume, VolumeInfo};
+
+pub use reader::VolumeReader;
 
 /// Which kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -150,6 +153,28 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Invalid`] for a smaller size: what is beyond
     /// it would be lost.
     fn resize(&self, image: &str, size_bytes: u64) -> Result<(), StoreError>;
+
+    /// Has an image hold again what it held when the snapshot was made, at the size that it had
+    /// then; the snapshot stays. What was written since is lost. Nobody has the image open. If this
+    /// is cut short, the image may hold some of both: the same call again ends it.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::InUse`].
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError>;
+
+    /// Makes a clone independent: everything that it reads of its parent becomes its own. It may be
+    /// open meanwhile. An image without a parent is left as it is. `progress` is told the bytes dealt
+    /// with and all there are, from any thread; once it answers `false`, a store that can gives up.
+    /// The same call again goes on where one was cut short.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::HasChildren`] while it has snapshots, which
+    /// would need the parent still.
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError>;
 
     /// The names of all images, sorted.
     ///

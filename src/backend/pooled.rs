@@ -91,10 +91,15 @@ pub(super) struct Core<E: Engine> {
 /// Requests that have run and wait for stable storage.
 #[derive(Default)]
 struct Group {
-    waiting: Vec<(Arc<CompletionQueue>, u64)>,
+    waiting: Waiting,
+    /// The list of the last group, empty: two take turns.
+    spare: Waiting,
     /// A [`Task::Commit`] is queued or runs.
     committing: bool,
 }
+
+/// Where to say it, and what.
+type Waiting = Vec<(Arc<CompletionQueue>, u64, Done)>;
 
 fn blocks(offset: u64, len: u64) -> Range<u64> {
     let end = offset.saturating_add(len);
@@ -134,11 +139,22 @@ impl<E: Engine> Core<E> {
         self.ranges.exclusive(blocks(offset, len))
     }
 
+    /// Does something to the blocks of a range while nobody else is at them, on this thread; not
+    /// stable yet.
+    pub(super) fn work_in(
+        &self,
+        offset: u64,
+        len: u64,
+        work: impl FnOnce(&E) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _alone = self.alone_in(offset, len);
+        self.check_failed()?;
+        work(&self.engine)
+    }
+
     /// Writes, on this thread; not stable yet.
     pub(super) fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        let _alone = self.alone_in(offset, buf.len() as u64);
-        self.check_failed()?;
-        self.engine.write(offset, buf)
+        self.work_in(offset, buf.len() as u64, |engine| engine.write(offset, buf))
     }
 
     /// Puts everything that completed on stable storage. A failure is final: the kernel may have
@@ -207,8 +223,14 @@ impl<E: Engine> Core<E> {
                 self.check_failed()?;
                 self.engine.save_state(&record)?;
             }
-            Op::Write { offset, buf, .. } => self.write(offset, &buf)?,
-            Op::WriteAtomic { offset, buf, .. } => self.write_atomic(offset, &buf)?,
+            Op::Write { offset, buf, .. } => {
+                self.write(offset, &buf)?;
+                return Ok(Done::Written(buf));
+            }
+            Op::WriteAtomic { offset, buf, .. } => {
+                self.write_atomic(offset, &buf)?;
+                return Ok(Done::Written(buf));
+            }
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
                 let _alone = self.alone_in(offset, len);
                 self.check_failed()?;
@@ -231,13 +253,17 @@ impl<E: Engine> Core<E> {
     fn commit(self: Arc<Self>, finished: &mut Finished) {
         // What is done already shall not wait for the disk.
         finished.deliver();
-        let waiting = std::mem::take(&mut self.group.lock().waiting);
+        let mut waiting = {
+            let Group { waiting, spare, .. } = &mut *self.group.lock();
+            std::mem::replace(waiting, std::mem::take(spare))
+        };
         let result = self.sync();
-        for (queue, tag) in waiting {
-            let result = result.as_ref().map(|()| Done::Unit).map_err(again);
+        for (queue, tag, done) in waiting.drain(..) {
+            let result = result.as_ref().map(|()| done).map_err(again);
             finished.push(queue, Completion { tag, result });
         }
         let mut group = self.group.lock();
+        group.spare = waiting;
         if group.waiting.is_empty() {
             group.committing = false;
         } else {
@@ -257,12 +283,12 @@ impl<E: Engine> Work for Core<E> {
         match task {
             Task::Run(Request { tag, op }, queue) => {
                 let stable = self.must_be_stable(&op);
-                let result = Core::run(&self, op);
-                if !stable || result.is_err() {
-                    return finished.push(queue, Completion { tag, result });
-                }
+                let done = match Core::run(&self, op) {
+                    Ok(done) if stable => done,
+                    result => return finished.push(queue, Completion { tag, result }),
+                };
                 let mut group = self.group.lock();
-                group.waiting.push((queue, tag));
+                group.waiting.push((queue, tag, done));
                 if !std::mem::replace(&mut group.committing, true) {
                     drop(group);
                     // Behind what is queued, so that the changes among it join the group.
@@ -310,32 +336,26 @@ impl<E: Engine> Pooled<E> {
         &self.core
     }
 
-    /// Answers what needs no waiting; the rest comes back as a job.
-    fn start(&self, request: Request, queue: &Arc<CompletionQueue>) -> Result<Completion, Job> {
-        let Request { tag, mut op } = request;
+    /// Answers what needs no waiting; `None`: it is a job.
+    fn answer_now(&self, op: &mut Op) -> Option<Result<Done, Error>> {
         let size_bytes = self.core.engine.info().size_bytes;
-        if let Some(result) = check::answer(&mut op, size_bytes, self.read_only) {
-            return Ok(Completion { tag, result });
+        if let Some(result) = check::answer(op, size_bytes, self.read_only) {
+            return Some(result);
         }
-        let op = match op {
-            Op::Read { offset, mut buf } => {
-                let range = offset..offset + buf.len() as u64;
-                let held = self.core.ranges.try_shared(range);
-                let may_read = held.is_some() && self.core.check_torn().is_ok();
-                if may_read && self.core.engine.read_now(offset, &mut buf) {
-                    return Ok(Completion { tag, result: Ok(Done::Data(buf)) });
-                }
-                Op::Read { offset, buf }
+        match op {
+            Op::Read { offset, buf } => {
+                let range = *offset..*offset + buf.len() as u64;
+                let _held = self.core.ranges.try_shared(range)?;
+                let is_there =
+                    self.core.check_torn().is_ok() && self.core.engine.read_now(*offset, buf);
+                is_there.then(|| Ok(Done::Data(std::mem::replace(buf, Buffer::unfilled(0)))))
             }
             // Without a write cache all that completed is on stable storage.
             Op::Flush if !self.core.write_cache => {
-                let result = self.core.check_failed().map(|()| Done::Unit);
-                return Ok(Completion { tag, result });
+                Some(self.core.check_failed().map(|()| Done::Unit))
             }
-            op => op,
-        };
-        let task = Task::Run(Request { tag, op }, Arc::clone(queue));
-        Err(Job { work: Arc::clone(&self.core) as Arc<dyn Work>, task })
+            _ => None,
+        }
     }
 }
 
@@ -359,16 +379,19 @@ impl<E: Engine> Volume for Pooled<E> {
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
-        let jobs = requests.drain(..).filter_map(|request| match self.start(request, queue) {
-            Ok(completion) => {
-                done.push(completion);
-                None
+        requests.retain_mut(|Request { tag, op }| match self.answer_now(op) {
+            Some(result) => {
+                done.push(Completion { tag: *tag, result });
+                false
             }
-            Err(job) => Some(job),
+            None => true,
         });
-        let jobs: smallvec::SmallVec<[Job; 16]> = jobs.collect();
-        if !jobs.is_empty() {
-            self.core.pool.submit(jobs);
+        if !requests.is_empty() {
+            let work = || Arc::clone(&self.core) as Arc<dyn Work>;
+            self.core.pool.submit(requests.drain(..).map(|request| {
+                let task = Task::Run(request, Arc::clone(queue));
+                Job { work: work(), task }
+            }));
         }
     }
 }

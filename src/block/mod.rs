@@ -101,6 +101,9 @@ pub enum Done {
     Unit,
     /// The filled buffer of a [`Op::Read`].
     Data(Buffer),
+    /// The buffer of a [`Op::Write`] that another thread has executed: dropped by the one that
+    /// submitted it, it serves the next command there.
+    Written(Buffer),
     /// The answer to [`Op::Extents`]: consecutive, ascending, starting at the asked offset.
     Extents(Vec<Extent>),
 }

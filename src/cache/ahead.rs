@@ -21,7 +21,7 @@ const PROFILE_BYTES_MAX: i64 = 1 << 20;
 /// Pieces of a profile that are looked up in one go.
 const PIECES_PER_CALL: usize = 64;
 
-/// What looks on at one disk. See the [module](self) docs.
+/// What looks on at one disk.
 pub struct Ahead {
     readahead: Option<Mutex<Readahead>>,
     profile: Option<Arc<ImageProfile>>,

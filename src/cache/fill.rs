@@ -12,7 +12,9 @@ use super::hash::Key;
 use super::store::{Block, Store};
 use super::volume::WeakVolume;
 use super::write::Atomics;
-use crate::block::{Buffer, Completion, CompletionQueue, Done, Error, Op, Request, Volume};
+use crate::block::{
+    Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume,
+};
 
 /// Submits one request whose completion, on whatever thread it comes, wakes `waker`; the answer,
 /// if it is there at once. `waker` finds a later one with [`taken`].
@@ -45,6 +47,8 @@ pub(super) struct Waiter {
     tag: u64,
     offset: u64,
     queue: Arc<CompletionQueue>,
+    /// Asked itself if the cache cannot help.
+    inner: Weak<dyn Volume>,
     atomics: Arc<Atomics>,
     since: u64,
     state: Mutex<Waiting>,
@@ -53,9 +57,6 @@ pub(super) struct Waiter {
 struct Waiting {
     /// `None`: the request went another way, or a fill reads right into it.
     buf: Option<Buffer>,
-    /// Asked itself if the cache cannot help. Let go before the completion is pushed: whoever
-    /// sees that and closes the volume finds it closing.
-    inner: Option<Arc<dyn Volume>>,
     /// Fills to come, and whoever still plans.
     left: usize,
     failed: bool,
@@ -73,14 +74,10 @@ impl Waiter {
             tag,
             offset,
             queue: Arc::clone(queue),
+            inner: Arc::downgrade(inner),
             atomics: Arc::clone(atomics),
             since,
-            state: Mutex::new(Waiting {
-                buf: Some(buf),
-                inner: Some(Arc::clone(inner)),
-                left: 1,
-                failed: false,
-            }),
+            state: Mutex::new(Waiting { buf: Some(buf), left: 1, failed: false }),
         })
     }
 
@@ -155,17 +152,8 @@ impl Waiter {
             drop(state);
             return self.ask_inner();
         }
-        drop(state);
-        self.answer();
-    }
-
-    fn answer(&self) {
-        let (buf, inner) = {
-            let mut state = self.state.lock();
-            (state.buf.take(), state.inner.take())
-        };
-        drop(inner);
-        if let Some(buf) = buf {
+        if let Some(buf) = state.buf.take() {
+            drop(state);
             self.queue.push(Completion { tag: self.tag, result: Ok(Done::Data(buf)) });
         }
     }
@@ -189,22 +177,25 @@ impl Waiter {
         if failed {
             return self.ask_inner();
         }
-        self.answer();
+        if let Some(buf) = self.give_up() {
+            self.queue.push(Completion { tag: self.tag, result: Ok(Done::Data(buf)) });
+        }
     }
 
     /// A fill has failed, which may have read more than was asked for, and elsewhere: the volume
     /// itself says what this read gets.
     fn ask_inner(&self) {
-        let (buf, inner) = {
-            let mut state = self.state.lock();
-            (state.buf.take(), state.inner.take())
-        };
-        let (Some(buf), Some(inner)) = (buf, inner) else { return };
+        let Some(buf) = self.give_up() else { return };
         let mut requests =
             vec![Request { tag: self.tag, op: Op::Read { offset: self.offset, buf } }];
         let mut done = Vec::new();
-        inner.submit(&mut requests, &mut done, &self.queue);
-        drop(inner);
+        match self.inner.upgrade() {
+            Some(inner) => inner.submit(&mut requests, &mut done, &self.queue),
+            None => {
+                let error = Error::new(ErrorKind::Unavailable, "the volume was closed");
+                done.push(Completion { tag: self.tag, result: Err(error) });
+            }
+        }
         if !done.is_empty() {
             self.queue.push_all(done);
         }
@@ -233,6 +224,8 @@ pub(super) struct Fill {
     store: Arc<Store>,
     /// What its starter relied on: without that, what it brings is nobody's.
     footing: Footing,
+    /// What is under way keeps no volume open.
+    source: Weak<dyn Volume>,
     /// First byte that is read.
     start: u64,
     queue: OnceLock<Weak<CompletionQueue>>,
@@ -257,8 +250,6 @@ struct Filling {
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
-    /// What is read; let go before anybody is told of the end.
-    source: Option<Arc<dyn Volume>>,
 }
 
 impl Fill {
@@ -272,18 +263,18 @@ impl Fill {
         Arc::new(Self {
             store: Arc::clone(store),
             footing,
+            source: Arc::downgrade(source),
             start,
             queue: OnceLock::new(),
-            state: Mutex::new(Filling { source: Some(Arc::clone(source)), ..Filling::default() }),
+            state: Mutex::default(),
             ahead,
         })
     }
 
     /// Whether the byte at `at` of `source` comes right behind what this reads.
     pub(super) fn ends_at(&self, source: &Arc<dyn Volume>, at: u64) -> bool {
-        let state = self.state.lock();
-        self.start + state.len == at
-            && state.source.as_ref().is_some_and(|own| Arc::ptr_eq(own, source))
+        self.start + self.state.lock().len == at
+            && Weak::ptr_eq(&self.source, &Arc::downgrade(source))
     }
 
     /// Adds blocks of an extent, which follow those before without a gap.
@@ -312,10 +303,9 @@ impl Fill {
 
     /// Submits the read; into the buffer of `waiter`, who began this fill, if it is for that alone.
     pub(super) fn submit(self: &Arc<Self>, waiter: Option<&Arc<Waiter>>) {
-        let (buf, len, source) = {
+        let (buf, len) = {
             let mut state = self.state.lock();
             let len = state.len as usize;
-            let source = state.source.clone();
             let lender = waiter.filter(|waiter| waiter.offset == self.start);
             let exact = lender.filter(|lender| {
                 lender.state.lock().buf.as_ref().is_some_and(|buf| buf.len() == len)
@@ -326,27 +316,26 @@ impl Fill {
                 state.lender = Some(Arc::clone(lender));
                 buf
             });
-            (buf, len, source)
+            (buf, len)
         };
         let buf = buf.unwrap_or_else(|| Buffer::unfilled(len));
         let waker = Waker::from(Arc::clone(self));
         let op = Op::Read { offset: self.start, buf };
-        let Some(source) = source else { return };
-        let result = submit(&*source, op, &self.queue, &waker);
-        drop(source);
+        let result = match self.source.upgrade() {
+            Some(source) => submit(&*source, op, &self.queue, &waker),
+            None => Some(Err(ErrorKind::Unavailable.into())),
+        };
         if let Some(result) = result {
             self.end(result);
         }
     }
 
     fn end(&self, result: Result<Done, Error>) {
-        // A parent that the starter has left may have gone, and reads as zeros then.
         let buf = match result {
+            // A parent that the starter has left may have gone, and reads as zeros then.
             Ok(Done::Data(buf)) if self.footing.holds() => Some(buf),
             _ => None,
         };
-        let source = self.state.lock().source.take();
-        drop(source);
         let claims = std::mem::take(&mut self.state.lock().claims);
         for Claim { key, number, blocks } in claims {
             // Copied before the shard is locked.
@@ -374,7 +363,7 @@ impl Fill {
             let failed = buf.is_none();
             lender.returned(buf.unwrap_or_else(|| Buffer::unfilled(len as usize)), failed);
         }
-        if let Some(volume) = &self.ahead {
+        if let Some(volume) = self.ahead.as_ref().and_then(WeakVolume::upgrade) {
             volume.prefetched(len);
         }
     }

@@ -107,15 +107,16 @@ impl Cache {
         bytes_max: u64,
         threads: Arc<dyn Threads>,
     ) -> io::Result<Arc<Self>> {
-        Ok(Self::over(options, Some(Tier::create(directory, bytes_max, threads)?)))
+        let tier = Tier::create(directory, bytes_max, threads)?;
+        Ok(Self::over(options, Some(&tier)))
     }
 
-    fn over(options: Options, tier: Option<Arc<Tier>>) -> Arc<Self> {
-        let golden = || Store::golden(options.golden_bytes, tier.clone());
+    fn over(options: Options, tier: Option<&Arc<Tier>>) -> Arc<Self> {
+        let golden = || Store::golden(options.golden_bytes, tier.cloned());
         Arc::new(Self {
             options,
             golden: (options.golden_bytes > 0).then(golden),
-            tier: tier.clone(),
+            tier: tier.cloned(),
             disks: (options.disk_bytes > 0).then(|| Disks::new(options.disk_bytes)),
             parents: Parents::default(),
         })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::geometry::EXTENT_BYTES;
-use super::tier::{Tier, Tiered};
+use super::tier::Tier;
 use crate::block::Volume;
 
 /// Extents that are told apart: what is beyond (16 TiB) is not cached.
@@ -25,7 +25,7 @@ impl Extents {
         let count = (end / EXTENT_BYTES).min(EXTENTS_MAX);
         let set = Self::empty(count);
         set.words.iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
-        if let Some(last) = set.words.last().filter(|_| count % 64 != 0) {
+        if let Some(last) = set.words.last().filter(|_| !count.is_multiple_of(64)) {
             last.store((1 << (count % 64)) - 1, Ordering::Relaxed);
         }
         holes.iter().for_each(|hole| set.remove_touched(hole.clone()));
@@ -73,7 +73,7 @@ pub struct Parent {
     zeros: Extents,
 }
 
-/// What the store knows of a snapshot, for [`Parents::open`].
+/// What the store knows of a snapshot, for [`Cache::add_parent`](super::Cache::add_parent).
 pub struct Snapshot {
     /// The snapshot, open for reading. It is read through its own parents where it has nothing of
     /// its own.
@@ -215,7 +215,7 @@ impl Parents {
         }
         let mut parent = Parent::new(entry.id, snapshot);
         if let Some(tier) = tier {
-            parent.volume = Tiered::new(tier, parent.id, parent.volume);
+            parent.volume = tier.before(parent.id, parent.volume);
         }
         let parent = Arc::new(parent);
         entry.open = Arc::downgrade(&parent);

@@ -115,6 +115,11 @@ impl Tier {
         }))
     }
 
+    /// `volume`, which is source number `id`, with the file before it.
+    pub(super) fn before(self: &Arc<Self>, id: u64, volume: Arc<dyn Volume>) -> Arc<dyn Volume> {
+        Arc::new(Tiered { tier: Arc::clone(self), id, volume })
+    }
+
     /// Reads that it answered.
     pub(super) fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
@@ -233,17 +238,10 @@ impl Tier {
 }
 
 /// A parent snapshot that is read from the tier where that has it. Reads are whole blocks.
-pub(super) struct Tiered {
+struct Tiered {
     tier: Arc<Tier>,
     id: u64,
     volume: Arc<dyn Volume>,
-}
-
-impl Tiered {
-    /// `volume`, which is source number `id`, behind `tier`.
-    pub(super) fn new(tier: &Arc<Tier>, id: u64, volume: Arc<dyn Volume>) -> Arc<dyn Volume> {
-        Arc::new(Self { tier: Arc::clone(tier), id, volume })
-    }
 }
 
 impl Volume for Tiered {

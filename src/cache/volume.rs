@@ -26,6 +26,15 @@ pub struct CachedVolume {
     shared: Arc<Shared>,
 }
 
+/// A [`CachedVolume`] that what is under way knows, and does not keep open.
+pub(super) struct WeakVolume(Weak<Shared>);
+
+impl WeakVolume {
+    pub(super) fn upgrade(&self) -> Option<CachedVolume> {
+        self.0.upgrade().map(|shared| CachedVolume { shared })
+    }
+}
+
 struct Shared {
     inner: Arc<dyn Volume>,
     cache: Arc<Cache>,
@@ -75,18 +84,6 @@ impl Drop for Attendance {
     }
 }
 
-/// A volume that this does not keep open.
-pub(super) struct WeakVolume(Weak<Shared>);
-
-impl WeakVolume {
-    /// Tells who looks on that a prefetch has ended.
-    pub(super) fn prefetched(&self, bytes: u64) {
-        if let Some(shared) = self.0.upgrade() {
-            CachedVolume { shared }.prefetched(bytes);
-        }
-    }
-}
-
 /// How far [`CachedVolume::prefetch`] got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prefetched {
@@ -124,6 +121,10 @@ impl CachedVolume {
             holds: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakVolume {
+        WeakVolume(Arc::downgrade(&self.shared))
     }
 
     /// The cache that it is behind.
@@ -198,15 +199,10 @@ impl CachedVolume {
     }
 
     /// Tells who looks on that a prefetch has ended.
-    fn prefetched(&self, bytes: u64) {
+    pub(super) fn prefetched(&self, bytes: u64) {
         if let Some(observer) = self.shared.observer.get() {
             observer.prefetched(self, bytes);
         }
-    }
-
-    /// What its reads ahead go through, while it is open.
-    pub(super) fn downgrade(&self) -> WeakVolume {
-        WeakVolume(Arc::downgrade(&self.shared))
     }
 
     /// What a request relies on that found so many changes.

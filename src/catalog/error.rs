@@ -36,8 +36,14 @@ pub enum Noun {
     Disk,
     /// A node.
     Node,
+    /// A tag of an image or a disk.
+    Tag,
     /// A job.
     Job,
+    /// A bearer token.
+    Token,
+    /// A project.
+    Project,
 }
 
 impl fmt::Display for Noun {
@@ -46,7 +52,10 @@ impl fmt::Display for Noun {
             Self::Image => "image",
             Self::Disk => "disk",
             Self::Node => "node",
+            Self::Tag => "tag",
             Self::Job => "job",
+            Self::Token => "token",
+            Self::Project => "project",
         })
     }
 }
@@ -83,7 +92,10 @@ impl Error {
             Noun::Image => "image-not-found",
             Noun::Disk => "disk-not-found",
             Noun::Node => "node-not-found",
+            Noun::Tag => "tag-not-found",
             Noun::Job => "job-not-found",
+            Noun::Token => "token-not-found",
+            Noun::Project => "project-not-found",
         };
         Self::new(ErrorKind::NotFound, code, format!("no {noun} '{name}' in project '{project}'"))
     }

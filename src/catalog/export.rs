@@ -57,6 +57,9 @@ pub trait Exporter: Send + Sync + 'static {
     /// When the sessions did not end in time.
     fn withdraw(&self, target: &str) -> Result<(), ExportError>;
 
+    /// How many sessions a target has.
+    fn sessions(&self, target: &str) -> usize;
+
     /// Ends every session of a target; it goes on being served. A target that is not there is no
     /// error.
     ///

@@ -33,6 +33,7 @@ mod spec;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,11 +48,13 @@ pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
-    Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Secret, Warning,
+    Amounts, Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin,
+    Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
 };
 pub use name::{ImageName, Name};
-pub use service::{Catalog, DiskView, StoreHealth};
-pub use spec::{ChapSpec, DiskSpec, ImportSpec, NodeSpec};
+pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
+pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
+pub use tokens::{Role, Token, TokenSpec};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

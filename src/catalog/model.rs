@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::error::Error;
+use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
 
 /// Where an image stands. All but `Ready` and `Broken` are intents of the journal.
@@ -87,8 +87,17 @@ pub struct Image {
     pub store: String,
     /// Its name there.
     pub backing: String,
-    /// The snapshot that disks are cloned from.
+    /// The snapshot that disks are cloned from, unless there is a default tag.
     pub snapshot: String,
+    /// The tag that disks are cloned from when none is named.
+    #[serde(default)]
+    pub default_tag: Option<ImageName>,
+    /// It cannot be removed.
+    #[serde(default)]
+    pub protected: bool,
+    /// While it is filled from a disk: the snapshot of the disk that goes with the end of that.
+    #[serde(default)]
+    pub origin: Option<Origin>,
     /// Size in bytes, a multiple of 512.
     pub size_bytes: u64,
     /// What it was imported from.
@@ -99,6 +108,86 @@ pub struct Image {
     pub created: Timestamp,
     /// What import noticed.
     pub warnings: Vec<Warning>,
+}
+
+/// A snapshot that was made for one copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The store.
+    pub store: String,
+    /// The image in it.
+    pub backing: String,
+    /// The snapshot.
+    pub snapshot: String,
+}
+
+/// Where a tag stands. All but `Ready` are intents of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TagState {
+    /// Being made.
+    Creating,
+    /// There.
+    Ready,
+    /// Being removed.
+    Removing,
+}
+
+/// What has a tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tagged {
+    /// An image: disks can be cloned from it as it was.
+    Image(ImageName),
+    /// A disk: it can be rolled back.
+    Disk(Name),
+}
+
+impl Tagged {
+    /// Its kind.
+    #[must_use]
+    pub fn noun(&self) -> Noun {
+        match self {
+            Self::Image(_) => Noun::Image,
+            Self::Disk(_) => Noun::Disk,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Image(name) => name.as_str(),
+            Self::Disk(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Tagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} '{}'", self.noun(), self.name())
+    }
+}
+
+/// What an image or a disk held at one moment, under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// Project.
+    pub project: Name,
+    /// What has it.
+    pub of: Tagged,
+    /// Name, unique for what has it.
+    pub name: ImageName,
+    /// Where it stands.
+    pub state: TagState,
+    /// The snapshot's name in the store.
+    pub snapshot: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// It cannot be removed, nor what has it.
+    pub protected: bool,
+    /// When it was made.
+    pub created: Timestamp,
 }
 
 /// A disk: a clone of an image and the target that exports it.
@@ -112,6 +201,19 @@ pub struct Disk {
     pub state: DiskState,
     /// The image (of the same project) it is a clone of.
     pub image: ImageName,
+    /// The tag of the image that it was cloned from.
+    #[serde(default)]
+    pub tag: Option<ImageName>,
+    /// It is no clone but the image itself, to be edited: what is written to it is in the tags that
+    /// the image gets from then on.
+    #[serde(default)]
+    pub edits: bool,
+    /// It does not need its image any more.
+    #[serde(default)]
+    pub flattened: bool,
+    /// The snapshot that it is being rolled back to. Nobody uses it until that is done.
+    #[serde(default)]
+    pub rollback: Option<String>,
     /// The store that keeps it.
     pub store: String,
     /// Its name there.
@@ -151,6 +253,33 @@ impl Disk {
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, DiskState::Ready | DiskState::Broken)
     }
+}
+
+/// What a project may have, and what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Amounts<T> {
+    /// Disks.
+    pub disks: T,
+    /// Bytes of images and disks, as large as they look.
+    pub bytes: T,
+    /// Nodes that have a disk.
+    pub nodes: T,
+}
+
+/// The limits of a project; `None`: there is none.
+pub type Quota = Amounts<Option<u64>>;
+/// What a project has.
+pub type Usage = Amounts<u64>;
+
+/// A project: a tenant. It is there as soon as something is in it; a row says what it may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name.
+    pub name: Name,
+    /// What it may have.
+    pub quota: Quota,
+    /// When its limits were first set.
+    pub created: Timestamp,
 }
 
 /// A bare-metal machine.

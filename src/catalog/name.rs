@@ -19,7 +19,7 @@ const IMAGE_NAME_MAX_BYTES: usize = 128;
 #[serde(transparent)]
 pub struct Name(String);
 
-/// The name of an image: `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+/// The name of an image or a tag: `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageName(String);
@@ -51,6 +51,14 @@ impl Name {
     /// `invalid-name`.
     pub fn node(name: &str) -> Result<Self, Error> {
         Self::with_dots("node", name)
+    }
+
+    /// Checks the name of a token.
+    ///
+    /// # Errors
+    /// `invalid-name`.
+    pub fn token(name: &str) -> Result<Self, Error> {
+        Self::with_dots("token", name)
     }
 
     fn with_dots(what: &str, name: &str) -> Result<Self, Error> {
@@ -90,6 +98,29 @@ impl ImageName {
     /// # Errors
     /// `invalid-name`.
     pub fn new(name: &str) -> Result<Self, Error> {
+        Self::check("an image", name)
+    }
+
+    /// Checks the name of a tag.
+    ///
+    /// # Errors
+    /// `invalid-name`.
+    pub fn tag(name: &str) -> Result<Self, Error> {
+        Self::check("a tag", name)
+    }
+
+    /// Takes `IMAGE` or `IMAGE@TAG` apart.
+    ///
+    /// # Errors
+    /// `invalid-name`.
+    pub fn with_tag(text: &str) -> Result<(Self, Option<Self>), Error> {
+        match text.split_once('@') {
+            Some((image, tag)) => Ok((Self::new(image)?, Some(Self::tag(tag)?))),
+            None => Ok((Self::new(text)?, None)),
+        }
+    }
+
+    fn check(what: &str, name: &str) -> Result<Self, Error> {
         let bytes = name.as_bytes();
         if bytes.len() <= IMAGE_NAME_MAX_BYTES
             && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
@@ -100,7 +131,7 @@ impl ImageName {
         Err(Error::invalid(
             "invalid-name",
             format!(
-                "{} is no name for an image: use 1 to {IMAGE_NAME_MAX_BYTES} of A-Z, a-z, 0-9, \
+                "{} is no name for {what}: use 1 to {IMAGE_NAME_MAX_BYTES} of A-Z, a-z, 0-9, \
                  '.', '_' and '-', beginning with a letter or digit",
                 quoted(name)
             ),
@@ -147,6 +178,12 @@ mod tests {
         assert!(Name::project("default").is_ok());
         for name in ["Fedora_22", "debian-13.qcow2", "0"] {
             assert!(ImageName::new(name).is_ok(), "{name}");
+        }
+        let (image, tag) = ImageName::with_tag("debian@v2").unwrap();
+        assert_eq!((image.as_str(), tag.unwrap().as_str()), ("debian", "v2"));
+        assert_eq!(ImageName::with_tag("debian").unwrap().1, None);
+        for name in ["@v", "debian@", "debian@a@b", "debian@.", "debian@a/b"] {
+            assert_eq!(ImageName::with_tag(name).unwrap_err().code(), "invalid-name", "{name}");
         }
     }
 

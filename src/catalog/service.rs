@@ -1,7 +1,10 @@
 //! The catalog as async calls: locks and the blocking pool.
 
 mod background;
-mod imports;
+mod projects;
+mod tokens;
+mod versions;
+mod works;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +25,10 @@ use super::spec::{DiskSpec, NodeSpec};
 use super::state::{RedbState, State};
 use super::{Options, Stores};
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
+use crate::catalog::model::Tagged;
+
+pub use projects::ProjectView;
+pub use versions::{ImageReader, ImageView, TagView};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.
 const CALLS_MAX: usize = 32;
@@ -31,6 +38,9 @@ const OPENERS_MAX: usize = 16;
 const IMPORTS_MAX: usize = 2;
 /// Imports that may wait for their turn.
 const IMPORTS_QUEUED_MAX: usize = 64;
+
+/// Images that may be downloaded at once; each has one thread.
+const DOWNLOADS_MAX: usize = 8;
 
 /// The catalog. Clones are handles of the same one.
 #[derive(Clone)]
@@ -44,6 +54,7 @@ struct Inner {
     elsewhere: Places,
     imports: Arc<Semaphore>,
     imports_queued: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     jobs: Jobs,
     stopping: watch::Sender<bool>,
 }
@@ -136,6 +147,7 @@ impl Catalog {
             elsewhere: Places::new(),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             imports_queued: Arc::new(Semaphore::new(IMPORTS_QUEUED_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             jobs,
             stopping: watch::Sender::new(false),
         })))
@@ -248,30 +260,20 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn images(&self, project: Option<Name>) -> Result<Vec<(Image, Vec<String>)>, Error> {
+    pub async fn images(&self, project: Option<Name>) -> Result<Vec<ImageView>, Error> {
         self.blocking(move |engine| {
-            let with_users = |image: Image| {
-                let users = engine.image_users(&image.project, &image.name)?;
-                Ok((image, users))
-            };
-            engine.images(project.as_ref())?.into_iter().map(with_users).collect()
+            let images = engine.images(project.as_ref())?.into_iter();
+            images.map(|image| image_view(engine, image)).collect()
         })
         .await
     }
 
-    /// An image, and the names of the disks that use it.
+    /// An image.
     ///
     /// # Errors
     /// `image-not-found`.
-    pub async fn image(
-        &self,
-        project: Name,
-        name: ImageName,
-    ) -> Result<(Image, Vec<String>), Error> {
-        self.blocking(move |engine| {
-            Ok((engine.image(&project, &name)?, engine.image_users(&project, &name)?))
-        })
-        .await
+    pub async fn image(&self, project: Name, name: ImageName) -> Result<ImageView, Error> {
+        self.blocking(move |engine| image_view(engine, engine.image(&project, &name)?)).await
     }
 
     /// Removes an image.
@@ -556,6 +558,13 @@ fn view(engine: &Engine, disk: Disk) -> Result<DiskView, Error> {
     let node = engine.bound_node(&disk)?;
     let (serving, allowed) = (engine.serving(&disk), engine.allowed(&disk, node.as_ref()));
     Ok(DiskView { disk, serving, allowed })
+}
+
+fn image_view(engine: &Engine, image: Image) -> Result<ImageView, Error> {
+    let users = engine.image_users(&image.project, &image.name)?;
+    let tags = engine.tags(&image.project, &Tagged::Image(image.name.clone()))?;
+    let tags = tags.into_iter().map(|tag| tag.name.to_string()).collect();
+    Ok(ImageView { image, users, tags })
 }
 
 fn with_disk(engine: &Engine, node: Node) -> Result<(Node, Option<DiskView>), Error> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::Error;
-use super::model::{Chap, Disk, Format, Network, Secret};
+use super::model::{Chap, Disk, Format, Network, Secret, Tagged};
 use super::name::{ImageName, Name, quoted};
 
 /// RFC 7143 4.2.7.1.
@@ -40,6 +40,10 @@ pub struct ImportSpec {
 pub struct DiskSpec {
     /// The image to clone.
     pub image: ImageName,
+    /// The tag of it; `None`: the default one.
+    pub tag: Option<ImageName>,
+    /// No clone, but the image itself, to be edited.
+    pub edit: bool,
     /// Logical unit number.
     pub lun: u16,
     /// Initiator names that may log in besides the bound node's.
@@ -65,6 +69,19 @@ pub struct ChapSpec {
     pub mutual_user: Option<String>,
     /// Its secret.
     pub mutual_secret: Option<Secret>,
+}
+
+/// What becomes an image by a copy.
+#[derive(Debug, Clone)]
+pub struct CopySpec {
+    /// The project of what is copied.
+    pub project: Name,
+    /// What is copied.
+    pub of: Tagged,
+    /// As it was at this tag. `None`: an image's default, a disk as it is now.
+    pub tag: Option<ImageName>,
+    /// The store for the copy; `None`: that of the original.
+    pub store: Option<String>,
 }
 
 /// What is known of a node.
@@ -99,6 +116,8 @@ impl DiskSpec {
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
+            tag: None,
+            edit: false,
             lun: 1,
             initiators: Vec::new(),
             networks: Vec::new(),
@@ -115,6 +134,10 @@ impl DiskSpec {
                 "invalid-lun",
                 format!("{} is no logical unit number: use 0 to {LUN_MAX}", self.lun),
             ));
+        }
+        if self.edit && self.tag.is_some() {
+            let message = "a tag cannot be edited: edit the image, and make another tag of it";
+            return Err(Error::invalid("invalid-image", message));
         }
         let rules = [self.initiators.len(), self.networks.len(), self.portal_groups.len()];
         if rules.iter().any(|count| *count > RULES_MAX) {
@@ -135,6 +158,8 @@ impl DiskSpec {
     /// Whether `disk` is what this asks for.
     pub(super) fn matches(&self, disk: &Disk) -> bool {
         self.image == disk.image
+            && (self.tag.is_none() || self.tag == disk.tag)
+            && self.edit == disk.edits
             && self.lun == disk.lun
             && self.initiators == disk.initiators
             && self.networks == disk.networks

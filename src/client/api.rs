@@ -5,17 +5,22 @@ use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, Redirect};
-use crate::control::api::images::{BootProfile, Image, ImageImport, ImageList};
+use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
+use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
+use crate::control::api::images::{
+    BootProfile, DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
+};
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
 use crate::control::api::problem::Problem;
+use crate::control::api::projects::{Project, ProjectList, ProjectQuota};
 use crate::control::api::sessions::{LogoutRequest, SessionList};
 use crate::control::api::system::{Health, Version};
+use crate::control::api::tags::{Tag, TagList, TagPut};
 use crate::control::api::targets::{Drained, Target, TargetList};
 
 use super::error::ClientError;
-use super::http::{Http, path, with_query};
+use super::http::{Http, RawAnswer, path, with_query};
 
 /// An answer: its meaning, and its JSON as it came.
 pub(super) struct Answer<T> {
@@ -43,6 +48,50 @@ impl Api {
         self.get(path(&["version"])).await
     }
 
+    pub(super) async fn whoami(&self) -> Result<Answer<WhoAmI>> {
+        self.get(path(&["whoami"])).await
+    }
+
+    pub(super) async fn projects(&self) -> Result<Answer<ProjectList>> {
+        self.get(path(&["projects"])).await
+    }
+
+    pub(super) async fn project(&self, name: &str) -> Result<Answer<Project>> {
+        self.get(path(&["projects", name])).await
+    }
+
+    pub(super) async fn put_project(
+        &self,
+        name: &str,
+        quota: &ProjectQuota,
+    ) -> Result<Answer<Project>> {
+        self.send(Method::PUT, path(&["projects", name]), Some(quota)).await
+    }
+
+    pub(super) async fn remove_project(&self, name: &str) -> Result<()> {
+        self.delete(path(&["projects", name])).await
+    }
+
+    pub(super) async fn tokens(&self) -> Result<Answer<TokenList>> {
+        self.get(path(&["tokens"])).await
+    }
+
+    pub(super) async fn make_token(
+        &self,
+        name: &str,
+        create: &TokenCreate,
+    ) -> Result<Answer<Token>> {
+        self.send(Method::PUT, path(&["tokens", name]), Some(create)).await
+    }
+
+    pub(super) async fn remove_token(&self, name: &str) -> Result<()> {
+        self.delete(path(&["tokens", name])).await
+    }
+
+    pub(super) async fn audit(&self, limit: u16) -> Result<Answer<AuditList>> {
+        self.get(with_query(path(&["audit"]), "limit", Some(&limit.to_string()))).await
+    }
+
     pub(super) async fn images(&self, project: Option<&str>) -> Result<Answer<ImageList>> {
         self.get(with_query(path(&["images"]), "project", project)).await
     }
@@ -57,6 +106,111 @@ impl Api {
 
     pub(super) async fn remove_image(&self, project: &str, image: &str) -> Result<()> {
         self.delete(path(&["projects", project, "images", image])).await
+    }
+
+    pub(super) async fn copy_image(
+        &self,
+        project: &str,
+        image: &str,
+        copy: &ImageCopy,
+    ) -> Result<Answer<Job>> {
+        let path = path(&["projects", project, "images", image, "copy"]);
+        self.send(Method::POST, path, Some(copy)).await
+    }
+
+    pub(super) async fn rename_image(
+        &self,
+        project: &str,
+        image: &str,
+        rename: &ImageRename,
+    ) -> Result<Answer<Image>> {
+        let path = path(&["projects", project, "images", image, "rename"]);
+        self.send(Method::POST, path, Some(rename)).await
+    }
+
+    pub(super) async fn protect_image(
+        &self,
+        project: &str,
+        image: &str,
+        protected: bool,
+    ) -> Result<Answer<Image>> {
+        let path = path(&["projects", project, "images", image, "protection"]);
+        self.send(Method::PUT, path, Some(&Protection { protected })).await
+    }
+
+    pub(super) async fn set_default_tag(
+        &self,
+        project: &str,
+        image: &str,
+        tag: Option<String>,
+    ) -> Result<Answer<Image>> {
+        let path = path(&["projects", project, "images", image, "default-tag"]);
+        self.send(Method::PUT, path, Some(&DefaultTag { tag })).await
+    }
+
+    /// The bytes of an image, handed on as they come.
+    pub(super) async fn download(
+        &self,
+        project: &str,
+        image: &str,
+        tag: Option<&str>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<()> {
+        let path = with_query(path(&["projects", project, "images", image, "raw"]), "tag", tag);
+        let refused = self.http.download(&path, take).await?;
+        refused.map_or(Ok(()), |answer| Err(self.refused(&answer)))
+    }
+
+    /// The tags of an image or a disk; `kind` is `images` or `disks`.
+    pub(super) async fn tags(
+        &self,
+        project: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Answer<TagList>> {
+        self.get(path(&["projects", project, kind, name, "tags"])).await
+    }
+
+    pub(super) async fn tag(&self, [project, kind, name, tag]: [&str; 4]) -> Result<Answer<Tag>> {
+        self.get(path(&["projects", project, kind, name, "tags", tag])).await
+    }
+
+    pub(super) async fn put_tag(
+        &self,
+        [project, kind, name, tag]: [&str; 4],
+        protected: Option<bool>,
+    ) -> Result<Answer<Tag>> {
+        let path = path(&["projects", project, kind, name, "tags", tag]);
+        self.send(Method::PUT, path, Some(&TagPut { protected })).await
+    }
+
+    pub(super) async fn remove_tag(&self, [project, kind, name, tag]: [&str; 4]) -> Result<()> {
+        self.delete(path(&["projects", project, kind, name, "tags", tag])).await
+    }
+
+    pub(super) async fn rollback(
+        &self,
+        project: &str,
+        disk: &str,
+        rollback: &DiskRollback,
+    ) -> Result<Answer<Job>> {
+        let path = path(&["projects", project, "disks", disk, "rollback"]);
+        self.send(Method::POST, path, Some(rollback)).await
+    }
+
+    pub(super) async fn flatten(&self, project: &str, disk: &str) -> Result<Answer<Job>> {
+        let path = path(&["projects", project, "disks", disk, "flatten"]);
+        self.send(Method::POST, path, None::<&()>).await
+    }
+
+    pub(super) async fn copy_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        copy: &ImageCopy,
+    ) -> Result<Answer<Job>> {
+        let path = path(&["projects", project, "disks", disk, "image"]);
+        self.send(Method::POST, path, Some(copy)).await
     }
 
     pub(super) async fn boot_profile(
@@ -234,13 +388,14 @@ impl Api {
     /// The body of a successful answer; any other is a [`ClientError::Problem`].
     async fn call(&self, method: Method, path: String, body: Option<Vec<u8>>) -> Result<Bytes> {
         let answer = self.http.call(method, &path, body).await?;
-        if answer.status.is_success() {
-            return Ok(answer.body);
-        }
-        Err(match serde_json::from_slice::<Problem>(&answer.body) {
+        if answer.status.is_success() { Ok(answer.body) } else { Err(self.refused(&answer)) }
+    }
+
+    fn refused(&self, answer: &RawAnswer) -> ClientError {
+        match serde_json::from_slice::<Problem>(&answer.body) {
             Ok(problem) => ClientError::Problem(Box::new(problem)),
             Err(_) => self.strange(&format!("status {} without an explanation", answer.status)),
-        })
+        }
     }
 
     fn strange(&self, what: &dyn ToString) -> ClientError {

@@ -1,12 +1,15 @@
 //! The arguments of `stirrup`.
 
+mod access;
+mod size;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use crate::config::parse_size;
+pub(super) use access::{ProjectCommand, TokenCommand};
+pub(super) use size::NewSize;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +18,8 @@ Examples:
   stirrup showpro demo                        who boots what
   stirrup dpro demo node1                     take it away again
 
-Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_PROJECT for --project; NO_COLOR is heeded.
+Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_PROJECT for --project, STIRRUP_TOKEN is a token;
+NO_COLOR is heeded.
 Exit codes: 0 done, 1 failed (standard error says why and what to try), 2 bad arguments.";
 
 /// Golden images and each machine's copy-on-write clone of them, served over iSCSI.
@@ -41,6 +45,9 @@ pub(super) struct Global {
     /// The control socket of stirrupd [default: /run/stirrup/stirrup.sock]
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) socket: Option<PathBuf>,
+    /// File with the token to use; without one it is your user who asks
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) token_file: Option<PathBuf>,
     /// Print the answer of the API as it is (JSON)
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -94,6 +101,31 @@ pub(super) enum Command {
         #[command(flatten)]
         sure: Sure,
     },
+    /// Copy an image, within a project or to another one
+    Cp {
+        /// Project of the image
+        src_project: String,
+        /// Image to copy, as IMAGE or IMAGE@TAG
+        image: String,
+        /// Project of the copy
+        dest_project: String,
+        /// Name of the copy; the same when not given
+        copy: Option<String>,
+    },
+    /// Give an image another name, or another project
+    Mv {
+        /// Project of the image
+        src_project: String,
+        /// Image
+        image: String,
+        /// Its new project
+        dest_project: String,
+        /// Its new name; the same when not given
+        name: Option<String>,
+    },
+    /// Images made of disks
+    #[command(subcommand)]
+    Snap(SnapCommand),
     /// What is exported over iSCSI
     #[command(subcommand)]
     Iscsi(IscsiCommand),
@@ -112,9 +144,24 @@ pub(super) enum Command {
     /// Sessions: initiators that are logged in
     #[command(subcommand)]
     Session(SessionCommand),
-    /// Jobs: imports under way and ended
+    /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// Projects: tenants, what they have and what they may have
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Tokens: who may do what without being a user of the gateway
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Who did what, newest first
+    Audit {
+        /// Most entries
+        #[arg(long, value_name = "N", default_value_t = 100,
+              value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
+    /// Who you are for stirrupd, and what you may do
+    Whoami,
     /// Whether the daemon can do its work; exit code 1 if something is wrong
     Health,
     /// The versions of this command and of the daemon
@@ -123,6 +170,33 @@ pub(super) enum Command {
     Completion {
         /// Shell
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapCommand {
+    /// Make an image of what a disk holds now; its machine goes on
+    Create {
+        /// Project
+        project: String,
+        /// Disk
+        disk: String,
+        /// Name of the image
+        snap: String,
+    },
+    /// List the images that were made of disks
+    Ls {
+        /// Project
+        project: String,
+    },
+    /// Remove an image
+    Rm {
+        /// Project
+        project: String,
+        /// Image
+        snap: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -160,6 +234,65 @@ pub(super) enum ImageCommand {
         #[command(flatten)]
         import: ImportArgs,
     },
+    /// Copy an image into a new one that does not need it
+    Copy {
+        #[command(flatten)]
+        project: Project,
+        /// Image to copy, as IMAGE or IMAGE@TAG
+        image: String,
+        /// Name of the copy
+        name: String,
+        #[command(flatten)]
+        copy: CopyArgs,
+    },
+    /// Give an image another name, or another project
+    Rename {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// New name
+        name: String,
+        /// New project; it must have no disks then
+        #[arg(long, value_name = "PROJECT")]
+        to_project: Option<String>,
+    },
+    /// Protect an image from removal
+    Protect {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Protect an image no more
+    Unprotect {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Set the tag that disks are cloned from when none is named
+    Default {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// Tag; the image as it was imported when not given
+        tag: Option<String>,
+    },
+    /// Tags of an image: what it held at a moment, for disks to be cloned from
+    #[command(subcommand)]
+    Tag(TagCommand),
+    /// Download an image into a file here, as a raw disk; zeros become holes
+    Download {
+        #[command(flatten)]
+        project: Project,
+        /// Image, as IMAGE or IMAGE@TAG
+        image: String,
+        /// File to make
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Remove an image
     Remove {
         #[command(flatten)]
@@ -188,8 +321,11 @@ pub(super) enum DiskCommand {
         project: Project,
         /// Name of the disk
         disk: String,
-        /// Image to clone
+        /// Image to clone, as IMAGE or IMAGE@TAG
         image: String,
+        /// Do not clone the image, but export it itself, to be edited
+        #[arg(long)]
+        edit: bool,
         /// Number of its logical unit, 0 to 16383
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0x3fff))]
         lun: Option<u16>,
@@ -233,6 +369,45 @@ pub(super) enum DiskCommand {
         /// Its new size, as 40GiB, or how much more, as +10GiB
         size: NewSize,
     },
+    /// Tags of a disk: what it held at a moment, for it to be rolled back to
+    #[command(subcommand)]
+    Tag(TagCommand),
+    /// Have a disk hold again what it held at a tag
+    Rollback {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        /// Tag
+        tag: String,
+        /// Even if somebody is logged in, who will be disconnected
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        wait: Wait,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Make a disk independent of its image, while it is in use too
+    Flatten {
+        #[command(flatten)]
+        project: Project,
+        /// Disk
+        disk: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Make an image of what a disk holds now, or held at a tag
+    Snapshot {
+        #[command(flatten)]
+        project: Project,
+        /// Disk, as DISK or DISK@TAG
+        disk: String,
+        /// Name of the image
+        name: String,
+        #[command(flatten)]
+        copy: CopyArgs,
+    },
     /// Remove a disk, its data and its target
     Remove {
         #[command(flatten)]
@@ -242,6 +417,50 @@ pub(super) enum DiskCommand {
         #[command(flatten)]
         sure: Sure,
     },
+}
+
+/// Tags of an image or a disk, which is named first.
+#[derive(Debug, Subcommand)]
+pub(super) enum TagCommand {
+    /// List tags
+    List {
+        #[command(flatten)]
+        project: Project,
+        /// What has them
+        name: String,
+    },
+    /// Show one tag
+    Show(OneTag),
+    /// Make a tag of what is there now
+    Create {
+        #[command(flatten)]
+        tag: OneTag,
+        /// Protect it from removal
+        #[arg(long)]
+        protect: bool,
+    },
+    /// Protect a tag, and what has it, from removal
+    Protect(OneTag),
+    /// Protect a tag no more
+    Unprotect(OneTag),
+    /// Remove a tag
+    Remove {
+        #[command(flatten)]
+        tag: OneTag,
+        #[command(flatten)]
+        sure: Sure,
+    },
+}
+
+/// A tag of an image or a disk.
+#[derive(Debug, Args)]
+pub(super) struct OneTag {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// What has it
+    pub(super) name: String,
+    /// Tag
+    pub(super) tag: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -374,6 +593,26 @@ pub(super) struct ImportArgs {
     /// Mend, in the copy, a protective MBR that slows BIOS GRUB down
     #[arg(long)]
     pub(super) fix_boot_chs: bool,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+/// Where a copy goes.
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// Project of the copy; the same one when not given
+    #[arg(long, value_name = "PROJECT")]
+    pub(super) to_project: Option<String>,
+    /// Store that gets the copy; the same one when not given
+    #[arg(long, value_name = "NAME")]
+    pub(super) store: Option<String>,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+/// Whether a job is waited for.
+#[derive(Debug, Args)]
+pub(super) struct Wait {
     /// Do not wait for the end; `stirrup job show` tells how it goes
     #[arg(long)]
     pub(super) no_wait: bool,
@@ -383,7 +622,7 @@ pub(super) struct ImportArgs {
 pub(super) struct ProvisionArgs {
     /// Node; it is made known if it is not
     pub(super) node: String,
-    /// Image to clone
+    /// Image to clone, as IMAGE or IMAGE@TAG
     pub(super) image: String,
     #[command(flatten)]
     pub(super) chap: ChapArgs,
@@ -420,38 +659,4 @@ pub(super) struct MaybeProject {
     /// Only of this project [default: STIRRUP_PROJECT, or all]
     #[arg(long, short, value_name = "PROJECT")]
     pub(super) project: Option<String>,
-}
-
-/// What a disk is to grow to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NewSize {
-    /// This size, in bytes.
-    Bytes(u64),
-    /// So many bytes more.
-    More(u64),
-}
-
-impl FromStr for NewSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix('+') {
-            Some(more) => parse_size(more).map(Self::More),
-            None => parse_size(text).map(Self::Bytes),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_size_is_one_or_a_difference() {
-        assert_eq!("40GiB".parse(), Ok(NewSize::Bytes(40 << 30)));
-        assert_eq!("+4k".parse(), Ok(NewSize::More(4096)));
-        for text in ["", "+", "-1G", "++1G", "big"] {
-            assert!(text.parse::<NewSize>().is_err(), "{text}");
-        }
-    }
 }

@@ -1,24 +1,29 @@
 //! From arguments to calls, from answers to the console.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, Redirect};
+use crate::control::api::access::TokenCreate;
+use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, DiskRollback, Redirect};
+use crate::control::api::images::{ImageCopy, ImageRename};
+use crate::control::api::jobs::Job;
 use crate::control::api::nodes::{Bind, NodePut, Provision};
+use crate::control::api::projects::ProjectQuota;
 use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
-    ChapArgs, Cli, Command, DiskCommand, ImageCommand, IscsiCommand, JobCommand, MaybeProject,
-    NewSize, NodeCommand, Project, ProvisionArgs, SessionCommand, Sure, TargetCommand,
+    ChapArgs, Cli, Command, CopyArgs, DiskCommand, ImageCommand, IscsiCommand, JobCommand,
+    MaybeProject, NewSize, NodeCommand, OneTag, Project, ProjectCommand, ProvisionArgs,
+    SessionCommand, SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
 };
 use super::console::Console;
 use super::error::ClientError;
 use super::http::Http;
-use super::{import, output};
+use super::{download, import, output};
 
 const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
 
@@ -29,6 +34,7 @@ type Result = std::result::Result<(), ClientError>;
 pub(super) struct Environment {
     pub(super) socket: Option<PathBuf>,
     pub(super) project: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 impl Environment {
@@ -37,6 +43,7 @@ impl Environment {
         Self {
             socket: variable("STIRRUP_SOCKET").map(PathBuf::from),
             project: variable("STIRRUP_PROJECT").map(|v| v.to_string_lossy().into_owned()),
+            token: variable("STIRRUP_TOKEN").map(|v| v.to_string_lossy().trim().to_owned()),
         }
     }
 }
@@ -48,9 +55,20 @@ pub(super) async fn run(cli: Cli, environment: &Environment, console: &mut Conso
         .socket
         .or_else(|| environment.socket.clone())
         .unwrap_or_else(|| DEFAULT_SOCKET.into());
-    let http = Http::new(socket, Duration::from_secs(cli.global.timeout));
+    let token = match cli.global.token_file {
+        Some(file) => Some(read_token(&file)?),
+        None => environment.token.clone(),
+    };
+    let http = Http::new(socket, Duration::from_secs(cli.global.timeout), token);
     let calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
     calls.run(cli.command).await
+}
+
+fn read_token(file: &Path) -> std::result::Result<String, ClientError> {
+    let read = std::fs::read_to_string(file).map_err(|error| {
+        io::Error::new(error.kind(), format!("token file {}: {error}", file.display()))
+    })?;
+    Ok(read.trim().to_owned())
 }
 
 struct Calls<'a, 'c> {
@@ -76,6 +94,23 @@ impl<'c> Calls<'_, 'c> {
             Command::Rm { project, image, sure } => {
                 self.remove_image(&project, &image, &sure).await
             }
+            Command::Cp { src_project, image, dest_project, copy } => {
+                let (name, tag) = at_tag(&image);
+                let copy = ImageCopy {
+                    name: copy.unwrap_or_else(|| name.clone()),
+                    project: Some(dest_project),
+                    tag,
+                    store: None,
+                };
+                let asked = self.api.copy_image(&src_project, &name, &copy).await?;
+                self.follow(asked, &Wait { no_wait: false }).await
+            }
+            Command::Mv { src_project, image, dest_project, name } => {
+                let rename = ImageRename { name, project: Some(dest_project) };
+                let answer = self.api.rename_image(&src_project, &image, &rename).await?;
+                self.show(&answer, output::image)
+            }
+            Command::Snap(command) => self.snap(command).await,
             Command::Iscsi(IscsiCommand::Ls) | Command::Target(TargetCommand::List) => {
                 let answer = self.api.targets().await?;
                 self.show(&answer, |console, list| output::targets(console, &list.items))
@@ -97,6 +132,16 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Project(command) => self.project(command).await,
+            Command::Token(command) => self.token(command).await,
+            Command::Audit { limit } => {
+                let answer = self.api.audit(limit).await?;
+                self.show(&answer, |console, list| output::audit(console, &list.items))
+            }
+            Command::Whoami => {
+                let answer = self.api.whoami().await?;
+                self.show(&answer, output::whoami)
+            }
             Command::Health => self.health().await,
             Command::Version => self.version().await,
             Command::Completion { shell } => {
@@ -128,6 +173,36 @@ impl<'c> Calls<'_, 'c> {
             ImageCommand::Import { project, import } => {
                 let project = self.named(project)?;
                 import::run(&self.api, self.json, &project, &import, self.console).await
+            }
+            ImageCommand::Copy { project, image, name, copy } => {
+                let (image, tag) = at_tag(&image);
+                let asked = self
+                    .api
+                    .copy_image(&self.named(project)?, &image, &to(name, tag, &copy))
+                    .await?;
+                self.follow(asked, &copy.wait).await
+            }
+            ImageCommand::Rename { project, image, name, to_project } => {
+                let rename = ImageRename { name: Some(name), project: to_project };
+                let answer = self.api.rename_image(&self.named(project)?, &image, &rename).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Protect { project, image } => {
+                let answer = self.api.protect_image(&self.named(project)?, &image, true).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Unprotect { project, image } => {
+                let answer = self.api.protect_image(&self.named(project)?, &image, false).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Default { project, image, tag } => {
+                let answer = self.api.set_default_tag(&self.named(project)?, &image, tag).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Tag(command) => self.tag("images", command).await,
+            ImageCommand::Download { project, image, file } => {
+                let project = self.named(project)?;
+                download::run(&self.api, &project, &image, &file, self.console).await
             }
             ImageCommand::Remove { project, image, sure } => {
                 let project = self.named(project)?;
@@ -161,6 +236,7 @@ impl<'c> Calls<'_, 'c> {
                 project,
                 disk,
                 image,
+                edit,
                 lun,
                 initiators,
                 addresses,
@@ -168,7 +244,8 @@ impl<'c> Calls<'_, 'c> {
                 chap,
             } => {
                 let chap = chap_request(&chap);
-                let create = DiskCreate { image, lun, initiators, addresses, chap, portal_groups };
+                let create =
+                    DiskCreate { image, edit, lun, initiators, addresses, chap, portal_groups };
                 let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
                 self.show(&answer, output::disk)
             }
@@ -195,6 +272,27 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.resize_disk(&project, &disk, &resize).await?;
                 self.show(&answer, output::disk)
             }
+            DiskCommand::Tag(command) => self.tag("disks", command).await,
+            DiskCommand::Rollback { project, disk, tag, force, wait, sure } => {
+                let project = self.named(project)?;
+                let question = format!(
+                    "Take disk {disk} of project {project} back to {tag}, and lose what was written since?"
+                );
+                self.confirm(&sure, &question)?;
+                let rollback = DiskRollback { tag, force };
+                let asked = self.api.rollback(&project, &disk, &rollback).await?;
+                self.follow(asked, &wait).await
+            }
+            DiskCommand::Flatten { project, disk, wait } => {
+                let asked = self.api.flatten(&self.named(project)?, &disk).await?;
+                self.follow(asked, &wait).await
+            }
+            DiskCommand::Snapshot { project, disk, name, copy } => {
+                let (disk, tag) = at_tag(&disk);
+                let asked =
+                    self.api.copy_disk(&self.named(project)?, &disk, &to(name, tag, &copy)).await?;
+                self.follow(asked, &copy.wait).await
+            }
             DiskCommand::Remove { project, disk, sure } => {
                 let project = self.named(project)?;
                 let question = format!(
@@ -205,6 +303,68 @@ impl<'c> Calls<'_, 'c> {
                 self.note(&format!("disk {disk} is removed"))
             }
         }
+    }
+
+    async fn snap(&mut self, command: SnapCommand) -> Result {
+        match command {
+            SnapCommand::Create { project, disk, snap } => {
+                let (disk, tag) = at_tag(&disk);
+                let copy = ImageCopy { name: snap, tag, ..ImageCopy::default() };
+                let asked = self.api.copy_disk(&project, &disk, &copy).await?;
+                self.follow(asked, &Wait { no_wait: false }).await
+            }
+            SnapCommand::Ls { project } => {
+                let answer = self.api.images(Some(&project)).await?;
+                self.show(&answer, |console, list| output::snaps(console, &list.items))
+            }
+            SnapCommand::Rm { project, snap, sure } => {
+                self.remove_image(&project, &snap, &sure).await
+            }
+        }
+    }
+
+    /// Tags of an image or a disk; `kind` is `images` or `disks`.
+    async fn tag(&mut self, kind: &str, command: TagCommand) -> Result {
+        match command {
+            TagCommand::List { project, name } => {
+                let answer = self.api.tags(&self.named(project)?, kind, &name).await?;
+                self.show(&answer, |console, list| output::tags(console, &list.items))
+            }
+            TagCommand::Show(OneTag { project, name, tag }) => {
+                let answer = self.api.tag([&self.named(project)?, kind, &name, &tag]).await?;
+                self.show(&answer, output::tag)
+            }
+            TagCommand::Create { tag, protect } => {
+                self.put_tag(kind, tag, protect.then_some(true)).await
+            }
+            TagCommand::Protect(tag) => self.protect_tag(kind, tag, true).await,
+            TagCommand::Unprotect(tag) => self.protect_tag(kind, tag, false).await,
+            TagCommand::Remove { tag: OneTag { project, name, tag }, sure } => {
+                let project = self.named(project)?;
+                let question = format!("Remove tag {tag} of {name} of project {project} for good?");
+                self.confirm(&sure, &question)?;
+                self.api.remove_tag([&project, kind, &name, &tag]).await?;
+                self.note(&format!("tag {tag} of {name} is removed"))
+            }
+        }
+    }
+
+    /// A tag that is not there is not made by this.
+    async fn protect_tag(&mut self, kind: &str, tag: OneTag, protected: bool) -> Result {
+        let project = self.named(Project { project: tag.project.project.clone() })?;
+        self.api.tag([&project, kind, &tag.name, &tag.tag]).await?;
+        self.put_tag(kind, tag, Some(protected)).await
+    }
+
+    async fn put_tag(&mut self, kind: &str, tag: OneTag, protected: Option<bool>) -> Result {
+        let OneTag { project, name, tag } = tag;
+        let place = [&self.named(project)?, kind, &name, &tag];
+        let answer = self.api.put_tag(place, protected).await?;
+        self.show(&answer, output::tag)
+    }
+
+    async fn follow(&mut self, asked: Answer<Job>, wait: &Wait) -> Result {
+        import::follow(&self.api, self.json, asked, wait, self.console).await
     }
 
     async fn node(&mut self, command: NodeCommand) -> Result {
@@ -308,6 +468,51 @@ impl<'c> Calls<'_, 'c> {
         }
     }
 
+    async fn project(&mut self, command: ProjectCommand) -> Result {
+        match command {
+            ProjectCommand::List => {
+                let answer = self.api.projects().await?;
+                self.show(&answer, |console, list| output::projects(console, &list.items))
+            }
+            ProjectCommand::Show { name } => {
+                let answer = self.api.project(&name).await?;
+                self.show(&answer, output::project)
+            }
+            ProjectCommand::Create { name, disks, bytes, nodes } => {
+                let quota = ProjectQuota { disks, bytes, nodes };
+                let answer = self.api.put_project(&name, &quota).await?;
+                self.show(&answer, output::project)
+            }
+            ProjectCommand::Remove { name } => {
+                self.api.remove_project(&name).await?;
+                self.note(&format!("project {name} is removed"))
+            }
+        }
+    }
+
+    async fn token(&mut self, command: TokenCommand) -> Result {
+        match command {
+            TokenCommand::List => {
+                let answer = self.api.tokens().await?;
+                self.show(&answer, |console, list| output::tokens(console, &list.items))
+            }
+            TokenCommand::Create { name, role, project, days } => {
+                let expires_in_seconds = days.map(|days| days * 86_400);
+                let create = TokenCreate { role, project, expires_in_seconds };
+                let answer = self.api.make_token(&name, &create).await?;
+                self.show(&answer, |console, made| {
+                    console.note(&format!("token {}, which is not shown again:", made.name))?;
+                    let text = made.token.as_deref().unwrap_or_default();
+                    Ok(writeln!(console.out, "{}", output::plain(text))?)
+                })
+            }
+            TokenCommand::Remove { name } => {
+                self.api.remove_token(&name).await?;
+                self.note(&format!("token {name} is worth nothing any more"))
+            }
+        }
+    }
+
     async fn health(&mut self) -> Result {
         let answer = self.api.health().await?;
         let well = answer.value.status == "ok";
@@ -355,6 +560,18 @@ impl<'c> Calls<'_, 'c> {
     fn maybe(&self, project: MaybeProject) -> Option<String> {
         project.project.or_else(|| self.environment.project.clone())
     }
+}
+
+/// `NAME` or `NAME@TAG`.
+fn at_tag(text: &str) -> (String, Option<String>) {
+    match text.split_once('@') {
+        Some((name, tag)) => (name.to_owned(), Some(tag.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+fn to(name: String, tag: Option<String>, args: &CopyArgs) -> ImageCopy {
+    ImageCopy { name, project: args.to_project.clone(), tag, store: args.store.clone() }
 }
 
 fn chap_request(args: &ChapArgs) -> Option<ChapRequest> {

@@ -34,18 +34,46 @@ pub(super) enum ClientError {
 
 /// What to try, by the code of a problem. A code that ends in `*` stands for all that begin so.
 const ADVICE: &[(&str, &str)] = &[
+    (
+        "not-authorized",
+        "sudo, or a token (STIRRUP_TOKEN, --token-file), or operator_uids in stirrup.toml",
+    ),
+    ("forbidden", "stirrup whoami says what you may do"),
+    (
+        "quota-exceeded",
+        "stirrup project show PROJECT; an admin can give more: stirrup project create",
+    ),
+    ("project-not-found", "stirrup project list shows the projects there are"),
+    ("project-not-empty", "remove first what is in it"),
+    ("token-not-found", "stirrup token list shows the tokens there are"),
+    ("token-exists", "another name, or revoke it first: stirrup token remove"),
     ("image-not-found", "stirrup image list shows the images there are"),
     ("disk-not-found", "stirrup disk list shows the disks there are"),
     ("node-not-found", "stirrup node list shows the nodes there are"),
+    (
+        "tag-not-found",
+        "stirrup image tag list IMAGE, or stirrup disk tag list DISK, shows the tags there are",
+    ),
     ("job-not-found", "stirrup job list shows the jobs there are"),
     ("target-not-found", "stirrup target list shows the targets there are"),
     ("session-not-found", "stirrup session list shows who is logged in"),
     ("image-exists", "another name, or remove it first: stirrup image remove"),
     ("image-in-use", "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove"),
+    ("image-protected", "stirrup image unprotect IMAGE, if it may go"),
+    ("tag-in-use", "remove these disks first, or make them independent: stirrup disk flatten"),
+    ("tag-protected", "stirrup image tag unprotect, or stirrup disk tag unprotect, if it may go"),
+    ("tag-is-default", "stirrup image default IMAGE [TAG] sets another one"),
+    ("too-many-tags", "stirrup image tag remove, or stirrup disk tag remove"),
     ("image-not-ready", "stirrup job list shows how far its import is"),
     ("image-broken", "stirrup health; import it again under another name"),
     ("disk-exists", "another name, or remove it first: stirrup disk remove"),
     ("disk-bound", "take it away from its node first: stirrup node unbind, or stirrup dpro"),
+    ("disk-in-use", "shut its machine down (stirrup session list), or --force"),
+    (
+        "disk-has-tags",
+        "stirrup disk tag remove DISK TAG, or make an image of it: stirrup disk snapshot",
+    ),
+    ("disk-edits-image", "stirrup image tag create IMAGE TAG"),
     ("disk-cannot-shrink", "a size above what stirrup disk show says, or +SIZE"),
     ("disk-not-ready", "stirrup disk show says what is under way"),
     ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
@@ -56,6 +84,7 @@ const ADVICE: &[(&str, &str)] = &[
         "source-*",
         "the daemon reads the file on its own machine: see to path, rights and format there",
     ),
+    ("too-many-downloads", "again when one has ended"),
     ("too-many-imports", "again when one has ended: stirrup job list"),
     ("busy", "the same command again"),
     ("changed-meanwhile", "the same command again"),
@@ -89,7 +118,7 @@ impl ClientError {
             }
             Self::Unreachable { cause, .. } => vec![match cause.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    "try: sudo, or add your user to `allowed_uids` in [control] of stirrup.toml".into()
+                    "try: sudo, or have your user let in to the socket file: setfacl -m u:NAME:rw PATH".into()
                 }
                 _ => "Is it running? systemctl status stirrupd. Does it listen elsewhere? --socket PATH".into(),
             }],
@@ -98,7 +127,7 @@ impl ClientError {
                 "try: stirrup health, or a longer --timeout".into(),
             ],
             Self::HungUp { .. } => vec![
-                "it does so to users that are neither root, nor its own, nor in `allowed_uids`".into(),
+                "it may have been stopped, or have broken off".into(),
                 "try: the daemon's log: journalctl -u stirrupd".into(),
             ],
             Self::Answer { .. } => vec!["Is it stirrupd, and of this version? stirrup version".into()],

@@ -1,14 +1,17 @@
 //! HTTP/1.1 over the control socket: one connection a call.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio::task::AbortHandle;
 
 use super::error::ClientError;
 
@@ -19,6 +22,16 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 pub(super) struct Http {
     socket: PathBuf,
     timeout: Duration,
+    token: Option<String>,
+}
+
+/// The connection of a call; it ends with this.
+struct Connection(AbortHandle);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An answer, as it came.
@@ -28,8 +41,9 @@ pub(super) struct RawAnswer {
 }
 
 impl Http {
-    pub(super) fn new(socket: PathBuf, timeout: Duration) -> Self {
-        Self { socket, timeout }
+    /// With a token it is its holder who asks, otherwise the user of this process.
+    pub(super) fn new(socket: PathBuf, timeout: Duration, token: Option<String>) -> Self {
+        Self { socket, timeout, token }
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -55,6 +69,41 @@ impl Http {
         path: &str,
         json: Option<Vec<u8>>,
     ) -> Result<RawAnswer, ClientError> {
+        let (answer, _connection) = self.send(method, path, json).await?;
+        self.whole(answer).await
+    }
+
+    /// Sends a request and hands the body of a successful answer on as it comes, with its full length
+    /// (0: not told). Any other answer is given back. Nothing may take longer than the time-out to come.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        take: &mut (dyn FnMut(u64, &[u8]) -> io::Result<()> + Send),
+    ) -> Result<Option<RawAnswer>, ClientError> {
+        let late = || ClientError::TimedOut { socket: self.socket.clone(), after: self.timeout };
+        let sent = tokio::time::timeout(self.timeout, self.send(Method::GET, path, None)).await;
+        let (answer, _connection) = sent.map_err(|_| late())??;
+        if !answer.status().is_success() {
+            let answer = tokio::time::timeout(self.timeout, self.whole(answer)).await;
+            return answer.map_err(|_| late())?.map(Some);
+        }
+        let mut body = answer.into_body();
+        let total = body.size_hint().exact().unwrap_or(0);
+        loop {
+            let frame = tokio::time::timeout(self.timeout, body.frame()).await;
+            let Some(frame) = frame.map_err(|_| late())? else { return Ok(None) };
+            if let Ok(data) = frame.map_err(|e| self.broken(e))?.into_data() {
+                take(total, &data)?;
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<Vec<u8>>,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|cause| ClientError::Unreachable { socket: self.socket.clone(), cause })?;
@@ -62,27 +111,26 @@ impl Http {
             .await
             .map_err(|e| self.strange(e))?;
         let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request
             .body(Full::new(Bytes::from(json.unwrap_or_default())))
             .map_err(|e| self.strange(e))?;
-        // The connection ends with the answer; what it has to say is in the answer's result.
-        let connection = tokio::spawn(connection);
-        let answer = async {
-            let answer = sender.send_request(request).await.map_err(|e| self.broken(e))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-                .collect()
-                .await
-                .map_err(|e| self.strange(e))?
-                .to_bytes();
-            Ok(RawAnswer { status, body })
-        }
-        .await;
-        connection.abort();
-        answer
+        // What it has to say is in the answer's result.
+        let connection = Connection(tokio::spawn(async { drop(connection.await) }).abort_handle());
+        let answer = sender.send_request(request).await.map_err(|e| self.broken(e))?;
+        Ok((answer, connection))
+    }
+
+    async fn whole(&self, answer: Response<Incoming>) -> Result<RawAnswer, ClientError> {
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+        let body = body.collect().await.map_err(|e| self.strange(e))?.to_bytes();
+        Ok(RawAnswer { status, body })
     }
 
     fn broken(&self, error: hyper::Error) -> ClientError {

@@ -1,4 +1,4 @@
-//! `stirrup import`: asks for the job, then watches it.
+//! Jobs, from asking for them to their end; `stirrup import`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::control::api::images::ImageImport;
 use crate::control::api::jobs::Job;
 
 use super::api::{Answer, Api};
-use super::args::ImportArgs;
+use super::args::{ImportArgs, Wait};
 use super::console::Console;
 use super::error::ClientError;
 use super::output;
@@ -36,24 +36,46 @@ pub(super) async fn run(
         fix_boot_chs: args.fix_boot_chs,
     };
     let asked = api.import(project, &import).await?;
+    follow(api, json, asked, &args.wait, console).await
+}
+
+/// What a job does, and what there is when it has ended.
+const KINDS: [(&str, &str, &str); 5] = [
+    ("image-import", "import", "image {} is there"),
+    ("image-copy", "copy", "image {} is there"),
+    ("disk-image", "copy", "image {} is there"),
+    ("disk-rollback", "rollback", "disk {} is rolled back"),
+    ("disk-flatten", "flattening", "disk {} is independent"),
+];
+
+/// Waits for the end of a job, unless told not to.
+pub(super) async fn follow(
+    api: &Api,
+    json: bool,
+    asked: Answer<Job>,
+    wait: &Wait,
+    console: &mut Console<'_>,
+) -> Result<(), ClientError> {
     let id = asked.value.id;
-    let ended = if args.no_wait { asked } else { watch(api, asked, console).await? };
+    let ended = if wait.no_wait { asked } else { watch(api, asked, console).await? };
     if json {
         console.verbatim(&ended.json)?;
     } else {
         output::warnings(console, &ended.value.warnings)?;
     }
     let job = ended.value;
+    let known = KINDS.iter().find(|(kind, ..)| *kind == job.kind);
+    let (_, doing, done) = known.unwrap_or(&("", "job", "{} is done"));
     match job.state.as_str() {
         "failed" | "cancelled" => Err(ClientError::Job {
             id,
             what: match job.error {
-                Some(error) => format!("import of {}: {error}", job.object),
-                None => format!("import of {} {}", job.object, job.state),
+                Some(error) => format!("{doing} of {}: {error}", job.object),
+                None => format!("{doing} of {} {}", job.object, job.state),
             },
         }),
         "succeeded" if !json => {
-            console.note(&format!("image {} is there in project {}", job.object, job.project))
+            console.note(&format!("{} in project {}", done.replace("{}", &job.object), job.project))
         }
         _ if !json => console.note(&format!("job {id} is {}: stirrup job show {id}", job.state)),
         _ => Ok(()),
@@ -108,14 +130,7 @@ impl Progress {
         if !bar {
             return Self::Lines { next_percent: LINE_EVERY_PERCENT };
         }
-        let style = ProgressStyle::with_template(
-            "{prefix} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left",
-        );
-        let bar =
-            ProgressBar::with_draw_target(Some(job.total_bytes), ProgressDrawTarget::stderr());
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.set_prefix(output::plain(&job.object).into_owned());
-        Self::Bar(bar)
+        Self::Bar(new_bar(job.total_bytes, &job.object))
     }
 
     fn show(&mut self, console: &mut Console<'_>, job: &Job) -> Result<(), ClientError> {
@@ -144,4 +159,15 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A bar of bytes, with their rate and the time that is left.
+pub(super) fn new_bar(total_bytes: u64, name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{prefix} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left",
+    );
+    let bar = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::stderr());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.set_prefix(output::plain(name).into_owned());
+    bar
 }

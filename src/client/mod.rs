@@ -7,6 +7,7 @@ mod api;
 pub mod args;
 mod commands;
 mod console;
+mod download;
 mod error;
 mod http;
 mod import;

@@ -7,12 +7,15 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
+use crate::control::api::access::{AuditEntry, Token, WhoAmI};
 use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
+use crate::control::api::projects::Project;
 use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
+use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
 
 use super::console::Console;
@@ -60,9 +63,128 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("backing", format!("{}@{}", image.backing, image.snapshot)),
         ("created", time(&image.created)),
         ("disks", joined(&image.disks)),
+        ("tags", joined(&image.tags)),
+        ("cloned from", image.default_tag.clone().unwrap_or_else(|| image.snapshot.clone())),
+        ("protected", yes(image.protected)),
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
+}
+
+/// Images that were made of disks, and of which.
+pub(super) fn snaps(console: &mut Console<'_>, images: &[Image]) -> Result {
+    let rows = images.iter().filter_map(|image| {
+        let disk = image.source.strip_prefix("disk ")?;
+        Some(vec![text(&image.name), text(disk), state(&image.state), text(time(&image.created))])
+    });
+    table(console, "snapshots", &["SNAPSHOT", "DISK", "STATE", "CREATED"], rows)
+}
+
+pub(super) fn tags(console: &mut Console<'_>, tags: &[Tag]) -> Result {
+    let rows = tags.iter().map(|tag| {
+        vec![
+            text(&tag.project),
+            text(of(tag)),
+            text(&tag.name),
+            text(size(tag.size_bytes)),
+            state(&tag.state),
+            text(yes(tag.protected)),
+            text(tag.disks.len().to_string()),
+            text(time(&tag.created)),
+        ]
+    });
+    let header = ["PROJECT", "OF", "TAG", "SIZE", "STATE", "PROTECTED", "DISKS", "CREATED"];
+    table(console, "tags", &header, rows)
+}
+
+pub(super) fn tag(console: &mut Console<'_>, tag: &Tag) -> Result {
+    let lines = [
+        ("project", tag.project.clone()),
+        ("of", of(tag)),
+        ("tag", tag.name.clone()),
+        ("state", tag.state.clone()),
+        ("size", size(tag.size_bytes)),
+        ("snapshot", tag.snapshot.clone()),
+        ("protected", yes(tag.protected)),
+        ("created", time(&tag.created)),
+        ("disks", joined(&tag.disks)),
+    ];
+    details(console, &lines)
+}
+
+pub(super) fn projects(console: &mut Console<'_>, projects: &[Project]) -> Result {
+    let rows = projects.iter().map(|project| {
+        let mut cells = vec![text(&project.name)];
+        cells.extend(amounts(project).map(|(_, amount)| text(amount)));
+        cells
+    });
+    table(console, "projects", &["PROJECT", "DISKS", "SIZE", "NODES"], rows)
+}
+
+pub(super) fn project(console: &mut Console<'_>, project: &Project) -> Result {
+    let mut lines = vec![("project", project.name.clone())];
+    lines.extend(amounts(project));
+    details(console, &lines)
+}
+
+/// What a project has, and of what it may have.
+fn amounts(project: &Project) -> [(&'static str, String); 3] {
+    let of = |has: String, limit: Option<String>| match limit {
+        Some(limit) => format!("{has} of {limit}"),
+        None => has,
+    };
+    let (usage, quota) = (&project.usage, &project.quota);
+    [
+        ("disks", of(usage.disks.to_string(), quota.disks.map(|limit| limit.to_string()))),
+        ("size", of(size(usage.bytes), quota.bytes.map(size))),
+        ("nodes", of(usage.nodes.to_string(), quota.nodes.map(|limit| limit.to_string()))),
+    ]
+}
+
+pub(super) fn tokens(console: &mut Console<'_>, tokens: &[Token]) -> Result {
+    let rows = tokens.iter().map(|token| {
+        vec![
+            text(&token.name),
+            text(&token.role),
+            text(token.project.as_deref().unwrap_or("all")),
+            text(time(&token.created)),
+            text(token.expires.as_deref().map_or_else(|| "never".to_owned(), time)),
+        ]
+    });
+    table(console, "tokens", &["TOKEN", "ROLE", "PROJECT", "CREATED", "EXPIRES"], rows)
+}
+
+pub(super) fn audit(console: &mut Console<'_>, entries: &[AuditEntry]) -> Result {
+    let rows = entries.iter().map(|entry| {
+        vec![
+            text(time(&entry.time)),
+            text(&entry.who),
+            text(entry.uid.map_or_else(|| NONE.to_owned(), |uid| uid.to_string())),
+            text(&entry.method),
+            text(entry.status.map_or_else(|| "gone".to_owned(), |status| status.to_string())),
+            text(&entry.path),
+        ]
+    });
+    table(console, "calls", &["TIME", "WHO", "UID", "METHOD", "STATUS", "PATH"], rows)
+}
+
+pub(super) fn whoami(console: &mut Console<'_>, me: &WhoAmI) -> Result {
+    let project = me.project.clone().unwrap_or_else(|| "all".to_owned());
+    let lines = [("who", me.who.clone()), ("role", me.role.clone()), ("project", project)];
+    details(console, &lines)
+}
+
+fn of(tag: &Tag) -> String {
+    match (&tag.image, &tag.disk) {
+        (Some(image), _) => format!("image {image}"),
+        (None, Some(disk)) => format!("disk {disk}"),
+        (None, None) => NONE.to_owned(),
+    }
+}
+
+/// Without a colour: neither is wrong.
+fn yes(is: bool) -> String {
+    if is { "yes" } else { "-" }.to_owned()
 }
 
 pub(super) fn boot_profile(console: &mut Console<'_>, profile: &BootProfile) -> Result {
@@ -98,8 +220,24 @@ pub(super) fn disk(console: &mut Console<'_>, disk: &Disk) -> Result {
     details(console, &disk_lines(disk))
 }
 
+/// What a disk is made of.
+fn origin(disk: &Disk) -> String {
+    let mut origin = disk.image.clone();
+    if let Some(tag) = &disk.tag {
+        origin = format!("{origin}@{tag}");
+    }
+    match (disk.edits, disk.flattened) {
+        (true, _) => format!("{origin} itself"),
+        (false, true) => format!("{origin}, which it does not need any more"),
+        (false, false) => origin,
+    }
+}
+
 fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     let mut export = disk.export.clone();
+    if disk.rolling_back {
+        export = format!("{export}: it is being rolled back");
+    }
     if let Some(error) = &disk.export_error {
         export = format!("{export}: {error}");
     }
@@ -115,7 +253,7 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("project", disk.project.clone()),
         ("disk", disk.name.clone()),
         ("node", disk.node.clone().unwrap_or_else(|| NONE.to_owned())),
-        ("image", disk.image.clone()),
+        ("image", origin(disk)),
         ("state", disk.state.clone()),
         ("export", export),
         ("size", size(disk.size_bytes)),

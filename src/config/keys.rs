@@ -1,8 +1,10 @@
 //! The one table of keys. The loader, `docs/configuration.md` and the sample file are made from
 //! it, so a key cannot exist without its text.
 
+mod cache;
 mod portal_group;
 mod prefetch;
+mod store;
 
 use std::fs::File;
 use std::io::Read;
@@ -11,9 +13,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, RbdEncryption, RbdStore, parse};
+use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
+use cache::CACHE;
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
+use store::{LOCAL, RBD, rbd};
 
 /// A configuration being read.
 #[derive(Default)]
@@ -177,8 +181,44 @@ const CONTROL: &[Key] = &[
             max: u32::MAX as u64 - 1,
             set: |d, v| d.config.control.allowed_uids = v.iter().map(|v| to_u32(*v)).collect(),
         },
-        "Users (by number) that may speak to the socket, besides root and the daemon's own user. \
-         They need the right to open its file, too (setfacl).",
+        "Users (by number) that may do everything over the socket, besides root and the daemon's own \
+         user. Users need the right to open its file, too (setfacl).",
+    ),
+    key(
+        "operator_uids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.operator_uids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Users that may work with disks, nodes, tags and sessions, and see everything else.",
+    ),
+    key(
+        "operator_gids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.operator_gids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Primary groups (by number) of users that may do so.",
+    ),
+    key(
+        "reader_uids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.reader_uids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Users that may see everything but secrets.",
+    ),
+    key(
+        "reader_gids",
+        Def("[]"),
+        Kind::Integers {
+            max: u32::MAX as u64 - 1,
+            set: |d, v| d.config.control.reader_gids = v.iter().map(|v| to_u32(*v)).collect(),
+        },
+        "Primary groups of users that may do so.",
     ),
 ];
 
@@ -497,147 +537,6 @@ const DISCOVERY: &[Key] = &[
     ),
 ];
 
-const LOCAL: &[Key] = &[
-    key(
-        "directory",
-        Def("\"/var/lib/stirrup/local\""),
-        Kind::Text {
-            what: "an absolute path",
-            set: |d, v| parse::path(v).map(|v| d.config.local.directory = v),
-        },
-        "Directory of the images. It is made if it is not there.",
-    ),
-    key(
-        "write_cache",
-        Def("false"),
-        Kind::Bool(|d, v| d.config.local.write_cache = v),
-        "Acknowledge writes before they are on stable storage, and tell initiators so (WCE), as a \
-         disk with a write cache does. What was written since the last flush can be lost in a \
-         power failure.",
-    ),
-    key(
-        "io_threads",
-        Def("0"),
-        Kind::Integer { min: 0, max: 256, set: |d, v| d.config.local.io_threads = to_usize(v) },
-        "Threads that do the file I/O; 0: chosen by the number of cores.",
-    ),
-];
-
-const RBD: &[Key] = &[
-    key(
-        "pool",
-        Def("\"rbd\""),
-        Kind::Text { what: "a name", set: |d, v| parse::ceph_name(v).map(|v| rbd(d).pool = v) },
-        "The pool.",
-    ),
-    key(
-        "namespace",
-        Def("\"\""),
-        Kind::Text {
-            what: "a name, or empty",
-            set: |d, v| {
-                let v = if v.is_empty() { String::new() } else { parse::ceph_name(v)? };
-                rbd(d).namespace = v;
-                Ok(())
-            },
-        },
-        "RBD namespace in the pool; empty: the default one.",
-    ),
-    key(
-        "ceph_conf",
-        Def("\"/etc/ceph/ceph.conf\""),
-        Kind::Text {
-            what: "an absolute path",
-            set: |d, v| parse::path(v).map(|v| rbd(d).ceph_conf = v),
-        },
-        "The cluster's configuration file; it names the keyring, too.",
-    ),
-    key(
-        "ceph_user",
-        Def("\"admin\""),
-        Kind::Text {
-            what: "a name",
-            set: |d, v| parse::ceph_user(v).map(|v| rbd(d).ceph_user = v),
-        },
-        "Ceph user, without `client.`. `profile rbd` on the monitors and on the pool is enough.",
-    ),
-    key(
-        "clients",
-        Def("1"),
-        Kind::Integer { min: 1, max: 64, set: |d, v| rbd(d).clients = to_usize(v) },
-        "Clients of the cluster that the disks are spread over. Each has threads and connections \
-         of its own; a client that is blocklisted takes only its own disks with it. \
-         [docs/rbd.md](rbd.md) has what each costs.",
-    ),
-    key(
-        "encryption",
-        Def("\"none\""),
-        Kind::Choice {
-            of: &["none", "luks1", "luks2"],
-            set: |d, v| {
-                let formats = [RbdEncryption::None, RbdEncryption::Luks1, RbdEncryption::Luks2];
-                rbd(d).encryption = formats[v];
-            },
-        },
-        "How images are encrypted in the cluster that are imported from now on. Their disks are \
-         encrypted, too, and copies of them, not clones. Needs `passphrase_file`.",
-    ),
-    key(
-        "passphrase_file",
-        Def("\"\""),
-        Kind::Text {
-            what: "an absolute path, or empty",
-            set: |d, v| {
-                rbd(d).passphrase_file = if v.is_empty() { None } else { Some(parse::path(v)?) };
-                Ok(())
-            },
-        },
-        "File with the passphrase of encrypted images, one line; nobody but its owner may read it. \
-         Read at the start.",
-    ),
-    key(
-        "idle_close_seconds",
-        Def("60"),
-        Kind::Integer { min: 0, max: 86_400, set: |d, v| rbd(d).idle_close = some_seconds(v) },
-        "A disk that has had no session for so long is closed, and opened again when one begins; \
-         0: all are opened at the start, and stay open.",
-    ),
-];
-
-const CACHE: &[Key] = &[
-    key(
-        "golden_memory",
-        Def("\"256MiB\""),
-        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.golden_memory_bytes = v },
-        "Memory for blocks of golden images, which all clones on this gateway share; 0: none. What \
-         a node reads while it boots is a good measure, for each image in use.",
-    ),
-    key(
-        "golden_file",
-        Def("0"),
-        Kind::Size { min: 0, max: 1 << 50, set: |d, v| d.config.cache.golden_file_bytes = v },
-        "Room in a file on a local disk for blocks of golden images that find none in memory; 0: no \
-         file. The file has no name and ends with the daemon. Worth its while if the disk is faster \
-         than Ceph; takes about 4 MiB of memory a GiB.",
-    ),
-    key(
-        "golden_file_directory",
-        Def("\"/var/tmp\""),
-        Kind::Text {
-            what: "an absolute path",
-            set: |d, v| parse::path(v).map(|v| d.config.cache.golden_file_directory = v),
-        },
-        "Directory of that file.",
-    ),
-    key(
-        "disk_memory",
-        Def("\"64MiB\""),
-        Kind::Size { min: 0, max: 1 << 44, set: |d, v| d.config.cache.disk_memory_bytes = v },
-        "Memory for blocks that disks have written themselves, shared by all disks; 0: none. It \
-         helps what reads without a cache of its own, as boot loaders do.",
-    ),
-];
-
 impl Kind {
     /// What the key takes, for people.
     pub(super) fn allowed(&self) -> String {
@@ -676,19 +575,6 @@ fn seconds(v: u64) -> Duration {
 
 fn some_seconds(v: u64) -> Option<Duration> {
     (v > 0).then(|| Duration::from_secs(v))
-}
-
-fn rbd(draft: &mut Draft) -> &mut RbdStore {
-    draft.config.rbd.get_or_insert_with(|| RbdStore {
-        pool: "rbd".into(),
-        namespace: String::new(),
-        ceph_conf: "/etc/ceph/ceph.conf".into(),
-        ceph_user: "admin".into(),
-        clients: 1,
-        encryption: RbdEncryption::None,
-        passphrase_file: None,
-        idle_close: Some(Duration::from_secs(60)),
-    })
 }
 
 fn chap(draft: &mut Draft) -> &mut Chap {

@@ -89,8 +89,16 @@ pub enum DefaultStore {
 pub struct Control {
     /// Path of the socket (created with mode 0600).
     pub socket: PathBuf,
-    /// Users that may speak to it, besides root and the daemon's own user.
+    /// Users that may do everything, besides root and the daemon's own user.
     pub allowed_uids: Vec<u32>,
+    /// Users that may work with disks and nodes.
+    pub operator_uids: Vec<u32>,
+    /// Primary groups of users that may.
+    pub operator_gids: Vec<u32>,
+    /// Users that may look.
+    pub reader_uids: Vec<u32>,
+    /// Primary groups of users that may.
+    pub reader_gids: Vec<u32>,
 }
 
 /// `[log]`: what is logged, and how.
@@ -295,6 +303,10 @@ impl Default for Config {
             control: Control {
                 socket: "/run/stirrup/stirrup.sock".into(),
                 allowed_uids: Vec::new(),
+                operator_uids: Vec::new(),
+                operator_gids: Vec::new(),
+                reader_uids: Vec::new(),
+                reader_gids: Vec::new(),
             },
             log: Log { format: LogFormat::Human, level: "info".into() },
             target: Target {

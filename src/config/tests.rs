@@ -106,6 +106,10 @@ fn every_key_is_read() {
         [control]
         socket = "/run/x.sock"
         allowed_uids = [1000, 0x10]
+        operator_uids = [1001]
+        operator_gids = [2001]
+        reader_uids = [1002]
+        reader_gids = [2002, 2003]
         [log]
         format = "json"
         level = "info,stirrup::target=debug"
@@ -165,7 +169,14 @@ fn every_key_is_read() {
     let expected = Config {
         state_dir: "/s".into(),
         default_store: DefaultStore::Rbd,
-        control: Control { socket: "/run/x.sock".into(), allowed_uids: vec![1000, 16] },
+        control: Control {
+            socket: "/run/x.sock".into(),
+            allowed_uids: vec![1000, 16],
+            operator_uids: vec![1001],
+            operator_gids: vec![2001],
+            reader_uids: vec![1002],
+            reader_gids: vec![2002, 2003],
+        },
         log: Log { format: LogFormat::Json, level: "info,stirrup::target=debug".into() },
         target: Target {
             portals: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:3261".parse().unwrap()],

@@ -4,10 +4,13 @@
 //! bounds, [`api`] is what can be asked for. [`DataPath`] is what control wants to know of the
 //! targets that are served.
 
+mod access;
 pub mod api;
+mod audit;
 mod respond;
 pub mod server;
 pub mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,9 @@ use jiff::Timestamp;
 pub use api::system::CacheCounts;
 
 use crate::catalog::Catalog;
+
+pub use access::LocalRoles;
+pub use audit::AuditLog;
 
 /// What control sees of the data path. Calls return at once.
 pub trait DataPath: Send + Sync + 'static {
@@ -120,6 +126,10 @@ pub struct Control {
     pub catalog: Catalog,
     /// The targets that are served.
     pub data_path: Arc<dyn DataPath>,
+    /// Which users of this machine may do what.
+    pub local_roles: LocalRoles,
+    /// Who did what.
+    pub audit: AuditLog,
     /// The bounds of a request.
     pub limits: Limits,
 }

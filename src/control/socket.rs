@@ -1,4 +1,4 @@
-//! The control socket: there from its first moment for those only who may use it.
+//! The control socket: there from its first moment for those only who may open it.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -16,6 +16,8 @@ const PATH_MAX_BYTES: usize = 107;
 pub(super) struct Peer {
     /// As the kernel says.
     pub(super) uid: u32,
+    /// Its primary group.
+    pub(super) gid: u32,
 }
 
 impl Peer {
@@ -32,25 +34,23 @@ impl Peer {
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    peers: Vec<u32>,
 }
 
 impl ControlSocket {
-    /// Listens at `path`, mode 0600. What a dead daemon left there is replaced. Beside root and
-    /// the daemon's own user, the users `peers` may speak (whoever lets them in must also give
-    /// them the right to open the file).
+    /// Listens at `path`, mode 0600: besides root and the daemon's own user, those can connect who are
+    /// given the right to open the file. What a dead daemon left there is replaced.
     ///
     /// # Errors
     /// One line with the path: a daemon listens there, or there is something else than a socket,
     /// or the directory is not there.
-    pub fn bind(path: &Path, peers: &[u32]) -> io::Result<Self> {
+    pub fn bind(path: &Path) -> io::Result<Self> {
         let context = |error: io::Error| {
             io::Error::new(error.kind(), format!("control socket {}: {error}", path.display()))
         };
-        Self::bind_private(path, peers).map_err(context)
+        Self::bind_private(path).map_err(context)
     }
 
-    fn bind_private(path: &Path, peers: &[u32]) -> io::Result<Self> {
+    fn bind_private(path: &Path) -> io::Result<Self> {
         check_free(path)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         // Made where nobody else can reach it, given its mode, and only then put in place: there
@@ -62,20 +62,15 @@ impl ControlSocket {
         let removed = fs::remove_dir_all(&private);
         let listener = made?;
         removed?;
-        let mut peers = peers.to_vec();
-        peers.extend([0, rustix::process::geteuid().as_raw()]);
-        Ok(Self { listener, path: path.to_owned(), peers })
+        Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// The next connection of someone who may speak.
+    /// The next connection, and who is at its other end.
     pub(super) async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             match stream.peer_cred() {
-                Ok(peer) if self.peers.contains(&peer.uid()) => {
-                    return Ok((stream, Peer { uid: peer.uid() }));
-                }
-                Ok(peer) => tracing::warn!(uid = peer.uid(), "refused on the control socket"),
+                Ok(peer) => return Ok((stream, Peer { uid: peer.uid(), gid: peer.gid() })),
                 Err(error) => tracing::warn!(%error, "refused: peer without credentials"),
             }
         }
@@ -130,7 +125,7 @@ mod tests {
     async fn it_is_private_and_goes_with_the_daemon() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let socket = ControlSocket::bind(&path, &[]).unwrap();
+        let socket = ControlSocket::bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
@@ -144,8 +139,8 @@ mod tests {
         let path = directory.path().join("control.sock");
         drop(StdListener::bind(&path).unwrap());
         assert!(path.exists());
-        let live = ControlSocket::bind(&path, &[]).unwrap();
-        let error = ControlSocket::bind(&path, &[]).err().unwrap();
+        let live = ControlSocket::bind(&path).unwrap();
+        let error = ControlSocket::bind(&path).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains("another stirrupd"), "{error}");
         let client = UnixStream::connect(&path);
@@ -159,17 +154,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, "precious").unwrap();
-        assert!(ControlSocket::bind(&path, &[]).is_err());
+        assert!(ControlSocket::bind(&path).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         let long = directory.path().join("x".repeat(200));
-        assert!(ControlSocket::bind(&long, &[]).is_err());
+        assert!(ControlSocket::bind(&long).is_err());
     }
 
     #[test]
     fn only_root_and_the_daemon_import_files_of_others() {
         let own = rustix::process::geteuid().as_raw();
         for (uid, bound) in [(0, None), (own, None), (own + 1, Some(own + 1))] {
-            assert_eq!(Peer { uid }.bound_to_own_files(), bound);
+            assert_eq!(Peer { uid, gid: 0 }.bound_to_own_files(), bound);
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
+mod access;
+mod places;
+mod versions;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +21,8 @@ use tokio::sync::oneshot;
 
 use super::socket::ControlSocket;
 use super::{
-    CacheCounts, Control, DataPath, Limits, LunInfo, PortalInfo, SessionInfo, TargetInfo, server,
+    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
+    TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
 use crate::catalog::{Catalog, Options};
@@ -118,8 +123,14 @@ impl Daemon {
             asked: Mutex::default(),
         });
         let directory = tempfile::tempdir().unwrap();
-        let socket = ControlSocket::bind(&directory.path().join("s"), &[]).unwrap();
-        let control = Control { catalog: catalog.clone(), data_path: data_path.clone(), limits };
+        let socket = ControlSocket::bind(&directory.path().join("s")).unwrap();
+        let control = Control {
+            catalog: catalog.clone(),
+            data_path: data_path.clone(),
+            local_roles: LocalRoles::default(),
+            audit: AuditLog::open(directory.path()).unwrap(),
+            limits,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(server::serve(socket, control, async {
             let _ = stopped.await;
@@ -139,10 +150,25 @@ impl Daemon {
 
     /// `kind`: of the body; empty: none is told.
     async fn send(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Answer {
+        self.send_as("", method, path, kind, body).await
+    }
+
+    /// `credential`: the Authorization header; empty: none.
+    async fn send_as(
+        &self,
+        credential: &str,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Answer {
         let stream = UnixStream::connect(self.path()).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "stirrup");
+        if !credential.is_empty() {
+            request = request.header("authorization", credential);
+        }
         if !kind.is_empty() {
             request = request.header("content-type", kind);
         }
@@ -350,56 +376,6 @@ async fn the_life_of_a_disk() {
     no_image.problem(404, "image-not-found");
     let world = daemon.stop().await;
     assert_eq!(world.store.images.lock().len(), 1, "the golden image");
-}
-
-#[tokio::test]
-async fn a_disk_is_sent_elsewhere_and_called_back() {
-    let daemon = Daemon::start();
-    daemon.import("golden").await;
-    let path = "/v1/projects/default/disks/d1";
-    let redirect = format!("{path}/redirect");
-    let there = json!({"address": "192.0.2.9", "permanently": true});
-    daemon.put(&redirect, there.clone()).await.problem(404, "disk-not-found");
-    daemon.put(path, json!({"image": "golden"})).await.ok(StatusCode::CREATED);
-    assert!(daemon.get(path).await.get("redirect").is_none());
-
-    let disk = daemon.put(&redirect, there.clone()).await.ok(StatusCode::OK);
-    let expected = json!({"address": "192.0.2.9:3260", "permanently": true});
-    assert_eq!(disk["redirect"], expected);
-    assert_eq!(daemon.put(&redirect, there).await.ok(StatusCode::OK)["redirect"], expected);
-    let targets = daemon.get("/v1/targets").await;
-    assert_eq!(targets["items"][0]["redirect"], expected, "the data path was told");
-    let nowhere = json!({"address": "0.0.0.0"});
-    daemon.put(&redirect, nowhere).await.problem(422, "invalid-address");
-    for own in ["10.0.0.1", "10.0.1.1:3260", "[fd00:0::1]", "[::ffff:10.0.0.1]:3260"] {
-        let here = json!({"address": own});
-        daemon.put(&redirect, here).await.problem(400, "redirect-to-self");
-    }
-    assert_eq!(daemon.get(path).await["redirect"], expected);
-
-    let disk = daemon.delete(&redirect).await.ok(StatusCode::OK);
-    assert!(disk.get("redirect").is_none());
-    daemon.delete(&redirect).await.ok(StatusCode::OK);
-    assert!(daemon.get("/v1/targets").await["items"][0].get("redirect").is_none());
-    daemon.stop().await;
-}
-
-#[tokio::test]
-async fn a_disk_is_reached_in_its_portal_groups() {
-    let daemon = Daemon::start();
-    daemon.import("golden").await;
-    let path = "/v1/projects/default/disks/d1";
-    let unknown = json!({"image": "golden", "portal_groups": [1, 3]});
-    let problem = daemon.put(path, unknown).await.problem(422, "portal-group-unknown");
-    assert_eq!(problem["detail"], "no portal group 3 is configured; there is 1, 2");
-    let body = json!({"image": "golden", "portal_groups": [2]});
-    let disk = daemon.put(path, body.clone()).await.ok(StatusCode::CREATED);
-    let portal = json!({"address": "10.0.1.1", "port": 3260, "tpgt": 2});
-    assert_eq!((&disk["portal_groups"], &disk["boot"]["portals"]), (&json!([2]), &json!([portal])));
-    assert_eq!(daemon.get("/v1/targets").await["items"][0]["portals"], json!([portal]));
-    assert_eq!(daemon.put(path, body).await.ok(StatusCode::OK)["existed"], true);
-    daemon.put(path, json!({"image": "golden"})).await.problem(409, "disk-exists");
-    daemon.stop().await;
 }
 
 #[tokio::test]

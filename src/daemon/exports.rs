@@ -55,6 +55,11 @@ impl Exporter for Exports {
         self.wait(target, self.handle.withdraw(target))
     }
 
+    fn sessions(&self, target: &str) -> usize {
+        let is_of = |session: &SessionStatus| session.target.as_deref() == Some(target);
+        self.handle.sessions().iter().filter(|session| is_of(session)).count()
+    }
+
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
         self.wait(target, self.handle.disconnect(target))
     }

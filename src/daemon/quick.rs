@@ -84,8 +84,9 @@ fn open(args: &QuickArgs) -> Result<(Arc<dyn Volume>, String), Failure> {
             let conf = Some(args.ceph_conf.as_path());
             let options = cache::Options { golden_bytes: args.golden_memory, disk_bytes: 0 };
             let cache = (args.golden_memory > 0).then(|| Cache::new(options));
-            let volume = rbd::open_image(&spec, conf, &args.ceph_user, args.read_only, cache)
-                .map_err(Failure::runtime)?;
+            let volume =
+                rbd::open_image(&spec, conf, &args.ceph_user, args.read_only, cache.as_ref())
+                    .map_err(Failure::runtime)?;
             (volume, format!("rbd:{spec}"))
         }
     })

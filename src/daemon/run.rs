@@ -15,7 +15,7 @@ use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
-use crate::control::{Control, Limits};
+use crate::control::{AuditLog, Control, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -36,7 +36,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     result
 }
 
-fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<Cache>>), Failure> {
+/// What holds the disks, and the cache in front of it, if there is one.
+type Opened<S> = (S, Option<Arc<Cache>>);
+
+fn open_stores(config: &Config) -> Result<Opened<Stores>, Failure> {
     let mut stores = Stores::new();
     let threads = match config.local.io_threads {
         0 => Pool::threads_default(),
@@ -59,7 +62,7 @@ fn open_rbd(
     config: &Config,
     rbd_config: &config::RbdStore,
     pool: &Arc<Pool>,
-) -> Result<(Arc<dyn Store>, Option<Arc<Cache>>), Failure> {
+) -> Result<Opened<Arc<dyn Store>>, Failure> {
     let options = rbd::Options {
         namespace: rbd_config.namespace.clone(),
         conf: Some(rbd_config.ceph_conf.clone()),
@@ -116,8 +119,8 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         settings::catalog(config),
     )
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
-    let socket = ControlSocket::bind(&config.control.socket, &config.control.allowed_uids)
-        .map_err(Failure::runtime)?;
+    let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
+    let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -127,8 +130,13 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
     notify(&[sd_notify::NotifyState::Ready]);
-    let control =
-        Control { catalog: catalog.clone(), data_path: exports, limits: Limits::default() };
+    let control = Control {
+        catalog: catalog.clone(),
+        data_path: exports,
+        local_roles: settings::local_roles(&config.control),
+        audit,
+        limits: Limits::default(),
+    };
     let stop = async {
         let signal = signals.wait().await;
         tracing::info!("{signal}: stopping");

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
 use crate::cache::{self, Cache, profile};
-use crate::catalog::UnnamedAccess;
+use crate::catalog::{Role, UnnamedAccess};
 use crate::config::{self, Config, Digest};
+use crate::control::LocalRoles;
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
 use crate::target::{Chap, Initiators, Options, PortalGroup};
 use crate::{catalog, telemetry};
@@ -135,6 +136,25 @@ fn digest_policy(allowed: &[Digest]) -> DigestPolicy {
         (true, true) => DigestPolicy::Optional,
         (false, true) => DigestPolicy::Required,
         (_, false) => DigestPolicy::Off,
+    }
+}
+
+/// Who may do what on the control socket. Of two roles the greater one counts.
+pub(super) fn local_roles(control: &config::Control) -> LocalRoles {
+    let ranked = |lists: &[(&[u32], Role)]| {
+        let each = lists.iter().flat_map(|(ids, role)| ids.iter().map(|id| (*id, *role)));
+        each.collect()
+    };
+    LocalRoles {
+        users: ranked(&[
+            (&control.reader_uids, Role::Reader),
+            (&control.operator_uids, Role::Operator),
+            (&control.allowed_uids, Role::Admin),
+        ]),
+        groups: ranked(&[
+            (&control.reader_gids, Role::Reader),
+            (&control.operator_gids, Role::Operator),
+        ]),
     }
 }
 

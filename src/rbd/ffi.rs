@@ -272,6 +272,7 @@ table! {
             arg: *mut c_void,
         ) -> c_int;
         fn rbd_snap_remove(image: *mut ImageHandle, name: *const c_char) -> c_int;
+        fn rbd_snap_rollback(image: *mut ImageHandle, name: *const c_char) -> c_int;
         fn rbd_list_children3(
             image: *mut ImageHandle, images: *mut LinkedImageSpec, max: *mut usize,
         ) -> c_int;

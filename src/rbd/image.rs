@@ -467,6 +467,18 @@ impl Image {
         self.pool.check(code, || format!("removing snapshot {}@{snapshot}", self.label())).map(drop)
     }
 
+    /// Has the image hold again what it held when the snapshot was made, at the size that it had.
+    ///
+    /// # Errors
+    /// ENOENT if there is no snapshot of that name, EROFS if another client owns the image.
+    pub fn rollback(&self, snapshot: &str) -> Result<(), Error> {
+        let name = cstring(snapshot)?;
+        // SAFETY: the name outlives the call.
+        let code = unsafe { (self.api().rbd_snap_rollback)(self.handle, name.as_ptr()) };
+        self.pool.check(code, || format!("rolling back to {}@{snapshot}", self.label()))?;
+        self.refresh()
+    }
+
     /// The address of the client that has the exclusive lock. It may be dead.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 //! learn what the unit is, logout. The measured part is in [`crate::engine`].
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::pdu::{self, BHS_LEN, DIGEST_LEN, Header, Numbers, op};
 use crate::url::Url;
@@ -53,12 +54,44 @@ pub(crate) struct Capacity {
     pub(crate) block_len: u32,
 }
 
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// SCSI status.
+    pub(crate) status: u8,
+    /// Data, or sense data.
+    pub(crate) data: Vec<u8>,
+    /// PDUs it came in.
+    pub(crate) pdus: u32,
+}
+
+/// A TCP connection to `portal`, from an address of the caller's choice.
+fn connected(portal: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream> {
+    let Some(source) = source else { return Ok(TcpStream::connect(portal)?) };
+    let family = if source.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddr::new(source, 0))?;
+    connect(&socket, &portal)?;
+    Ok(TcpStream::from(socket))
+}
+
 impl Connection {
     /// Connects and logs in; `index` tells this session's ISID from its siblings'.
     pub(crate) fn login(url: &Url, initiator: &str, digests: Digests, index: u16) -> Result<Self> {
+        Self::login_from(None, url, initiator, digests, index)
+    }
+
+    /// The same from an address of the caller's choice.
+    pub(crate) fn login_from(
+        source: Option<IpAddr>,
+        url: &Url,
+        initiator: &str,
+        digests: Digests,
+        index: u16,
+    ) -> Result<Self> {
         let portal = url.portal.to_socket_addrs()?.next();
         let portal = portal.with_context(|| format!("{} has no address", url.portal))?;
-        let stream = TcpStream::connect(portal).with_context(|| format!("connect to {portal}"))?;
+        let stream = connected(portal, source).with_context(|| format!("connect to {portal}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_write_timeout(Some(SILENCE))?;
@@ -154,25 +187,26 @@ impl Connection {
         Ok((header, rest[before..before + header.data_len()].to_vec()))
     }
 
-    /// Runs one command that reads at most `len` bytes; returns its status and its data or sense.
-    fn execute(&mut self, cdb: &[u8; 16], len: u32) -> Result<(u8, Vec<u8>)> {
+    /// Runs one command that reads at most `len` bytes.
+    pub(crate) fn execute(&mut self, cdb: &[u8; 16], len: u32) -> Result<Answer> {
         let flags = pdu::FINAL | if len > 0 { pdu::READ } else { 0 };
         let command = pdu::scsi_command(self.lun, 0, flags, len, self.numbers(), cdb, 0);
         self.cmd_sn = self.cmd_sn.wrapping_add(1);
         self.send(&command, &[])?;
-        let mut data = Vec::new();
+        let (mut data, mut pdus) = (Vec::new(), 0);
         loop {
             let (header, segment) = self.receive()?;
             match header.opcode() {
                 op::NOP_IN => self.send(&pdu::nop_answer(&header, self.numbers()), &[])?,
                 op::DATA_IN | op::SCSI_RESPONSE => {
                     data.extend(segment);
+                    pdus += 1;
                     self.max_cmd_sn = header.word(32);
                     let last =
                         header.opcode() == op::SCSI_RESPONSE || header.flags() & pdu::STATUS != 0;
                     if last {
                         self.exp_stat_sn = header.word(24).wrapping_add(1);
-                        return Ok((header.scsi_status(), data));
+                        return Ok(Answer { status: header.scsi_status(), data, pdus });
                     }
                 }
                 other => bail!("unexpected PDU of opcode {other:#x}"),
@@ -184,7 +218,7 @@ impl Connection {
     pub(crate) fn capacity(&mut self) -> Result<Capacity> {
         let mut status = 0;
         for _ in 0..10 {
-            status = self.execute(&[0; 16], 0)?.0;
+            status = self.execute(&[0; 16], 0)?.status;
             if status == 0 {
                 break;
             }
@@ -193,13 +227,30 @@ impl Connection {
         let mut cdb = [0; 16];
         cdb[..2].copy_from_slice(&[0x9e, 0x10]);
         cdb[13] = 32;
-        let (status, data) = self.execute(&cdb, 32)?;
+        let Answer { status, data, .. } = self.execute(&cdb, 32)?;
         ensure!(status == 0 && data.len() >= 12, "READ CAPACITY(16): status {status:#x}");
         let (last, rest) = data.split_first_chunk().context("short capacity")?;
         let blocks = u64::from_be_bytes(*last).saturating_add(1);
         let block_len = u32::from_be_bytes(*rest.first_chunk().context("short capacity")?);
         ensure!(block_len.is_power_of_two() && block_len >= 512, "block length {block_len}");
         Ok(Capacity { blocks, block_len })
+    }
+
+    /// Takes in that the target has answered `count` commands, which nobody parsed.
+    pub(crate) fn answered(&mut self, count: u32) {
+        self.exp_stat_sn = self.exp_stat_sn.wrapping_add(count);
+        self.max_cmd_sn = self.max_cmd_sn.wrapping_add(count);
+    }
+
+    /// Receives a PDU of a target that was asked nothing, and answers it if it is a ping.
+    pub(crate) fn idle(&mut self) -> Result<()> {
+        let (header, _) = self.receive()?;
+        ensure!(header.opcode() == op::NOP_IN, "unexpected PDU of opcode {:#x}", header.opcode());
+        self.max_cmd_sn = header.word(32);
+        if header.word(20) != pdu::NO_TAG {
+            self.send(&pdu::nop_answer(&header, self.numbers()), &[])?;
+        }
+        Ok(())
     }
 
     /// Ends the session; a target that does not care to answer is no error.

@@ -327,15 +327,14 @@ impl Tasks {
             return;
         }
         let offset = u64::from(self.header.word(40)) + offset as u64;
-        let (verify, image) = (self.plan.verify, self.plan.image.clone());
-        let Ok(slot) = self.slot() else { return };
-        let position = slot.position + offset;
-        if verify {
-            slot.corrupt |= !pattern::matches(data, position);
-        }
-        if let Some(image) = image {
+        let Ok(position) = self.slot().map(|slot| slot.position + offset) else { return };
+        let mut corrupt = self.plan.verify && !pattern::matches(data, position);
+        if let Some(image) = &self.plan.image {
             let expected = image.get(position as usize..).and_then(|rest| rest.get(..data.len()));
-            slot.corrupt |= expected != Some(data);
+            corrupt |= expected != Some(data);
+        }
+        if corrupt && let Ok(slot) = self.slot() {
+            slot.corrupt = true;
         }
     }
 

@@ -15,6 +15,8 @@ mod outgoing;
 mod pattern;
 mod pdu;
 mod replay;
+mod sessions;
+mod skim;
 mod trace;
 mod url;
 
@@ -52,21 +54,16 @@ enum Command {
         /// Payload of an answer, in bytes.
         #[arg(long, default_value_t = 4096)]
         payload: usize,
+        /// Threads, each with its share of the connections.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
     },
     /// Load a bare server.
-    BareClient {
-        /// The address it printed.
-        server: String,
-        /// Payload of an answer, in bytes, as the server was told.
-        #[arg(long, default_value_t = 4096)]
-        payload: usize,
-        /// Requests in flight.
-        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
-        queue_depth: u32,
-        /// How long, in seconds.
-        #[arg(long, default_value_t = 5.0)]
-        seconds: f64,
-    },
+    BareClient(bare::Client),
+    /// Load a logical unit with reads whose data nobody looks at: the client hardly needs CPU.
+    Skim(skim::Skim),
+    /// Log in to many targets at once, and hold the sessions.
+    Sessions(sessions::Sessions),
 }
 
 #[derive(Debug, Args)]
@@ -133,10 +130,12 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Replay(options) => options.execute(),
-        Command::BareServer { listen, payload } => bare::serve(listen, payload).map(|()| true),
-        Command::BareClient { server, payload, queue_depth, seconds } => {
-            bare_client(&server, payload, queue_depth, seconds)
+        Command::BareServer { listen, payload, threads } => {
+            bare::serve(listen, payload, threads).map(|()| true)
         }
+        Command::BareClient(client) => client.execute(),
+        Command::Skim(skim) => skim.execute(),
+        Command::Sessions(sessions) => sessions.execute(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -146,14 +145,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn bare_client(server: &str, payload: usize, queue_depth: u32, seconds: f64) -> Result<bool> {
-    let duration = Duration::try_from_secs_f64(seconds)?;
-    let (done, took) = bare::drive(server, payload, queue_depth, duration)?;
-    let seconds = took.as_secs_f64();
-    println!("{done} answers in {seconds:.3} s: {:.0} answers a second", done as f64 / seconds);
-    Ok(true)
 }
 
 impl Run {

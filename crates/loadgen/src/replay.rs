@@ -59,7 +59,8 @@ impl Options {
             let block_len = u64::from(capacity.block_len);
             let bytes = capacity.blocks.saturating_mul(block_len);
             ensure!(end.is_some_and(|end| end <= bytes), "the trace is of a larger disk");
-            let aligned = |o: &trace::Operation| (o.position | o.len as u64) % block_len == 0;
+            let aligned =
+                |o: &trace::Operation| (o.position | o.len as u64).is_multiple_of(block_len);
             ensure!(operations.iter().all(aligned), "the trace is of a disk of smaller blocks");
             let plan = Plan {
                 work: Work::Recorded(Replay::new(&operations)),

@@ -52,7 +52,6 @@ class Stirrup:
         self.prefix = list(prefix)
         self.port = host.free_port()
         self.port6 = host.free_port("::1") if ipv6 else None
-        self.ceph_conf = ceph_conf
         self.config = self.directory / "stirrup.toml"
         self.config.write_text(self._configuration(ceph_conf, for_guests, write_cache))
 

@@ -374,6 +374,14 @@ impl<'a> Tables<'a> {
         put(&mut self.layers, &id.to_string(), &Layer { parent, size_bytes, needed_by: 1 })
     }
 
+    /// The layer has nothing below it any more; what it had there, which it needs no more.
+    pub(super) fn detach_layer(&mut self, id: &LayerId) -> Result<Option<LayerId>, StoreError> {
+        let mut layer = self.layer(id)?;
+        let parent = layer.parent.take();
+        put(&mut self.layers, &id.to_string(), &layer)?;
+        Ok(parent)
+    }
+
     /// The layer is longer from now on.
     pub(super) fn lengthen_layer(
         &mut self,

@@ -9,6 +9,7 @@ mod map;
 mod meta;
 mod resize;
 mod state;
+mod versions;
 mod volume;
 
 #[cfg(test)]
@@ -436,6 +437,21 @@ impl Store for LocalStore {
             return Ok(());
         }
         self.grow(&mut open, image, record, size_bytes)
+    }
+
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        self.roll_back(image, snapshot)
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        check_name(image)?;
+        self.flatten_image(image, progress)
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {

@@ -177,6 +177,40 @@ impl Layered {
         chain.layers[1..].iter().take(own).try_for_each(|layer| layer.punch(from, to))
     }
 
+    /// Has the top layer hold what a range of whole blocks has in those below. What is nowhere reads as
+    /// zeros, with those or without.
+    pub(super) fn fill(&self, offset: u64, len: u64) -> Result<(), Error> {
+        self.fill_blocks(offset, len).map_err(|error| self.failed("flattening", &error))
+    }
+
+    fn fill_blocks(&self, offset: u64, len: u64) -> io::Result<()> {
+        let chain = self.chain.load();
+        let top = chain.top();
+        for run in chain.runs(offset, len) {
+            if std::ptr::eq(run.layer, top) {
+                continue;
+            }
+            let end = run.offset + run.len;
+            let mut at = run.offset;
+            while at < end {
+                let (next, mapped) = fileio::run_end(&run.layer.data, at, end)?;
+                let from = at / BLOCK_BYTES * BLOCK_BYTES;
+                let to = next.next_multiple_of(BLOCK_BYTES).min(end);
+                if mapped {
+                    let mut buf = Buffer::unfilled((to - from) as usize);
+                    chain.read(from, &mut buf)?;
+                    fileio::write(&top.data, from, &mut buf.io_slices())?;
+                    top.mark(from / BLOCK_BYTES, to.div_ceil(BLOCK_BYTES))?;
+                } else {
+                    // A write that a crash cut short may have left something there.
+                    fileio::zero(&top.data, at, next - at)?;
+                }
+                at = if mapped { to } else { next };
+            }
+        }
+        Ok(())
+    }
+
     fn find_extents(&self, offset: u64, len: u64, max: usize) -> io::Result<Vec<Extent>> {
         let chain = self.chain.load();
         let mut found: Vec<Extent> = Vec::new();

@@ -75,6 +75,20 @@ impl Store for OnDemand {
         Ok(())
     }
 
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        // A volume that was dropped while it was opened is closed after that.
+        self.opener.wait_opened(image);
+        self.store.rollback(image, snapshot)
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        self.store.flatten(image, progress)
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         self.store.list()
     }

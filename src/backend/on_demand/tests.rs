@@ -116,6 +116,12 @@ impl Store for FakeStore {
     fn probe(&self) -> Result<(), StoreError> {
         unreachable!()
     }
+    fn rollback(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    fn flatten(&self, _: &str, _: &(dyn Fn(u64, u64) -> bool + Sync)) -> Result<(), StoreError> {
+        unreachable!()
+    }
     fn create(&self, _: &str, _: u64) -> Result<(), StoreError> {
         unreachable!()
     }

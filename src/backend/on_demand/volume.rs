@@ -186,7 +186,7 @@ impl Shared {
     ) {
         let mut state = self.state.lock();
         let waiting = |requests: &mut Vec<Request>| Waiting {
-            requests: requests.drain(..).collect(),
+            requests: std::mem::take(requests),
             queue: Arc::clone(queue),
         };
         match &mut state.phase {
@@ -236,7 +236,7 @@ impl Shared {
             }
         };
         match opened {
-            Ok(volume) => self.has_opened(volume),
+            Ok(volume) => self.has_opened(&volume),
             Err(error) => {
                 let kind = match error.kind() {
                     StoreErrorKind::NotFound => ErrorKind::Gone,
@@ -268,7 +268,7 @@ impl Shared {
         }
     }
 
-    fn has_opened(&self, volume: Arc<dyn Volume>) {
+    fn has_opened(&self, volume: &Arc<dyn Volume>) {
         let mut state = self.state.lock();
         if volume.saved_state() != state.saved {
             // The initiators' reservations are not what the target believes: it has to begin anew.
@@ -278,7 +278,7 @@ impl Shared {
             return self.refuse(ErrorKind::Unavailable);
         }
         state.used_at = Instant::now();
-        self.opened.store(Some(Arc::new(Opened(Arc::clone(&volume)))));
+        self.opened.store(Some(Arc::new(Opened(Arc::clone(volume)))));
         let before = std::mem::replace(&mut state.phase, Phase::Open);
         let is_held = state.holds > 0;
         drop(state);

@@ -57,10 +57,10 @@ fn origin(cache: &Cache, image: &Image) -> Result<Option<(Origin, SnapshotKey)>,
     Ok(Some((Origin::new(parent, found.overlap_bytes, &own), found.key)))
 }
 
-/// The ranges that an image has itself, if they are known. Its objects are no ranges if it is
-/// striped.
+/// The ranges that an image has itself, if they are known. Its objects are no ranges of what is read
+/// if it is striped or encrypted.
 fn own(image: &Image) -> Result<Option<Vec<std::ops::Range<u64>>>, StoreError> {
-    if image.is_striped() {
+    if image.is_striped() || image.is_decrypted() {
         return Ok(None);
     }
     Ok(image.own_objects()?)

@@ -84,6 +84,11 @@ impl Options {
         }
     }
 
+    /// The pool, as each client reaches it.
+    fn connect_all(&self) -> Result<Vec<Arc<Pool>>, rbd::Error> {
+        (0..self.clients.max(1)).map(|_| self.connect()).collect()
+    }
+
     fn connect(&self) -> Result<Arc<Pool>, rbd::Error> {
         let begun = Instant::now();
         let cluster = Cluster::connect(self.conf.as_deref(), &self.user, self.timeout)?;
@@ -109,7 +114,6 @@ pub struct RbdStore {
 }
 
 /// A connection to the cluster.
-#[derive(Default)]
 struct Link {
     pool: Option<Arc<Pool>>,
     /// Somebody is about to replace `pool`.
@@ -132,8 +136,8 @@ impl RbdStore {
     /// [`StoreErrorKind::Unavailable`], with what to do, when Ceph's libraries are missing, no
     /// monitor answers within the limit, or the pool or namespace is not there.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let pool = options.connect().map_err(unavailable)?;
-        Ok(Self::new(options, Some(pool)))
+        let pools = options.connect_all().map_err(unavailable)?;
+        Ok(Self::new(options, pools))
     }
 
     /// As [`Self::open`], but a cluster that does not answer within the limit (it may be starting,
@@ -142,21 +146,20 @@ impl RbdStore {
     /// # Errors
     /// As [`Self::open`], but for the time-out.
     pub fn open_patiently(options: Options) -> Result<Self, StoreError> {
-        let pool = match options.connect() {
+        let pools = match options.connect_all() {
             Err(error) if error.errno() == Errno::TIMEDOUT => {
                 tracing::warn!(%error, "store rbd: Ceph does not answer; going on without it");
-                None
+                Vec::new()
             }
-            result => Some(result.map_err(unavailable)?),
+            result => result.map_err(unavailable)?,
         };
-        Ok(Self::new(options, pool))
+        Ok(Self::new(options, pools))
     }
 
-    fn new(options: Options, pool: Option<Arc<Pool>>) -> Self {
-        // The others connect when they are needed.
-        let rest = (1..options.clients).map(|_| Mutex::default());
-        let first = Mutex::new(Link { pool, connecting: false });
-        let links = std::iter::once(first).chain(rest).collect();
+    fn new(options: Options, pools: Vec<Arc<Pool>>) -> Self {
+        let mut pools = pools.into_iter();
+        let link = || Mutex::new(Link { pool: pools.next(), connecting: false });
+        let links = std::iter::repeat_with(link).take(options.clients.max(1)).collect();
         Self { links, options, cache: None, prefetch: None }
     }
 
@@ -298,6 +301,38 @@ impl Store for RbdStore {
         Ok(open.resize(size_bytes + (open.size_bytes() - old))?)
     }
 
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(snapshot)?;
+        Ok(self.open_writable(image)?.rollback(snapshot)?)
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        check_name(image)?;
+        let pool = self.pool()?;
+        pool.wait_closed(image);
+        owner::evict_if_dead(&pool, image)?;
+        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        let stat = open.stat()?;
+        if !stat.snapshots.is_empty() {
+            let message =
+                format!("{image} has {} snapshots; remove these first", stat.snapshots.len());
+            return Err(StoreError::new(StoreErrorKind::HasChildren, message));
+        }
+        if stat.parent.is_none() {
+            return Ok(());
+        }
+        // A live owner does it for us. librbd cannot be asked to stop.
+        let _goes_on = progress(0, stat.size_bytes);
+        open.flatten()?;
+        let _done = progress(stat.size_bytes, stat.size_bytes);
+        Ok(())
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         let mut names = self.pool()?.list()?;
         names.sort_unstable();
@@ -367,7 +402,7 @@ impl Store for RbdStore {
                 Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
             (None, OpenMode::ReadWrite) => writable_volume(
-                self.open_writable(image)?,
+                &self.open_writable(image)?,
                 self.cache.as_ref(),
                 self.prefetch.as_deref(),
             ),
@@ -386,15 +421,15 @@ impl Store for RbdStore {
 
 /// The volume of an image that this has the exclusive lock of.
 fn writable_volume(
-    image: Arc<Image>,
+    image: &Arc<Image>,
     cache: Option<&Arc<Cache>>,
     prefetch: Option<&Prefetch>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
-    let volume = RbdVolume::of_image(Arc::clone(&image))?;
+    let volume = RbdVolume::of_image(Arc::clone(image))?;
     let Some(cache) = cache else { return Ok(Arc::new(volume)) };
-    let volume = cached::wrap(cache, &image, volume);
+    let volume = cached::wrap(cache, image, volume);
     if let Some(prefetch) = prefetch {
-        prefetch.attach(&image, &volume);
+        prefetch.attach(image, &volume);
     }
     Ok(Arc::new(volume))
 }
@@ -429,7 +464,7 @@ pub fn open_image(
     conf: Option<&Path>,
     user: &str,
     read_only: bool,
-    cache: Option<Arc<Cache>>,
+    cache: Option<&Arc<Cache>>,
 ) -> Result<Arc<dyn Volume>, StoreError> {
     let (pool, namespace, image) = parse_spec(spec)?;
     let options = Options {
@@ -444,7 +479,7 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(open_writable(&pool, image, &options.encryption)?, cache.as_ref(), None)
+    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache, None)
 }
 
 fn open_writable(

@@ -52,6 +52,11 @@ impl Gated {
         std::mem::take(&mut *self.reads.lock())
     }
 
+    /// What it holds.
+    pub(super) fn bytes(&self, offset: u64, len: usize) -> Vec<u8> {
+        self.bytes.lock()[offset as usize..offset as usize + len].to_vec()
+    }
+
     /// From now on everything is refused.
     pub(super) fn fence(&self) {
         self.failed.store(true, Ordering::SeqCst);

@@ -128,7 +128,7 @@ fn a_chain_shares_what_the_nearest_has() {
         let origin = Origin::new(parent, SIZE as u64, own);
         (Reader::new(cache.wrap(Arc::clone(&disk) as _, Some(origin), Mine)), disk)
     };
-    let (clone, disk) = wrap(upper, &[7 * e..7 * e + 1]);
+    let (clone, disk) = wrap(upper, std::slice::from_ref(&(7 * e..7 * e + 1)));
     let read_from = |extent: u64| {
         let found = clone.read(extent * e, 512);
         let asked = [&base, &middle, &disk].map(|volume| volume.reads().len());
@@ -251,7 +251,7 @@ fn disks_share_their_memory_and_who_has_most_gives() {
     let [first, second] = disks;
     drop(first);
     let left = cache.stats().disks.bytes;
-    assert!(left >= 8 * EXTENT_BYTES && left < BOUND / 2, "{left}");
+    assert!((8 * EXTENT_BYTES..BOUND / 2).contains(&left), "{left}");
     drop(second);
     assert_eq!(cache.stats().disks.bytes, 0);
 }

@@ -6,13 +6,14 @@ use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
 use super::rows::{self, Batch, Versioned};
+use super::tags::tag_key;
 use super::{Engine, FOREIGN, Held, backing_prefix, busy, foreign, key};
 use crate::backend::{OpenMode, StoreErrorKind};
 use crate::block::Volume;
 use crate::catalog::UnnamedAccess;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::export::{Allowed, Export};
-use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node};
+use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node, Tagged, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -108,11 +109,20 @@ impl Engine {
             self.image_row(project, &spec.image)?;
         check_ready(&image)?;
         self.check_store(&image.store)?;
+        let (snapshot, tag) = if spec.edit {
+            (String::new(), None)
+        } else {
+            self.clone_source(&image, spec.tag.as_ref())?
+        };
         let mut disk = Disk {
             project: project.clone(),
             name: name.clone(),
             state: DiskState::Creating,
             image: spec.image.clone(),
+            tag: tag.as_ref().map(|row| row.value.name.clone()),
+            edits: spec.edit,
+            flattened: false,
+            rollback: None,
             store: image.store.clone(),
             backing: String::new(),
             size_bytes: image.size_bytes,
@@ -128,23 +138,40 @@ impl Engine {
             closed: false,
             created: Timestamp::now(),
         };
-        let ((), revision) = self.apply_numbered(|uid, id, batch| {
-            disk.backing = format!("{}disk{id}", backing_prefix(uid));
-            batch.put(Table::Uses, &use_key(&disk), ABSENT, &())?;
+        let more = Usage {
+            disks: 1,
+            bytes: if disk.edits { 0 } else { disk.size_bytes },
+            nodes: u64::from(node.is_some()),
+        };
+        let intend = |uid: &str, id: u64, batch: &mut Batch| {
+            disk.backing = if disk.edits {
+                image.backing.clone()
+            } else {
+                format!("{}disk{id}", backing_prefix(uid))
+            };
+            batch.put(Table::Uses, &use_key(&disk), ABSENT, &disk.tag)?;
+            if let Some(row) = &tag {
+                batch.keep(Table::Tags, &tag_key(&row.value), row.revision);
+            }
             batch.keep(Table::Images, &key(project, &spec.image), image_revision);
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
-        })?;
-        self.finish_creating(disk, revision, &image)
+        };
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
+        self.finish_creating(disk, revision, &image.backing, &snapshot)
     }
 
     fn finish_creating(
         &self,
         mut disk: Disk,
         revision: u64,
-        image: &Image,
+        parent: &str,
+        snapshot: &str,
     ) -> Result<Created, Error> {
         let cloned = self.store(&disk.store).and_then(|store| {
-            let made = store.clone_image(&image.backing, &image.snapshot, &disk.backing);
+            if disk.edits {
+                return Ok(());
+            }
+            let made = store.clone_image(parent, snapshot, &disk.backing);
             made.map_err(|error| match error.kind() {
                 // The number is fresh, so this image is not of this catalog's making.
                 StoreErrorKind::Exists => foreign(&disk.store, &disk.backing),
@@ -243,6 +270,8 @@ impl Engine {
     pub(super) fn mark_and_erase(&self, row: Versioned<Disk>) -> Result<(), Error> {
         let Versioned { value: mut disk, revision } = row;
         if disk.state != DiskState::Removing {
+            self.check_not_at_work(&disk)?;
+            self.check_tags_unprotected(&disk.project, &Tagged::Disk(disk.name.clone()))?;
             disk.state = DiskState::Removing;
             let mut batch = Batch::default();
             batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, &disk)?;
@@ -255,7 +284,10 @@ impl Engine {
     pub(super) fn erase_disk(&self, disk: &Disk) -> Result<(), Error> {
         self.exporter.withdraw(&disk.target)?;
         self.serving.remove(&key(&disk.project, &disk.name));
-        self.remove_backing(self.store(&disk.store)?.as_ref(), &disk.backing)?;
+        // Otherwise it is the image's.
+        if !disk.edits {
+            self.remove_backing(self.store(&disk.store)?.as_ref(), &disk.backing)?;
+        }
         self.forget_disk(disk)
     }
 
@@ -264,9 +296,12 @@ impl Engine {
         let Some(row) = self.find_disk(&disk.project, &disk.name)? else { return Ok(()) };
         let mut batch = Batch::default();
         batch.delete(Table::Disks, &key(&disk.project, &disk.name), row.revision);
-        if let Some(used) = self.state.get(Table::Uses, &use_key(disk))? {
-            batch.delete(Table::Uses, &use_key(disk), used.revision);
+        // The image may have another name by now.
+        let use_key = use_key(&row.value);
+        if let Some(used) = self.state.get(Table::Uses, &use_key)? {
+            batch.delete(Table::Uses, &use_key, used.revision);
         }
+        self.delete_tags(&mut batch, &disk.project, &Tagged::Disk(disk.name.clone()))?;
         if let Some(node) = self.node_of(&row.value)?
             && node.value.disk.as_ref() == Some(&disk.name)
         {
@@ -375,15 +410,13 @@ impl Engine {
     /// Opens a disk's volume, if that is still to be done, and publishes it with its current
     /// rules. A disk that is gone is no error.
     pub(in crate::catalog) fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let Some(Versioned { value: mut disk, revision }) = self.find_disk(project, name)? else {
+        let Some(row) = self.find_disk(project, name)?.filter(|row| row.value.is_there()) else {
             return Ok(());
         };
-        if !disk.is_there() {
-            return Ok(());
-        }
+        let Versioned { value: mut disk, revision } = self.finish_rollback(row)?;
         let node = self.node_of(&disk)?.map(|row| row.value);
         let opened = match self.serving(&disk).volume {
-            Some(volume) if !volume.has_failed() => Ok(volume),
+            Some(volume) if !volume.has_failed() => Ok((volume, disk.flattened)),
             failed => {
                 if failed.is_some() {
                     // Ends its sessions; the last of them lets go of the volume.
@@ -399,15 +432,21 @@ impl Engine {
             Err(_) => disk.state,
         };
         // Another than the row has if a resize was cut short, or somebody else grew the image.
-        let size_bytes = opened.as_ref().map_or(disk.size_bytes, |volume| volume.info().size_bytes);
-        if (state, size_bytes) != (disk.state, disk.size_bytes) {
+        let size_bytes =
+            opened.as_ref().map_or(disk.size_bytes, |(volume, _)| volume.info().size_bytes);
+        // Likewise.
+        let flattened = opened.as_ref().map_or(disk.flattened, |(_, flattened)| *flattened);
+        if (state, size_bytes, flattened) != (disk.state, disk.size_bytes, disk.flattened) {
             (disk.state, disk.size_bytes) = (state, size_bytes);
             let mut batch = Batch::default();
+            if flattened {
+                self.add_flattened(&mut batch, &mut disk)?;
+            }
             batch.put(Table::Disks, &key(project, name), revision, &disk)?;
             batch.apply(self.state.as_ref())?;
         }
         match opened {
-            Ok(volume) => self.try_publish(&disk, node.as_ref(), Some(volume)),
+            Ok((volume, _)) => self.try_publish(&disk, node.as_ref(), Some(volume)),
             Err(error) => {
                 let mut serving = self.serving(&disk);
                 (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));
@@ -441,7 +480,8 @@ impl Engine {
         failed
     }
 
-    fn open(&self, disk: &Disk) -> Result<Arc<dyn Volume>, Error> {
+    /// Opens a disk. The second answer: it does not need its image any more.
+    fn open(&self, disk: &Disk) -> Result<(Arc<dyn Volume>, bool), Error> {
         let store = self.store(&disk.store)?;
         let broken = |message: String| Error::new(ErrorKind::Internal, BROKEN, message);
         let stat = store.stat(&disk.backing).map_err(|error| match error.kind() {
@@ -456,13 +496,14 @@ impl Engine {
                 disk.backing, disk.store
             )));
         }
-        Ok(store.open(&disk.backing, None, OpenMode::ReadWrite)?)
+        let flattened = !disk.edits && (disk.flattened || stat.parent.is_none());
+        Ok((store.open(&disk.backing, None, OpenMode::ReadWrite)?, flattened))
     }
 }
 
 const BROKEN: &str = "disk-broken";
 
-fn use_key(disk: &Disk) -> String {
+pub(super) fn use_key(disk: &Disk) -> String {
     format!("{}/{}/{}", disk.project, disk.image, disk.name)
 }
 
@@ -484,7 +525,20 @@ fn exists(disk: &Disk) -> Error {
     Error::conflict("disk-exists", Noun::Disk, project, name, message)
 }
 
-fn check_ready(image: &Image) -> Result<(), Error> {
+/// Refuses a disk that is its image itself.
+pub(super) fn check_own(disk: &Disk) -> Result<(), Error> {
+    if !disk.edits {
+        return Ok(());
+    }
+    let (project, name) = (disk.project.as_str(), disk.name.as_str());
+    let message = format!(
+        "disk '{name}' is image '{}' itself, to be edited: make a tag of the image instead",
+        disk.image
+    );
+    Err(Error::conflict("disk-edits-image", Noun::Disk, project, name, message))
+}
+
+pub(super) fn check_ready(image: &Image) -> Result<(), Error> {
     let (code, why) = match image.state {
         ImageState::Ready => return Ok(()),
         ImageState::Importing => ("image-not-ready", "is still being imported"),

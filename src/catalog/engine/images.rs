@@ -1,44 +1,39 @@
 //! Images: import and removal.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
-
+use super::at_work::Work;
 use super::rows::{self, Batch, Versioned};
-use super::{Engine, FOREIGN, GOLDEN, backing_prefix, busy, foreign, key};
+use super::{Engine, FOREIGN, backing_prefix, busy, foreign, gone_is_fine, key};
 use crate::backend::{BootProfile, StoreErrorKind};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
-use crate::catalog::model::{Image, ImageState};
+use crate::catalog::model::{Image, ImageState, Tagged, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::ImportSpec;
 use crate::catalog::state::{ABSENT, Table};
 
-/// An import whose intent is written.
+/// An import, of a file or of what is in a store, whose intent is written.
 pub(in crate::catalog) struct Import {
     image: Image,
     revision: u64,
     source: Source,
     fix_boot_chs: bool,
-    filling: Filling,
-}
-
-/// The image's key is among those that are being filled, until dropped.
-struct Filling {
-    keys: Arc<Mutex<BTreeSet<String>>>,
-    key: String,
-}
-
-impl Drop for Filling {
-    fn drop(&mut self) {
-        self.keys.lock().remove(&self.key);
-    }
+    /// Keeps others from the image, and from what it is made of.
+    _works: Vec<Work>,
 }
 
 impl Import {
+    pub(super) fn of(
+        image: Image,
+        revision: u64,
+        source: Source,
+        fix_boot_chs: bool,
+        works: Vec<Work>,
+    ) -> Self {
+        Self { image, revision, source, fix_boot_chs, _works: works }
+    }
+
     /// Bytes there are to deal with.
     pub(in crate::catalog) fn total_bytes(&self) -> u64 {
         self.source.size_bytes()
@@ -66,9 +61,22 @@ impl Engine {
         project: &Name,
         name: &ImageName,
     ) -> Result<Vec<String>, Error> {
+        Ok(self.image_uses(project, name)?.into_iter().map(|(disk, _)| disk).collect())
+    }
+
+    /// The disks that are clones of an image, each with the tag.
+    pub(super) fn image_uses(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<Vec<(String, Option<ImageName>)>, Error> {
         let prefix = format!("{project}/{name}/");
-        let rows = self.state.list(Table::Uses, &prefix)?;
-        Ok(rows.into_iter().map(|(key, _)| key[prefix.len()..].to_owned()).collect())
+        let rows = self.state.list(Table::Uses, &prefix)?.into_iter();
+        rows.map(|(key, row)| {
+            let tag = rows::decode(Table::Uses, &key, &row.value)?;
+            Ok((key[prefix.len()..].to_owned(), tag))
+        })
+        .collect()
     }
 
     /// What the store knows of how the image boots.
@@ -120,39 +128,36 @@ impl Engine {
         spec.check()?;
         let store = spec.store.as_ref().unwrap_or(&self.options.default_store);
         self.check_store(store)?;
-        let key = key(project, name);
-        if let Some(row) = rows::load::<Image>(self.state.as_ref(), Table::Images, &key)? {
-            let left_over = !self.filling.lock().contains(&key)
-                && matches!(row.value.state, ImageState::Importing | ImageState::Removing);
-            if !left_over {
-                let message = format!("image '{name}' of project '{project}' exists already");
-                let (project, name) = (project.as_str(), name.as_str());
-                return Err(Error::conflict("image-exists", Noun::Image, project, name, message));
-            }
-            self.erase_image(&row.value)?;
-        }
+        self.check_free(project, name)?;
         let source =
             Source::open(&spec.file, spec.format, self.options.image_max_bytes, spec.owner)?;
-        let mut image = Image {
-            project: project.clone(),
-            name: name.clone(),
-            state: ImageState::Importing,
-            store: store.clone(),
-            backing: String::new(),
-            snapshot: GOLDEN.to_owned(),
-            size_bytes: source.size_bytes(),
-            format: source.format(),
-            source: spec.file.to_string_lossy().into_owned(),
-            created: Timestamp::now(),
-            warnings: Vec::new(),
+        let mut image = self.new_image(project, name, store, source.size_bytes());
+        image.format = source.format();
+        image.source = spec.file.to_string_lossy().into_owned();
+        let more = Usage { bytes: image.size_bytes, ..Usage::default() };
+        let intend = |uid: &str, id: u64, batch: &mut Batch| {
+            image.backing = backing_of(uid, id);
+            batch.put(Table::Images, &key(project, name), ABSENT, &image)
         };
-        let ((), revision) = self.apply_numbered(|uid, id, batch| {
-            image.backing = format!("{}img{id}", backing_prefix(uid));
-            batch.put(Table::Images, &key, ABSENT, &image)
-        })?;
-        self.filling.lock().insert(key.clone());
-        let filling = Filling { keys: Arc::clone(&self.filling), key };
-        Ok(Import { image, revision, source, fix_boot_chs: spec.fix_boot_chs, filling })
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
+        let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
+        Ok(Import::of(image, revision, source, spec.fix_boot_chs, works))
+    }
+
+    /// Refuses a name that an image has; what a failed import left under it goes.
+    pub(super) fn check_free(&self, project: &Name, name: &ImageName) -> Result<(), Error> {
+        let key = key(project, name);
+        let Some(row) = rows::load::<Image>(self.state.as_ref(), Table::Images, &key)? else {
+            return Ok(());
+        };
+        let left_over = !self.at_work.is(Noun::Image, project, name.as_str())
+            && matches!(row.value.state, ImageState::Importing | ImageState::Removing);
+        if !left_over {
+            let message = format!("image '{name}' of project '{project}' exists already");
+            let (project, name) = (project.as_str(), name.as_str());
+            return Err(Error::conflict("image-exists", Noun::Image, project, name, message));
+        }
+        self.erase_image(&row.value)
     }
 
     /// Fills the image and freezes it; takes everything back if that fails.
@@ -161,7 +166,7 @@ impl Engine {
         import: Import,
         progress: &Progress,
     ) -> Result<Image, Error> {
-        let Import { mut image, revision, source, fix_boot_chs, filling } = import;
+        let Import { mut image, revision, source, fix_boot_chs, _works } = import;
         // The file is hostile and is read by code of others. What a panic may leave half done is
         // the image, and that is erased.
         let filled = catch_unwind(AssertUnwindSafe(|| {
@@ -170,11 +175,14 @@ impl Engine {
         let result = filled.unwrap_or_else(|_| Err(panicked(&image)));
         let undone = match &result {
             Ok(()) => Ok(()),
-            Err(error) if error.code() == FOREIGN => self.forget_image(&image),
+            Err(error) if error.code() == FOREIGN => {
+                self.remove_origin(&image).and_then(|()| self.forget_image(&image))
+            }
             Err(_) => self.erase_image(&image),
         };
         if let Err(error) = undone {
-            tracing::warn!(image = filling.key, %error, "a failed import is taken back later");
+            let image = key(&image.project, &image.name);
+            tracing::warn!(image, %error, "a failed import is taken back later");
         }
         result.map(|()| image)
     }
@@ -205,10 +213,10 @@ impl Engine {
         image.warnings = copy(source, writer.as_mut(), fix_boot_chs, progress)?;
         writer.finish()?;
         store.snapshot(&image.backing, &image.snapshot)?;
+        self.remove_origin(image)?;
+        image.origin = None;
         image.state = ImageState::Ready;
-        let mut batch = Batch::default();
-        batch.put(Table::Images, &key(&image.project, &image.name), revision, image)?;
-        batch.apply(self.state.as_ref())?;
+        self.put_image(image, revision)?;
         Ok(())
     }
 
@@ -218,12 +226,22 @@ impl Engine {
         project: &Name,
         name: &ImageName,
     ) -> Result<(), Error> {
-        let key = key(project, name);
-        if self.filling.lock().contains(&key) {
-            return Err(busy(format!("image '{name}' is being imported; cancel the job first")));
+        if self.at_work.is(Noun::Image, project, name.as_str()) {
+            let message = format!(
+                "image '{name}' is being imported, copied or downloaded; cancel the job first"
+            );
+            return Err(busy(message));
         }
         let Versioned { value: mut image, mut revision } = self.image_row(project, name)?;
         self.check_unused(&image)?;
+        if image.protected && image.state != ImageState::Removing {
+            let message = format!("image '{name}' is protected; unprotect it first");
+            let (project, name) = (project.as_str(), name.as_str());
+            return Err(Error::conflict("image-protected", Noun::Image, project, name, message));
+        }
+        if image.state != ImageState::Removing {
+            self.check_tags_unprotected(project, &Tagged::Image(name.clone()))?;
+        }
         let before = image.state;
         if before != ImageState::Removing {
             image.state = ImageState::Removing;
@@ -258,17 +276,26 @@ impl Engine {
 
     /// Removes what an image has in the store, then its row.
     pub(super) fn erase_image(&self, image: &Image) -> Result<(), Error> {
+        self.remove_origin(image)?;
         self.remove_backing(self.store(&image.store)?.as_ref(), &image.backing)?;
         self.forget_image(image)
     }
 
-    fn forget_image(&self, image: &Image) -> Result<(), Error> {
+    /// Removes the snapshot that an image was to be filled from.
+    fn remove_origin(&self, image: &Image) -> Result<(), Error> {
+        let Some(origin) = &image.origin else { return Ok(()) };
+        let store = self.store(&origin.store)?;
+        Ok(gone_is_fine(store.remove_snapshot(&origin.backing, &origin.snapshot))?)
+    }
+
+    pub(super) fn forget_image(&self, image: &Image) -> Result<(), Error> {
         let key = key(&image.project, &image.name);
         let Some(row) = rows::load::<Image>(self.state.as_ref(), Table::Images, &key)? else {
             return Ok(());
         };
         let mut batch = Batch::default();
         batch.delete(Table::Images, &key, row.revision);
+        self.delete_tags(&mut batch, &image.project, &Tagged::Image(image.name.clone()))?;
         batch.apply(self.state.as_ref())?;
         Ok(())
     }
@@ -283,8 +310,13 @@ fn panicked(image: &Image) -> Error {
     Error::new(ErrorKind::Internal, "internal", message)
 }
 
+/// The name of an image in a store.
+pub(super) fn backing_of(uid: &str, id: u64) -> String {
+    format!("{}img{id}", backing_prefix(uid))
+}
+
 /// The first few of a list, for a message.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown = names[..names.len().min(SHOWN)].join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }

@@ -5,15 +5,21 @@
 //! could not be taken back, because the store failed or the machine did, is taken back when the
 //! call is repeated or at the next start (`reconcile`). Callers hold the object's lock.
 
+mod at_work;
+mod copies;
 mod disks;
 mod images;
 mod jobs;
 mod nodes;
+mod projects;
 mod reconcile;
 mod resize;
 mod rows;
+mod tags;
+mod tokens;
+mod works;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,8 +36,10 @@ use super::export::Exporter;
 use super::name::Name;
 use super::spec::random;
 use super::state::{ABSENT, State, Table};
+use at_work::AtWork;
 use rows::Batch;
 
+pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
 pub(super) use reconcile::Report;
@@ -57,8 +65,10 @@ pub(super) struct Engine {
     loaded: Installation,
     /// By store: whether it was looked at for images that this catalog should know and does not.
     checked: BTreeMap<String, Mutex<bool>>,
-    /// Keys of the images that an import of this process is filling.
-    filling: Arc<Mutex<BTreeSet<String>>>,
+    /// Held while a project with limits is given something.
+    quotas: DashMap<Name, Arc<Mutex<()>>>,
+    /// What jobs of this process are at.
+    at_work: AtWork,
 }
 
 /// What makes our names in a store ours.
@@ -106,7 +116,8 @@ impl Engine {
             unserved: Mutex::default(),
             loaded,
             checked,
-            filling: Arc::default(),
+            quotas: DashMap::new(),
+            at_work: AtWork::default(),
         })
     }
 
@@ -161,17 +172,20 @@ impl Engine {
         for snapshot in snapshots {
             gone_is_fine(store.remove_snapshot(backing, &snapshot))?;
         }
-        let deadline = Instant::now() + IN_USE_WAIT;
-        loop {
-            match gone_is_fine(store.remove(backing)) {
-                // The last reference to a volume may be with a thread that is about to drop it.
-                Err(error)
-                    if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline =>
-                {
-                    std::thread::sleep(IN_USE_POLL);
-                }
-                other => return Ok(other?),
+        Ok(patiently(|| gone_is_fine(store.remove(backing)))?)
+    }
+}
+
+/// Does what needs an image that nobody has open: the last reference to a volume may be with a thread
+/// that is about to drop it.
+fn patiently(work: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let deadline = Instant::now() + IN_USE_WAIT;
+    loop {
+        match work() {
+            Err(error) if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline => {
+                std::thread::sleep(IN_USE_POLL);
             }
+            other => return other,
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, key};
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::model::{Disk, DiskState, Node};
+use crate::catalog::model::{Disk, DiskState, Node, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::spec::{DiskSpec, NodeSpec};
 use crate::catalog::state::{ABSENT, Table};
@@ -84,7 +84,7 @@ impl Engine {
         }
         for mac in spec.macs.iter().filter(|mac| !node.macs.contains(mac)) {
             if let Some(row) = rows::load::<String>(self.state.as_ref(), Table::Macs, mac)? {
-                return Err(mac_taken(mac, &row.value));
+                return Err(mac_taken(mac, project, &row.value));
             }
             batch.put(Table::Macs, mac, ABSENT, &key)?;
         }
@@ -157,7 +157,8 @@ impl Engine {
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
         batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
-        self.change_access(&disk, Some(&node), &batch)?;
+        let more = Usage { nodes: 1, ..Usage::default() };
+        self.within_quota(&node.project, more, || self.change_access(&disk, Some(&node), &batch))?;
         Ok((node, false))
     }
 
@@ -247,7 +248,12 @@ fn bound(node: &Node, message: String) -> Error {
     Error::conflict("node-bound", Noun::Node, project, name, message)
 }
 
-fn mac_taken(mac: &str, node: &str) -> Error {
-    let message = format!("MAC address {mac} belongs to node '{node}' (project/node) already");
+fn mac_taken(mac: &str, project: &Name, key: &str) -> Error {
+    // Who may see one project may not see another.
+    let node = match key.split_once('/') {
+        Some((of, node)) if of == project.as_str() => format!("node '{node}'"),
+        _ => "a node of another project".to_owned(),
+    };
+    let message = format!("MAC address {mac} belongs to {node} already");
     Error::new(ErrorKind::Conflict, "mac-taken", message)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, Installation, backing_prefix, key, new_uid};
 use crate::backend::{Store, StoreErrorKind};
-use crate::catalog::error::Error;
+use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Image, ImageState};
 use crate::catalog::state::Table;
 
@@ -50,7 +50,7 @@ impl Engine {
         let key = key(&image.project, &image.name);
         let row: Option<Versioned<Image>> = rows::load(self.state.as_ref(), Table::Images, &key)?;
         let Some(Versioned { value: mut image, revision }) = row else { return Ok(()) };
-        if self.filling.lock().contains(&key) {
+        if self.at_work.is(Noun::Image, &image.project, image.name.as_str()) {
             return Ok(());
         }
         if matches!(image.state, ImageState::Importing | ImageState::Removing) {

@@ -1,9 +1,10 @@
 //! Growing a disk, under its sessions.
 
-use super::rows::{Batch, Versioned};
+use super::disks::check_own;
+use super::rows::Batch;
 use super::{Engine, key};
 use crate::catalog::error::{Error, Noun};
-use crate::catalog::model::{Disk, DiskState};
+use crate::catalog::model::{Disk, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::state::Table;
 
@@ -25,10 +26,8 @@ impl Engine {
         let conflict = |code, message| {
             Error::conflict(code, Noun::Disk, project.as_str(), name.as_str(), message)
         };
-        if disk.state != DiskState::Ready {
-            let message = format!("disk '{name}' is not ready; see 'stirrup disk show'");
-            return Err(conflict("disk-not-ready", message));
-        }
+        self.check_idle(disk)?;
+        check_own(disk)?;
         if size_bytes < disk.size_bytes {
             let message = format!(
                 "disk '{name}' has {} bytes and cannot shrink to {size_bytes}: what is beyond \
@@ -46,12 +45,15 @@ impl Engine {
             );
             return Err(Error::invalid("invalid-size", message));
         }
-        self.store(&disk.store)?.resize(&disk.backing, size_bytes)?;
-        let Versioned { value: mut disk, revision } = row;
-        disk.size_bytes = size_bytes;
-        let mut batch = Batch::default();
-        batch.put(Table::Disks, &key(project, name), revision, &disk)?;
-        batch.apply(self.state.as_ref())?;
-        Ok((disk, false))
+        let more = Usage { bytes: size_bytes - disk.size_bytes, ..Usage::default() };
+        self.within_quota(project, more, || {
+            self.store(&disk.store)?.resize(&disk.backing, size_bytes)?;
+            let mut disk = disk.clone();
+            disk.size_bytes = size_bytes;
+            let mut batch = Batch::default();
+            batch.put(Table::Disks, &key(project, name), row.revision, &disk)?;
+            batch.apply(self.state.as_ref())?;
+            Ok((disk, false))
+        })
     }
 }

@@ -35,7 +35,11 @@ pub(super) fn load_all<T: DeserializeOwned>(
     decoded.collect()
 }
 
-fn decode<T: DeserializeOwned>(table: Table, key: &str, value: &[u8]) -> Result<T, Error> {
+pub(super) fn decode<T: DeserializeOwned>(
+    table: Table,
+    key: &str,
+    value: &[u8],
+) -> Result<T, Error> {
     serde_json::from_slice(value).map_err(|error| {
         let message = format!("the catalog: row '{key}' of {table:?} makes no sense: {error}");
         Error::new(ErrorKind::Internal, "catalog-failed", message)

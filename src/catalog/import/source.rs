@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::{OFlags, SeekFrom};
 
 use super::qcow2::Qcow2Source;
+use crate::backend::{StoreError, VolumeReader};
 use crate::catalog::error::{Error, ErrorKind};
 use crate::catalog::model::Format;
 
@@ -22,7 +23,12 @@ pub(in crate::catalog) struct Source {
 }
 
 enum Reader {
-    Raw { file: File, file_bytes: u64 },
+    /// What is in a store.
+    Volume(VolumeReader),
+    Raw {
+        file: File,
+        file_bytes: u64,
+    },
     Qcow2(Qcow2Source),
 }
 
@@ -92,6 +98,12 @@ impl Source {
         Ok(Self { path: shown, size_bytes, format, reader })
     }
 
+    /// What is in a store; `label` says what that is.
+    pub(in crate::catalog) fn of_volume(label: String, reader: VolumeReader) -> Self {
+        let size_bytes = reader.size_bytes();
+        Self { path: label, size_bytes, format: Format::Raw, reader: Reader::Volume(reader) }
+    }
+
     /// Size of the disk in it, rounded up to sectors.
     pub(in crate::catalog) fn size_bytes(&self) -> u64 {
         self.size_bytes
@@ -109,6 +121,10 @@ impl Source {
             return Ok(None);
         }
         let found = match &self.reader {
+            Reader::Volume(reader) => reader
+                .next_data(from)
+                .map_err(StoreError::from)?
+                .map(|offset| offset / SECTOR_BYTES * SECTOR_BYTES),
             Reader::Raw { file, .. } => match rustix::fs::seek(file, SeekFrom::Data(from)) {
                 Ok(offset) => Some(offset / SECTOR_BYTES * SECTOR_BYTES),
                 Err(rustix::io::Errno::NXIO) => None,
@@ -127,6 +143,9 @@ impl Source {
     /// Fills `buf` from `offset` on; what is beyond the end of the source reads as zeros.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
         match &self.reader {
+            Reader::Volume(reader) => {
+                return Ok(reader.read_at(offset, buf).map_err(StoreError::from)?);
+            }
             Reader::Raw { file, file_bytes } => {
                 let there = file_bytes.saturating_sub(offset);
                 let len = usize::try_from(there).unwrap_or(buf.len()).min(buf.len());

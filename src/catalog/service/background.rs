@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, Subject, stopping};
 use crate::catalog::engine::Report;
 use crate::catalog::error::{Error, Noun};
-use crate::catalog::model::{Disk, DiskState, Image};
+use crate::catalog::model::{Disk, DiskState, Image, Tag, TagState};
 use crate::catalog::name::Name;
 
 /// How long a stop waits for calls that are in a store.
@@ -30,6 +30,11 @@ impl Catalog {
         }
         for image in self.0.engine.images(None)? {
             self.check_later(image);
+        }
+        for tag in self.0.engine.all_tags()? {
+            if tag.state != TagState::Ready {
+                self.finish_tag_later(tag);
+            }
         }
         for store in self.0.engine.stores().keys() {
             self.search_later(store.clone());
@@ -123,6 +128,19 @@ impl Catalog {
                 let (subject, disk) = (subject(), disk.clone());
                 this.call(subject, vec![guard], move |engine| engine.end_unfinished_disk(&disk))
                     .await
+            })
+            .await;
+        });
+    }
+
+    fn finish_tag_later(&self, tag: Tag) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let what = format!("ending the unfinished change of tag {} of {}", tag.name, tag.of);
+            this.keep_trying(&what, || async {
+                let (guard, subject) = this.lock_tagged(&tag.project, &tag.of).await;
+                let tag = tag.clone();
+                this.call(subject, vec![guard], move |engine| engine.end_unfinished_tag(&tag)).await
             })
             .await;
         });

@@ -20,12 +20,18 @@ pub enum Table {
     Disks,
     /// Nodes, by `project/name`.
     Nodes,
-    /// Which disks use an image: `project/image/disk`.
+    /// Which disks use an image: `project/image/disk`, and by which tag.
     Uses,
+    /// Tags, by `image/project/image/tag` and `disk/project/disk/tag`.
+    Tags,
     /// Which node a MAC address belongs to.
     Macs,
     /// Jobs, by number.
     Jobs,
+    /// Bearer tokens, by name.
+    Tokens,
+    /// Projects that have limits, by name.
+    Projects,
 }
 
 /// A row.

@@ -29,8 +29,11 @@ fn definition(table: Table) -> Definition {
         Table::Disks => "disks",
         Table::Nodes => "nodes",
         Table::Uses => "uses",
+        Table::Tags => "tags",
         Table::Macs => "macs",
         Table::Jobs => "jobs",
+        Table::Tokens => "tokens",
+        Table::Projects => "projects",
     })
 }
 

@@ -10,7 +10,8 @@ use crate::catalog::engine::{Engine, Report};
 use crate::catalog::import::Progress;
 use crate::catalog::model::{DiskState, ImageState, Node};
 use crate::catalog::{
-    Allowed, DiskSpec, Error, ErrorKind, ImageName, ImportSpec, Name, NodeSpec, Options,
+    Allowed, DiskSpec, Error, ErrorKind, ImageName, ImportSpec, Name, NodeSpec, Options, TagState,
+    Tagged,
 };
 
 const FAULTS: [Fault; 4] = [Fault::Refused, Fault::Unsure, Fault::Outage, Fault::OutageAfter];
@@ -44,6 +45,9 @@ pub(super) fn start(engine: &Engine) -> Report {
     }
     for image in engine.images(None).unwrap() {
         engine.check_image(&image, &mut report).unwrap();
+    }
+    for tag in engine.all_tags().unwrap() {
+        engine.end_unfinished_tag(&tag).unwrap();
     }
     for store in engine.stores().keys() {
         engine.remove_orphans(store, &mut report).unwrap();
@@ -88,16 +92,29 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
         .map(|image| image.backing.clone())
         .chain(disks.iter().map(|disk| disk.backing.clone()))
         .collect();
+    for tag in engine.all_tags().unwrap() {
+        assert_eq!(tag.state, TagState::Ready, "{context}: {tag:?}");
+    }
+    let tags = |of| {
+        let tags = engine.tags(&project(), &of).unwrap().into_iter();
+        tags.map(|tag| tag.snapshot).collect::<Vec<_>>()
+    };
     let stored: BTreeSet<String> = world.store.images.lock().keys().cloned().collect();
     assert_eq!(stored, rows, "{context}: the store and the rows");
     for image in &images {
         let stored = world.store.images.lock();
-        assert_eq!(stored[&image.backing].snapshots, ["golden"], "{context}");
+        let mut snapshots = stored[&image.backing].snapshots.clone();
         drop(stored);
+        snapshots.sort();
+        let mut known = tags(Tagged::Image(image.name.clone()));
+        known.push("golden".to_owned());
+        known.sort();
+        assert_eq!(snapshots, known, "{context}");
+        assert_eq!(image.origin, None, "{context}");
         let users = engine.image_users(&image.project, &image.name).unwrap();
         let cloned: Vec<String> = disks
             .iter()
-            .filter(|disk| disk.image == image.name)
+            .filter(|disk| disk.image == image.name && !disk.flattened)
             .map(|disk| disk.name.to_string())
             .collect();
         assert_eq!(users, cloned, "{context}: uses of {}", image.name);
@@ -106,7 +123,13 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     let targets: Vec<String> = disks.iter().map(|disk| disk.target.clone()).collect();
     assert_eq!(exported, targets, "{context}: the targets and the rows");
     for disk in &disks {
-        assert_eq!(disk.state, DiskState::Ready, "{context}: {disk:?}");
+        assert_eq!((disk.state, &disk.rollback), (DiskState::Ready, &None), "{context}: {disk:?}");
+        if !disk.edits {
+            let snapshots = world.store.images.lock()[&disk.backing].snapshots.clone();
+            assert_eq!(snapshots, tags(Tagged::Disk(disk.name.clone())), "{context}");
+            let parent = world.store.images.lock()[&disk.backing].parent.clone();
+            assert_eq!(parent.is_none(), disk.flattened, "{context}");
+        }
         let export = world.exporter.targets.lock()[&disk.target].clone();
         assert!(export.volume.is_some() && !export.identity.is_empty(), "{context}");
         let node = disk.node.as_ref().map(|node| engine.node(&disk.project, node).unwrap());
@@ -121,17 +144,17 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     }
 }
 
-struct Case {
-    name: &'static str,
-    setup: fn(&Engine),
-    call: fn(&Engine) -> Result<(), Error>,
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) setup: fn(&Engine),
+    pub(super) call: fn(&Engine) -> Result<(), Error>,
     /// What must be true after the call has succeeded, or has been repeated with success.
-    done: fn(&Engine) -> bool,
+    pub(super) done: fn(&Engine) -> bool,
     /// A repeated call may find that the first one had been carried through.
-    repeat_code: Option<&'static str>,
+    pub(super) repeat_code: Option<&'static str>,
 }
 
-fn golden(engine: &Engine) {
+pub(super) fn golden(engine: &Engine) {
     import(engine, "golden").unwrap();
 }
 
@@ -139,7 +162,7 @@ fn spec() -> DiskSpec {
     DiskSpec::new(image_name("golden"))
 }
 
-fn with_disk(engine: &Engine) {
+pub(super) fn with_disk(engine: &Engine) {
     golden(engine);
     engine.create_disk(&project(), &name("d1"), &spec(), None).unwrap();
 }
@@ -253,6 +276,9 @@ fn cases() -> Vec<Case> {
             repeat_code: None,
         },
     ]
+    .into_iter()
+    .chain(super::versions::cases())
+    .collect()
 }
 
 /// One fault in one call. Whether the call got so far as to meet it.

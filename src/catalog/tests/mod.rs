@@ -5,4 +5,5 @@ mod faults;
 mod imports;
 mod lasting;
 mod service;
+mod versions;
 pub(crate) mod world;

@@ -2,7 +2,7 @@
 //! (targets, open volumes), with a fault at any step.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use crate::backend::memory::MemoryVolume;
 use crate::backend::{
     ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
 };
-use crate::block::{Completion, CompletionQueue, Request, Volume, VolumeInfo};
+use crate::block::{Buffer, Completion, CompletionQueue, Op, Request, Volume, VolumeInfo};
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
 use crate::catalog::{Allowed, Export, ExportError, Exporter, Stores};
 
@@ -77,11 +77,27 @@ pub(crate) struct FakeImage {
     pub(crate) size_bytes: u64,
     pub(crate) parent: Option<(String, String)>,
     pub(crate) snapshots: Vec<String>,
+    /// The snapshot that it was rolled back to last.
+    pub(crate) rolled_back: Option<String>,
     /// What was written, by offset.
     pub(crate) data: BTreeMap<u64, Vec<u8>>,
     /// A removal broke off: what is left is not seen, but has its name.
     pub(crate) half_removed: bool,
     open: Option<Weak<FakeVolume>>,
+}
+
+impl FakeImage {
+    /// A volume with what was written.
+    fn contents(&self) -> Arc<dyn Volume> {
+        let volume = MemoryVolume::new(self.size_bytes, false);
+        let op = |(offset, bytes): (&u64, &Vec<u8>)| Request {
+            tag: 0,
+            op: Op::Write { offset: *offset, buf: Buffer::from_slice(bytes), fua: false },
+        };
+        let mut requests: Vec<Request> = self.data.iter().map(op).collect();
+        volume.submit(&mut requests, &mut Vec::new(), &Arc::new(CompletionQueue::new()));
+        Arc::new(volume)
+    }
 }
 
 /// A store that keeps its images in memory.
@@ -251,6 +267,35 @@ impl Store for FakeStore {
         })
     }
 
+    fn rollback(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            if !image.snapshots.iter().any(|name| name == snapshot) {
+                return Err(error(StoreErrorKind::NotFound));
+            }
+            if image.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
+                return Err(error(StoreErrorKind::InUse));
+            }
+            image.rolled_back = Some(snapshot.to_owned());
+            Ok(())
+        })
+    }
+
+    fn flatten(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(u64, u64) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        self.step(|images| {
+            let image = find(images, image)?;
+            if !progress(image.size_bytes, image.size_bytes) {
+                return Err(error(StoreErrorKind::Io));
+            }
+            image.parent = None;
+            Ok(())
+        })
+    }
+
     fn list(&self) -> Result<Vec<String>, StoreError> {
         self.step(|images| Ok(images.keys().cloned().collect()))
     }
@@ -282,7 +327,7 @@ impl Store for FakeStore {
     fn open(
         &self,
         image: &str,
-        _snapshot: Option<&str>,
+        snapshot: Option<&str>,
         mode: OpenMode,
     ) -> Result<Arc<dyn Volume>, StoreError> {
         if self.ill.load(Ordering::SeqCst) {
@@ -290,6 +335,12 @@ impl Store for FakeStore {
         }
         self.step(|images| {
             let image = find(images, image)?;
+            if let Some(snapshot) = snapshot {
+                if !image.snapshots.iter().any(|name| name == snapshot) {
+                    return Err(error(StoreErrorKind::NotFound));
+                }
+                return Ok(image.contents());
+            }
             if image.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
                 return Err(error(StoreErrorKind::InUse));
             }
@@ -416,6 +467,8 @@ pub(crate) struct FakeExporter {
     pub(crate) disconnected: Mutex<Vec<(String, Allowed)>>,
     /// It refuses to publish.
     pub(crate) ill: AtomicBool,
+    /// Sessions of every target.
+    pub(crate) sessions: AtomicUsize,
     faults: Arc<Faults>,
 }
 
@@ -439,6 +492,10 @@ impl Exporter for FakeExporter {
 
     fn withdraw(&self, target: &str) -> Result<(), ExportError> {
         self.step(|| drop(self.targets.lock().remove(target)))
+    }
+
+    fn sessions(&self, _target: &str) -> usize {
+        self.sessions.load(Ordering::SeqCst)
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {

@@ -37,6 +37,58 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/images?project=other".into(), 200, Some(&list(&[])));
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
+    let tenant = json!({"name": "demo", "quota": {"disks": 10, "bytes": 10_u64 << 40},
+        "usage": {"disks": 2, "bytes": 6_442_450_944_u64, "nodes": 1},
+        "created": "2026-01-02T03:04:06Z"});
+    on("GET", "/v1/projects".into(), 200, Some(&list(std::slice::from_ref(&tenant))));
+    on("GET", "/v1/projects/demo".into(), 200, Some(&tenant));
+    on("PUT", "/v1/projects/demo".into(), 201, Some(&tenant));
+    on("DELETE", "/v1/projects/demo".into(), 204, None);
+    let token = json!({"name": "ci", "role": "operator", "project": "demo",
+        "created": "2026-01-02T03:04:06Z", "expires": "2026-02-02T03:04:06Z"});
+    let mut made = token.clone();
+    made["token"] = json!("stirrup_ci.c2VjcmV0");
+    on("GET", "/v1/tokens".into(), 200, Some(&list(&[token])));
+    on("PUT", "/v1/tokens/ci".into(), 201, Some(&made));
+    on("DELETE", "/v1/tokens/ci".into(), 204, None);
+    let call = |who: &str, status: Option<u16>| {
+        json!({"time": "2026-01-02T03:04:06.5Z", "who": who, "uid": 1000, "method": "PUT",
+            "path": "/v1/projects/demo/disks/data", "status": status})
+    };
+    let calls = list(&[call("token ci", Some(201)), call("uid 1000", None)]);
+    on("GET", "/v1/audit?limit=2".into(), 200, Some(&calls));
+    let me = json!({"who": "token ci", "role": "operator", "project": "demo"});
+    on("GET", "/v1/whoami".into(), 200, Some(&me));
+    let tag = |of: &str, name: &str| {
+        json!({
+            "project": "demo", of: name, "name": "v2", "state": "ready", "snapshot": "tag7",
+            "size_bytes": 2_147_483_648_u64, "protected": of == "image",
+            "created": "2026-01-02T03:04:06Z", "disks": if of == "image" { vec!["data"] } else { vec![] }
+        })
+    };
+    for (of, kind, name) in [("image", "images", "debian"), ("disk", "disks", "node1")] {
+        let (path, tag) = (project(&format!("{kind}/{name}/tags")), tag(of, name));
+        on("GET", path.clone(), 200, Some(&list(std::slice::from_ref(&tag))));
+        on("GET", format!("{path}/v2"), 200, Some(&tag));
+        on("PUT", format!("{path}/v2"), 201, Some(&tag));
+        on("DELETE", format!("{path}/v2"), 204, None);
+    }
+    let ended = |kind: &str, object: &str| {
+        let mut job = job("succeeded", 100);
+        (job["kind"], job["object"], job["warnings"]) = (json!(kind), json!(object), json!([]));
+        job
+    };
+    on("POST", project("images/debian/copy"), 202, Some(&ended("image-copy", "copy")));
+    let mut renamed = image.clone();
+    renamed["name"] = json!("trixie");
+    on("POST", project("images/debian/rename"), 200, Some(&renamed));
+    on("PUT", project("images/debian/protection"), 200, Some(&image));
+    on("PUT", project("images/debian/default-tag"), 200, Some(&image));
+    on("GET", project("images/debian/raw"), 200, Some(&json!("the bytes")));
+    on("GET", project("images/debian/raw?tag=v2"), 200, Some(&json!("the bytes")));
+    on("POST", project("disks/node1/rollback"), 202, Some(&ended("disk-rollback", "node1")));
+    on("POST", project("disks/node1/flatten"), 202, Some(&ended("disk-flatten", "node1")));
+    on("POST", project("disks/node1/image"), 202, Some(&ended("disk-image", "snap")));
     let profile = json!({"boots": 3, "ranges": 519, "bytes": 63_537_152});
     on("GET", project("images/debian/boot-profile"), 200, Some(&profile));
     on("DELETE", project("images/debian/boot-profile"), 204, None);
@@ -98,7 +150,7 @@ fn image() -> Value {
         "format": "qcow2", "store": "local", "backing": "i-1", "snapshot": "golden",
         "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05.123456789Z",
         "warnings": [{"code": "gpt-boot-chs", "message": "BIOS GRUB will be slow"}],
-        "disks": ["node1", "data"]
+        "disks": ["node1", "data"], "tags": ["v1", "v2"], "default_tag": "v2", "protected": true
     })
 }
 

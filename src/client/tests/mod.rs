@@ -44,7 +44,8 @@ impl Outcome {
 async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>) -> Outcome {
     let words = std::iter::once("stirrup").chain(line.split(' '));
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let environment = Environment { socket: Some(socket.to_owned()), project: Some("demo".into()) };
+    let environment =
+        Environment { socket: Some(socket.to_owned()), project: Some("demo".into()), token: None };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = {
         let mut console = Console {
@@ -94,6 +95,23 @@ const EVERY_COMMAND: &[&str] = &[
     "image list",
     "image list --project other",
     "image show debian",
+    "cp demo debian demo copy",
+    "mv demo debian other trixie",
+    "snap create demo node1 snap",
+    "snap ls demo",
+    "snap rm demo debian",
+    "image copy debian@v2 copy --to-project other --store rbd",
+    "image rename debian trixie --to-project other",
+    "image protect debian",
+    "image unprotect debian",
+    "image default debian v2",
+    "image default debian",
+    "image tag list debian",
+    "image tag show debian v2",
+    "image tag create debian v2 --protect",
+    "image tag protect debian v2",
+    "image tag unprotect debian v2",
+    "image tag remove debian v2",
     "image profile debian",
     "image profile debian --forget",
     "rm demo debian",
@@ -107,6 +125,14 @@ const EVERY_COMMAND: &[&str] = &[
     "disk create data debian --lun 3 --initiator iqn.a* --initiator iqn.b --address 10.0.0.0/8 --portal-group 2 --chap",
     "disk redirect node1 192.0.2.9 --permanently",
     "disk recall node1",
+    "disk create data debian --edit",
+    "disk tag list node1",
+    "disk tag show node1 v2",
+    "disk tag create node1 v2",
+    "disk tag remove node1 v2",
+    "disk rollback node1 v2 --force",
+    "disk flatten node1",
+    "disk snapshot node1@v2 snap",
     "disk resize data 40GiB",
     "disk resize data +1GiB",
     "disk remove node1",
@@ -125,6 +151,15 @@ const EVERY_COMMAND: &[&str] = &[
     "target drain iqn.2026-01.io.stirrup:demo:node1 --seconds 30",
     "session logout 7",
     "session kill 7",
+    "project ls",
+    "project show demo",
+    "project create demo --disks 10 --bytes 10TiB --nodes 8",
+    "project rm demo",
+    "token list",
+    "token create ci operator --project demo --days 30",
+    "token remove ci",
+    "audit --limit 2",
+    "whoami",
     "job list",
     "job show 3",
     "job cancel 3",
@@ -161,7 +196,9 @@ async fn commands_and_api_agree() {
     let mut answers = answers::all();
     answers.extend(answers::imports(&[("succeeded", 100)]));
     let server = Server::start(answers);
-    for line in EVERY_COMMAND.iter().chain(&["import demo debian /x"]) {
+    let directory = tempfile::tempdir().unwrap();
+    let download = format!("image download debian {}", directory.path().join("x").display());
+    for line in EVERY_COMMAND.iter().copied().chain(["import demo debian /x", &download]) {
         stirrup(&server, line).await;
     }
     for request in server.requests() {
@@ -211,7 +248,14 @@ async fn json_is_verbatim() {
 #[tokio::test]
 async fn removal_asks_whoever_is_there() {
     let server = Server::start(answers::all());
-    for line in ["dpro demo node1", "rm demo debian", "disk remove node1", "image remove debian"] {
+    for line in [
+        "dpro demo node1",
+        "rm demo debian",
+        "disk remove node1",
+        "disk rollback node1 v2",
+        "disk tag remove node1 v2",
+        "image remove debian",
+    ] {
         for (answer, done) in
             [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false)]
         {
@@ -251,6 +295,36 @@ async fn import_fails_as_its_job_does() {
     let outcome = stirrup(&server, "import demo debian /images/debian.qcow2 --json").await;
     assert!(outcome.result.is_err());
     assert!(outcome.out.contains("\"failed\""), "{}", outcome.out);
+}
+
+#[tokio::test]
+async fn a_download_is_whole_or_not_there() {
+    let server = Server::start(answers::all());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("disk");
+    let line = format!("image download debian@v2 {}", file.display());
+    let outcome = stirrup(&server, &line).await;
+    assert!(outcome.result.is_ok(), "{}", outcome.shown());
+    assert_eq!(std::fs::read(&file).unwrap(), b"\"the bytes\"");
+    let line = format!("image download none {}", directory.path().join("other").display());
+    let outcome = stirrup(&server, &line).await;
+    assert!(matches!(outcome.result, Err(ClientError::Answer { .. })), "{}", outcome.shown());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no part is left");
+}
+
+#[tokio::test]
+async fn a_token_goes_with_every_call() {
+    let server = Server::start(answers::all());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "stirrup_ci.secret\n").unwrap();
+    let line = format!("whoami --token-file {}", file.display());
+    assert!(stirrup(&server, &line).await.result.is_ok());
+    assert_eq!(server.credentials(), [Some("Bearer stirrup_ci.secret".to_owned())]);
+    stirrup(&server, "whoami").await;
+    assert_eq!(server.credentials(), [None]);
+    let outcome = stirrup(&server, "whoami --token-file /nonexistent").await;
+    assert!(outcome.shown().contains("/nonexistent"), "{}", outcome.shown());
 }
 
 #[tokio::test]

@@ -24,13 +24,18 @@ pub(super) struct Server {
 struct Shared {
     answers: Mutex<Answers>,
     requests: Mutex<Vec<String>>,
+    credentials: Mutex<Vec<Option<String>>>,
 }
 
 impl Server {
     /// Serves until the test's runtime ends.
     pub(super) fn start(answers: Answers) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let shared = Arc::new(Shared { answers: Mutex::new(answers), requests: Mutex::default() });
+        let shared = Arc::new(Shared {
+            answers: Mutex::new(answers),
+            requests: Mutex::default(),
+            credentials: Mutex::default(),
+        });
         let socket = directory.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -45,6 +50,11 @@ impl Server {
     /// The requests since the last call.
     pub(super) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.requests.lock().unwrap())
+    }
+
+    /// The Authorization headers of the requests since the last call.
+    pub(super) fn credentials(&self) -> Vec<Option<String>> {
+        std::mem::take(&mut *self.shared.credentials.lock().unwrap())
     }
 
     /// The body that a request is answered with.
@@ -64,6 +74,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         line = format!("{line} {}", str::from_utf8(&body).unwrap());
     }
     shared.requests.lock().unwrap().push(line);
+    let credential = parts.headers.get("authorization").map(|it| it.to_str().unwrap().to_owned());
+    shared.credentials.lock().unwrap().push(credential);
     let mut answers = shared.answers.lock().unwrap();
     let found = answers.iter_mut().find(|((m, p), _)| *m == method && *p == path);
     let (status, body) = match found {

@@ -2,27 +2,35 @@
 
 use std::net::SocketAddr;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::images::ImageCopy;
+use super::jobs::{self, Job};
 use super::problem::Problem;
 use super::{Answer, Filter, made, portal, portals};
 use crate::catalog::{
     Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Moved, Name,
-    Secret,
+    Role, Secret, Tagged,
 };
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::respond::Failure;
 
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskCreate {
-    /// The image (of the same project) to clone.
+    /// The image (of the same project) to clone, as `IMAGE` or `IMAGE@TAG`. Without a tag: the image's
+    /// default tag, or as it was imported.
     pub image: String,
+    /// Do not clone the image, but export it itself, to be edited. Disks that were cloned from it do
+    /// not change; make a tag of the image when it is as it shall be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edit: bool,
     /// Logical unit number, 0 to 16383; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lun: Option<u16>,
@@ -50,6 +58,18 @@ pub struct Redirect {
     /// For good: initiators may forget this gateway. Otherwise they ask here first the next time.
     #[serde(default)]
     pub permanently: bool,
+}
+
+/// To which tag a disk is rolled back.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskRollback {
+    /// A tag of the disk.
+    pub tag: String,
+    /// Even if somebody is logged in. A machine that runs from the disk would write what it remembers
+    /// over what is brought back.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// How large a disk is to be.
@@ -93,6 +113,18 @@ pub struct Disk {
     pub state: String,
     /// The image it is a clone of.
     pub image: String,
+    /// The tag of the image that it was cloned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// It is no clone, but the image itself, to be edited.
+    #[serde(default)]
+    pub edits: bool,
+    /// It does not need its image any more.
+    #[serde(default)]
+    pub flattened: bool,
+    /// It is being rolled back; nobody can use it until that is done.
+    #[serde(default)]
+    pub rolling_back: bool,
     /// Size in bytes.
     pub size_bytes: u64,
     /// The store that keeps it.
@@ -183,7 +215,8 @@ impl TryFrom<DiskCreate> for DiskSpec {
     type Error = Error;
 
     fn try_from(request: DiskCreate) -> Result<Self, Error> {
-        let mut spec = Self::new(ImageName::new(&request.image)?);
+        let (image, tag) = ImageName::with_tag(&request.image)?;
+        let mut spec = Self { tag, edit: request.edit, ..Self::new(image) };
         spec.lun = request.lun.unwrap_or(spec.lun);
         spec.initiators = request.initiators;
         spec.networks =
@@ -219,6 +252,10 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
         name: disk.name.to_string(),
         state: state.to_owned(),
         image: disk.image.to_string(),
+        tag: disk.tag.as_ref().map(ToString::to_string),
+        edits: disk.edits,
+        flattened: disk.flattened,
+        rolling_back: disk.rollback.is_some(),
         size_bytes: disk.size_bytes,
         store: disk.store.clone(),
         backing: disk.backing.clone(),
@@ -298,9 +335,10 @@ fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<DiskList>> {
-    let disks = control.catalog.disks(filter.project()?).await?;
+    let disks = control.catalog.disks(filter.project(&caller)?).await?;
     Ok(Json(DiskList { items: disks.iter().map(|disk| render(&control, disk)).collect() }))
 }
 
@@ -319,10 +357,14 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Json(request): Json<DiskCreate>,
 ) -> Answer<(StatusCode, Json<Disk>)> {
     let (project, name) = names(&path)?;
+    if request.edit {
+        caller.check_role(Role::Admin, "editing an image")?;
+    }
     check_groups(&control, &request.portal_groups)?;
     let (disk, existed) = control.catalog.create_disk(project, name, request.try_into()?).await?;
     let disk = Disk { existed: Some(existed), ..render(&control, &disk) };
@@ -435,4 +477,73 @@ pub(super) async fn resize(
     let (project, name) = names(&path)?;
     let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
     Ok(Json(Disk { existed: Some(existed), ..render(&control, &disk) }))
+}
+
+/// Has a disk hold again what it held at a tag; what was written since is lost. Its sessions end; it is
+/// served again when the job has ended. Tags stay.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/rollback",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = DiskRollback,
+    responses(
+        (status = 202, description = "It has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rollback(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DiskRollback>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    let (project, name) = names(&path)?;
+    let tag = ImageName::tag(&request.tag)?;
+    let job = control.catalog.rollback_disk(project, name, tag, request.force).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
+}
+
+/// Makes a disk independent of its image, under its sessions. It must have no tags.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/flatten",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    responses(
+        (status = 202, description = "It has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn flatten(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    let (project, name) = names(&path)?;
+    let job = control.catalog.flatten_disk(project, name).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
+}
+
+/// Copies a disk, as it is now or at one of its tags, into a new image. Its machine goes on.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/image",
+    tag = "disks",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
+    request_body = ImageCopy,
+    responses(
+        (status = 202, description = "The copy has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn image(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<ImageCopy>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    let (project, name) = names(&path)?;
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
+    let (to_project, to_name, spec) = request.spec(project, Tagged::Disk(name))?;
+    let job = control.catalog.copy_image(to_project, to_name, spec).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
 }

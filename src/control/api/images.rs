@@ -9,8 +9,11 @@ use utoipa::ToSchema;
 use super::jobs::{self, Job};
 use super::problem::Problem;
 use super::{Answer, Filter};
-use crate::catalog::{self, Error, ImageName, ImageState, ImportSpec, Name};
+use crate::catalog::{
+    self, CopySpec, Error, ImageName, ImageState, ImageView, ImportSpec, Name, Tagged,
+};
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::socket::Peer;
 
 /// A file on the gateway that becomes a golden image.
@@ -51,9 +54,18 @@ pub struct Image {
     pub store: String,
     /// Its name in the store.
     pub backing: String,
-    /// The snapshot that disks are cloned from.
+    /// The snapshot that disks are cloned from, unless there is a default tag.
     pub snapshot: String,
-    /// The file it was imported from.
+    /// The tag that disks are cloned from when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_tag: Option<String>,
+    /// It cannot be removed.
+    #[serde(default)]
+    pub protected: bool,
+    /// Names of its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The file it was imported from, or the image or disk that it is a copy of.
     pub source: String,
     /// When it was made (RFC 3339).
     pub created: String,
@@ -61,6 +73,66 @@ pub struct Image {
     pub warnings: Vec<Warning>,
     /// Names of the disks cloned from it.
     pub disks: Vec<String>,
+}
+
+/// A copy of an image.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageCopy {
+    /// Name of the copy.
+    pub name: String,
+    /// Project of the copy; the same one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The tag to copy; what disks are cloned from by default when absent (of a disk: as it is now).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The store to put it in; the same one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+}
+
+/// Another name, or project, for an image.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRename {
+    /// Its new name; the same one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its new project; the same one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// Whether an image can be removed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Protection {
+    /// It cannot.
+    pub protected: bool,
+}
+
+/// What disks are cloned from when no tag is named.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultTag {
+    /// A tag of the image; the image as it was imported when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+impl ImageCopy {
+    /// Project and name of the copy, and what is to be copied.
+    pub(super) fn spec(
+        self,
+        project: Name,
+        of: Tagged,
+    ) -> Result<(Name, ImageName, CopySpec), Error> {
+        let to = self.project.as_deref().map_or_else(|| Ok(project.clone()), Name::project)?;
+        let tag = self.tag.as_deref().map(ImageName::tag).transpose()?;
+        let spec = CopySpec { project, of, tag, store: self.store };
+        Ok((to, ImageName::new(&self.name)?, spec))
+    }
 }
 
 /// Something that may surprise whoever boots from the image.
@@ -97,7 +169,7 @@ impl From<catalog::Warning> for Warning {
     }
 }
 
-pub(in crate::control) fn render((image, disks): (catalog::Image, Vec<String>)) -> Image {
+pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) -> Image {
     let state = match image.state {
         ImageState::Importing => "importing",
         ImageState::Ready => "ready",
@@ -117,10 +189,13 @@ pub(in crate::control) fn render((image, disks): (catalog::Image, Vec<String>)) 
         store: image.store,
         backing: image.backing,
         snapshot: image.snapshot,
+        default_tag: image.default_tag.map(|tag| tag.to_string()),
+        protected: image.protected,
+        tags,
         source: image.source,
         created: image.created.to_string(),
         warnings: image.warnings.into_iter().map(Into::into).collect(),
-        disks,
+        disks: users,
     }
 }
 
@@ -141,9 +216,10 @@ fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<ImageList>> {
-    let images = control.catalog.images(filter.project()?).await?;
+    let images = control.catalog.images(filter.project(&caller)?).await?;
     Ok(Json(ImageList { items: images.into_iter().map(render).collect() }))
 }
 
@@ -214,6 +290,99 @@ pub(super) async fn remove(
     let (project, name) = names(&path)?;
     control.catalog.remove_image(project, name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Copies an image, or one of its tags, into a new image that does not need it.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/images/{image}/copy",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = ImageCopy,
+    responses(
+        (status = 202, description = "The copy has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn copy(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<ImageCopy>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    let (project, name) = names(&path)?;
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
+    let (to_project, to_name, spec) = request.spec(project, Tagged::Image(name))?;
+    let job = control.catalog.copy_image(to_project, to_name, spec).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
+}
+
+/// Gives an image another name. Its disks stay its clones. It can be moved to another project, too, when
+/// it has none.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/images/{image}/rename",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = ImageRename,
+    responses(
+        (status = 200, description = "The image", body = Image),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rename(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<ImageRename>,
+) -> Answer<Json<Image>> {
+    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
+    let from = names(&path)?;
+    let to = (request.project.unwrap_or(path.0), request.name.unwrap_or(path.1));
+    Ok(Json(render(control.catalog.rename_image(from, names(&to)?).await?)))
+}
+
+/// Protects an image from removal, or does so no more.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/images/{image}/protection",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = Protection,
+    responses(
+        (status = 200, description = "The image", body = Image),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn protect(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Protection>,
+) -> Answer<Json<Image>> {
+    let (project, name) = names(&path)?;
+    Ok(Json(render(control.catalog.protect_image(project, name, request.protected).await?)))
+}
+
+/// Sets the tag that disks are cloned from when none is named.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/images/{image}/default-tag",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = DefaultTag,
+    responses(
+        (status = 200, description = "The image", body = Image),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn default_tag(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<DefaultTag>,
+) -> Answer<Json<Image>> {
+    let (project, name) = names(&path)?;
+    let tag = request.tag.as_deref().map(ImageName::tag).transpose()?;
+    Ok(Json(render(control.catalog.set_default_tag(project, name, tag).await?)))
 }
 
 /// Shows what is known of how an image boots.

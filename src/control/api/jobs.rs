@@ -1,27 +1,29 @@
 //! Jobs: what takes longer than a call may.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Answer;
 use super::images::Warning;
 use super::problem::Problem;
-use crate::catalog::{self, JobState};
+use crate::catalog::{self, Error, JobState, Noun};
 use crate::control::Control;
+use crate::control::access::Caller;
+use crate::control::respond::Failure;
 
 /// A job. Its end is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// For `/v1/jobs/{id}`.
     pub id: u64,
-    /// `image-import`.
+    /// `image-import`, `image-copy`, `disk-image`, `disk-rollback` or `disk-flatten`.
     pub kind: String,
     /// Project of the object.
     pub project: String,
-    /// Name of the object that is being made.
+    /// Name of the object that is being made or changed.
     pub object: String,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
@@ -81,8 +83,22 @@ pub(super) fn render(job: catalog::Job) -> Job {
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(State(control): State<Control>) -> Json<JobList> {
-    Json(JobList { items: control.catalog.jobs().into_iter().map(render).collect() })
+pub(super) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Json<JobList> {
+    let jobs = control.catalog.jobs().into_iter().filter(|job| caller.sees(&job.project));
+    Json(JobList { items: jobs.map(render).collect() })
+}
+
+/// A job that exists for the caller.
+fn seen(control: &Control, caller: &Caller, id: u64) -> Answer<catalog::Job> {
+    let job = control.catalog.job(id)?;
+    if caller.sees(&job.project) {
+        return Ok(job);
+    }
+    let code = Error::not_found(Noun::Job, "", "").code();
+    Err(Failure::new(StatusCode::NOT_FOUND, code, format!("no job {id} of your project")))
 }
 
 /// Shows a job.
@@ -96,8 +112,12 @@ pub(super) async fn list(State(control): State<Control>) -> Json<JobList> {
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(State(control): State<Control>, Path(id): Path<u64>) -> Answer<Json<Job>> {
-    Ok(Json(render(control.catalog.job(id)?)))
+pub(super) async fn show(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<u64>,
+) -> Answer<Json<Job>> {
+    Ok(Json(render(seen(&control, &caller, id)?)))
 }
 
 /// Asks a job to stop; it does so soon after, and takes back what it made.
@@ -113,7 +133,9 @@ pub(super) async fn show(State(control): State<Control>, Path(id): Path<u64>) ->
 )]
 pub(super) async fn cancel(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<u64>,
 ) -> Answer<(StatusCode, Json<Job>)> {
+    seen(&control, &caller, id)?;
     Ok((StatusCode::ACCEPTED, Json(render(control.catalog.cancel_job(id)?))))
 }

@@ -4,15 +4,33 @@
 //! |---|---|---|
 //! | `GET /v1/health` | | [`system::Health`] |
 //! | `GET /v1/version` | | [`system::Version`] |
+//! | `GET /v1/whoami` | | [`access::WhoAmI`] |
+//! | `GET /v1/tokens` | | [`access::TokenList`] |
+//! | `PUT`, `DELETE /v1/tokens/{token}` | [`access::TokenCreate`] | 201 [`access::Token`]; 204 |
+//! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
+//! | `GET /v1/projects` | | [`projects::ProjectList`] |
+//! | `PUT /v1/projects/{project}` | [`projects::ProjectQuota`] | 201 or 200 [`projects::Project`] |
+//! | `GET`, `DELETE /v1/projects/{project}` | | [`projects::Project`]; 204 |
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}` | | [`images::Image`]; 204 |
+//! | `POST /v1/projects/{project}/images/{image}/copy` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/images/{image}/rename` | [`images::ImageRename`] | 200 [`images::Image`] |
+//! | `PUT /v1/projects/{project}/images/{image}/protection` | [`images::Protection`] | 200 [`images::Image`] |
+//! | `PUT /v1/projects/{project}/images/{image}/default-tag` | [`images::DefaultTag`] | 200 [`images::Image`] |
+//! | `GET /v1/projects/{project}/images/{image}/raw[?tag=]` | | `application/octet-stream`, the bytes |
+//! | `GET .../images/{image}/tags`, `.../disks/{disk}/tags` | | [`tags::TagList`] |
+//! | `PUT .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | [`tags::TagPut`] | 201, or 200 if it existed, [`tags::Tag`] |
+//! | `GET`, `DELETE .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | | [`tags::Tag`]; 204 |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}/boot-profile` | | [`images::BootProfile`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
 //! | `PUT`, `DELETE /v1/projects/{project}/disks/{disk}/redirect` | [`disks::Redirect`] | 200 [`disks::Disk`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/rollback` | [`disks::DiskRollback`] | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/flatten` | | 202 [`jobs::Job`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/image` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
 //! | `GET /v1/nodes[?project=]` | | [`nodes::NodeList`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}` | [`nodes::NodePut`] | 201 or 200 [`nodes::Node`] |
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
@@ -31,13 +49,17 @@
 //! Every error is a [`problem::Problem`] (`application/problem+json`, RFC 9457). Unknown fields
 //! in a request are refused.
 
+pub mod access;
 pub mod disks;
 pub mod images;
 pub mod jobs;
 pub mod nodes;
 pub mod problem;
+pub mod projects;
+mod raw;
 pub mod sessions;
 pub mod system;
+pub mod tags;
 pub mod targets;
 
 use axum::Router;
@@ -49,9 +71,10 @@ use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::{Caller, guard};
 use super::respond::{Failure, finish};
 use super::{Control, PortalInfo};
-use crate::catalog::{Error, Name};
+use crate::catalog::Name;
 
 /// What every handler answers.
 type Answer<T> = Result<T, Failure>;
@@ -75,8 +98,15 @@ struct Filter {
 }
 
 impl Filter {
-    fn project(&self) -> Result<Option<Name>, Error> {
-        self.project.as_deref().map(Name::project).transpose()
+    /// The project that is asked for, or the only one that exists for the caller.
+    fn project(&self, caller: &Caller) -> Answer<Option<Name>> {
+        match &self.project {
+            Some(project) => {
+                caller.check(project)?;
+                Ok(Some(Name::project(project)?))
+            }
+            None => Ok(caller.project.clone()),
+        }
     }
 }
 
@@ -84,14 +114,32 @@ fn calls() -> OpenApiRouter<Control> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(system::health))
         .routes(routes!(system::version))
+        .routes(routes!(access::whoami))
+        .routes(routes!(access::tokens))
+        .routes(routes!(access::make_token, access::remove_token))
+        .routes(routes!(access::log))
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::show, projects::put, projects::remove))
         .routes(routes!(images::list))
         .routes(routes!(images::import))
         .routes(routes!(images::show, images::remove))
+        .routes(routes!(images::copy))
+        .routes(routes!(images::rename))
+        .routes(routes!(images::protect))
+        .routes(routes!(images::default_tag))
+        .routes(routes!(raw::download))
+        .routes(routes!(tags::image_tags))
+        .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))
         .routes(routes!(images::boot_profile, images::forget_boot_profile))
         .routes(routes!(disks::list))
         .routes(routes!(disks::show, disks::create, disks::remove))
         .routes(routes!(disks::redirect, disks::recall))
         .routes(routes!(disks::resize))
+        .routes(routes!(disks::rollback))
+        .routes(routes!(disks::flatten))
+        .routes(routes!(disks::image))
+        .routes(routes!(tags::disk_tags))
+        .routes(routes!(tags::disk_tag, tags::put_disk_tag, tags::remove_disk_tag))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))
@@ -125,6 +173,7 @@ pub(super) fn router(control: Control) -> Router {
                 ([(header::CONTENT_TYPE, "application/json")], description)
             }),
         )
+        .route_layer(axum::middleware::from_fn_with_state(control.clone(), guard))
         .fallback(async || StatusCode::NOT_FOUND.into_response())
         .layer(DefaultBodyLimit::max(body_max))
         .layer(axum::middleware::from_fn_with_state(control.clone(), finish))

@@ -1,9 +1,9 @@
 //! Nodes: bare-metal machines and what they boot from.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +13,7 @@ use super::{Answer, Filter, made, portals};
 use crate::boot::{self, Credentials};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::respond::Failure;
 
 /// What is known of a node; replaces what was known.
@@ -108,9 +109,10 @@ fn names((project, node): &(String, String)) -> Result<(Name, Name), Error> {
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<NodeList>> {
-    let nodes = control.catalog.nodes(filter.project()?).await?;
+    let nodes = control.catalog.nodes(filter.project(&caller)?).await?;
     Ok(Json(NodeList { items: nodes.into_iter().map(|node| render(&control, node)).collect() }))
 }
 
@@ -242,7 +244,8 @@ pub(super) async fn provision(
     Json(request): Json<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
-    let mut spec = DiskSpec::new(ImageName::new(&request.image)?);
+    let (image, tag) = ImageName::with_tag(&request.image)?;
+    let mut spec = DiskSpec { tag, ..DiskSpec::new(image) };
     spec.chap = request.chap.map(Into::into);
     let (node, existed) = control.catalog.provision(project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };

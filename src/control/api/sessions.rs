@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Answer;
 use super::problem::Problem;
+use super::targets::SeenTargets;
+use crate::control::access::Caller;
 use crate::control::respond::Failure;
 use crate::control::{Control, SessionInfo};
 
@@ -99,14 +101,28 @@ fn render(session: SessionInfo) -> Session {
 )]
 pub(super) async fn list(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Query(filter): Query<ByTarget>,
-) -> Json<SessionList> {
+) -> Answer<Json<SessionList>> {
     let mut sessions = control.data_path.sessions();
+    let seen = SeenTargets::of(&control, &caller).await?;
+    sessions.retain(|session| seen.has(session.target.as_deref()));
     if let Some(name) = &filter.target {
         let is_of = |target: &String| target.eq_ignore_ascii_case(name);
         sessions.retain(|session| session.target.as_ref().is_some_and(is_of));
     }
-    Json(SessionList { items: sessions.into_iter().map(render).collect() })
+    Ok(Json(SessionList { items: sessions.into_iter().map(render).collect() }))
+}
+
+/// Refuses a session that does not exist for the caller.
+async fn check_seen(control: &Control, caller: &Caller, id: u64) -> Answer<()> {
+    let seen = SeenTargets::of(control, caller).await?;
+    let sessions = control.data_path.sessions();
+    let found = sessions.iter().find(|session| session.id == id);
+    match found {
+        Some(session) if !seen.has(session.target.as_deref()) => Err(not_found(id)),
+        _ => Ok(()),
+    }
 }
 
 /// Ends a session. The initiator may log in again.
@@ -122,8 +138,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn kill(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<u64>,
 ) -> Answer<StatusCode> {
+    check_seen(&control, &caller, id).await?;
     if control.data_path.kill_session(id) {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -150,9 +168,11 @@ fn not_found(id: u64) -> Failure {
 )]
 pub(super) async fn logout(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<u64>,
     request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<StatusCode> {
+    check_seen(&control, &caller, id).await?;
     let request = request.and_then(|Json(request)| request).unwrap_or_default();
     match control.data_path.request_logout(id, request.patience()) {
         true => Ok(StatusCode::ACCEPTED),

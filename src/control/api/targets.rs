@@ -1,8 +1,10 @@
 //! Targets as the data path sees them.
 
-use axum::Json;
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,6 +12,7 @@ use super::disks::{Portal, Redirect};
 use super::problem::Problem;
 use super::sessions::LogoutRequest;
 use super::{Answer, portal, portals};
+use crate::control::access::Caller;
 use crate::control::respond::Failure;
 use crate::control::{Control, TargetInfo};
 
@@ -59,6 +62,33 @@ pub struct TargetList {
     pub items: Vec<Target>,
 }
 
+/// The targets that exist for a caller.
+pub(super) enum SeenTargets {
+    All,
+    /// By their names.
+    Of(BTreeSet<String>),
+}
+
+impl SeenTargets {
+    pub(super) async fn of(control: &Control, caller: &Caller) -> Answer<Self> {
+        let Some(project) = &caller.project else { return Ok(Self::All) };
+        let disks = control.catalog.disks(Some(project.clone())).await?;
+        Ok(Self::Of(disks.into_iter().map(|view| view.disk.target).collect()))
+    }
+
+    /// `None`: a discovery session's, which belongs to no project.
+    pub(super) fn has(&self, target: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(names) => target.is_some_and(|name| names.contains(name)),
+        }
+    }
+}
+
+fn not_found() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "target-not-found", "no target of that name is served")
+}
+
 fn render(control: &Control, target: TargetInfo) -> Target {
     let luns = target.luns.into_iter().map(|lun| TargetLun {
         lun: lun.number,
@@ -86,9 +116,14 @@ fn render(control: &Control, target: TargetInfo) -> Target {
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(State(control): State<Control>) -> Json<TargetList> {
+pub(super) async fn list(
+    State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
+) -> Answer<Json<TargetList>> {
+    let seen = SeenTargets::of(&control, &caller).await?;
     let targets = control.data_path.targets().into_iter();
-    Json(TargetList { items: targets.map(|target| render(&control, target)).collect() })
+    let targets = targets.filter(|target| seen.has(Some(&target.name)));
+    Ok(Json(TargetList { items: targets.map(|target| render(&control, target)).collect() }))
 }
 
 /// Shows a target.
@@ -104,14 +139,15 @@ pub(super) async fn list(State(control): State<Control>) -> Json<TargetList> {
 )]
 pub(super) async fn show(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Answer<Json<Target>> {
+    let seen = SeenTargets::of(&control, &caller).await?;
     // As iSCSI names compare (RFC 7143 4.2.7.1).
-    let is_it = |target: &TargetInfo| target.name.eq_ignore_ascii_case(&name);
-    let target = control.data_path.targets().into_iter().find(is_it);
-    let target = target.ok_or_else(|| {
-        Failure::new(StatusCode::NOT_FOUND, "target-not-found", "no target of that name is served")
-    })?;
+    let is_it = |target: &TargetInfo| {
+        target.name.eq_ignore_ascii_case(&name) && seen.has(Some(&target.name))
+    };
+    let target = control.data_path.targets().into_iter().find(is_it).ok_or_else(not_found)?;
     Ok(Json(render(&control, target)))
 }
 
@@ -131,13 +167,14 @@ pub(super) async fn show(
 )]
 pub(super) async fn drain(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     request: Option<Json<Option<LogoutRequest>>>,
 ) -> Answer<(StatusCode, Json<Drained>)> {
     let request = request.and_then(|Json(request)| request).unwrap_or_default();
-    let Some(sessions) = control.data_path.drain(&name, request.patience()) else {
-        let detail = format!("no target '{name}'");
-        return Err(Failure::new(StatusCode::NOT_FOUND, "target-not-found", detail));
-    };
+    if !SeenTargets::of(&control, &caller).await?.has(Some(&name.to_ascii_lowercase())) {
+        return Err(not_found());
+    }
+    let sessions = control.data_path.drain(&name, request.patience()).ok_or_else(not_found)?;
     Ok((StatusCode::ACCEPTED, Json(Drained { sessions })))
 }

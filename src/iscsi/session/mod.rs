@@ -40,6 +40,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use slab::Slab;
 
 pub use connection::ConnectionId;
@@ -232,7 +233,8 @@ pub struct Session<D> {
     /// The MaxCmdSN that the initiator was told last.
     told_max_cmd_sn: u32,
     tasks: Slab<Task<D>>,
-    by_itt: HashMap<u32, TaskId>,
+    // Initiators choose the tags: the hash is seeded, and the command window bounds what is in it.
+    by_itt: HashMap<u32, TaskId, RandomState>,
     immediate_commands: u32,
     held: Vec<(u32, Held)>,
     held_bytes: usize,
@@ -266,7 +268,7 @@ impl<D: Clone> Session<D> {
             next_ttt: 1,
             next_connection: 1,
             tasks: Slab::new(),
-            by_itt: HashMap::new(),
+            by_itt: HashMap::default(),
             immediate_commands: 0,
             held: Vec::new(),
             held_bytes: 0,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::abort::Afterlife;
 use super::ordering::{Line, attribute};
+use super::read_data::ReadData;
 use super::record::Record;
 use crate::block::{Buffer, Completion as BlockCompletion, CompletionQueue, ErrorKind, Request};
 use crate::iscsi::session::{self, Completion, Session, TaskId, Transferred};
@@ -18,7 +19,7 @@ use crate::scsi::{
 };
 use crate::target::background;
 use crate::target::backing::{Backing, Service};
-use crate::target::budget::{Budget, Claim, Lease, Share};
+use crate::target::budget::{Budget, Claim, Share};
 use crate::target::session::{Counters, SessionEntry};
 
 /// Status qualifier of a command that is to be tried again: in how many units of 100 ms, for this
@@ -26,27 +27,7 @@ use crate::target::session::{Counters, SessionEntry};
 const RETRY_DELAY: u16 = 1;
 
 /// A session whose reads carry the driver's data.
-pub(super) type DriverSession = Session<Rc<ReadData>>;
-
-/// Data for the initiator, shared by the Data-In PDUs that carry it.
-#[derive(Debug)]
-pub(super) enum ReadData {
-    /// A short answer.
-    Bytes(Vec<u8>),
-    /// Blocks, with the memory they were lent.
-    Blocks(Buffer, #[allow(dead_code, reason = "held until the data is sent")] Option<Lease>),
-}
-
-impl ReadData {
-    /// A part of it, in order.
-    pub(super) fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
-        let (bytes, blocks) = match self {
-            Self::Bytes(bytes) => (Some(&bytes[offset..offset + len]), None),
-            Self::Blocks(buffer, _) => (None, Some(buffer.range(offset, len))),
-        };
-        bytes.into_iter().chain(blocks.into_iter().flatten())
-    }
-}
+pub(super) type DriverSession = Session<ReadData>;
 
 /// What the commands of a normal session run against.
 pub(super) struct Attached {
@@ -225,7 +206,8 @@ impl Commands {
                 _ => 0,
             };
             let refused = record.refused;
-            if !refused && size > 0 && !self.lend(id, size, Claim::Fair) {
+            let lent = size == 0 || (!refused && self.lend(id, size, Claim::Fair));
+            if !lent && !refused {
                 // What is only kept to be sent again goes first.
                 if session.forget_data() {
                     continue;
@@ -236,7 +218,7 @@ impl Commands {
                 }
             }
             self.waiting.pop_front();
-            if refused || (size > 0 && !self.lend(id, size, Claim::All)) {
+            if refused || (!lent && !self.lend(id, size, Claim::All)) {
                 self.finish(id, Outcome::status(Status::TaskSetFull), session);
                 continue;
             }
@@ -437,12 +419,11 @@ impl Commands {
         let transferred = match (data_in, record.transfer) {
             (DataIn::Bytes(bytes), _) => {
                 let len = bytes.len() as u64;
-                Transferred::In { data: Rc::new(ReadData::Bytes(bytes)), len }
+                Transferred::In { data: ReadData::of_bytes(bytes), len }
             }
             (DataIn::Buffer(buffer), _) => {
                 let len = buffer.len() as u64;
-                let data = Rc::new(ReadData::Blocks(buffer, record.lease));
-                Transferred::In { data, len }
+                Transferred::In { data: ReadData::of_blocks(buffer, record.lease), len }
             }
             (DataIn::None, Some(Transfer::Out { bytes })) => Transferred::Out(bytes),
             (DataIn::None, _) => Transferred::Nothing,

@@ -6,13 +6,17 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::commands::{Attached, Commands, DriverSession};
 use super::link::{Link, PingTimer};
 use super::login::{Connected, SessionEnds};
+use super::pause::Pauses;
 use crate::block::CompletionQueue;
 use crate::iscsi::login::{Established, SessionType};
 use crate::iscsi::session::{ConnectionId, DiscoveryScope, Event, Notice, Session};
@@ -39,6 +43,7 @@ pub(super) struct Driver {
     removals: Vec<Arc<Removal>>,
     /// Why the last connection ended that did so.
     pub(super) why: Option<String>,
+    pauses: Pauses,
     /// The last to be dropped: who waits for the end of the session relies on its volumes having
     /// been let go.
     pub(super) ends: SessionEnds,
@@ -80,6 +85,7 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         done: Vec::new(),
         removals: Vec::new(),
         why: None,
+        pauses: Pauses::default(),
         ends,
     };
     let session_id = entry.id;
@@ -168,11 +174,15 @@ impl Driver {
             match self.turn(cx) {
                 Err(error) => return Poll::Ready(error.to_string()),
                 Ok(progress) => {
+                    if progress {
+                        self.pauses.ended();
+                    }
                     let links = self.links.len();
                     if let Some(reason) = self.reap() {
                         return Poll::Ready(reason);
                     }
                     if !progress && self.links.len() == links {
+                        self.pause(cx);
                         return Poll::Pending;
                     }
                 }
@@ -180,6 +190,16 @@ impl Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing moves: the task is polled when something does, or again at once.
+    fn pause(&mut self, cx: &mut Context<'_>) {
+        let commands = self.ends.entry.counters.commands.load(Ordering::Relaxed);
+        if self.pauses.looks(commands, Instant::now()) {
+            // Not by its waker, which would leave the runtime no time to ask the kernel.
+            let again = pin!(tokio::task::yield_now());
+            let _pending = again.poll(cx);
+        }
     }
 
     /// One turn; true if anything has moved.

@@ -72,7 +72,7 @@ impl Link {
         if session.is_closing() || self.transmitter.is_full() {
             return Ok(false);
         }
-        match self.receiver.receive(&mut self.stream, cx, session, commands)? {
+        match self.receiver.receive(&self.stream, cx, session, commands)? {
             Received::Progress => {
                 if let Some(ping) = &mut self.ping {
                     ping.heard = true;

@@ -3,11 +3,14 @@
 mod abort;
 mod commands;
 mod driver;
+mod inbox;
 mod link;
 mod login;
 mod management;
 mod ordering;
 mod overdue;
+mod pause;
+mod read_data;
 mod receive;
 mod record;
 mod transmit;

@@ -4,25 +4,24 @@
 //! rest of a long data segment is read straight into the buffer of its command.
 
 use std::io::{self, IoSliceMut};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::commands::{Commands, DriverSession};
+use super::inbox::Inbox;
 use crate::iscsi::pdu::digest::crc32c;
-use crate::iscsi::pdu::frame::{DIGEST_BYTES, Lengths};
+use crate::iscsi::pdu::frame::Lengths;
 use crate::iscsi::pdu::{BHS_BYTES, Bhs};
 use crate::iscsi::session::{Dest, TaskId};
 
-/// Bytes of the receive buffer: enough for a batch of small writes.
-const BUFFER_BYTES: usize = 64 << 10;
-/// Longest header: BHS, 255 words of AHS, digest.
-const HEADER_BYTES_MAX: usize = BHS_BYTES + 255 * 4 + DIGEST_BYTES;
 /// The rest of a data segment is read directly from this length on.
 const DIRECT_BYTES_MIN: usize = 4096;
+/// How often the socket is asked for the rest of a PDU before the task sleeps: some microseconds,
+/// in which an initiator that sends header and data one after the other sends the data.
+const IMMINENT_LOOKS: usize = 16;
 
 /// Where the data of the current PDU goes.
 enum Sink {
@@ -47,9 +46,7 @@ struct Segment {
 pub(super) struct Receiver {
     header_digest: bool,
     data_digest: bool,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
+    inbox: Inbox,
     segment: Option<Segment>,
 }
 
@@ -66,14 +63,7 @@ pub(super) enum Received {
 
 impl Receiver {
     pub(super) fn new(header_digest: bool, data_digest: bool) -> Self {
-        Self {
-            header_digest,
-            data_digest,
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            segment: None,
-        }
+        Self { header_digest, data_digest, inbox: Inbox::default(), segment: None }
     }
 
     /// A task is gone. What is left of its data on the way is read and forgotten.
@@ -88,70 +78,82 @@ impl Receiver {
     /// Reads once and hands every whole PDU to the session.
     pub(super) fn receive(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &TcpStream,
         cx: &mut Context<'_>,
         session: &mut DriverSession,
         commands: &mut Commands,
     ) -> io::Result<Received> {
-        let read = match self.read(stream, cx, commands) {
-            Poll::Pending => return Ok(Received::Nothing),
-            Poll::Ready(read) => read?,
+        let read = loop {
+            if stream.poll_read_ready(cx)?.is_pending() {
+                return Ok(Received::Nothing);
+            }
+            if let Some(read) = self.read(commands, |slices| read_ready(stream, slices))? {
+                break read;
+            }
         };
         if read == 0 {
             return Ok(Received::Closed);
         }
-        while !session.is_closing() && self.step(session, commands) {}
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.buffer.len() - self.start < HEADER_BYTES_MAX {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+        self.take_in(session, commands);
+        for _ in 0..IMMINENT_LOOKS {
+            if !self.is_imminent() || session.is_closing() {
+                break;
+            }
+            match self.read(commands, |slices| Ok(rustix::io::readv(stream, slices)?))? {
+                Some(0) => return Ok(Received::Closed),
+                Some(_) => self.take_in(session, commands),
+                None => std::hint::spin_loop(),
+            }
         }
         Ok(Received::Progress)
     }
 
+    fn take_in(&mut self, session: &mut DriverSession, commands: &mut Commands) {
+        while !session.is_closing() && self.step(session, commands) {}
+        self.inbox.settle();
+    }
+
+    /// A header is there, and nothing of its data.
+    fn is_imminent(&self) -> bool {
+        self.segment.as_ref().is_some_and(|segment| segment.received == 0)
+    }
+
+    /// Reads once, the data of a task straight to its place. `None`: nothing was there.
     fn read(
         &mut self,
-        stream: &mut TcpStream,
-        cx: &mut Context<'_>,
         commands: &mut Commands,
-    ) -> Poll<io::Result<usize>> {
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Option<usize>> {
+        let mut slices: SmallVec<[IoSliceMut<'_>; 8]> = SmallVec::new();
+        let mut direct = None;
         if let Some(Segment { sink: Sink::Task(task, offset), received, lengths, .. }) =
             &mut self.segment
             && lengths.data - *received >= DIRECT_BYTES_MIN
-            && self.start == self.end
+            && self.inbox.is_empty()
             && let Some(buffer) = commands.buffer(*task)
         {
             let rest = lengths.data - *received;
-            let mut slices: SmallVec<[IoSliceMut<'_>; 8]> =
-                buffer.range_mut(*offset + *received, rest).map(IoSliceMut::new).collect();
-            // What follows it comes along with the same call.
-            slices.push(IoSliceMut::new(&mut self.buffer));
-            (self.start, self.end) = (0, 0);
-            loop {
-                if stream.poll_read_ready(cx)?.is_pending() {
-                    return Poll::Pending;
-                }
-                match stream.try_read_vectored(&mut slices) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                    Ok(read) => {
-                        *received += read.min(rest);
-                        self.end = read.saturating_sub(rest);
-                        return Poll::Ready(Ok(read));
-                    }
-                }
-            }
+            slices.extend(buffer.range_mut(*offset + *received, rest).map(IoSliceMut::new));
+            direct = Some((received, rest));
         }
-        let mut into = ReadBuf::new(&mut self.buffer[self.end..]);
-        match Pin::new(stream).poll_read(cx, &mut into) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {
-                let read = into.filled().len();
-                self.end += read;
-                Poll::Ready(Ok(read))
+        // What follows the data comes along with the same call.
+        slices.push(IoSliceMut::new(self.inbox.room()));
+        let read = read(&mut slices);
+        drop(slices);
+        match read {
+            Ok(read) => {
+                let rest = direct.map_or(0, |(received, rest)| {
+                    *received += read.min(rest);
+                    rest
+                });
+                self.inbox.came(read.saturating_sub(rest));
+                Ok(Some(read))
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.inbox.settle();
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -165,7 +167,7 @@ impl Receiver {
     }
 
     fn take_header(&mut self, session: &mut DriverSession, commands: &mut Commands) -> bool {
-        let bytes = &self.buffer[self.start..self.end];
+        let bytes = self.inbox.bytes();
         let Some((bhs, _)) = bytes.split_first_chunk::<BHS_BYTES>() else { return false };
         let bhs: Bhs = *bhs;
         let lengths = Lengths::of(&bhs, self.header_digest, self.data_digest);
@@ -176,7 +178,7 @@ impl Receiver {
             return false;
         }
         let dest = session.header(&bhs, &covered[BHS_BYTES..]);
-        self.start += lengths.header_bytes();
+        self.inbox.taken(lengths.header_bytes());
         let sink = match dest {
             Dest::Nothing => {
                 session.data(Vec::new(), true);
@@ -204,8 +206,10 @@ impl Receiver {
         commands: &mut Commands,
     ) -> bool {
         let lengths = segment.lengths;
-        let part = (lengths.data - segment.received).min(self.end - self.start);
-        let bytes = &self.buffer[self.start..self.start + part];
+        let (bytes, after) = {
+            let bytes = self.inbox.bytes();
+            bytes.split_at(bytes.len().min(lengths.data - segment.received))
+        };
         match &mut segment.sink {
             Sink::Task(task, offset) => match commands.buffer(*task) {
                 Some(buffer) => buffer.copy_from(*offset + segment.received, bytes),
@@ -217,18 +221,19 @@ impl Receiver {
             }
             Sink::Discard | Sink::Gone => {}
         }
-        segment.received += part;
-        self.start += part;
-        let trailer_bytes = lengths.trailer_bytes();
-        if segment.received < lengths.data || self.end - self.start < trailer_bytes {
+        segment.received += bytes.len();
+        let trailer = after.get(..lengths.trailer_bytes());
+        let Some(trailer) = trailer.filter(|_| segment.received == lengths.data) else {
+            let part = bytes.len();
+            self.inbox.taken(part);
             self.segment = Some(segment);
             return false;
-        }
-        let trailer = &self.buffer[self.start..self.start + trailer_bytes];
+        };
         let (padding, digest) = trailer.split_at(lengths.padding);
         let digest_ok =
             digest.is_empty() || segment.crc(commands, padding).is_none_or(|is| is == digest);
-        self.start += trailer_bytes;
+        let taken = bytes.len() + trailer.len();
+        self.inbox.taken(taken);
         let collected = match segment.sink {
             Sink::Collect(collected) => collected,
             Sink::Task(..) | Sink::Discard | Sink::Gone => Vec::new(),
@@ -236,6 +241,22 @@ impl Receiver {
         session.data(collected, digest_ok);
         true
     }
+}
+
+/// Reads from a socket that is ready. What comes short has emptied it: tokio is told so, and the
+/// next look costs no system call.
+fn read_ready(stream: &TcpStream, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let room: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut short = None;
+    let read = stream.try_io(Interest::READABLE, || {
+        let read = rustix::io::readv(stream, slices)?;
+        if read == 0 || read == room {
+            return Ok(read);
+        }
+        short = Some(read);
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    short.map_or(read, Ok)
 }
 
 impl Segment {

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::commands::ReadData;
+use super::read_data::ReadData;
 use crate::iscsi::pdu::BHS_BYTES;
 use crate::iscsi::pdu::digest::crc32c;
 use crate::iscsi::pdu::frame::{DIGEST_BYTES, padding_of};
@@ -28,7 +27,7 @@ const OWNED_BYTES_MAX: usize = 1 << 20;
 struct Frame {
     head: [u8; BHS_BYTES + DIGEST_BYTES],
     head_len: usize,
-    data: Payload<Rc<ReadData>>,
+    data: Payload<ReadData>,
     data_len: usize,
     /// Padding and data digest.
     tail: [u8; 3 + DIGEST_BYTES],
@@ -36,7 +35,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(pdu: OutPdu<Rc<ReadData>>, header_digest: bool, data_digest: bool) -> Self {
+    fn new(pdu: OutPdu<ReadData>, header_digest: bool, data_digest: bool) -> Self {
         let mut head = [0; BHS_BYTES + DIGEST_BYTES];
         head[..BHS_BYTES].copy_from_slice(&pdu.bhs);
         let mut head_len = BHS_BYTES;
@@ -81,9 +80,13 @@ impl Frame {
         self.head_len + self.data_len + self.tail_len
     }
 
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let (head, tail) = (&self.head[..self.head_len], &self.tail[..self.tail_len]);
-        std::iter::once(head).chain(self.data_slices()).chain([tail])
+    /// All of it, in order.
+    fn for_each_slice<'a>(&'a self, mut take: impl FnMut(&'a [u8])) {
+        take(&self.head[..self.head_len]);
+        self.data_slices().for_each(&mut take);
+        if self.tail_len > 0 {
+            take(&self.tail[..self.tail_len]);
+        }
     }
 }
 
@@ -102,12 +105,12 @@ impl Transmitter {
         Self { header_digest, data_digest, frames: VecDeque::new(), sent: 0, owned_bytes: 0 }
     }
 
-    pub(super) fn queue(&mut self, pdu: OutPdu<Rc<ReadData>>) {
+    pub(super) fn queue(&mut self, pdu: OutPdu<ReadData>) {
         self.push(Frame::new(pdu, self.header_digest, self.data_digest));
     }
 
     /// The response to a login: what it has settled holds from the next PDU on (RFC 7143 6.3).
-    pub(super) fn queue_undigested(&mut self, pdu: OutPdu<Rc<ReadData>>) {
+    pub(super) fn queue_undigested(&mut self, pdu: OutPdu<ReadData>) {
         self.push(Frame::new(pdu, false, false));
     }
 
@@ -151,14 +154,16 @@ impl Transmitter {
     fn gather(&self) -> SmallVec<[IoSlice<'_>; SLICES_MAX]> {
         let mut skip = self.sent;
         let mut gathered = SmallVec::new();
-        for slice in self.frames.iter().flat_map(Frame::slices) {
-            let skipped = skip.min(slice.len());
-            skip -= skipped;
-            if skipped < slice.len() {
-                gathered.push(IoSlice::new(&slice[skipped..]));
-                if gathered.len() == SLICES_MAX {
-                    break;
+        for frame in &self.frames {
+            frame.for_each_slice(|slice| {
+                let skipped = skip.min(slice.len());
+                skip -= skipped;
+                if skipped < slice.len() && gathered.len() < SLICES_MAX {
+                    gathered.push(IoSlice::new(&slice[skipped..]));
                 }
+            });
+            if gathered.len() == SLICES_MAX {
+                break;
             }
         }
         gathered

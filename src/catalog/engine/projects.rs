@@ -1,0 +1,144 @@
+//! Projects: what they have, and may have.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Engine;
+use super::images::some_of;
+use super::rows::{self, Batch, Versioned};
+use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::model::{Project, Quota, Usage};
+use crate::catalog::name::Name;
+use crate::catalog::state::{ABSENT, Table};
+
+impl Engine {
+    /// The names of all projects that have limits, or something in them.
+    pub(in crate::catalog) fn project_names(&self) -> Result<BTreeSet<Name>, Error> {
+        let rows = rows::load_all::<Project>(self.state.as_ref(), Table::Projects, "")?;
+        let mut names: BTreeSet<Name> = rows.into_iter().map(|row| row.value.name).collect();
+        names.extend(self.images(None)?.into_iter().map(|image| image.project));
+        names.extend(self.disks(None)?.into_iter().map(|disk| disk.project));
+        names.extend(self.nodes(None)?.into_iter().map(|node| node.project));
+        Ok(names)
+    }
+
+    /// A project's limits, if it has some, and what it has.
+    pub(in crate::catalog) fn project(
+        &self,
+        name: &Name,
+    ) -> Result<(Option<Project>, Usage), Error> {
+        let row = self.find_project(name)?.map(|row| row.value);
+        let usage = self.usage(name)?;
+        if row.is_none() && self.contents(name)?.is_empty() {
+            let code = Error::not_found(Noun::Project, "", "").code();
+            let message = format!("no project '{name}': nothing is in it, and it has no limits");
+            return Err(Error::new(ErrorKind::NotFound, code, message));
+        }
+        Ok((row, usage))
+    }
+
+    /// Sets what a project may have. What it has already stays. The second answer: it had limits, the
+    /// same or others.
+    pub(in crate::catalog) fn put_project(
+        &self,
+        name: &Name,
+        quota: Quota,
+    ) -> Result<(Project, bool), Error> {
+        let row = self.find_project(name)?;
+        let existed = row.is_some();
+        let (mut project, revision) = match row {
+            Some(Versioned { value, revision }) => (value, revision),
+            None => {
+                let created = Timestamp::now();
+                (Project { name: name.clone(), quota, created }, ABSENT)
+            }
+        };
+        if !existed || project.quota != quota {
+            project.quota = quota;
+            let mut batch = Batch::default();
+            batch.put(Table::Projects, name.as_str(), revision, &project)?;
+            batch.apply(self.state.as_ref())?;
+        }
+        Ok((project, existed))
+    }
+
+    /// Removes a project in which nothing is.
+    pub(in crate::catalog) fn remove_project(&self, name: &Name) -> Result<(), Error> {
+        let (row, _) = (self.find_project(name)?, self.project(name)?);
+        let contents = self.contents(name)?;
+        if !contents.is_empty() {
+            let message = format!("project '{name}' is not empty; there is {}", some_of(&contents));
+            let error = Error::new(ErrorKind::Conflict, "project-not-empty", message);
+            return Err(error.with_users(contents));
+        }
+        if let Some(row) = row {
+            let mut batch = Batch::default();
+            batch.delete(Table::Projects, name.as_str(), row.revision);
+            batch.apply(self.state.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Does what gives a project `more`, if it may have that. Nothing else is given to the project
+    /// meanwhile, so that two who ask for the last of something do not both get it.
+    pub(super) fn within_quota<T>(
+        &self,
+        name: &Name,
+        more: Usage,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let quota = self.find_project(name)?.map(|row| row.value.quota).unwrap_or_default();
+        if quota == Quota::default() {
+            return work();
+        }
+        let alone = Arc::clone(&self.quotas.entry(name.clone()).or_default());
+        let _alone = alone.lock();
+        let has = self.usage(name)?;
+        let limits = [
+            ("disks", quota.disks, has.disks, more.disks),
+            ("bytes", quota.bytes, has.bytes, more.bytes),
+            ("provisioned nodes", quota.nodes, has.nodes, more.nodes),
+        ];
+        for (what, limit, has, more) in limits {
+            let Some(limit) = limit.filter(|limit| more > 0 && has.saturating_add(more) > *limit)
+            else {
+                continue;
+            };
+            let message = format!(
+                "project '{name}' may have {limit} {what}; it has {has}, and this would be {more} more"
+            );
+            return Err(Error::new(ErrorKind::Conflict, "quota-exceeded", message));
+        }
+        work()
+    }
+
+    fn usage(&self, name: &Name) -> Result<Usage, Error> {
+        let mut usage = Usage::default();
+        for image in self.images(Some(name))? {
+            usage.bytes = usage.bytes.saturating_add(image.size_bytes);
+        }
+        for disk in self.disks(Some(name))? {
+            usage.disks += 1;
+            usage.nodes += u64::from(disk.node.is_some());
+            // Otherwise it is the image, which is counted already.
+            if !disk.edits {
+                usage.bytes = usage.bytes.saturating_add(disk.size_bytes);
+            }
+        }
+        Ok(usage)
+    }
+
+    /// What is in a project, for a person.
+    fn contents(&self, name: &Name) -> Result<Vec<String>, Error> {
+        let images = self.images(Some(name))?.into_iter().map(|it| format!("image {}", it.name));
+        let disks = self.disks(Some(name))?.into_iter().map(|it| format!("disk {}", it.name));
+        let nodes = self.nodes(Some(name))?.into_iter().map(|it| format!("node {}", it.name));
+        Ok(images.chain(disks).chain(nodes).collect())
+    }
+
+    fn find_project(&self, name: &Name) -> Result<Option<Versioned<Project>>, Error> {
+        rows::load(self.state.as_ref(), Table::Projects, name.as_str())
+    }
+}

@@ -1,0 +1,240 @@
+//! What takes longer than a call may, as jobs: imports, copies, what is done to disks.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Catalog, Subject};
+use crate::catalog::engine::{Engine, Import};
+use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::import::Progress;
+use crate::catalog::jobs::{Job, JobState};
+use crate::catalog::model::{Tagged, Warning};
+use crate::catalog::name::{ImageName, Name};
+use crate::catalog::spec::{CopySpec, ImportSpec};
+
+/// What a job does.
+struct Begun {
+    kind: &'static str,
+    project: Name,
+    object: String,
+    total_bytes: u64,
+}
+
+impl Catalog {
+    /// Imports a file as an image, as a job. The file is looked at before this returns.
+    ///
+    /// # Errors
+    /// `image-exists`; `source-...` when the file is not fit for it; `too-many-imports`.
+    pub async fn import(
+        &self,
+        project: Name,
+        name: ImageName,
+        spec: ImportSpec,
+    ) -> Result<Job, Error> {
+        let queued = self.queue()?;
+        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        let (this, runtime) = (self.clone(), Handle::current());
+        let store = spec.store.clone().unwrap_or_else(|| self.0.engine.default_store().to_owned());
+        self.call(Subject::Store(store), vec![guard], move |engine| {
+            let import = engine.begin_import(&project, &name, &spec)?;
+            this.run_import(engine, &runtime, "image-import", (&project, &name), import, queued)
+        })
+        .await
+    }
+
+    /// Copies an image, or a disk as it is now or at a tag, into a new image, as a job. What is
+    /// written to the disk after this has returned is not in the copy.
+    ///
+    /// # Errors
+    /// `image-exists`, `image-not-found`, `disk-not-found`, `tag-not-found`, `busy`,
+    /// `source-too-large`, `too-many-imports`, and what the store says.
+    pub async fn copy_image(
+        &self,
+        project: Name,
+        name: ImageName,
+        spec: CopySpec,
+    ) -> Result<Job, Error> {
+        let queued = self.queue()?;
+        let copy = (project.clone(), name.as_str().to_owned());
+        let (kind, subject, guards) = match &spec.of {
+            Tagged::Image(image) => {
+                let original = (spec.project.clone(), image.as_str().to_owned());
+                let subject = Subject::Image(spec.project.clone(), image.clone());
+                ("image-copy", subject, self.lock_images(original, copy).await)
+            }
+            Tagged::Disk(disk) => {
+                let subject = Subject::Disk(spec.project.clone(), disk.clone());
+                let disk = self.lock(Noun::Disk, &spec.project, disk.as_str()).await;
+                let image = self.lock(Noun::Image, &copy.0, &copy.1).await;
+                ("disk-image", subject, vec![disk, image])
+            }
+        };
+        let (this, runtime) = (self.clone(), Handle::current());
+        self.call(subject, guards, move |engine| {
+            let import = engine.begin_copy(&project, &name, &spec)?;
+            this.run_import(engine, &runtime, kind, (&project, &name), import, queued)
+        })
+        .await
+    }
+
+    fn run_import(
+        &self,
+        engine: &Engine,
+        runtime: &Handle,
+        kind: &'static str,
+        (project, name): (&Name, &ImageName),
+        import: Import,
+        queued: OwnedSemaphorePermit,
+    ) -> Result<Job, Error> {
+        let (project, object) = (project.clone(), name.to_string());
+        let begun = Begun { kind, project, object, total_bytes: import.total_bytes() };
+        let (job, progress) = match self.open_job(engine, &begun) {
+            Ok(opened) => opened,
+            Err(error) => {
+                engine.drop_import(import);
+                return Err(error);
+            }
+        };
+        let (this, id) = (self.clone(), job.id);
+        runtime.spawn(async move {
+            let _queued = queued;
+            let _turn = this.0.imports.acquire().await;
+            let run = this.blocking(move |engine| engine.run_import(import, &progress));
+            this.run_job(id, async { Ok(run.await?.warnings) }).await;
+        });
+        Ok(job)
+    }
+
+    /// Has a disk hold again what it held at a tag, as a job. Its sessions end; unless `force` is
+    /// set, it must have none.
+    ///
+    /// # Errors
+    /// `disk-in-use`, `disk-not-found`, `tag-not-found`, `disk-edits-image`, `busy`.
+    pub async fn rollback_disk(
+        &self,
+        project: Name,
+        name: Name,
+        tag: ImageName,
+        force: bool,
+    ) -> Result<Job, Error> {
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        let (this, runtime) = (self.clone(), Handle::current());
+        self.call(Subject::Nothing, Vec::new(), move |engine| {
+            let total_bytes = engine.check_rollback(&project, &name, &tag, force)?;
+            let (project_too, object) = (project.clone(), name.to_string());
+            let begun = Begun { kind: "disk-rollback", project: project_too, object, total_bytes };
+            let (job, progress) = this.open_job(engine, &begun)?;
+            let id = job.id;
+            runtime.spawn(async move {
+                let subject = Subject::Disk(project.clone(), name.clone());
+                let run = this.call(subject, vec![guard], move |engine| {
+                    engine.rollback(&project, &name, &tag, force, &progress)
+                });
+                this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
+            });
+            Ok(job)
+        })
+        .await
+    }
+
+    /// Makes a disk independent of its image, as a job; who uses it goes on.
+    ///
+    /// # Errors
+    /// `disk-has-tags`, `disk-not-found`, `disk-edits-image`, `busy`, `too-many-imports`.
+    pub async fn flatten_disk(&self, project: Name, name: Name) -> Result<Job, Error> {
+        let queued = self.queue()?;
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        let (this, runtime) = (self.clone(), Handle::current());
+        self.call(Subject::Nothing, vec![guard], move |engine| {
+            let (total_bytes, work) = engine.begin_flatten(&project, &name)?;
+            let (project_too, object) = (project.clone(), name.to_string());
+            let begun = Begun { kind: "disk-flatten", project: project_too, object, total_bytes };
+            let (job, progress) = this.open_job(engine, &begun)?;
+            let id = job.id;
+            runtime.spawn(async move {
+                let _queued = queued;
+                let _turn = this.0.imports.acquire().await;
+                let run = this.run_flatten(project, name, progress);
+                this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
+                drop(work);
+            });
+            Ok(job)
+        })
+        .await
+    }
+
+    async fn run_flatten(
+        &self,
+        project: Name,
+        name: Name,
+        progress: Arc<Progress>,
+    ) -> Result<(), Error> {
+        // The disk is not locked meanwhile: it must be possible to take it off its node.
+        let names = (project.clone(), name.clone());
+        self.blocking(move |engine| engine.flatten(&names.0, &names.1, &progress)).await?;
+        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
+        self.call(Subject::Nothing, vec![guard], move |engine| engine.end_flatten(&project, &name))
+            .await
+    }
+
+    /// A place among the jobs that wait for their turn.
+    fn queue(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.0.imports_queued).try_acquire_owned().map_err(|_| {
+            let message = "too many imports and copies wait for their turn; try again later";
+            Error::new(ErrorKind::Unavailable, "too-many-imports", message)
+        })
+    }
+
+    /// Gives a job its number.
+    fn open_job(&self, engine: &Engine, begun: &Begun) -> Result<(Job, Arc<Progress>), Error> {
+        let job = engine.add_job(Job {
+            id: 0,
+            kind: begun.kind.to_owned(),
+            project: begun.project.to_string(),
+            object: begun.object.clone(),
+            state: JobState::Queued,
+            done_bytes: 0,
+            total_bytes: begun.total_bytes,
+            created: Timestamp::now(),
+            finished: None,
+            error: None,
+            warnings: Vec::new(),
+        })?;
+        let progress = Arc::new(Progress::default());
+        let old = self.0.jobs.add(job.clone(), Arc::clone(&progress));
+        if let Err(error) = engine.forget_jobs(&old) {
+            tracing::warn!(%error, "old jobs could not be forgotten");
+        }
+        Ok((job, progress))
+    }
+
+    /// Runs a job whose turn it is, and keeps its end.
+    async fn run_job(&self, id: u64, work: impl Future<Output = Result<Vec<Warning>, Error>>) {
+        self.0.jobs.update(id, |job| job.state = JobState::Running);
+        let result = work.await;
+        let ended = self.0.jobs.update(id, |job| {
+            job.finished = Some(Timestamp::now());
+            match result {
+                Ok(warnings) => {
+                    job.state = JobState::Succeeded;
+                    job.done_bytes = job.total_bytes;
+                    job.warnings = warnings;
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => {
+                    job.state = JobState::Cancelled;
+                }
+                Err(error) => {
+                    job.state = JobState::Failed;
+                    job.error = Some(error.to_string());
+                }
+            }
+        });
+        let Some(job) = ended else { return };
+        if let Err(error) = self.blocking(move |engine| engine.end_job(&job)).await {
+            tracing::warn!(id, %error, "the end of a job could not be kept");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Who may do and have what.
+
+use clap::Subcommand;
+
+use crate::config::parse_size;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::client) enum ProjectCommand {
+    /// List projects
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one project
+    Show {
+        /// Name
+        name: String,
+    },
+    /// Make a project, or set what it may have; what is not given has no limit
+    Create {
+        /// Name
+        name: String,
+        /// Most disks
+        #[arg(long, value_name = "N")]
+        disks: Option<u64>,
+        /// Most bytes of images and disks together, as 10TiB
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        bytes: Option<u64>,
+        /// Most nodes that have a disk
+        #[arg(long, value_name = "N")]
+        nodes: Option<u64>,
+    },
+    /// Remove a project in which nothing is
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::client) enum TokenCommand {
+    /// List tokens
+    List,
+    /// Make a token and print it; it is not shown again
+    Create {
+        /// Name
+        name: String,
+        /// What its holder may do
+        #[arg(value_parser = ["reader", "operator", "admin"])]
+        role: String,
+        /// The only project that its holder sees; all when not given
+        #[arg(long, short, value_name = "PROJECT")]
+        project: Option<String>,
+        /// Days until it is worth nothing; never when not given
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+        days: Option<u64>,
+    },
+    /// Revoke a token
+    Remove {
+        /// Name
+        name: String,
+    },
+}

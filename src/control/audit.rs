@@ -1,0 +1,268 @@
+//! Who did what: a line of JSON for every call that changes something, and for every one that was
+//! refused for want of a right.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use axum::http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::socket::Peer;
+
+/// File name inside the state directory; the lines before these are in the file with `.1` added.
+const FILE: &str = "audit.jsonl";
+/// A file that is larger becomes the old one.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Lines that may wait to be written.
+const WAITING_MAX: usize = 4096;
+/// Bytes of a path that are kept.
+const PATH_BYTES_MAX: usize = 512;
+
+/// A call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) time: Timestamp,
+    pub(super) who: String,
+    pub(super) uid: Option<u32>,
+    pub(super) method: String,
+    pub(super) path: String,
+    /// `None`: the caller went away, or the time was over. The call was carried through.
+    pub(super) status: Option<u16>,
+}
+
+enum Order {
+    Write(Box<Entry>),
+    /// Everything before this is in the file.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The log. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct AuditLog {
+    directory: Arc<PathBuf>,
+    orders: SyncSender<Order>,
+}
+
+impl AuditLog {
+    /// Writes to the log in `directory`, on a thread of its own.
+    ///
+    /// # Errors
+    /// One line with the path, when the file cannot be opened.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(FILE);
+        let context = |error: io::Error| {
+            io::Error::new(error.kind(), format!("audit log {}: {error}", path.display()))
+        };
+        let mut log = Log::open(path.clone(), FILE_BYTES_MAX).map_err(context)?;
+        let (orders, received) = sync_channel(WAITING_MAX);
+        let thread = std::thread::Builder::new().name("audit".to_owned());
+        thread.spawn(move || log.run(&received)).map_err(context)?;
+        Ok(Self { directory: Arc::new(directory.to_owned()), orders })
+    }
+
+    fn write(&self, entry: Entry) {
+        match self.orders.try_send(Order::Write(Box::new(entry))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
+                let Order::Write(entry) = order else { return };
+                tracing::error!(?entry, "the audit log does not keep up; this is not in it");
+            }
+        }
+    }
+
+    /// The last entries, newest first.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) async fn last(&self, count: usize) -> io::Result<Vec<Entry>> {
+        let (flushed, done) = oneshot::channel();
+        let this = self.clone();
+        let sent = tokio::task::spawn_blocking(move || {
+            this.orders
+                .send(Order::Flush(flushed))
+                .map_err(|_| io::Error::other("the log has ended"))
+        });
+        sent.await??;
+        // The thread ends with the process.
+        let _ = done.await;
+        let directory = Arc::clone(&self.directory);
+        tokio::task::spawn_blocking(move || read(&directory, count)).await?
+    }
+}
+
+fn read(directory: &Path, count: usize) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for name in [FILE.to_owned(), format!("{FILE}.1")] {
+        let text = match fs::read_to_string(directory.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let left = count - found.len();
+        // A line that a crash cut short is none.
+        let entries = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+        found.extend(entries.take(left));
+    }
+    Ok(found)
+}
+
+/// The file that is written.
+struct Log {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    bytes_max: u64,
+}
+
+impl Log {
+    fn open(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let bytes = file.metadata()?.len();
+        let mut log = Self { path, file, bytes, bytes_max };
+        if bytes > 0 {
+            // Behind a line that a crash cut short.
+            log.append(b"\n")?;
+        }
+        Ok(log)
+    }
+
+    fn run(&mut self, orders: &Receiver<Order>) {
+        for order in orders {
+            match order {
+                Order::Write(entry) => {
+                    if let Err(error) = self.write(&entry) {
+                        tracing::error!(%error, ?entry, "the audit log cannot be written");
+                    }
+                }
+                Order::Flush(done) => drop(done.send(())),
+            }
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        if self.bytes >= self.bytes_max {
+            let mut old = self.path.as_os_str().to_owned();
+            old.push(".1");
+            fs::rename(&self.path, old)?;
+            *self = Self::open(self.path.clone(), self.bytes_max)?;
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        self.append(&line)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// The record of a call under way. One that is dropped before its end is kept as well: the call may
+/// have done its work.
+pub(super) struct Record {
+    log: AuditLog,
+    entry: Option<Entry>,
+}
+
+impl Record {
+    pub(super) fn new(
+        log: &AuditLog,
+        who: &str,
+        peer: Option<Peer>,
+        method: &Method,
+        path: &str,
+    ) -> Self {
+        let entry = Entry {
+            time: Timestamp::now(),
+            who: who.to_owned(),
+            uid: peer.map(|peer| peer.uid),
+            method: method.to_string(),
+            // Ended where a character ends: what is no ASCII is percent-encoded in a path.
+            path: path.chars().take(PATH_BYTES_MAX).collect(),
+            status: None,
+        };
+        Self { log: log.clone(), entry: Some(entry) }
+    }
+
+    /// The call has ended; with `None` there is nothing to be kept.
+    pub(super) fn end(&mut self, status: Option<StatusCode>) {
+        let Some(entry) = self.entry.take() else { return };
+        if let Some(status) = status {
+            self.log.write(Entry { status: Some(status.as_u16()), ..entry });
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let is_change = |entry: &Entry| !["GET", "HEAD"].contains(&entry.method.as_str());
+        if let Some(entry) = self.entry.take().filter(is_change) {
+            self.log.write(entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u16) -> Entry {
+        Entry {
+            time: Timestamp::UNIX_EPOCH,
+            who: "uid 0".to_owned(),
+            uid: Some(0),
+            method: "PUT".to_owned(),
+            path: "/v1/x".to_owned(),
+            status: Some(number),
+        }
+    }
+
+    #[test]
+    fn it_is_bounded_private_and_read_from_its_end() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let mut log = Log::open(path.clone(), 1000).unwrap();
+        for number in 0..100 {
+            log.write(&entry(number)).unwrap();
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let bytes: u64 = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|f| f.unwrap().metadata().unwrap().len())
+            .sum();
+        assert!(bytes < 2400, "{bytes}");
+        let last = read(directory.path(), 8).unwrap();
+        assert_eq!(last, (92..100).rev().map(entry).collect::<Vec<_>>());
+        assert!(read(directory.path(), 1000).unwrap().len() < 30);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_short_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(FILE), "{\"time\": \"19").unwrap();
+        let log = AuditLog::open(directory.path()).unwrap();
+        log.write(entry(7));
+        assert_eq!(log.last(10).await.unwrap(), [entry(7)]);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(directory.path()).unwrap();
+        drop(Record::new(&log, "uid 0", None, &Method::PUT, "/v1/a"));
+        drop(Record::new(&log, "uid 0", None, &Method::GET, "/v1/b"));
+        Record::new(&log, "uid 0", None, &Method::GET, "/v1/c").end(None);
+        let refused = Some(StatusCode::FORBIDDEN);
+        Record::new(&log, "uid 0", None, &Method::GET, "/v1/d").end(refused);
+        let kept = log.last(10).await.unwrap();
+        let kept: Vec<_> = kept.iter().map(|e| (e.path.as_str(), e.status)).collect();
+        assert_eq!(kept, [("/v1/d", Some(403)), ("/v1/a", None)]);
+    }
+}

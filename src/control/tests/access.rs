@@ -1,0 +1,253 @@
+//! Tokens, roles, projects that callers do not see, and the audit log.
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Answer, Daemon};
+
+/// A daemon with an image and a disk in two projects, and tokens.
+struct Lab {
+    daemon: Daemon,
+    operator: String,
+    reader: String,
+}
+
+async fn token(daemon: &Daemon, name: &str, body: Value) -> String {
+    let made = daemon.put(&format!("/v1/tokens/{name}"), body).await.ok(StatusCode::CREATED);
+    format!("Bearer {}", made["token"].as_str().unwrap())
+}
+
+async fn lab() -> Lab {
+    let daemon = Daemon::start();
+    daemon.import("golden").await;
+    let copy = json!({"name": "golden", "project": "lab"});
+    let path = "/v1/projects/default/images/golden/copy";
+    let job = daemon.call(Method::POST, path, Some(copy)).await.ok(StatusCode::ACCEPTED);
+    daemon.end_of(&job).await;
+    for project in ["default", "lab"] {
+        let path = format!("/v1/projects/{project}/disks/d1");
+        daemon.put(&path, json!({"image": "golden"})).await.ok(StatusCode::CREATED);
+    }
+    let operator = json!({"role": "operator", "project": "lab"});
+    let operator = token(&daemon, "op", operator).await;
+    let reader = token(&daemon, "see", json!({"role": "reader"})).await;
+    Lab { daemon, operator, reader }
+}
+
+impl Lab {
+    async fn call(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let body = body.map(|body| body.to_string()).unwrap_or_default().into_bytes();
+        self.daemon.send_as(who, method, path, "application/json", body).await
+    }
+
+    async fn get(&self, who: &str, path: &str) -> Answer {
+        self.call(who, Method::GET, path, None).await
+    }
+
+    /// Names of the projects in a list.
+    async fn projects(&self, who: &str, path: &str) -> Vec<String> {
+        let list = self.get(who, path).await.ok(StatusCode::OK);
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| item["project"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn other_projects_do_not_exist_for_a_token_of_one() {
+    let lab = lab().await;
+    let op = &lab.operator;
+    for list in ["/v1/images", "/v1/disks", "/v1/disks?project=lab", "/v1/jobs"] {
+        let seen = lab.projects(op, list).await;
+        assert!(
+            !seen.is_empty() && seen.iter().all(|project| project == "lab"),
+            "{list}: {seen:?}"
+        );
+    }
+    lab.get(op, "/v1/disks?project=default").await.problem(403, "forbidden");
+    for path in ["disks/d1", "images/golden", "images/golden/tags", "nodes/n1/ipxe"] {
+        let path = format!("/v1/projects/default/{path}");
+        lab.get(op, &path).await.problem(403, "forbidden");
+        lab.get(op, &path.replace("default", "%64efault")).await.problem(403, "forbidden");
+    }
+    let mine = "iqn.2026-01.io.stirrup:lab.d1";
+    let targets = lab.get(op, "/v1/targets").await.ok(StatusCode::OK);
+    assert_eq!(targets["items"].as_array().unwrap().len(), 1);
+    assert_eq!(targets["items"][0]["name"], mine);
+    lab.get(op, &format!("/v1/targets/{mine}")).await.ok(StatusCode::OK);
+    let other = "/v1/targets/iqn.2026-01.io.stirrup:default.d1";
+    lab.get(op, other).await.problem(404, "target-not-found");
+    let drain = lab.call(op, Method::POST, &format!("{other}/drain"), Some(json!({}))).await;
+    drain.problem(404, "target-not-found");
+    // The import was in project default.
+    let jobs = lab.daemon.get("/v1/jobs").await;
+    let foreign = jobs["items"].as_array().unwrap().iter().find(|job| job["project"] == "default");
+    let path = format!("/v1/jobs/{}", foreign.unwrap()["id"]);
+    lab.get(op, &path).await.problem(404, "job-not-found");
+    lab.call(op, Method::DELETE, &path, None).await.problem(404, "job-not-found");
+    // Nor can it send what it has there, or take from there.
+    let there = Some(json!({"name": "x", "project": "default"}));
+    for path in ["images/golden/copy", "disks/d1/image"] {
+        let path = format!("/v1/projects/lab/{path}");
+        lab.call(op, Method::POST, &path, there.clone()).await.problem(403, "forbidden");
+    }
+    let node = "/v1/projects/lab/nodes/n1/provision";
+    let made = lab.call(op, Method::PUT, node, Some(json!({"image": "golden"}))).await;
+    made.ok(StatusCode::CREATED);
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_mac_address_does_not_tell_of_another_project() {
+    let lab = lab().await;
+    let node = json!({"macs": ["52:54:00:00:00:01"]});
+    let secret = "/v1/projects/default/nodes/secret-node";
+    lab.daemon.put(secret, node.clone()).await.ok(StatusCode::CREATED);
+    let path = "/v1/projects/lab/nodes/n1";
+    let taken = lab.call(&lab.operator, Method::PUT, path, Some(node)).await;
+    let problem = taken.problem(409, "mac-taken");
+    assert!(!problem.to_string().contains("secret-node"), "{problem}");
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_of_other_projects_are_not_seen_or_ended() {
+    let lab = lab().await;
+    let session = |id, target: Option<&str>| crate::control::SessionInfo {
+        id,
+        target: target.map(|project| format!("iqn.2026-01.io.stirrup:{project}.d1")),
+        initiator: "iqn.2004-10.org.example:n1".to_owned(),
+        isid: [0; 6],
+        tpgt: 1,
+        address: "10.0.0.9:40000".parse().unwrap(),
+        since: jiff::Timestamp::UNIX_EPOCH,
+        bytes_read: 0,
+        bytes_written: 0,
+        commands: 0,
+    };
+    *lab.daemon.data_path.sessions.lock() =
+        vec![session(1, Some("default")), session(2, Some("lab")), session(3, None)];
+    let op = &lab.operator;
+    let seen = lab.get(op, "/v1/sessions").await.ok(StatusCode::OK);
+    assert_eq!((&seen["items"][0]["id"], seen["items"].as_array().unwrap().len()), (&json!(2), 1));
+    for id in [1, 3, 9] {
+        let path = format!("/v1/sessions/{id}");
+        lab.call(op, Method::DELETE, &path, None).await.problem(404, "session-not-found");
+        let path = format!("{path}/logout");
+        lab.call(op, Method::POST, &path, Some(json!({}))).await.problem(404, "session-not-found");
+    }
+    lab.call(op, Method::DELETE, "/v1/sessions/2", None).await.gone();
+    lab.call(&lab.reader, Method::DELETE, "/v1/sessions/1", None).await.problem(403, "forbidden");
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn roles_bound_what_a_token_may_do() {
+    let lab = lab().await;
+    let (op, see) = (&lab.operator, &lab.reader);
+    let disk = "/v1/projects/default/disks/d1";
+    lab.get(see, disk).await.ok(StatusCode::OK);
+    lab.call(see, Method::DELETE, disk, None).await.problem(403, "forbidden");
+    lab.get(see, "/v1/projects/default/images/golden/raw").await.problem(403, "forbidden");
+    lab.get(see, "/v1/projects/default/nodes/n1/ipxe").await.problem(403, "forbidden");
+    let image = "/v1/projects/lab/images/golden";
+    lab.call(op, Method::DELETE, image, None).await.problem(403, "forbidden");
+    let edit = Some(json!({"image": "golden", "edit": true}));
+    let edit = lab.call(op, Method::PUT, "/v1/projects/lab/disks/e", edit).await;
+    edit.problem(403, "forbidden");
+    let import = Some(json!({"name": "x", "file": "/etc/passwd"}));
+    let path = "/v1/projects/lab/images";
+    lab.call(op, Method::POST, path, import).await.problem(403, "forbidden");
+    for who in [op, see] {
+        for path in ["/v1/tokens", "/v1/audit"] {
+            lab.get(who, path).await.problem(403, "forbidden");
+        }
+        let admin = Some(json!({"role": "admin"}));
+        lab.call(who, Method::PUT, "/v1/tokens/x", admin).await.problem(403, "forbidden");
+    }
+    let me = lab.get(op, "/v1/whoami").await.ok(StatusCode::OK);
+    assert_eq!(me, json!({"who": "token op", "role": "operator", "project": "lab"}));
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_not_known_may_do_nothing() {
+    let lab = lab().await;
+    let revoked = token(&lab.daemon, "old", json!({"role": "admin"})).await;
+    lab.daemon.delete("/v1/tokens/old").await.gone();
+    lab.daemon.delete("/v1/tokens/old").await.problem(404, "token-not-found");
+    let expired = json!({"role": "admin", "expires_in_seconds": 0});
+    let expired = token(&lab.daemon, "expired", expired).await;
+    let longer = format!("{}x", lab.operator);
+    // A bad token is not made good by who is at the other end of the socket.
+    for bad in [&revoked, &expired, &longer, "Bearer", "Bearer x", "Basic eDp5", "x"] {
+        for path in ["/v1/version", "/v1/disks", "/v1/openapi.json", "/v1/projects/lab/disks/d1"] {
+            lab.get(bad, path).await.problem(401, "not-authorized");
+        }
+    }
+    let again = lab.daemon.put("/v1/tokens/op", json!({"role": "reader"})).await;
+    again.problem(409, "token-exists");
+    lab.daemon.put("/v1/tokens/x", json!({"role": "root"})).await.problem(422, "invalid-role");
+    lab.daemon.put("/v1/tokens/X", json!({"role": "admin"})).await.problem(422, "invalid-name");
+    let tokens = lab.daemon.get("/v1/tokens").await;
+    assert!(tokens["items"].as_array().unwrap().iter().all(|t| t.get("token").is_none()));
+    assert_eq!(tokens["items"].as_array().unwrap().len(), 3);
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_did_what() {
+    let lab = lab().await;
+    let disk = "/v1/projects/lab/disks/d2";
+    lab.call(&lab.operator, Method::PUT, disk, Some(json!({"image": "golden"}))).await;
+    lab.get(&lab.operator, disk).await.ok(StatusCode::OK);
+    lab.call(&lab.reader, Method::DELETE, disk, None).await.problem(403, "forbidden");
+    lab.get("Bearer x", disk).await.problem(401, "not-authorized");
+    let log = lab.daemon.get("/v1/audit?limit=3").await;
+    let entry = |i: usize| {
+        let entry = &log["items"][i];
+        (entry["who"].as_str().unwrap(), entry["method"].as_str().unwrap(), entry["status"].clone())
+    };
+    assert_eq!(entry(0), ("nobody", "GET", json!(401)));
+    assert_eq!(entry(1), ("token see", "DELETE", json!(403)));
+    assert_eq!(entry(2), ("token op", "PUT", json!(201)));
+    assert_eq!(log["items"].as_array().unwrap().len(), 3);
+    assert!(log["items"].as_array().unwrap().iter().all(|e| e["path"] == disk));
+    let own = rustix::process::geteuid().as_raw();
+    assert_eq!(log["items"][0]["uid"], own);
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_life_of_a_project() {
+    let lab = lab().await;
+    let path = "/v1/projects/lab";
+    assert_eq!(
+        lab.daemon.get(path).await["usage"],
+        json!({"disks": 1, "bytes": 16384, "nodes": 0})
+    );
+    let made = lab.daemon.put(path, json!({"disks": 2})).await.ok(StatusCode::CREATED);
+    assert_eq!((&made["quota"], &made["existed"]), (&json!({"disks": 2}), &json!(false)));
+    assert_eq!(lab.daemon.put(path, json!({"disks": 1})).await.ok(StatusCode::OK)["existed"], true);
+    let disk = "/v1/projects/lab/disks/d2";
+    let more = lab.call(&lab.operator, Method::PUT, disk, Some(json!({"image": "golden"}))).await;
+    more.problem(409, "quota-exceeded");
+    let projects = |list: Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(projects(lab.daemon.get("/v1/projects").await), ["default", "lab"]);
+    let seen = lab.get(&lab.operator, "/v1/projects").await.ok(StatusCode::OK);
+    assert_eq!(projects(seen), ["lab"]);
+    lab.get(&lab.operator, path).await.ok(StatusCode::OK);
+    lab.get(&lab.operator, "/v1/projects/default").await.problem(403, "forbidden");
+    let boss = json!({"role": "admin", "project": "lab"});
+    let boss = token(&lab.daemon, "boss", boss).await;
+    lab.call(&boss, Method::PUT, path, Some(json!({}))).await.problem(403, "forbidden");
+    let problem = lab.daemon.delete(path).await.problem(409, "project-not-empty");
+    assert_eq!(problem["used_by"], json!(["image golden", "disk d1"]));
+    lab.daemon.delete(&format!("{path}/disks/d1")).await.gone();
+    lab.daemon.delete(&format!("{path}/images/golden")).await.gone();
+    lab.daemon.delete(path).await.gone();
+    lab.daemon.delete(path).await.problem(404, "project-not-found");
+    lab.daemon.stop().await;
+}
