@@ -105,7 +105,7 @@ pub(super) fn later(
                 );
                 let Some(absent) = found else { return false };
                 fills.add(&mut shard, (store, source), key, absent, |blocks, fill| {
-                    fill.join(&waiter, piece.extent, blocks)
+                    fill.join(&waiter, piece.extent, blocks);
                 });
                 true
             }

@@ -26,7 +26,8 @@ impl OpenParent {
     ///
     /// # Errors
     /// When the clone or the parent cannot be read, or the parent is not there.
-    pub fn of(image: &Image) -> Result<Option<Self>, StoreError> {
+    #[cfg(test)]
+    pub(super) fn of(image: &Image) -> Result<Option<Self>, StoreError> {
         if image.is_decrypted() {
             return Ok(None);
         }

@@ -67,7 +67,7 @@ impl World {
     fn open(&self) -> Clone {
         let volume = Arc::clone(&self.parent) as _;
         let above = self.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
-        let origin = Origin::new(above, SIZE as u64, &[0..1]);
+        let origin = Origin::new(above, SIZE as u64, std::slice::from_ref(&(0..1)));
         let settled = Mutex::new(Settled { changes: 0, shared_bytes: SIZE as u64 });
         let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost: Mutex::new(false) });
         let disk = Gated::new(vec![2; SIZE]);
@@ -219,7 +219,7 @@ fn the_volume_is_let_go_before_its_last_completion_is_seen() {
     let world = World::new();
     let clone = world.open();
     assert!(clone.ask(0).is_none() && clone.ask(1).is_none());
-    clone.volume.prefetch(&[4 * E..5 * E], u64::MAX);
+    clone.volume.prefetch(std::slice::from_ref(&(4 * E..5 * E)), u64::MAX);
     let Clone { volume, disk, queue, .. } = clone;
     drop(volume);
     world.parent.finish();
