@@ -95,10 +95,10 @@ for control in 0 1 2; do
     check "sg_modes: page control $control" sg_modes --page=8 --control=$control "$disk"
 done
 refused "sg_modes: a page there is not" sg_modes --page=0x05 "$disk"
-check "sg_wr_mode: D_SENSE on" sg_wr_mode --page=0x0a --contents=0a,0a,06,10,0,0,0,0,ff,ff,0,0 "$disk"
+check "sg_wr_mode: D_SENSE on" sg_wr_mode --page=0x0a --contents=0a,0a,06,10,0,40,0,0,ff,ff,0,0 "$disk"
 descriptor_sense() { sense 'descriptor format' sg_raw --request=512 "$disk" 88 00 00 00 00 ff ff ff ff 00 00 00 00 01 00 00; }
 check "sense data come in descriptor format" descriptor_sense
-check "sg_wr_mode: D_SENSE off" sg_wr_mode --page=0x0a --contents=0a,0a,02,10,0,0,0,0,ff,ff,0,0 "$disk"
+check "sg_wr_mode: D_SENSE off" sg_wr_mode --page=0x0a --contents=0a,0a,02,10,0,40,0,0,ff,ff,0,0 "$disk"
 sg_turs "$disk" >/dev/null 2>&1 # the unit attention MODE PARAMETERS CHANGED, if it is for us
 refused "sg_wr_mode: a field that cannot be changed" \
     sg_wr_mode --page=8 --contents=08,12,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1 "$disk"
