@@ -10,8 +10,7 @@ use crate::block::Extent;
 /// map.
 const LEN_MAX: u64 = 256 << 30;
 
-/// Objects that one question has asked at most, 4 GiB of the usual size: a round trip each, ten of
-/// them at a time.
+/// Objects that one question has asked at most, 4 GiB of the usual size: a round trip each.
 const ASKED_OBJECTS_MAX: u64 = 1024;
 
 /// Runs of objects that one question looks at most.
@@ -94,7 +93,13 @@ impl Image {
                 break;
             }
             if run.mapped {
-                self.diff(run.offset, to, Objects::Exact, Parents::Left, &mut finder)?;
+                // One by one: of several, librbd tells in the order in which they answer.
+                let mut from = run.offset;
+                while from < to && !finder.full {
+                    let next = (from - from % object).saturating_add(object).min(to);
+                    self.diff(from, next, Objects::Exact, Parents::Left, &mut finder)?;
+                    from = next;
+                }
             } else {
                 self.diff(run.offset, to, Objects::Whole, Parents::Included, &mut finder)?;
             }
