@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exports::Exports;
-use super::{Failure, Signals, runtime, settings};
+use super::{Failure, Signals, runtime, schedule, settings};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
 use crate::backend::on_demand::OnDemand;
@@ -28,6 +28,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    schedule();
     let (stores, cache) = open_stores(&config)?;
     let runtime = runtime()?;
     let result = runtime.block_on(serve(&config, stores, cache));
