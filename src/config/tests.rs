@@ -30,6 +30,13 @@ fn documented_defaults_hold() {
         if section.repeated.is_some() {
             text += "tag = 1\nportals = [\"[::1]:1\"]\n";
         }
+        // Of a secret there are two forms, and one may be given.
+        let (repeated, secret) = (section.repeated.is_some(), section.name == "discovery");
+        for key in section.keys.iter().filter(|_| !repeated && !secret) {
+            if let Sample::Example(value) = key.default {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
         let bare = parse(&text).unwrap().config;
         for key in section.keys {
             if let Sample::Default(value) = key.default {
