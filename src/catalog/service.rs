@@ -1,6 +1,7 @@
 //! The catalog as async calls: locks and the blocking pool.
 
 mod background;
+mod certificates;
 mod projects;
 mod tokens;
 mod versions;
