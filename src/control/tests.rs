@@ -587,6 +587,7 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
         (&b"{"[..], 400, "bad-request"),
         (b"", 400, "bad-request"),
         (b"[]", 422, "invalid-body"),
+        (b" [\"golden\"]", 422, "invalid-body"),
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),

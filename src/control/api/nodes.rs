@@ -14,6 +14,7 @@ use crate::boot::{self, Credentials};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 
 /// What is known of a node; replaces what was known.
@@ -132,7 +133,7 @@ pub(super) async fn list(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<NodePut>,
+    Fields(request): Fields<NodePut>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let known = control.catalog.node(project.clone(), name.clone()).await.is_ok();
@@ -197,7 +198,7 @@ pub(super) async fn remove(
 pub(super) async fn bind(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Bind>,
+    Fields(request): Fields<Bind>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let disk = Name::disk(&request.disk)?;
@@ -241,7 +242,7 @@ pub(super) async fn unbind(
 pub(super) async fn provision(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Provision>,
+    Fields(request): Fields<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let (image, tag) = ImageName::with_tag(&request.image)?;

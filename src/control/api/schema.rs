@@ -11,8 +11,7 @@ const NAME: &str = "^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
 /// [`ImageName::new`](crate::catalog::ImageName::new) and tags.
 const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
 /// [`ImageName::with_tag`](crate::catalog::ImageName::with_tag).
-const IMAGE_AT_TAG: &str =
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(@[A-Za-z0-9][A-Za-z0-9._-]{0,127})?$";
+const IMAGE_AT_TAG: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(@[A-Za-z0-9][A-Za-z0-9._-]{0,127})?$";
 
 /// The names in paths and queries.
 const PARAMETERS: [(&str, &str); 6] = [
@@ -70,9 +69,8 @@ fn parameters(operation: &mut Value) {
 
 fn properties(schemas: &mut Map<String, Value>) {
     for (schema, property, pattern) in PROPERTIES {
-        if let Some(property) = schemas
-            .get_mut(schema)
-            .and_then(|schema| schema["properties"].get_mut(property))
+        if let Some(property) =
+            schemas.get_mut(schema).and_then(|schema| schema["properties"].get_mut(property))
         {
             property["pattern"] = pattern.into();
         }
@@ -87,6 +85,7 @@ fn numbers(value: &mut Value) {
                 && fields.get("minimum").is_some_and(|minimum| minimum.as_u64() == Some(0))
             {
                 fields.insert("format".to_owned(), "uint64".into());
+                fields.insert("maximum".to_owned(), u64::MAX.into());
             }
             fields.values_mut().for_each(numbers);
         }
