@@ -15,7 +15,7 @@
 //! | [`boot`] | iPXE scripts | nothing of ours |
 //! | [`target`] | portals, shards, the connection driver, access control, the target registry | `iscsi`, `scsi`, `block` |
 //! | [`control`] | HTTP and JSON on the control socket | `catalog`, `target`'s handle, `boot`, `config` |
-//! | [`client`] | what the `stirrup` command does: a client of the control socket | [`control::api`], the types of the calls; [`config`], for sizes |
+//! | [`client`] | what the `stirrup` command does: a client of the control socket | [`control::api`], the types of the calls; [`config`], for sizes and spelling |
 //! | [`config`], [`telemetry`] | the TOML file; logging | nothing of ours |
 //! | [`daemon`] | the composition root: builds all of the above and runs it | everything |
 //!
