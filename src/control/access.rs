@@ -130,6 +130,8 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/projects/{project}/disks/{disk}", Reader, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::PATCH, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/disks/{disk}/migrate", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::POST, "/v1/projects/{project}/disks/{disk}/resize", Operator, Project),
@@ -148,6 +150,7 @@ const RULES: &[Rule] = &[
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/disk", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/nodes/{node}/rearm", Operator, Project),
     // It holds the CHAP secret.
     (Method::GET, "/v1/projects/{project}/nodes/{node}/ipxe", Operator, Project),
     (Method::GET, "/v1/targets", Reader, Seen),

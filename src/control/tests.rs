@@ -2,6 +2,7 @@
 
 mod access;
 mod places;
+mod settings;
 mod tls;
 mod versions;
 
@@ -520,11 +521,16 @@ async fn sessions_are_listed_and_ended() {
         bytes_read: 1,
         bytes_written: 2,
         commands: 3,
+        commands_per_second: 4.0,
+        read_per_second: 5.0,
+        written_per_second: 6.0,
+        latency: None,
     };
     *daemon.data_path.sessions.lock() = vec![session(7, Some("t1")), session(8, None)];
     let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
         "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
-        "bytes_read": 1, "bytes_written": 2, "commands": 3});
+        "bytes_read": 1, "bytes_written": 2, "commands": 3, "iops": 4, "read_bytes_per_second": 5,
+        "written_bytes_per_second": 6});
     for name in ["t1", "T1"] {
         let found = daemon.get(&format!("/v1/sessions?target={name}")).await;
         assert_eq!(found["items"], json!([expected]));
@@ -581,7 +587,7 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
     for nowhere in ["/", "/v2/health", "/v1/disks/", "/v1/projects/default/disks/a/b"] {
         daemon.call(Method::GET, nowhere, None).await.problem(404, "route-not-found");
     }
-    daemon.call(Method::PATCH, path, None).await.problem(405, "method-not-allowed");
+    daemon.call(Method::POST, path, None).await.problem(405, "method-not-allowed");
     let json_text = "application/json";
     for (body, status, code) in [
         (&b"{"[..], 400, "bad-request"),

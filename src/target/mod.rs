@@ -11,6 +11,7 @@ mod background;
 mod backing;
 mod budget;
 mod connection;
+mod meter;
 mod options;
 pub(crate) mod places;
 mod portal;
@@ -21,6 +22,7 @@ mod shard;
 mod spec;
 mod task_set;
 
+pub use meter::{Latency, SessionPace};
 pub use options::Options;
 pub use portal::PortalGroup;
 pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};
