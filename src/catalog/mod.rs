@@ -34,6 +34,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use name::{ImageName, Name};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
 pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
 pub use tokens::{Role, Token, TokenSpec};
+pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

@@ -7,6 +7,8 @@
 mod access;
 pub mod api;
 mod audit;
+pub mod boot;
+mod events;
 mod respond;
 pub mod server;
 pub mod socket;
@@ -26,6 +28,8 @@ use crate::catalog::Catalog;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
 
 /// What control sees of the data path. Calls return at once.
 pub trait DataPath: Send + Sync + 'static {
@@ -130,6 +134,10 @@ pub struct Control {
     pub local_roles: LocalRoles,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
 }

@@ -113,8 +113,9 @@ impl Daemon {
     fn with(limits: Limits) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
-        let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+        let events = Events::new();
+        let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {
@@ -129,6 +130,8 @@ impl Daemon {
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
             audit: AuditLog::open(directory.path()).unwrap(),
+            events: events.clone(),
+            boot: BootScripts::default(),
             limits,
         };
         let (stop, stopped) = oneshot::channel::<()>();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::exports::Exports;
+use super::exports::{Exports, Sessions};
 use super::{Failure, Signals, runtime, settings};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
@@ -10,12 +10,13 @@ use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
 use crate::cache::Cache;
-use crate::catalog::{Catalog, Stores};
+use crate::catalog::state::RedbState;
+use crate::catalog::{self, Catalog, Exporter, Stores, WatchedState};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
-use crate::control::{AuditLog, Control, Limits};
+use crate::control::{AuditLog, BootScripts, Control, Events, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -109,16 +110,14 @@ fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
 /// The order matters: the catalog is loaded and every target known before anything listens, and
 /// whatever was announced last is withdrawn first.
 async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Result<(), Failure> {
+    let templates = settings::boot_templates(config).map_err(Failure::usage)?;
     let mut signals = Signals::listen()?;
-    let mut target = Server::start(settings::target(config)).map_err(Failure::runtime)?;
-    let exports = Arc::new(Exports::new(target.handle(), cache));
-    let catalog = Catalog::open(
-        &config.state_dir,
-        stores,
-        Arc::clone(&exports) as _,
-        settings::catalog(config),
-    )
-    .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
+    let events = Events::new();
+    let sessions = Arc::new(Sessions(events.clone()));
+    let mut target = Server::start_watched(settings::target(config), Some(sessions))
+        .map_err(Failure::runtime)?;
+    let exports = Arc::new(Exports::new(target.handle(), cache, events.clone()));
+    let catalog = open_catalog(config, stores, Arc::clone(&exports) as _, &events)?;
     let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
     let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
@@ -135,10 +134,13 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         data_path: exports,
         local_roles: settings::local_roles(&config.control),
         audit,
+        events: events.clone(),
+        boot: BootScripts::new(templates, settings::boot(&config.boot)),
         limits: Limits::default(),
     };
     let stop = async {
         let signal = signals.wait().await;
+        events.close();
         tracing::info!("{signal}: stopping");
         notify(&[sd_notify::NotifyState::Stopping]);
     };
@@ -147,6 +149,18 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     super::stop(target).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn open_catalog(
+    config: &Config,
+    stores: Stores,
+    exporter: Arc<dyn Exporter>,
+    events: &Events,
+) -> Result<Catalog, Failure> {
+    let failed = |error: catalog::Error| Failure::runtime(format!("catalog: {error}"));
+    let state = RedbState::open(&config.state_dir).map_err(|error| failed(error.into()))?;
+    let state = WatchedState::new(Arc::new(state), Arc::new(events.clone()));
+    Catalog::over(Arc::new(state), stores, exporter, settings::catalog(config)).map_err(failed)
 }
 
 /// Tells systemd, if it wants to be told.

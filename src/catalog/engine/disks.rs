@@ -355,6 +355,8 @@ impl Engine {
 
     fn try_publish(&self, disk: &Disk, node: Option<&Node>, volume: Held) -> Result<(), Error> {
         let export = Export {
+            project: disk.project.clone(),
+            disk: disk.name.clone(),
             target: disk.target.clone(),
             lun: disk.lun,
             volume: volume.clone(),
@@ -451,6 +453,7 @@ impl Engine {
                 let mut serving = self.serving(&disk);
                 (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));
                 self.serving.insert(key(project, name), serving);
+                self.exporter.failed(&disk.target, &error.to_string());
                 Err(error)
             }
         }

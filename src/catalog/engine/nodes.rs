@@ -121,6 +121,7 @@ impl Engine {
                 batch.delete(Table::Macs, mac, row.revision);
             }
         }
+        self.add_rearmed(&mut batch, project, name)?;
         batch.delete(Table::Nodes, &key(project, name), revision);
         batch.apply(self.state.as_ref())?;
         Ok(())

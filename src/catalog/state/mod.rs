@@ -32,6 +32,8 @@ pub enum Table {
     Tokens,
     /// Projects that have limits, by name.
     Projects,
+    /// Which CHAP secret was given out in a boot script, by `project/node`.
+    BootSecrets,
 }
 
 /// A row.
