@@ -23,7 +23,7 @@ use super::args::{
 use super::console::Console;
 use super::error::ClientError;
 use super::http::Http;
-use super::{download, import, output};
+use super::{download, events, import, output};
 
 const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
 
@@ -132,6 +132,7 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Events(args) => events::run(&self.api, self.json, &args, self.console).await,
             Command::Project(command) => self.project(command).await,
             Command::Token(command) => self.token(command).await,
             Command::Audit { limit } => {
@@ -394,6 +395,17 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.unbind(&self.named(project)?, &node).await?;
                 self.show(&answer, output::node)
             }
+            NodeCommand::BootArguments { project, node } => {
+                let answer = self.api.boot_arguments(&self.named(project)?, &node).await?;
+                self.show(&answer, output::boot_arguments)
+            }
+            NodeCommand::Rearm { project, node } => {
+                let answer = self.api.rearm(&self.named(project)?, &node).await?;
+                self.show(&answer, |console, node| {
+                    let name = &node.name;
+                    console.note(&format!("the next boot script of node {name} holds its secret"))
+                })
+            }
             NodeCommand::Ipxe { project, node } => {
                 let script = self.api.ipxe(&self.named(project)?, &node).await?;
                 self.console.verbatim(&script)
@@ -458,6 +470,10 @@ impl<'c> Calls<'_, 'c> {
             JobCommand::Show { id } => {
                 let answer = self.api.job(id).await?;
                 self.show(&answer, output::job)
+            }
+            JobCommand::Wait { id } => {
+                let job = self.api.job(id).await?;
+                import::wait(&self.api, self.json, job, self.console).await
             }
             JobCommand::Cancel { id } => {
                 let answer = self.api.cancel_job(id).await?;

@@ -1,6 +1,8 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod boot;
+mod events;
 mod places;
 mod versions;
 
@@ -21,11 +23,11 @@ use tokio::sync::oneshot;
 
 use super::socket::ControlSocket;
 use super::{
-    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
-    TargetInfo, server,
+    AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
+    PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
+use crate::catalog::{Catalog, Options, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -103,6 +105,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -135,11 +138,11 @@ impl Daemon {
             limits,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control, async {
+        let server = tokio::spawn(server::serve(socket, control.clone(), async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {

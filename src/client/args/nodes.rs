@@ -51,6 +51,20 @@ pub(in crate::client) enum NodeCommand {
         /// Node
         node: String,
     },
+    /// Show what to add to the command line of a node's kernel, if it has a boot loader of its own
+    BootArguments {
+        #[command(flatten)]
+        project: Project,
+        /// Node
+        node: String,
+    },
+    /// Have the boot script over HTTP hold the CHAP secret once more
+    Rearm {
+        #[command(flatten)]
+        project: Project,
+        /// Node
+        node: String,
+    },
     /// Print the iPXE script that boots a node
     Ipxe {
         #[command(flatten)]
