@@ -20,6 +20,7 @@
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod certificates;
 mod engine;
 mod error;
 mod export;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use crate::backend::Store;
 
 pub use crate::backend::StoreKind;
+pub use certificates::{Certificate, CertificateName};
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};

@@ -2,6 +2,7 @@
 
 mod background;
 mod boot;
+mod certificates;
 mod projects;
 mod tokens;
 mod versions;

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::api::events::Event;
-use super::{Control, PortalInfo};
+use super::{Control, Peer, PortalInfo};
 use crate::boot::{self, Credentials, Portal, Templates, plain};
 use crate::catalog::{Disk, DiskView, Error, Name, Node};
 use crate::target::network_holds;
@@ -205,7 +205,7 @@ struct Asker {
 /// Refuses who is not to ask, or asks too often; everybody else has a turn in time.
 async fn guard(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let boot = &control.boot.0;
-    let Some(address) = request.extensions().get::<SocketAddr>().copied() else {
+    let Some(address) = request.extensions().get::<Peer>().and_then(Peer::address) else {
         return StatusCode::FORBIDDEN.into_response();
     };
     let networks = &boot.options.addresses;

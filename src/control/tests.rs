@@ -4,6 +4,7 @@ mod access;
 mod boot;
 mod events;
 mod places;
+mod tls;
 mod versions;
 
 use std::path::PathBuf;
@@ -21,6 +22,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::authenticate::Authenticator;
+use super::listener::Listener;
+use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
     AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
@@ -114,6 +118,15 @@ impl Daemon {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::serving(limits, Vec::new(), None)
+    }
+
+    /// On these listeners as well as on its socket.
+    fn serving(
+        limits: Limits,
+        mut listeners: Vec<Listener>,
+        delegate: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
         let events = Events::new();
@@ -132,13 +145,19 @@ impl Daemon {
             catalog: catalog.clone(),
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
+            delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
             events: events.clone(),
             boot: BootScripts::default(),
-            limits,
+            limits: limits.clone(),
         };
+        let router = super::router(control.clone());
+        listeners.push(Listener::Unix(socket));
+        let service =
+            |listener| Service { listener, router: router.clone(), limits: limits.clone() };
+        let services = listeners.into_iter().map(service).collect();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control.clone(), async {
+        let server = tokio::spawn(server::serve(services, async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));

@@ -1,7 +1,5 @@
 //! Boot scripts over plain HTTP, as firmware and whoever else is on the network ask for them.
 
-use std::net::SocketAddr;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use hyper::service::Service as _;
@@ -12,7 +10,7 @@ use serde_json::{Value, json};
 use super::Daemon;
 use crate::boot::Templates;
 use crate::control::boot::{BootOptions, BootScripts, Identity, Secrets, router};
-use crate::control::{BootCounts, Control};
+use crate::control::{BootCounts, Control, Peer};
 
 const N1: &str = "/v1/projects/default/nodes/n1";
 const MAC: &str = "52:54:00:00:00:01";
@@ -32,7 +30,7 @@ impl Boot {
 
     async fn ask(&self, method: Method, path: &str, from: &str) -> (StatusCode, String) {
         let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        request.extensions_mut().insert(from.parse::<SocketAddr>().unwrap());
+        request.extensions_mut().insert(Peer::Network(from.parse().unwrap()));
         let service = TowerToHyperService::new(self.router.clone());
         let answer = service.call(request).await.unwrap();
         let status = answer.status();
