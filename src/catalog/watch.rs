@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::certificates::Certificate;
 use super::error::Noun;
 use super::jobs::Job;
 use super::model::{Disk, Image, Node, Project, Tag};
@@ -61,6 +62,8 @@ pub enum Watched {
     Project(Box<Project>),
     /// A token.
     Token(Box<Token>),
+    /// A client certificate.
+    Certificate(Box<Certificate>),
 }
 
 /// A state whose changes are told to a watcher once they are made. All that the catalog does goes
@@ -116,11 +119,15 @@ fn told(change: &Change) -> Option<RowChange> {
         Table::Tags => (Noun::Tag, row(value, Watched::Tag)),
         Table::Jobs => (Noun::Job, row(value, Watched::Job)),
         Table::Tokens => (Noun::Token, row(value, Watched::Token)),
+        Table::Certificates => (Noun::Certificate, row(value, Watched::Certificate)),
         Table::Projects => (Noun::Project, row(value, Watched::Project)),
-        Table::Meta | Table::Uses | Table::Macs | Table::BootSecrets => return None,
+        Table::Meta | Table::Uses | Table::Macs => return None,
     };
-    let parts: Vec<&str> = change.key.split('/').collect();
+    let key = change.key.as_str();
+    let parts: Vec<&str> = key.split('/').collect();
     let (project, name, of) = match parts[..] {
+        // Any character may stand in its name.
+        _ if noun == Noun::Certificate => ("", key, None),
         [name] => ("", name, None),
         [project, name] => (project, name, None),
         [kind, project, of, name] => (project, name, Some((kind.to_owned(), of.to_owned()))),

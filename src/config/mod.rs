@@ -97,10 +97,10 @@ pub enum BootIdentity {
 /// When a boot script holds a CHAP secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootSecrets {
-    /// The first time it is asked for.
-    Once,
-    /// Always.
-    Always,
+    /// If it is the node's own, as often as was said when it was asked for.
+    PerNode,
+    /// Others too, whoever asks.
+    All,
     /// Never.
     Never,
 }
@@ -488,7 +488,7 @@ impl Default for Config {
                 listen: Vec::new(),
                 addresses: Vec::new(),
                 identify_by: vec![BootIdentity::Mac],
-                chap_secrets: BootSecrets::Once,
+                chap_secrets: BootSecrets::PerNode,
                 retry_unknown: false,
                 templates: None,
             },

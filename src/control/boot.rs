@@ -8,7 +8,7 @@
 //! | `/boot/{project}/{node}` | the script of a node |
 //!
 //! Who asks is not known: a MAC address is what a machine says it is. A script holds no more than
-//! what discovery tells as well, but for the CHAP secret. That is given out once.
+//! what discovery tells as well, but for the CHAP secret, which is for the first who asks.
 
 mod machine;
 mod rate;
@@ -50,11 +50,11 @@ const SHOWN_CHARS_MAX: usize = 64;
 /// When a script that anybody can ask for holds the CHAP secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Secrets {
-    /// The first time it is asked for.
+    /// If it is the node's own, as often as was said when it was asked for: once, most likely.
     #[default]
-    Once,
-    /// Always.
-    Always,
+    PerNode,
+    /// Others too, whoever asks.
+    All,
     /// Never.
     Never,
 }
@@ -333,51 +333,53 @@ async fn own_script(
         None => find(control, machine).await?,
     };
     let Some(DiskView { disk, .. }) = disk else {
-        let provision = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
-        return Err(Refusal::node(&node, provision));
+        let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
+        return Err(Refusal::node(&node, how));
     };
     // Before a secret is given out for nothing.
-    script(control, &node, &disk, false).map_err(|error| {
-        tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
-        Refusal::node(&node, "has no boot script, see the log of the gateway")
-    })?;
-    let with_secret = secret(control, asker, &node, &disk).await?;
-    let script = script(control, &node, &disk, with_secret).map_err(|error| {
-        tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
-        Refusal::node(&node, "has no boot script, see the log of the gateway")
-    })?;
-    if asker.takes {
-        delivered(control, asker, machine, &node, &disk, with_secret);
+    let without = script(control, &node, &disk, false).map_err(|e| no_script(&node, &e))?;
+    if !asker.takes {
+        return Ok(without);
     }
-    Ok(script)
+    if disk.chap.is_none() && disk.chap_per_node.is_none() {
+        delivered(control, asker, machine, &node, &disk, false);
+        return Ok(without);
+    }
+    let (node, disk) = with_secret(control, &node, &disk).await?;
+    let with = script(control, &node, &disk, true).map_err(|e| no_script(&node, &e))?;
+    delivered(control, asker, machine, &node, &disk, true);
+    Ok(with)
 }
 
-/// Whether the script is to hold the secret; refused if it needs one and may not.
-async fn secret(
-    control: &Control,
-    asker: Asker,
-    node: &Node,
-    disk: &Disk,
-) -> Result<bool, Refusal> {
-    if disk.chap.is_none() {
-        return Ok(false);
-    }
-    let rearm = format!("stirrup node rearm -p {} {}", node.project, node.name);
-    match control.boot.0.options.secrets {
-        Secrets::Always => Ok(true),
-        Secrets::Never => Err(Refusal::node(
-            node,
-            "has a disk with CHAP, and this gateway gives its secret to nobody (secrets in [boot])",
-        )),
-        Secrets::Once if !asker.takes => Ok(false),
-        Secrets::Once => {
-            let (project, name) = (node.project.clone(), node.name.clone());
-            let first = control.catalog.take_boot_secret(project, name).await?;
-            if first {
-                return Ok(true);
-            }
-            let why = format!("has been given its CHAP secret already; to give it again: {rearm}");
+fn no_script(node: &Node, error: &boot::Error) -> Refusal {
+    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
+    Refusal::node(node, "has no boot script, see the log of the gateway")
+}
+
+/// The node and its disk with the secret that it is to be given, if it may be.
+async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Node, Disk), Refusal> {
+    let (project, name) = (&node.project, &node.name);
+    match (control.boot.0.options.secrets, &disk.chap_per_node) {
+        (Secrets::Never, _) => {
+            let why = "has a disk with CHAP, and this gateway gives no secrets to machines";
             Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode, None) => {
+            let set = format!("stirrup disk set -p {project} {} --chap-per-node", disk.name);
+            let why = format!("has a disk with a CHAP secret that is not its own: {set}");
+            Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode | Secrets::All, _) => {
+            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
+                Ok((node, Some(DiskView { disk, .. }))) => Ok((node, disk)),
+                Ok((node, None)) => Err(Refusal::node(&node, "has no disk any more")),
+                Err(error) if error.code() == "secret-delivered" => {
+                    let rearm = format!("stirrup node rearm -p {project} {name}");
+                    let why = "has been given its CHAP secret already, to have it given once more";
+                    Err(Refusal::node(node, format!("{why}: {rearm}")))
+                }
+                Err(error) => Err(error.into()),
+            }
         }
     }
 }
@@ -390,7 +392,7 @@ async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<Disk
     };
     for identity in by {
         let mut found = match identity {
-            Identity::Mac => control.catalog.nodes_by_mac(machine.macs.clone()).await?,
+            Identity::Mac => by_macs(control, machine).await?,
             other => match machine.name_by(*other).and_then(|name| Name::node(&name).ok()) {
                 Some(name) => control.catalog.nodes_by_name(name).await?,
                 None => continue,
@@ -411,6 +413,22 @@ async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<Disk
         [mac] => format!("no node has MAC address {mac}"),
         macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),
     }))
+}
+
+/// The nodes that have one of a machine's MAC addresses.
+async fn by_macs(
+    control: &Control,
+    machine: &Machine,
+) -> Result<Vec<(Node, Option<DiskView>)>, Refusal> {
+    let mut found: Vec<(Node, Option<DiskView>)> = Vec::new();
+    for mac in &machine.macs {
+        let Some(new) = control.catalog.node_by_mac(mac.clone()).await? else { continue };
+        let is_it = |node: &Node| (&node.project, &node.name) == (&new.0.project, &new.0.name);
+        if !found.iter().any(|(node, _)| is_it(node)) {
+            found.push(new);
+        }
+    }
+    Ok(found)
 }
 
 fn delivered(

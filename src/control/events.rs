@@ -58,6 +58,9 @@ pub(super) const KINDS: &[&str] = &[
     "token.made",
     "token.changed",
     "token.removed",
+    "certificate.made",
+    "certificate.changed",
+    "certificate.removed",
     "job.made",
     "job.progress",
     "job.ended",
@@ -116,7 +119,7 @@ struct Kept {
     number: u64,
     kind: &'static str,
     audience: Audience,
-    /// The name of the token that is worth nothing any more.
+    /// Who has lost what they could show: `token NAME`.
     revoked: Option<String>,
     json: Bytes,
 }
@@ -127,7 +130,7 @@ enum Audience {
     Project(String),
     /// Who sees all projects.
     All,
-    /// Who may see tokens.
+    /// Who may see credentials.
     Admins,
 }
 
@@ -196,9 +199,9 @@ impl Wanted {
         asked && may && (types.is_empty() || types.iter().any(|of| is_of(event.kind, of)))
     }
 
-    /// Whether the event says that the caller's token is worth nothing any more.
+    /// Whether the event says that the caller's credential is worth nothing any more.
     fn ends_with(&self, event: &Kept) -> bool {
-        event.revoked.as_ref().is_some_and(|name| self.who == format!("token {name}"))
+        event.revoked.as_ref().is_some_and(|who| self.who == *who)
     }
 }
 
@@ -347,7 +350,12 @@ impl Events {
     /// Gives an event its number, and keeps it.
     fn push(&self, ring: &mut Ring, kind: &'static str, audience: Audience, event: Event) {
         let number = ring.last + 1;
-        let revoked = event.object.clone().filter(|_| kind == "token.removed");
+        let revoked = match kind.split_once('.') {
+            Some((noun @ ("token" | "certificate"), "changed" | "removed")) => {
+                event.object.as_ref().map(|name| format!("{noun} {name}"))
+            }
+            _ => None,
+        };
         let event = Event {
             id: self.id(number),
             time: Timestamp::now().to_string(),
@@ -423,7 +431,7 @@ impl Events {
                 }
                 cursor.next = event.number + 1;
                 if wanted.ends_with(event) {
-                    end = Some("the token is worth nothing any more");
+                    end = Some("the credential is worth nothing any more");
                     break;
                 }
                 if wanted.takes(event) {
@@ -496,7 +504,7 @@ impl Watcher for Events {
         let mut event = Event { object: Some(name.clone()), ..Event::default() };
         event.of = of.map(|(kind, name)| format!("{kind} {name}"));
         let audience = match noun {
-            Noun::Token => Audience::Admins,
+            Noun::Token | Noun::Certificate => Audience::Admins,
             Noun::Project => Audience::Project(name),
             _ => Audience::Project(project),
         };
@@ -548,7 +556,8 @@ fn describe(event: &mut Event, row: Watched) {
         }
         Watched::Node(node) => event.disk = node.disk.map(|disk| disk.to_string()),
         Watched::Tag(tag) => event.state = word(tag.state),
-        Watched::Token(token) => event.project = token.project.map(|project| project.to_string()),
+        Watched::Token(token) => event.project = token.project.map(|it| it.to_string()),
+        Watched::Certificate(it) => event.project = it.project.map(|it| it.to_string()),
         Watched::Job(_) | Watched::Project(_) => {}
     }
 }

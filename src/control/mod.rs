@@ -126,6 +126,25 @@ pub struct SessionInfo {
     pub bytes_written: u64,
     /// SCSI commands so far.
     pub commands: u64,
+    /// SCSI commands a second, of late.
+    pub commands_per_second: f64,
+    /// Bytes a second to the initiator, of late.
+    pub read_per_second: f64,
+    /// Bytes a second from the initiator, of late.
+    pub written_per_second: f64,
+    /// How long commands take; `None`: there were none of late.
+    pub latency: Option<LatencyInfo>,
+}
+
+/// How long commands take, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyInfo {
+    /// On average.
+    pub mean_us: u64,
+    /// Half of them.
+    pub median_us: u64,
+    /// 99 of a hundred.
+    pub p99_us: u64,
 }
 
 /// What all calls share.

@@ -526,11 +526,16 @@ async fn sessions_are_listed_and_ended() {
         bytes_read: 1,
         bytes_written: 2,
         commands: 3,
+        commands_per_second: 4.0,
+        read_per_second: 5.0,
+        written_per_second: 6.0,
+        latency: None,
     };
     *daemon.data_path.sessions.lock() = vec![session(7, Some("t1")), session(8, None)];
     let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
         "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
-        "bytes_read": 1, "bytes_written": 2, "commands": 3});
+        "bytes_read": 1, "bytes_written": 2, "commands": 3, "iops": 4, "read_bytes_per_second": 5,
+        "written_bytes_per_second": 6});
     for name in ["t1", "T1"] {
         let found = daemon.get(&format!("/v1/sessions?target={name}")).await;
         assert_eq!(found["items"], json!([expected]));

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::cache::Cache;
 use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
-use crate::control::{CacheCounts, DataPath, Events, LunInfo, PortalInfo, SessionInfo, TargetInfo};
+use crate::control::{
+    CacheCounts, DataPath, Events, LatencyInfo, LunInfo, PortalInfo, SessionInfo, TargetInfo,
+};
 use crate::scsi;
 use crate::target::{
     Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, SessionWatcher,
@@ -80,8 +82,7 @@ impl Exporter for Exports {
     }
 
     fn sessions(&self, target: &str) -> usize {
-        let is_of = |session: &SessionStatus| session.target.as_deref() == Some(target);
-        self.handle.sessions().iter().filter(|session| is_of(session)).count()
+        self.handle.session_count(target)
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
@@ -103,7 +104,8 @@ fn spec(export: Export) -> TargetSpec {
             volume: export.volume,
             identity: export.identity,
             block_bytes: BLOCK_BYTES,
-            read_only: false,
+            read_only: export.read_only,
+            limits: export.limits,
         }],
         access: Access {
             initiators,
@@ -113,6 +115,7 @@ fn spec(export: Export) -> TargetSpec {
             moved: export
                 .moved
                 .map(|moved| Redirect { address: moved.address, permanently: moved.permanently }),
+            paused: export.paused,
         },
     }
 }
@@ -204,6 +207,14 @@ fn session_info(session: SessionStatus) -> SessionInfo {
         bytes_read: session.read_bytes,
         bytes_written: session.written_bytes,
         commands: session.commands,
+        commands_per_second: session.pace.commands_per_second,
+        read_per_second: session.pace.read_bytes_per_second,
+        written_per_second: session.pace.written_bytes_per_second,
+        latency: session.pace.latency.map(|latency| LatencyInfo {
+            mean_us: latency.mean_us,
+            median_us: latency.median_us,
+            p99_us: latency.p99_us,
+        }),
     }
 }
 

@@ -153,8 +153,11 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         boot: BootScripts::new(templates, settings::boot(&config.boot)),
         limits: Limits::default(),
     };
-    let service =
-        |listener, router: &Router| Service { listener, router: router.clone(), limits: Limits::default() };
+    let service = |listener, router: &Router| Service {
+        listener,
+        router: router.clone(),
+        limits: Limits::default(),
+    };
     let boot_router = control::boot::router(control.clone());
     let router = control::router(control);
     let of_control = listeners.into_iter().map(|listener| service(listener, &router));

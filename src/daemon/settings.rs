@@ -254,8 +254,8 @@ pub(super) fn boot(config: &config::Boot) -> BootOptions {
     BootOptions {
         identify_by: config.identify_by.iter().map(identity).collect(),
         secrets: match config.chap_secrets {
-            BootSecrets::Once => Secrets::Once,
-            BootSecrets::Always => Secrets::Always,
+            BootSecrets::PerNode => Secrets::PerNode,
+            BootSecrets::All => Secrets::All,
             BootSecrets::Never => Secrets::Never,
         },
         addresses: config.addresses.clone(),

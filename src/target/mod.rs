@@ -11,6 +11,7 @@ mod background;
 mod backing;
 mod budget;
 mod connection;
+mod meter;
 mod options;
 pub(crate) mod places;
 mod portal;
@@ -22,6 +23,7 @@ mod spec;
 mod task_set;
 
 pub(crate) use access::contains as network_holds;
+pub use meter::{Latency, SessionPace};
 pub use options::Options;
 pub use portal::PortalGroup;
 pub use server::{

@@ -34,8 +34,6 @@ pub enum Table {
     Certificates,
     /// Projects that have limits, by name.
     Projects,
-    /// Which CHAP secret was given out in a boot script, by `project/node`.
-    BootSecrets,
 }
 
 /// A row.

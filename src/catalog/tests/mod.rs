@@ -1,6 +1,5 @@
 //! Tests of the catalog over a store, a state and an exporter that fail when told to.
 
-mod boot;
 mod calls;
 mod faults;
 mod imports;

@@ -7,7 +7,13 @@ use super::{ChapArgs, MaybeProject, Project};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
     /// List nodes
-    List(MaybeProject),
+    List {
+        #[command(flatten)]
+        project: MaybeProject,
+        /// Only the one with this MAC address
+        #[arg(long, value_name = "MAC")]
+        mac: Option<String>,
+    },
     /// Show one node
     Show {
         #[command(flatten)]
@@ -58,10 +64,20 @@ pub(in crate::client) enum NodeCommand {
         /// Node
         node: String,
     },
-    /// Have the boot script over HTTP hold the CHAP secret once more
+    /// Have a node's own CHAP secret handed out once more, in its iPXE script
     Rearm {
         #[command(flatten)]
         project: Project,
+        /// Node
+        node: String,
+        /// Another one than before; the node's sessions end
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Print the addresses from which a node is logged in
+    Ip {
+        /// Project
+        project: String,
         /// Node
         node: String,
     },

@@ -43,17 +43,17 @@ pub(super) const BOOT: &[Key] = &[
     ),
     key(
         "chap_secrets",
-        Def("\"once\""),
+        Def("\"per-node\""),
         Kind::Choice {
-            of: &["once", "always", "never"],
+            of: &["per-node", "all", "never"],
             set: |d, v| {
-                let all = [BootSecrets::Once, BootSecrets::Always, BootSecrets::Never];
+                let all = [BootSecrets::PerNode, BootSecrets::All, BootSecrets::Never];
                 d.config.boot.chap_secrets = all[v];
             },
         },
-        "When the script of a node whose disk demands CHAP holds the secret: with `once` the first \
-         time that it is asked for after the node was provisioned or `stirrup node rearm`; with \
-         `always`, whoever can reach `listen` can have every secret.",
+        "Whether scripts hold CHAP secrets: with `per-node` those that are the node's own \
+         (`stirrup pro --chap-per-node`), which are handed out once, to the first who asks; with \
+         `all` also secrets that are given with a disk, to whoever can reach `listen`.",
     ),
     key(
         "unknown_machines",

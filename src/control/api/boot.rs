@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Answer;
-use super::nodes::{self, Node};
+use super::nodes;
 use super::problem::Problem;
 use crate::boot::uri;
 use crate::catalog::{DiskView, Name};
@@ -63,25 +63,4 @@ pub(super) async fn arguments(
         initramfs_tools_ibft: kernel.initramfs_tools_ibft,
         initramfs_tools: kernel.initramfs_tools,
     }))
-}
-
-/// Has the CHAP secret of a node's disk given out once more, to the first who asks for the node's
-/// boot script over HTTP.
-#[utoipa::path(
-    post,
-    path = "/v1/projects/{project}/nodes/{node}/rearm",
-    tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
-    responses(
-        (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn rearm(
-    State(control): State<Control>,
-    Path((project, node)): Path<(String, String)>,
-) -> Answer<Json<Node>> {
-    let (project, name) = (Name::project(&project)?, Name::node(&node)?);
-    let node = control.catalog.rearm(project, name).await?;
-    Ok(Json(nodes::render(&control, node)))
 }

@@ -36,7 +36,7 @@ pub struct Event {
     /// Project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// Name of the image, disk, node, tag, project or token.
+    /// Name of the image, disk, node, tag, project, token or certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// What has the tag: `image NAME` or `disk NAME`.

@@ -29,20 +29,22 @@
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
+//! | `PATCH /v1/projects/{project}/disks/{disk}` | [`settings::DiskChange`] | 200 [`disks::Disk`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/migrate` | [`nodes::Migrate`] | 200 [`nodes::Node`] |
 //! | `PUT`, `DELETE /v1/projects/{project}/disks/{disk}/redirect` | [`disks::Redirect`] | 200 [`disks::Disk`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/rollback` | [`disks::DiskRollback`] | 202 [`jobs::Job`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/flatten` | | 202 [`jobs::Job`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/image` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
-//! | `GET /v1/nodes[?project=]` | | [`nodes::NodeList`] |
+//! | `GET /v1/nodes[?project=][&mac=]` | | [`nodes::NodeList`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}` | [`nodes::NodePut`] | 201 or 200 [`nodes::Node`] |
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
 //! | `PUT /v1/projects/{project}/nodes/{node}/disk` | [`nodes::Bind`] | 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/disk` | | 200 [`nodes::Node`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/provision` | | 200 [`nodes::Node`] |
+//! | `POST /v1/projects/{project}/nodes/{node}/rearm` | [`nodes::Rearm`] | 200 [`nodes::Node`] |
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
 //! | `GET /v1/projects/{project}/nodes/{node}/boot-arguments` | | [`boot::BootArguments`] |
-//! | `POST /v1/projects/{project}/nodes/{node}/rearm` | | 200 [`nodes::Node`] |
 //! | `GET /v1/targets`, `/v1/targets/{name}` | | [`targets::TargetList`], [`targets::Target`] |
 //! | `GET /v1/sessions[?target=]`, `DELETE /v1/sessions/{id}` | | [`sessions::SessionList`]; 204 |
 //! | `POST /v1/targets/{name}/drain` | [`sessions::LogoutRequest`] | 202 [`targets::Drained`] |
@@ -66,6 +68,7 @@ pub mod problem;
 pub mod projects;
 mod raw;
 pub mod sessions;
+pub mod settings;
 pub mod system;
 pub mod tags;
 pub mod targets;
@@ -142,7 +145,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))
         .routes(routes!(images::boot_profile, images::forget_boot_profile))
         .routes(routes!(disks::list))
-        .routes(routes!(disks::show, disks::create, disks::remove))
+        .routes(routes!(disks::show, disks::create, disks::remove, settings::change))
+        .routes(routes!(nodes::migrate))
         .routes(routes!(disks::redirect, disks::recall))
         .routes(routes!(disks::resize))
         .routes(routes!(disks::rollback))
@@ -154,9 +158,9 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))
         .routes(routes!(nodes::provision, nodes::deprovision))
+        .routes(routes!(nodes::rearm))
         .routes(routes!(nodes::ipxe))
         .routes(routes!(boot::arguments))
-        .routes(routes!(boot::rearm))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
         .routes(routes!(targets::drain))

@@ -137,42 +137,52 @@ async fn a_machine_can_be_known_by_more_than_its_mac_address() {
 
 #[tokio::test]
 async fn a_secret_is_given_to_the_first_who_asks() {
-    let chap = json!({"image": "golden", "chap": {"secret": "very-secret-it-is"}});
-    let daemon = provisioned(chap).await;
+    let daemon = provisioned(json!({"image": "golden", "chap": {"per_node": "once"}})).await;
     let boot = Boot::of(&daemon, BootOptions::default());
-    let (holds, path) = ("\nset password very-secret-it-is\n", "/boot/52:54:00:00:00:01");
+    let path = "/boot/52:54:00:00:00:01";
     let (status, looked_at) = boot.ask(Method::HEAD, path, "192.0.2.9:1").await;
     assert_eq!((status, looked_at.as_str()), (StatusCode::OK, ""), "HEAD takes nothing");
-    assert!(boot.script(path).await.contains(holds));
+    let secret_of = |script: &str| {
+        let mut lines = script.lines();
+        lines.find_map(|line| line.strip_prefix("set password ")).map(str::to_owned)
+    };
+    let first = boot.script(path).await;
+    assert!(secret_of(&first).is_some() && first.contains("\nsanboot --keep "), "{first}");
     let later = boot.script(path).await;
-    assert!(!later.contains("very-secret") && !later.contains("sanboot"), "{later}");
-    assert!(later.contains("stirrup node rearm -p default n1"), "{later}");
-    let operator = daemon.call(Method::GET, &format!("{N1}/ipxe"), None).await.text();
-    assert!(operator.contains(holds), "an operator may always see it");
+    assert!(secret_of(&later).is_none() && !later.contains("sanboot"), "{later}");
+    assert!(later.contains("stirrup node rearm -p default n1."), "{later}");
 
-    let rearm = daemon.call(Method::POST, &format!("{N1}/rearm"), None).await;
-    rearm.ok(StatusCode::OK);
+    let rearm = format!("{N1}/rearm");
+    daemon.call(Method::POST, &rearm, Some(json!({}))).await.ok(StatusCode::OK);
     // Of many who ask at once, one gets it.
-    let asked: Vec<_> = (0..8).map(|_| boot.script(path)).collect();
-    let mut given = 0;
-    for script in asked {
-        given += usize::from(script.await.contains(holds));
-    }
-    assert_eq!(given, 1);
-    assert_eq!(boot.scripts.counts(), BootCounts { delivered: 2, secrets: 2, refused: 8 });
-    let none = daemon.call(Method::POST, "/v1/projects/default/nodes/n9/rearm", None).await;
-    none.problem(404, "node-not-found");
+    let ask = || boot.script(path);
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    let given: Vec<_> = [a, b, c, d].iter().filter_map(|script| secret_of(script)).collect();
+    assert_eq!(given, [secret_of(&first).unwrap()]);
+    assert_eq!(boot.scripts.counts(), BootCounts { delivered: 2, secrets: 2, refused: 4 });
 
-    let secrets = Secrets::Always;
-    let always = Boot::of(&daemon, BootOptions { secrets, ..BootOptions::default() });
-    assert!(always.script(path).await.contains(holds));
-    assert!(always.script(path).await.contains(holds));
-    daemon.call(Method::POST, &format!("{N1}/rearm"), None).await.ok(StatusCode::OK);
-    let secrets = Secrets::Never;
-    let never = Boot::of(&daemon, BootOptions { secrets, ..BootOptions::default() });
-    let script = never.script(path).await;
+    daemon.call(Method::POST, &rearm, Some(json!({}))).await.ok(StatusCode::OK);
+    let options = BootOptions { secrets: Secrets::Never, ..BootOptions::default() };
+    let script = Boot::of(&daemon, options).script(path).await;
+    assert!(secret_of(&script).is_none() && !script.contains("sanboot"), "{script}");
+    assert!(secret_of(&boot.script(path).await).is_some(), "it was not taken by that");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_the_nodes_own_is_for_nobody_unless_that_is_said() {
+    let chap = json!({"image": "golden", "chap": {"secret": "very-secret-it-is"}});
+    let daemon = provisioned(chap).await;
+    let (holds, path) = ("\nset password very-secret-it-is\n", "/boot/52:54:00:00:00:01");
+    let script = Boot::of(&daemon, BootOptions::default()).script(path).await;
     assert!(!script.contains("very-secret") && !script.contains("sanboot"), "{script}");
-    assert!(boot.script(path).await.contains(holds), "it was not taken by that");
+    assert!(script.contains("stirrup disk set -p default n1 --chap-per-node."), "{script}");
+    let options = BootOptions { secrets: Secrets::All, ..BootOptions::default() };
+    let all = Boot::of(&daemon, options);
+    assert!(all.script(path).await.contains(holds));
+    assert!(all.script(path).await.contains(holds));
+    let operator = daemon.call(Method::GET, &format!("{N1}/ipxe"), None).await.text();
+    assert!(operator.contains(holds));
     daemon.stop().await;
 }
 

@@ -123,6 +123,10 @@ fn session(id: u64, target: &str) -> SessionInfo {
         bytes_read: 1,
         bytes_written: 2,
         commands: 3,
+        commands_per_second: 0.0,
+        read_per_second: 0.0,
+        written_per_second: 0.0,
+        latency: None,
     }
 }
 
