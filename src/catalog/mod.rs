@@ -36,6 +36,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub use qos::{Qos, Rates};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
 pub use spec::{ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec};
 pub use tokens::{Role, Token, TokenSpec};
+pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

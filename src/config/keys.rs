@@ -1,6 +1,7 @@
 //! The one table of keys. The loader, `docs/configuration.md` and the sample file are made from
 //! it, so a key cannot exist without its text.
 
+mod boot;
 mod cache;
 mod control;
 mod portal_group;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
+use boot::BOOT;
 use cache::CACHE;
 pub(super) use control::missing;
 use portal_group::{PORTAL_GROUP, check_group};
@@ -165,6 +167,11 @@ pub(super) const SECTIONS: &[Section] = &[
         CACHE,
     ),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
+    section(
+        "boot",
+        "Boot scripts for iPXE over plain HTTP. `docs/boot.md` tells how machines get there.",
+        BOOT,
+    ),
 ];
 
 const TOP: &[Key] = &[

@@ -62,6 +62,49 @@ pub struct Config {
     pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+    /// Boot scripts over HTTP.
+    pub boot: Boot,
+}
+
+/// `[boot]`: boot scripts over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Addresses to listen on; empty: none are served.
+    pub listen: Vec<SocketAddr>,
+    /// Networks, with their prefix lengths, from which scripts may be asked for; empty: any.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// By what machines are known, in this order; never empty.
+    pub identify_by: Vec<BootIdentity>,
+    /// When scripts hold CHAP secrets.
+    pub chap_secrets: BootSecrets,
+    /// Machines without a script ask again.
+    pub retry_unknown: bool,
+    /// Directory of templates.
+    pub templates: Option<PathBuf>,
+}
+
+/// By what a machine is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootIdentity {
+    /// Its MAC addresses.
+    Mac,
+    /// Its UUID (SMBIOS).
+    Uuid,
+    /// Its serial number (SMBIOS).
+    Serial,
+    /// Its host name, by DHCP.
+    Hostname,
+}
+
+/// When a boot script holds a CHAP secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootSecrets {
+    /// If it is the node's own, as often as was said when it was asked for.
+    PerNode,
+    /// Others too, whoever asks.
+    All,
+    /// Never.
+    Never,
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -442,6 +485,14 @@ impl Default for Config {
                 boot_profiles: true,
                 boot: Duration::from_secs(180),
                 boot_bytes: 128 << 20,
+            },
+            boot: Boot {
+                listen: Vec::new(),
+                addresses: Vec::new(),
+                identify_by: vec![BootIdentity::Mac],
+                chap_secrets: BootSecrets::PerNode,
+                retry_unknown: false,
+                templates: None,
             },
         }
     }

@@ -185,6 +185,13 @@ fn every_key_is_read() {
         boot_profiles = false
         boot_seconds = 16
         boot_memory = "17MiB"
+        [boot]
+        listen = ["192.0.2.1:8080"]
+        addresses = ["10.1.0.0/16"]
+        identify_by = ["serial", "mac"]
+        chap_secrets = "never"
+        unknown_machines = "retry"
+        templates = "/t"
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -269,6 +276,14 @@ fn every_key_is_read() {
             boot_profiles: false,
             boot: Duration::from_secs(16),
             boot_bytes: 17 << 20,
+        },
+        boot: Boot {
+            listen: vec!["192.0.2.1:8080".parse().unwrap()],
+            addresses: vec![("10.1.0.0".parse().unwrap(), 16)],
+            identify_by: vec![BootIdentity::Serial, BootIdentity::Mac],
+            chap_secrets: BootSecrets::Never,
+            retry_unknown: true,
+            templates: Some("/t".into()),
         },
     };
     assert_eq!(config, expected);

@@ -9,6 +9,8 @@ pub mod api;
 mod audit;
 pub mod authenticate;
 mod body;
+pub mod boot;
+mod events;
 pub mod listener;
 mod peer;
 mod respond;
@@ -31,6 +33,8 @@ use authenticate::Authenticator;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
 pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
@@ -157,6 +161,10 @@ pub struct Control {
     pub delegate: Option<Arc<dyn Authenticator>>,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
 }

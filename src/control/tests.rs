@@ -1,6 +1,8 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod boot;
+mod events;
 mod places;
 mod settings;
 mod tls;
@@ -26,11 +28,11 @@ use super::listener::Listener;
 use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
-    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
-    TargetInfo, server,
+    AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
+    PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
+use crate::catalog::{Catalog, Options, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -108,6 +110,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -127,8 +130,9 @@ impl Daemon {
     ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
-        let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+        let events = Events::new();
+        let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {
@@ -144,9 +148,11 @@ impl Daemon {
             local_roles: LocalRoles::default(),
             delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
+            events: events.clone(),
+            boot: BootScripts::default(),
             limits: limits.clone(),
         };
-        let router = super::router(control);
+        let router = super::router(control.clone());
         listeners.push(Listener::Unix(socket));
         let service =
             |listener| Service { listener, router: router.clone(), limits: limits.clone() };
@@ -156,7 +162,7 @@ impl Daemon {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
+use crate::boot::{TemplateError, Templates};
 use crate::cache::{self, Cache, profile};
 use crate::catalog::{Role, UnnamedAccess};
-use crate::config::{self, Config, Digest};
-use crate::control::LocalRoles;
+use crate::config::{self, BootIdentity, BootSecrets, Config, Digest};
 use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
+use crate::control::boot::{Identity, Secrets};
 use crate::control::listener::Listener;
+use crate::control::{BootOptions, LocalRoles};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
 use crate::target::{Chap, Initiators, Options, PortalGroup};
 use crate::tls::{self, ClientCertificates, ServerFiles};
@@ -230,5 +232,33 @@ pub(super) fn store_name(store: config::DefaultStore) -> &'static str {
     match store {
         config::DefaultStore::Local => "local",
         config::DefaultStore::Rbd => "rbd",
+    }
+}
+
+/// What boot scripts are made of.
+///
+/// # Errors
+/// The first template that cannot be used, with its file and line.
+pub(super) fn boot_templates(config: &Config) -> Result<Templates, TemplateError> {
+    config.boot.templates.as_deref().map_or_else(|| Ok(Templates::default()), Templates::load)
+}
+
+/// Boot scripts over HTTP.
+pub(super) fn boot(config: &config::Boot) -> BootOptions {
+    let identity = |identity: &BootIdentity| match identity {
+        BootIdentity::Mac => Identity::Mac,
+        BootIdentity::Uuid => Identity::Uuid,
+        BootIdentity::Serial => Identity::Serial,
+        BootIdentity::Hostname => Identity::Hostname,
+    };
+    BootOptions {
+        identify_by: config.identify_by.iter().map(identity).collect(),
+        secrets: match config.chap_secrets {
+            BootSecrets::PerNode => Secrets::PerNode,
+            BootSecrets::All => Secrets::All,
+            BootSecrets::Never => Secrets::Never,
+        },
+        addresses: config.addresses.clone(),
+        retry: config.retry_unknown,
     }
 }
