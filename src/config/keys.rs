@@ -2,6 +2,7 @@
 //! it, so a key cannot exist without its text.
 
 mod cache;
+mod compat;
 mod portal_group;
 mod prefetch;
 mod store;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
 use cache::CACHE;
+use compat::{PICASSO, SMART_PROXY, TGT, tgt};
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
@@ -139,6 +141,34 @@ pub(super) const SECTIONS: &[Section] = &[
         CACHE,
     ),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
+    Section {
+        optional: true,
+        ..section(
+            "compat.picasso",
+            "M2's REST API, for M2's clients. [docs/doors.md](doors.md#picasso) has what they need.",
+            PICASSO,
+        )
+    },
+    Section {
+        optional: true,
+        ..section(
+            "compat.smart_proxy",
+            "A Foreman smart proxy with the feature M2; see [docs/doors.md](doors.md#smart-proxy).",
+            SMART_PROXY,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            tgt(draft);
+        },
+        ..section(
+            "compat.tgt",
+            "The management socket of tgtd, for `tgtadm` and `tgt-admin`; see \
+             [docs/doors.md](doors.md#tgt).",
+            TGT,
+        )
+    },
 ];
 
 const TOP: &[Key] = &[

@@ -60,6 +60,40 @@ pub struct Config {
     pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+    /// Doors for clients of other software.
+    pub compat: Compat,
+}
+
+/// `[compat.*]`: doors for clients of other software.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// Where M2's REST API is served.
+    pub picasso: Option<SocketAddr>,
+    /// Where a Foreman smart proxy is served.
+    pub smart_proxy: Option<SocketAddr>,
+    /// The management socket of tgtd.
+    pub tgt: Option<Tgt>,
+}
+
+/// `[compat.tgt]`: the management socket of tgtd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tgt {
+    /// Path of the socket.
+    pub socket: PathBuf,
+    /// Project of the disks that are made through it.
+    pub project: String,
+    /// Where files and devices may be backing stores.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Default for Tgt {
+    fn default() -> Self {
+        Self {
+            socket: "/var/run/tgtd/socket.0".into(),
+            project: "tgt".to_owned(),
+            directories: Vec::new(),
+        }
+    }
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -367,6 +401,7 @@ impl Default for Config {
                 boot: Duration::from_secs(180),
                 boot_bytes: 128 << 20,
             },
+            compat: Compat::default(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct LocalRoles {
 }
 
 impl LocalRoles {
-    fn of(&self, peer: Peer) -> Option<Role> {
+    pub(super) fn of(&self, peer: Peer) -> Option<Role> {
         if peer.bound_to_own_files().is_none() {
             return Some(Role::Admin);
         }

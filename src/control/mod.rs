@@ -7,6 +7,7 @@
 mod access;
 pub mod api;
 mod audit;
+pub mod compat;
 mod respond;
 pub mod server;
 pub mod socket;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::exports::Exports;
 use super::{Failure, Signals, runtime, settings};
 use crate::backend::Store;
+use crate::backend::files::Files;
 use crate::backend::local::{self, LocalStore};
 use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
@@ -13,12 +14,14 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
+use crate::control::compat::tgt::{self, TgtSocket};
 use crate::control::server;
 use crate::control::socket::ControlSocket;
 use crate::control::{AuditLog, Control, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
+use tokio::sync::watch;
 
 /// Runs until a signal comes.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -51,6 +54,10 @@ fn open_stores(config: &Config) -> Result<Opened<Stores>, Failure> {
         .map_err(|error| Failure::runtime(format!("store local: {error}")))?;
     let name = |store| settings::store_name(store).to_owned();
     stores.insert(name(DefaultStore::Local), Arc::new(local) as Arc<dyn Store>);
+    if let Some(tgt) = &config.compat.tgt {
+        let files = Files::new(tgt.directories.clone(), &pool);
+        stores.insert(tgt::FILES.to_owned(), Arc::new(files));
+    }
     let Some(rbd) = &config.rbd else { return Ok((stores, None)) };
     let (store, cache) = open_rbd(config, rbd, &pool)?;
     stores.insert(name(DefaultStore::Rbd), store);
@@ -121,6 +128,7 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
     let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
+    let tgt = open_tgt(config)?;
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -142,11 +150,37 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         tracing::info!("{signal}: stopping");
         notify(&[sd_notify::NotifyState::Stopping]);
     };
+    let (stopping, stopped) = watch::channel(false);
+    let tgt = tgt.map(|(socket, settings)| {
+        let control = control.clone();
+        tokio::spawn(async move {
+            let mut stopped = stopped;
+            // A sender that is gone says the same.
+            let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
+            tgt::serve(socket, control, settings, stopped).await;
+        })
+    });
     server::serve(socket, control, stop).await;
+    stopping.send_replace(true);
+    if let Some(tgt) = tgt {
+        tgt.await.map_err(Failure::runtime)?;
+    }
     catalog.stop().await;
     super::stop(target).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The socket of tgtd, if the configuration asks for it.
+fn open_tgt(config: &Config) -> Result<Option<(TgtSocket, tgt::Settings)>, Failure> {
+    let Some(tgt) = &config.compat.tgt else { return Ok(None) };
+    let pool = config.rbd.as_ref().map(|rbd| rbd.pool.clone());
+    let settings = tgt::Settings::new(&tgt.project, pool)
+        .map_err(|error| Failure::usage(format!("compat.tgt: {error}")))?;
+    let socket = TgtSocket::bind(&tgt.socket)
+        .map_err(|error| Failure::runtime(format!("compat.tgt: {error}")))?;
+    tracing::info!(socket = %tgt.socket.display(), "serving tgtadm");
+    Ok(Some((socket, settings)))
 }
 
 /// Tells systemd, if it wants to be told.

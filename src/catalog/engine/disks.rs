@@ -81,7 +81,11 @@ impl Engine {
             .ok_or_else(|| Error::not_found(Noun::Disk, project.as_str(), name.as_str()))
     }
 
-    fn find_disk(&self, project: &Name, name: &Name) -> Result<Option<Versioned<Disk>>, Error> {
+    pub(super) fn find_disk(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<Option<Versioned<Disk>>, Error> {
         rows::load(self.state.as_ref(), Table::Disks, &key(project, name))
     }
 
@@ -344,7 +348,7 @@ impl Engine {
             .inspect_err(|_| self.serve_again(disk))
     }
 
-    fn serve_again(&self, disk: &Disk) {
+    pub(super) fn serve_again(&self, disk: &Disk) {
         self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
     }
 
@@ -507,7 +511,7 @@ pub(super) fn use_key(disk: &Disk) -> String {
     format!("{}/{}/{}", disk.project, disk.image, disk.name)
 }
 
-fn exists(disk: &Disk) -> Error {
+pub(super) fn exists(disk: &Disk) -> Error {
     let (project, name) = (disk.project.as_str(), disk.name.as_str());
     if disk.state == DiskState::Broken {
         let message = format!(
