@@ -21,6 +21,7 @@
 //! and CHAP rules; `Closed` no one.
 
 mod attach;
+mod certificates;
 mod engine;
 mod error;
 mod export;
@@ -44,6 +45,7 @@ use crate::backend::Store;
 pub use attach::{AccessRules, AttachSpec};
 
 pub use crate::backend::StoreKind;
+pub use certificates::{Certificate, CertificateName};
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};

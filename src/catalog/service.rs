@@ -2,6 +2,7 @@
 
 mod attach;
 mod background;
+mod certificates;
 mod projects;
 mod tokens;
 mod versions;

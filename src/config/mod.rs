@@ -70,9 +70,36 @@ pub struct Compat {
     /// Where M2's REST API is served.
     pub picasso: Option<SocketAddr>,
     /// Where a Foreman smart proxy is served.
-    pub smart_proxy: Option<SocketAddr>,
+    pub smart_proxy: Option<SmartProxy>,
     /// The management socket of tgtd.
     pub tgt: Option<Tgt>,
+}
+
+/// `[compat.smart_proxy]`: a Foreman smart proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartProxy {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The private key of that.
+    pub key: PathBuf,
+    /// The authority of Foreman's certificate.
+    pub client_ca: PathBuf,
+    /// What that authority has revoked.
+    pub client_crl: Option<PathBuf>,
+}
+
+impl Default for SmartProxy {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0; 4], 0)),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_crl: None,
+        }
+    }
 }
 
 /// `[compat.tgt]`: the management socket of tgtd.
@@ -133,6 +160,78 @@ pub struct Control {
     pub reader_uids: Vec<u32>,
     /// Primary groups of users that may.
     pub reader_gids: Vec<u32>,
+    /// The API over TLS; `None`: on the socket only.
+    pub tls: Option<ControlTls>,
+    /// Who else knows users; `None`: nobody.
+    pub delegate: Option<Delegate>,
+}
+
+/// `[control.tls]`: the control API over TCP with mutual TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlTls {
+    /// Addresses to listen on; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// File with the certificate (PEM).
+    pub certificate: PathBuf,
+    /// File with its private key.
+    pub key: PathBuf,
+    /// File with the authorities of clients.
+    pub client_ca: PathBuf,
+    /// File with lists of revoked certificates of clients.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// `[control.delegate]`: who is asked about users that Stirrup does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegate {
+    /// Whom to ask; never `None` once the file is checked.
+    pub kind: Option<DelegateKind>,
+    /// Where.
+    pub url: String,
+    /// File with the authorities of its certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// What users of HIL may do.
+    pub role: DelegateRole,
+    /// The domain of Keystone.
+    pub domain: String,
+    /// Time for an answer.
+    pub timeout: Duration,
+    /// How long a yes holds.
+    pub cache: Duration,
+}
+
+impl Default for Delegate {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            url: String::new(),
+            ca: None,
+            role: DelegateRole::Operator,
+            domain: "Default".into(),
+            timeout: Duration::from_secs(5),
+            cache: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who can be asked about users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateKind {
+    /// The Hardware Isolation Layer.
+    Hil,
+    /// OpenStack's identity service.
+    Keystone,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateRole {
+    /// See.
+    Reader,
+    /// Work with disks and nodes.
+    Operator,
+    /// Everything in the project.
+    Admin,
 }
 
 /// `[log]`: what is logged, and how.
@@ -341,6 +440,8 @@ impl Default for Config {
                 operator_gids: Vec::new(),
                 reader_uids: Vec::new(),
                 reader_gids: Vec::new(),
+                tls: None,
+                delegate: None,
             },
             log: Log { format: LogFormat::Human, level: "info".into() },
             target: Target {

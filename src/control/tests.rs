@@ -2,6 +2,7 @@
 
 mod access;
 mod places;
+mod tls;
 mod versions;
 
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::authenticate::Authenticator;
+use super::listener::Listener;
+use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
     AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
@@ -111,6 +115,15 @@ impl Daemon {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::serving(limits, Vec::new(), None)
+    }
+
+    /// On these listeners as well as on its socket.
+    fn serving(
+        limits: Limits,
+        mut listeners: Vec<Listener>,
+        delegate: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
         let catalog =
@@ -128,11 +141,17 @@ impl Daemon {
             catalog: catalog.clone(),
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
+            delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
-            limits,
+            limits: limits.clone(),
         };
+        let router = super::router(control);
+        listeners.push(Listener::Unix(socket));
+        let service =
+            |listener| Service { listener, router: router.clone(), limits: limits.clone() };
+        let services = listeners.into_iter().map(service).collect();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control, async {
+        let server = tokio::spawn(server::serve(services, async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exports::Exports;
-use super::{Failure, Signals, runtime, settings};
+use super::{Failure, Signals, runtime, schedule, settings};
 use crate::backend::Store;
 use crate::backend::files::Files;
 use crate::backend::local::{self, LocalStore};
@@ -15,9 +15,11 @@ use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::compat::tgt::{self, TgtSocket};
-use crate::control::server;
+use crate::control::compat::{Door, picasso, smart_proxy};
+use crate::control::listener::Listener;
+use crate::control::server::{self, Service};
 use crate::control::socket::ControlSocket;
-use crate::control::{AuditLog, Control, Limits};
+use crate::control::{self, AuditLog, Control, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -31,6 +33,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    schedule();
     let (stores, cache) = open_stores(&config)?;
     let runtime = runtime()?;
     let result = runtime.block_on(serve(&config, stores, cache));
@@ -127,8 +130,11 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     )
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
+    let delegate = settings::delegate(&config.control).map_err(Failure::runtime)?;
     let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
     let tgt = open_tgt(config)?;
+    let mut listeners = vec![Listener::Unix(socket)];
+    listeners.extend(settings::control_listeners(&config.control).map_err(Failure::runtime)?);
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -137,14 +143,23 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         }
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
+    for address in listeners.iter().filter_map(Listener::address) {
+        tracing::info!(%address, "serving the control API over TLS");
+    }
     notify(&[sd_notify::NotifyState::Ready]);
     let control = Control {
         catalog: catalog.clone(),
         data_path: exports,
         local_roles: settings::local_roles(&config.control),
+        delegate,
         audit,
         limits: Limits::default(),
     };
+    let router = control::router(control.clone());
+    let service =
+        |listener| Service { listener, router: router.clone(), limits: Limits::default() };
+    let mut services: Vec<Service> = listeners.into_iter().map(service).collect();
+    services.extend(doors(config, &control)?);
     let stop = async {
         let signal = signals.wait().await;
         tracing::info!("{signal}: stopping");
@@ -160,7 +175,7 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
             tgt::serve(socket, control, settings, stopped).await;
         })
     });
-    server::serve(socket, control, stop).await;
+    server::serve(services, stop).await;
     stopping.send_replace(true);
     if let Some(tgt) = tgt {
         tgt.await.map_err(Failure::runtime)?;
@@ -169,6 +184,21 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     super::stop(target).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The doors for clients of other software that the configuration asks for, but for tgtd's.
+fn doors(config: &Config, control: &Control) -> Result<Vec<Service>, Failure> {
+    let listeners = settings::door_listeners(&config.compat).map_err(Failure::runtime)?;
+    let service = |(door, listener): (Door, Listener)| {
+        let address = listener.address().map(|address| address.to_string());
+        tracing::info!(address, "serving {door}");
+        let router = match door {
+            Door::Picasso => picasso::router(control.clone()),
+            Door::SmartProxy => smart_proxy::router(control.clone()),
+        };
+        Service { listener, router, limits: Limits::default() }
+    };
+    Ok(listeners.into_iter().map(service).collect())
 }
 
 /// The socket of tgtd, if the configuration asks for it.

@@ -12,7 +12,7 @@ mod backing;
 mod budget;
 mod connection;
 mod options;
-mod places;
+pub(crate) mod places;
 mod portal;
 mod registry;
 mod server;

@@ -7,6 +7,7 @@
 
 mod at_work;
 mod attach;
+mod certificates;
 mod copies;
 mod disks;
 mod images;

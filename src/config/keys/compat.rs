@@ -1,7 +1,8 @@
 //! `[compat.*]`: doors for clients of other software.
 
-use super::super::{Compat, Tgt, parse};
+use super::super::{Compat, SmartProxy, Tgt, parse};
 use super::Sample::{Default as Def, Example as Ex};
+use super::control::optional_path;
 use super::{Draft, Key, Kind, key};
 
 pub(super) const PICASSO: &[Key] = &[key(
@@ -14,15 +15,55 @@ pub(super) const PICASSO: &[Key] = &[key(
     "Address to listen on. There is no TLS, as there was none: use a network of its own.",
 )];
 
-pub(super) const SMART_PROXY: &[Key] = &[key(
-    "listen",
-    Ex("\"192.0.2.1:8443\""),
-    Kind::Text {
-        what: "like ADDR:PORT",
-        set: |d, v| parse::portal(v).map(|v| compat(d).smart_proxy = Some(v)),
-    },
-    "Address to listen on, with TLS.",
-)];
+pub(super) const SMART_PROXY: &[Key] = &[
+    key(
+        "listen",
+        Ex("\"192.0.2.1:8443\""),
+        Kind::Text {
+            what: "like ADDR:PORT",
+            set: |d, v| parse::portal(v).map(|v| smart_proxy(d).listen = v),
+        },
+        "Address to listen on, with TLS.",
+    ),
+    key(
+        "certificate",
+        Ex("\"/etc/stirrup/tls/proxy.pem\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| smart_proxy(d).certificate = v),
+        },
+        "File with the certificate that is shown to Foreman, and those between it and its authority \
+         (PEM). Its name must be the host name in the proxy's URL.",
+    ),
+    key(
+        "key",
+        Ex("\"/etc/stirrup/tls/proxy.key\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| smart_proxy(d).key = v),
+        },
+        "File with its private key (PEM, not encrypted).",
+    ),
+    key(
+        "client_ca",
+        Ex("\"/etc/stirrup/tls/foreman-ca.pem\""),
+        Kind::Text {
+            what: "an absolute path",
+            set: |d, v| parse::path(v).map(|v| smart_proxy(d).client_ca = v),
+        },
+        "File with the authority that Foreman has its certificate from (PEM). What a certificate may \
+         do is set by its name (`stirrup certificate`).",
+    ),
+    key(
+        "client_crl",
+        Def("\"\""),
+        Kind::Text {
+            what: "an absolute path, or empty",
+            set: |d, v| optional_path(v).map(|v| smart_proxy(d).client_crl = v),
+        },
+        "File with the list of revoked certificates of that authority (PEM).",
+    ),
+];
 
 pub(super) const TGT: &[Key] = &[
     key(
@@ -59,6 +100,21 @@ pub(super) const TGT: &[Key] = &[
          the pool of `[store.rbd]` may always.",
     ),
 ];
+
+/// The table, which is there.
+pub(super) fn smart_proxy(draft: &mut Draft) -> &mut SmartProxy {
+    compat(draft).smart_proxy.get_or_insert_default()
+}
+
+/// What is missing in the tables: table and key.
+pub(in crate::config) fn missing(draft: &Draft) -> Option<(&'static str, &'static str)> {
+    let proxy = draft.config.compat.smart_proxy.as_ref()?;
+    let files =
+        [("certificate", &proxy.certificate), ("key", &proxy.key), ("client_ca", &proxy.client_ca)];
+    let file = files.iter().find(|(_, path)| path.as_os_str().is_empty()).map(|it| it.0);
+    let listen = (proxy.listen.port() == 0).then_some("listen");
+    Some(("compat.smart_proxy", listen.or(file)?))
+}
 
 fn compat(draft: &mut Draft) -> &mut Compat {
     &mut draft.config.compat

@@ -66,7 +66,7 @@ pub struct TokenList {
 /// Who makes this call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WhoAmI {
-    /// `uid N` or `token NAME`.
+    /// `uid N`, `token NAME`, `certificate NAME`, `hil NAME` or `keystone NAME`.
     pub who: String,
     /// `reader`, `operator` or `admin`.
     pub role: String,
@@ -80,11 +80,17 @@ pub struct WhoAmI {
 pub struct AuditEntry {
     /// When (RFC 3339).
     pub time: String,
-    /// `uid N`, `token NAME` or `nobody`.
+    /// As `who` of the answer to `whoami`, or `nobody`.
     pub who: String,
     /// User of this machine who was at the other end of the socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// Address and port at the other end, of a call over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The name in the client certificate that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// HTTP method.
     pub method: String,
     /// Path, without the query.
@@ -240,6 +246,8 @@ pub(super) async fn log(
         time: entry.time.to_string(),
         who: entry.who,
         uid: entry.uid,
+        address: entry.address.map(|address| address.to_string()),
+        certificate: entry.certificate,
         method: entry.method,
         path: entry.path,
         status: entry.status,

@@ -13,8 +13,8 @@ use crate::catalog::{
     self, CopySpec, Error, ImageName, ImageState, ImageView, ImportSpec, Name, Tagged,
 };
 use crate::control::Control;
+use crate::control::Peer;
 use crate::control::access::Caller;
-use crate::control::socket::Peer;
 
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -255,7 +255,7 @@ pub(super) async fn import(
         format: request.format.as_deref().map(str::parse).transpose()?,
         store: request.store,
         fix_boot_chs: request.fix_boot_chs,
-        owner: peer.bound_to_own_files(),
+        owner: peer.bound_to_own_files()?,
     };
     let job = control.catalog.import(project, name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))

@@ -7,6 +7,8 @@
 //! | `GET /v1/whoami` | | [`access::WhoAmI`] |
 //! | `GET /v1/tokens` | | [`access::TokenList`] |
 //! | `PUT`, `DELETE /v1/tokens/{token}` | [`access::TokenCreate`] | 201 [`access::Token`]; 204 |
+//! | `GET /v1/certificates` | | [`certificates::CertificateList`] |
+//! | `PUT`, `DELETE /v1/certificates/{certificate}` | [`certificates::CertificatePut`] | 201, or 200 if it existed, [`certificates::Certificate`]; 204 |
 //! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
 //! | `GET /v1/projects` | | [`projects::ProjectList`] |
@@ -50,6 +52,7 @@
 //! in a request are refused.
 
 pub mod access;
+pub mod certificates;
 pub mod disks;
 pub mod images;
 pub mod jobs;
@@ -83,7 +86,7 @@ type Answer<T> = Result<T, Failure>;
 #[openapi(info(
     title = "Stirrup control API",
     description = "Images, disks, nodes, targets and sessions of a Stirrup gateway, on a Unix \
-                   socket. Errors are application/problem+json (RFC 9457) with a stable code.",
+                   socket and over TLS. Errors are application/problem+json (RFC 9457) with a stable code.",
     license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
 ))]
 struct Description;
@@ -117,6 +120,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(access::whoami))
         .routes(routes!(access::tokens))
         .routes(routes!(access::make_token, access::remove_token))
+        .routes(routes!(certificates::certificates))
+        .routes(routes!(certificates::put_certificate, certificates::remove_certificate))
         .routes(routes!(access::log))
         .routes(routes!(projects::list))
         .routes(routes!(projects::show, projects::put, projects::remove))

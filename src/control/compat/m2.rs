@@ -125,7 +125,8 @@ impl<'a> User<'a> {
         let mut job: Job = self.call(Method::POST, &path, Some(json!({"name": name}))).await?;
         while job.finished.is_none() {
             tokio::time::sleep(JOB_POLL).await;
-            let path = format!("/v1/jobs/{}", job.id);
+            // With the project, by which HIL knows whether it is somebody of it who asks.
+            let path = format!("/v1/jobs/{}?project={}", job.id, segment(&self.project));
             job = self.call(Method::GET, &path, None).await?;
         }
         if job.state == "succeeded" {

@@ -14,6 +14,8 @@ pub mod smart_proxy;
 mod tests;
 pub mod tgt;
 
+use std::fmt;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -22,11 +24,29 @@ use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::Peer;
 use super::api::problem::Problem;
-use super::socket::Peer;
 
 /// Largest answer of the API that is read; lists are the longest.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// A door on the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// M2's REST API.
+    Picasso,
+    /// A Foreman smart proxy.
+    SmartProxy,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Picasso => "M2's REST API",
+            Self::SmartProxy => "a Foreman smart proxy",
+        })
+    }
+}
 
 /// The control API, called from inside.
 #[derive(Clone)]
@@ -47,7 +67,7 @@ impl Credential {
         let mut connection = Extensions::new();
         // One by one: what else there is belongs to the door's own request.
         if let Some(peer) = extensions.get::<Peer>() {
-            connection.insert(*peer);
+            connection.insert(peer.clone());
         }
         Self { authorization: None, connection }
     }

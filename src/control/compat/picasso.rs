@@ -20,6 +20,8 @@ use crate::control::api::problem::Problem;
 
 /// Forms are short; a longer one is not read.
 const FORM_BYTES_MAX: usize = 16 << 10;
+/// What tokens begin with.
+const TOKEN_PREFIX: &str = "stirrup_";
 /// What M2 refuses in any field.
 const FORBIDDEN: &str = ";<>&|'";
 
@@ -104,7 +106,8 @@ async fn answer(api: &Api, command: Command, fields: &[&str], request: Request) 
     render(done.unwrap_or_else(|(problem, subject)| error(&problem, subject)))
 }
 
-/// M2's users show the password of HIL; ours a token, as the password of any user.
+/// M2's users show a name and a password of HIL, which HIL is asked about if that is configured. The
+/// password can also be a token; the name is nothing then.
 fn credential(headers: &HeaderMap, connection: Credential) -> Result<Credential, Text> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Err((StatusCode::BAD_REQUEST, "No Authentication Details Given".into()));
@@ -116,9 +119,14 @@ fn credential(headers: &HeaderMap, connection: Credential) -> Result<Credential,
     });
     let decoded = decoded.ok_or_else(refused)?;
     let (_, password) = decoded.split_once(':').ok_or_else(refused)?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {password}")).map_err(|_| refused())?;
-    bearer.set_sensitive(true);
-    Ok(Credential { authorization: Some(bearer), ..connection })
+    let shown = match password.starts_with(TOKEN_PREFIX) {
+        true => format!("Bearer {password}"),
+        // As it would be read by M2, whatever it was called.
+        false => format!("Basic {}", STANDARD.encode(&decoded)),
+    };
+    let mut shown = HeaderValue::from_str(&shown).map_err(|_| refused())?;
+    shown.set_sensitive(true);
+    Ok(Credential { authorization: Some(shown), ..connection })
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Option<Form> {

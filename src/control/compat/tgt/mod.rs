@@ -22,8 +22,8 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::catalog::{Error, Name, Role};
-use crate::control::Control;
-use crate::control::socket::{ControlSocket, Peer};
+use crate::control::socket::ControlSocket;
+use crate::control::{Control, Local};
 use targets::Memory;
 use verbs::Verb;
 use wire::Errno;
@@ -115,11 +115,11 @@ pub async fn serve(
             Some(_) = requests.join_next() => continue,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, local)) => {
                 let door = Arc::clone(&door);
                 requests.spawn(async move {
                     let _place = place;
-                    door.answer(stream, peer).await;
+                    door.answer(stream, local).await;
                 });
             }
             Err(error) => {
@@ -132,9 +132,9 @@ pub async fn serve(
 }
 
 impl Door {
-    async fn answer(&self, mut stream: UnixStream, peer: Peer) {
-        if self.control.local_roles.of(peer) != Some(Role::Admin) {
-            tracing::warn!(uid = peer.uid, "tgtadm: refused to a user that is no admin");
+    async fn answer(&self, mut stream: UnixStream, local: Local) {
+        if self.control.local_roles.of(local) != Some(Role::Admin) {
+            tracing::warn!(uid = local.uid, "tgtadm: refused to a user that is no admin");
             return;
         }
         let request = match tokio::time::timeout(PATIENCE, wire::read(&mut stream)).await {
@@ -146,7 +146,7 @@ impl Door {
             Some(request) => {
                 let memory = &mut *self.memory.lock().await;
                 let (control, settings) = (&self.control, &self.settings);
-                Verb { control, settings, memory, peer }.run(&request).await
+                Verb { control, settings, memory, local }.run(&request).await
             }
             None => Err(Errno::InvalidRequest),
         };

@@ -7,9 +7,8 @@ use super::targets::{Account, Address, Attached, Memory, Rules, Target, disk_nam
 use super::wire::{Answer, Errno, Mode, Op, Request};
 use super::{FILES, RBD, Settings};
 use crate::catalog::{AttachSpec, Error, ErrorKind, ExportState};
-use crate::control::Control;
 use crate::control::audit::Record;
-use crate::control::socket::Peer;
+use crate::control::{Control, Local, Peer};
 
 /// What initiators and targets negotiate. Here they do, whatever was asked for.
 const NEGOTIATED: &[&str] = &[
@@ -67,7 +66,7 @@ pub(super) struct Verb<'a> {
     pub(super) control: &'a Control,
     pub(super) settings: &'a Settings,
     pub(super) memory: &'a mut Memory,
-    pub(super) peer: Peer,
+    pub(super) local: Local,
 }
 
 impl Verb<'_> {
@@ -96,8 +95,9 @@ impl Verb<'_> {
         let op = format!("{:?}", request.op).to_ascii_uppercase();
         let method = Method::from_bytes(op.as_bytes()).unwrap_or(Method::POST);
         let path = format!("/tgt/{:?}/{subject}", request.mode).to_ascii_lowercase();
-        let who = format!("uid {}", self.peer.uid);
-        Record::new(&self.control.audit, &who, Some(self.peer), &method, &path)
+        let who = format!("uid {}", self.local.uid);
+        let peer = Peer::Local(self.local);
+        Record::new(&self.control.audit, &who, Some(&peer), &method, &path)
     }
 
     /// The targets that there are.
