@@ -1,6 +1,7 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod doors;
 mod places;
 mod tls;
 mod versions;
@@ -107,6 +108,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -145,7 +147,7 @@ impl Daemon {
             audit: AuditLog::open(directory.path()).unwrap(),
             limits: limits.clone(),
         };
-        let router = super::router(control);
+        let router = super::router(control.clone());
         listeners.push(Listener::Unix(socket));
         let service =
             |listener| Service { listener, router: router.clone(), limits: limits.clone() };
@@ -155,7 +157,7 @@ impl Daemon {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {

@@ -32,12 +32,18 @@ impl Engine {
                 (&disk.store, &disk.backing) == (&spec.store, &spec.backing)
                     && (&disk.target, disk.lun) == (&spec.target, spec.lun)
             };
-            let there = disk.state == DiskState::Ready && disk.edits && same(&disk);
-            return if there { Ok((disk, true)) } else { Err(exists(&disk)) };
+            if disk.state != DiskState::Ready || !disk.edits || !same(&disk) {
+                return Err(exists(&disk));
+            }
+            // An earlier call may not have come so far.
+            self.serve(project, name)?;
+            return Ok((disk, true));
         }
         self.check_free(project, &image_name)?;
         self.check_nobody_has(spec)?;
         let store = self.store(&spec.store)?;
+        // Likewise, of a call that wrote no rows.
+        self.exporter.withdraw(&spec.target)?;
         store.adopt(&spec.backing)?;
         let stat = store.stat(&spec.backing)?;
         let image = Image {
@@ -83,8 +89,12 @@ impl Engine {
             batch.apply(self.state.as_ref())
         });
         if let Err(error) = served {
-            self.exporter.withdraw(&disk.target)?;
             self.serving.remove(&key(project, name));
+            // If the rows are there all the same.
+            self.serve_again(&disk);
+            if let Err(error) = self.exporter.withdraw(&disk.target) {
+                tracing::warn!(target = disk.target, %error, "it is withdrawn when it is made again");
+            }
             return Err(error);
         }
         Ok((disk, false))

@@ -10,8 +10,6 @@ mod form;
 mod m2;
 pub mod picasso;
 pub mod smart_proxy;
-#[cfg(test)]
-mod tests;
 pub mod tgt;
 
 use std::fmt;
