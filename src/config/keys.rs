@@ -3,6 +3,7 @@
 
 mod boot;
 mod cache;
+mod compat;
 mod control;
 mod portal_group;
 mod prefetch;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
 use boot::BOOT;
 use cache::CACHE;
-pub(super) use control::missing;
+use compat::{PICASSO, SMART_PROXY, TGT, smart_proxy, tgt};
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
@@ -74,6 +75,11 @@ pub(super) enum Kind {
     Text { what: &'static str, set: fn(&mut Draft, &str) -> Result<(), String> },
     List { what: &'static str, clear: fn(&mut Draft), push: Push, empty_allowed: bool },
     Integers { max: u64, set: fn(&mut Draft, &[u64]) },
+}
+
+/// What is missing in a table that is there: table and key.
+pub(super) fn missing(draft: &Draft) -> Option<(&'static str, &'static str)> {
+    control::missing(draft).or_else(|| compat::missing(draft))
 }
 
 type Push = fn(&mut Draft, &str) -> Result<(), String>;
@@ -172,6 +178,37 @@ pub(super) const SECTIONS: &[Section] = &[
         "Boot scripts for iPXE over plain HTTP. `docs/boot.md` tells how machines get there.",
         BOOT,
     ),
+    Section {
+        optional: true,
+        ..section(
+            "compat.picasso",
+            "M2's REST API, for M2's clients. [docs/doors.md](doors.md#picasso) has what they need.",
+            PICASSO,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            smart_proxy(draft);
+        },
+        ..section(
+            "compat.smart_proxy",
+            "A Foreman smart proxy with the feature M2; see [docs/doors.md](doors.md#smart-proxy).",
+            SMART_PROXY,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            tgt(draft);
+        },
+        ..section(
+            "compat.tgt",
+            "The management socket of tgtd, for `tgtadm` and `tgt-admin`; see \
+             [docs/doors.md](doors.md#tgt).",
+            TGT,
+        )
+    },
 ];
 
 const TOP: &[Key] = &[

@@ -192,6 +192,18 @@ fn every_key_is_read() {
         chap_secrets = "never"
         unknown_machines = "retry"
         templates = "/t"
+        [compat.picasso]
+        listen = "192.0.2.1:8000"
+        [compat.smart_proxy]
+        listen = "192.0.2.1:8444"
+        certificate = "/t/proxy.pem"
+        key = "/t/proxy.key"
+        client_ca = "/t/foreman-ca.pem"
+        client_crl = ""
+        [compat.tgt]
+        socket = "/run/tgtd.0"
+        project = "cinder"
+        directories = ["/dev/volumes"]
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -284,6 +296,21 @@ fn every_key_is_read() {
             chap_secrets: BootSecrets::Never,
             retry_unknown: true,
             templates: Some("/t".into()),
+        },
+        compat: Compat {
+            picasso: Some("192.0.2.1:8000".parse().unwrap()),
+            smart_proxy: Some(SmartProxy {
+                listen: "192.0.2.1:8444".parse().unwrap(),
+                certificate: "/t/proxy.pem".into(),
+                key: "/t/proxy.key".into(),
+                client_ca: "/t/foreman-ca.pem".into(),
+                client_crl: None,
+            }),
+            tgt: Some(Tgt {
+                socket: "/run/tgtd.0".into(),
+                project: "cinder".into(),
+                directories: vec!["/dev/volumes".into()],
+            }),
         },
     };
     assert_eq!(config, expected);

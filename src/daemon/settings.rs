@@ -11,6 +11,7 @@ use crate::catalog::{Role, UnnamedAccess};
 use crate::config::{self, BootIdentity, BootSecrets, Config, Digest};
 use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
 use crate::control::boot::{Identity, Secrets};
+use crate::control::compat::Door;
 use crate::control::listener::Listener;
 use crate::control::{BootOptions, LocalRoles};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
@@ -181,6 +182,33 @@ pub(super) fn control_listeners(control: &config::Control) -> Result<Vec<Listene
     let listener = |address: &SocketAddr| Listener::tls(*address, Arc::clone(&server));
     let listeners = tls.listen.iter().map(listener).collect::<std::io::Result<_>>();
     listeners.map_err(|error| format!("[control.tls]: {error}"))
+}
+
+/// Where the doors are that are on the network.
+///
+/// # Errors
+/// One line: a file is no good, or an address is taken.
+pub(super) fn door_listeners(compat: &config::Compat) -> Result<Vec<(Door, Listener)>, String> {
+    let mut listeners = Vec::new();
+    if let Some(address) = compat.picasso {
+        let listener = Listener::tcp(address).map_err(|error| format!("compat.picasso: {error}"));
+        listeners.push((Door::Picasso, listener?));
+    }
+    if let Some(proxy) = &compat.smart_proxy {
+        let files = ServerFiles {
+            certificate: proxy.certificate.clone(),
+            key: proxy.key.clone(),
+            client_ca: Some(proxy.client_ca.clone()),
+            crl: proxy.client_crl.clone(),
+        };
+        // As a smart proxy has it: what is open to all needs none.
+        let server = tls::Server::load(files, ClientCertificates::Wanted)
+            .map_err(|error| format!("[compat.smart_proxy]: {error}"))?;
+        let listener = Listener::tls(proxy.listen, Arc::new(server))
+            .map_err(|error| format!("compat.smart_proxy: {error}"))?;
+        listeners.push((Door::SmartProxy, listener));
+    }
+    Ok(listeners)
 }
 
 /// Who else is asked who a caller is.
