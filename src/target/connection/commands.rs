@@ -421,9 +421,15 @@ impl Commands {
                 let len = bytes.len() as u64;
                 Transferred::In { data: ReadData::of_bytes(bytes), len }
             }
-            (DataIn::Buffer(buffer), _) => {
+            (DataIn::Buffer(mut buffer), _) => {
                 let len = buffer.len() as u64;
-                Transferred::In { data: ReadData::of_blocks(buffer, record.lease), len }
+                let mut lease = record.lease;
+                // Memory that it shares with the store counts as long as the initiator lets it.
+                let held = buffer.held_bytes();
+                if !lease.as_mut().is_some_and(|lease| lease.extend_to(held, Claim::Fair)) {
+                    buffer.detach();
+                }
+                Transferred::In { data: ReadData::of_blocks(buffer, lease), len }
             }
             (DataIn::None, Some(Transfer::Out { bytes })) => Transferred::Out(bytes),
             (DataIn::None, _) => Transferred::Nothing,
