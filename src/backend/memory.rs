@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::check;
 use super::kept::Kept;
-use crate::block::buffer::{CHUNK_BYTES_MAX, give_back, zeros};
+use crate::block::buffer::{CHUNK_BYTES_MAX, Memory};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState,
     Volume, VolumeInfo,
@@ -20,7 +20,7 @@ const PAGE_BYTES: u64 = CHUNK_BYTES_MAX as u64;
 const PAGES: usize = (CHUNK_BYTES / PAGE_BYTES) as usize;
 
 /// Memory that is taken when it is first written.
-type Page = Option<Arc<[u8]>>;
+type Page = Option<Arc<Memory>>;
 type Chunk = Option<Box<[Page; PAGES]>>;
 
 /// Bytes kept in memory; answers every request at once.
@@ -213,10 +213,10 @@ fn put(chunk: &mut Chunk, piece: Piece, buf: &Buffer) {
         let place = &mut pages[page.index];
         let whole = buf.share(page.at, page.len).filter(|mem| mem.len() as u64 == PAGE_BYTES);
         if let Some(mem) = whole {
-            place.replace(mem).into_iter().for_each(give_back);
+            place.replace(mem).into_iter().for_each(Memory::give_back);
             continue;
         }
-        let mem = place.get_or_insert_with(|| zeros(CHUNK_BYTES_MAX));
+        let mem = place.get_or_insert_with(|| Memory::zeros(CHUNK_BYTES_MAX));
         buf.copy_to(page.at, &mut Arc::make_mut(mem)[page.within..page.within + page.len]);
     }
 }

@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -24,7 +24,7 @@ pub const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
 const FREE_BYTES_PER_CLASS_MAX: usize = 8 << 20;
 
 /// A thread's free chunks by size class.
-type FreeLists = [Vec<Arc<[u8]>>; CLASSES.len()];
+type FreeLists = [Vec<Arc<Memory>>; CLASSES.len()];
 
 thread_local! {
     /// Made when the thread first takes a chunk: threads that only drop what others took (a
@@ -32,37 +32,58 @@ thread_local! {
     static FREE: RefCell<Option<FreeLists>> = const { RefCell::new(None) };
 }
 
+/// A piece of contiguous memory that may be shared. Apart from its reference count: where there are
+/// many, the counts lie close together, and looking at one touches no other page of memory.
+#[derive(Clone)]
+pub struct Memory(Box<[u8]>);
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Memory {
+    /// Zeros, as a store has them for [`Buffer::append`].
+    #[must_use]
+    pub fn zeros(len: usize) -> Arc<Self> {
+        Arc::new(Self(vec![0; len].into_boxed_slice()))
+    }
+
+    /// Lets go of memory that buffers may use again, if nobody else has it.
+    pub fn give_back(mut this: Arc<Self>) {
+        let Some(class) = CLASSES.iter().position(|&size| size == this.len()) else { return };
+        if Arc::get_mut(&mut this).is_none() {
+            return;
+        }
+        // `try_with`: during thread exit the list is gone.
+        let _gone_with_thread = FREE.try_with(|free| {
+            if let Some(lists) = free.borrow_mut().as_mut()
+                && (lists[class].len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX
+            {
+                lists[class].push(this);
+            }
+        });
+    }
+}
+
 /// The bytes from `from` on, `len` of them, of one piece of contiguous memory.
 struct Chunk {
-    mem: Arc<[u8]>,
+    mem: Arc<Memory>,
     from: usize,
     len: usize,
 }
 
 fn class_of(len: usize) -> usize {
     CLASSES.iter().position(|&size| len <= size).unwrap_or(CLASSES.len() - 1)
-}
-
-/// Memory of zeros, as a store has it for [`Buffer::append`].
-#[must_use]
-pub fn zeros(len: usize) -> Arc<[u8]> {
-    std::iter::repeat_n(0, len).collect()
-}
-
-/// Lets go of memory that buffers may use again, if nobody else has it.
-pub fn give_back(mut mem: Arc<[u8]>) {
-    let Some(class) = CLASSES.iter().position(|&size| size == mem.len()) else { return };
-    if Arc::get_mut(&mut mem).is_none() {
-        return;
-    }
-    // `try_with`: during thread exit the list is gone.
-    let _gone_with_thread = FREE.try_with(|free| {
-        if let Some(lists) = free.borrow_mut().as_mut()
-            && (lists[class].len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX
-        {
-            lists[class].push(mem);
-        }
-    });
 }
 
 impl Chunk {
@@ -73,7 +94,7 @@ impl Chunk {
             free.borrow_mut().get_or_insert_default()[class].pop()
         };
         let mem = FREE.try_with(take).ok().flatten();
-        Self { mem: mem.unwrap_or_else(|| zeros(CLASSES[class])), from: 0, len }
+        Self { mem: mem.unwrap_or_else(|| Memory::zeros(CLASSES[class])), from: 0, len }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -225,7 +246,7 @@ impl Buffer {
                 let mut larger = Chunk::take(wanted);
                 larger.len = last.len;
                 larger.bytes_mut().copy_from_slice(last.bytes());
-                give_back(std::mem::replace(last, larger).mem);
+                Memory::give_back(std::mem::replace(last, larger).mem);
             }
             more -= wanted - last.len;
             last.len = wanted;
@@ -246,7 +267,7 @@ impl Buffer {
             self.len -= last.len - kept;
             last.len = kept;
             if kept == 0 {
-                self.chunks.pop().into_iter().for_each(|chunk| give_back(chunk.mem));
+                self.chunks.pop().into_iter().for_each(|chunk| Memory::give_back(chunk.mem));
             }
         }
     }
@@ -255,7 +276,7 @@ impl Buffer {
     ///
     /// # Panics
     /// If the part is not inside that memory.
-    pub fn append(&mut self, mem: Arc<[u8]>, part: Range<usize>) {
+    pub fn append(&mut self, mem: Arc<Memory>, part: Range<usize>) {
         assert!(part.start < part.end && part.end <= mem.len(), "range outside the memory");
         let (from, len) = (part.start, part.len());
         self.chunks.push(Chunk { mem, from, len });
@@ -265,7 +286,7 @@ impl Buffer {
     /// The memory of the bytes from `offset` on, `len` of them, to be kept beyond the life of the
     /// buffer, if it holds these and nothing else.
     #[must_use]
-    pub fn share(&self, offset: usize, len: usize) -> Option<Arc<[u8]>> {
+    pub fn share(&self, offset: usize, len: usize) -> Option<Arc<Memory>> {
         let mut at = 0;
         for chunk in &self.chunks {
             if at >= offset {
@@ -300,7 +321,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.chunks.drain(..).for_each(|chunk| give_back(chunk.mem));
+        self.chunks.drain(..).for_each(|chunk| Memory::give_back(chunk.mem));
     }
 }
 
@@ -386,7 +407,9 @@ mod tests {
 
     #[test]
     fn what_is_lent_is_copied_by_who_writes_to_it() {
-        let lent: Arc<[u8]> = (0..CHUNK_BYTES_MAX).map(|i| (i % 251) as u8).collect();
+        let mut lent = Memory::zeros(CHUNK_BYTES_MAX);
+        let bytes = Arc::get_mut(&mut lent).unwrap();
+        bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i % 251) as u8);
         let mut buffer = Buffer::from_slice(b"ab");
         buffer.append(Arc::clone(&lent), 1000..5000);
         buffer.append(Arc::clone(&lent), 0..1);
@@ -427,7 +450,7 @@ mod tests {
         next.copy_from(0, &[8; 4096]);
         assert_eq!(kept[..], [7; 4096]);
         let at = kept.as_ptr();
-        give_back(kept);
+        Memory::give_back(kept);
         assert_eq!(Buffer::unfilled(1).slices().next().map(<[u8]>::as_ptr), Some(at));
     }
 
