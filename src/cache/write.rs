@@ -127,9 +127,8 @@ impl Write {
 
 impl Wake for Write {
     fn wake(self: Arc<Self>) {
-        let spent = self.queue.get().and_then(Weak::upgrade).and_then(|queue| queue.take_spent());
         if let Some(result) = taken(&self.queue) {
-            self.home.push_spent(self.end(result), spent);
+            self.home.push(self.end(result));
         }
     }
 }

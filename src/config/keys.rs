@@ -375,6 +375,31 @@ const TARGET: &[Key] = &[
         Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
         "Number of threads that serve connections; 0: one per core.",
     ),
+    key(
+        "look_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.look_max = Duration::from_micros(v),
+        },
+        "How long such a thread looks for the next command of an initiator that sends one at a time \
+         before it sleeps, at most; 0: not at all. It looks for twice the time that the initiator \
+         usually takes, and only if that is within this bound, so an idle session costs nothing. \
+         This shortens what a command takes and costs CPU time while such commands come.",
+    ),
+    key(
+        "nap_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.nap_max = Duration::from_micros(v),
+        },
+        "How long such a thread sleeps, at most, to let commands gather when an initiator goes on \
+         sending them without looking at the answers to the first ones, and no other has had \
+         anything to do lately; 0: not at all. This saves CPU time on both sides.",
+    ),
 ];
 
 const LIMITS: &[Key] = &[

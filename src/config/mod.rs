@@ -314,6 +314,10 @@ pub struct Target {
     pub unnamed_access_open: bool,
     /// Number of shards (threads that serve connections); 0: one per core.
     pub shards: usize,
+    /// How long a shard looks for the next command before it sleeps, at most.
+    pub look_max: Duration,
+    /// How long a shard sleeps to let commands gather, at most.
+    pub nap_max: Duration,
 }
 
 /// `[[portal_group]]`: portals that belong together, and who may log in there.
@@ -499,6 +503,8 @@ impl Default for Config {
                 portal_group_tag: 1,
                 unnamed_access_open: true,
                 shards: 0,
+                look_max: Duration::from_micros(100),
+                nap_max: Duration::from_micros(100),
             },
             portal_groups: Vec::new(),
             limits: Limits {

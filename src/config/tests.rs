@@ -141,6 +141,8 @@ fn every_key_is_read() {
         portal_group_tag = 7
         unnamed_access = "closed"
         shards = 3
+        look_max_microseconds = 0
+        nap_max_microseconds = 30
         [limits]
         max_sessions = 10
         max_half_open_connections = 11
@@ -241,6 +243,8 @@ fn every_key_is_read() {
             portal_group_tag: 7,
             unnamed_access_open: false,
             shards: 3,
+            look_max: Duration::ZERO,
+            nap_max: Duration::from_micros(30),
         },
         portal_groups: Vec::new(),
         limits: Limits {

@@ -77,6 +77,8 @@ pub(super) fn target(config: &Config) -> Options {
         ping_timeout: config.limits.nop_in_timeout,
         data_timeout: config.limits.data_out_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
+        look_max: config.target.look_max,
+        nap_max: config.target.nap_max,
         ..Options::default()
     }
 }
