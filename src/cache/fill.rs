@@ -6,6 +6,7 @@ use std::task::{Context, Wake, Waker};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::bounds::{Charge, Charges};
 use super::coherence::Footing;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
@@ -34,12 +35,16 @@ pub(super) fn submit(
     done.pop().map(|completion| completion.result)
 }
 
-/// The answer that `queue` woke for. It is being pushed, so the queue is still there.
-pub(super) fn taken(queue: &OnceLock<Weak<CompletionQueue>>) -> Option<Result<Done, Error>> {
+/// The answer that `queue` woke for, and memory that came with it. It is being pushed, so the queue
+/// is still there.
+pub(super) fn taken(
+    queue: &OnceLock<Weak<CompletionQueue>>,
+) -> Option<(Result<Done, Error>, Option<Buffer>)> {
     let queue = queue.get()?.upgrade()?;
+    let spent = queue.take_spent();
     let mut done = Vec::new();
     let _ready = queue.poll_drain(&mut Context::from_waker(Waker::noop()), &mut done);
-    done.pop().map(|completion| completion.result)
+    done.pop().map(|completion| (completion.result, spent))
 }
 
 /// A read that could not be answered at once.
@@ -234,6 +239,14 @@ pub(super) struct Fill {
     ahead: Option<WeakVolume>,
 }
 
+/// Why something is fetched.
+pub(super) enum Reason {
+    /// A read waits for it.
+    Read,
+    /// This volume asked for it ahead; what is under way counts there.
+    Ahead(WeakVolume, Arc<Charges>),
+}
+
 /// Who waits for which blocks of an extent.
 struct Joined {
     waiter: Arc<Waiter>,
@@ -250,6 +263,9 @@ struct Filling {
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
+    /// Of what was asked for ahead.
+    charges: Option<Arc<Charges>>,
+    charge: Option<Charge>,
 }
 
 impl Fill {
@@ -258,15 +274,19 @@ impl Fill {
         store: &Arc<Store>,
         source: &Arc<dyn Volume>,
         start: u64,
-        (footing, ahead): (Footing, Option<WeakVolume>),
+        (footing, reason): (Footing, Reason),
     ) -> Arc<Self> {
+        let (ahead, charges) = match reason {
+            Reason::Read => (None, None),
+            Reason::Ahead(volume, charges) => (Some(volume), Some(charges)),
+        };
         Arc::new(Self {
             store: Arc::clone(store),
             footing,
             source: Arc::downgrade(source),
             start,
             queue: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(Filling { charges, ..Filling::default() }),
             ahead,
         })
     }
@@ -306,6 +326,7 @@ impl Fill {
         let (buf, len) = {
             let mut state = self.state.lock();
             let len = state.len as usize;
+            state.charge = state.charges.take().map(|charges| charges.take(len as u64));
             let lender = waiter.filter(|waiter| waiter.offset == self.start);
             let exact = lender.filter(|lender| {
                 lender.state.lock().buf.as_ref().is_some_and(|buf| buf.len() == len)
@@ -326,15 +347,17 @@ impl Fill {
             None => Some(Err(ErrorKind::Unavailable.into())),
         };
         if let Some(result) = result {
-            self.end(result);
+            self.end(result, None);
         }
     }
 
-    fn end(&self, result: Result<Done, Error>) {
-        let buf = match result {
+    /// `spent`: memory that came with it.
+    fn end(&self, result: Result<Done, Error>, spent: Option<Buffer>) {
+        let (buf, spent) = match result {
             // A parent that the starter has left may have gone, and reads as zeros then.
-            Ok(Done::Data(buf)) if self.footing.holds() => Some(buf),
-            _ => None,
+            Ok(Done::Data(buf)) if self.footing.holds() => (Some(buf), None),
+            Ok(Done::Data(buf)) => (None, Some(buf)),
+            _ => (None, spent),
         };
         let claims = std::mem::take(&mut self.state.lock().claims);
         for Claim { key, number, blocks } in claims {
@@ -349,6 +372,7 @@ impl Fill {
         // No shard names this fill any more: nobody joins from here on.
         let (waiters, lender, len) = {
             let mut state = self.state.lock();
+            state.charge = None;
             (std::mem::take(&mut state.waiters), state.lender.take(), state.len)
         };
         if let Some(buf) = &buf {
@@ -361,6 +385,8 @@ impl Fill {
         }
         if let Some(lender) = lender {
             let failed = buf.is_none();
+            // Its own memory, if the store gave it back.
+            let buf = buf.or(spent.filter(|spent| spent.len() as u64 == len));
             lender.returned(buf.unwrap_or_else(|| Buffer::unfilled(len as usize)), failed);
         }
         if let Some(volume) = self.ahead.as_ref().and_then(WeakVolume::upgrade) {
@@ -370,7 +396,7 @@ impl Fill {
 
     fn block(&self, key: Key, at: usize, buf: &Buffer) -> Block {
         let mut block: Block = Box::new([0; BLOCK_BYTES as usize]);
-        let offset = key.extent * EXTENT_BYTES + at as u64 * BLOCK_BYTES - self.start;
+        let offset = key.extent() * EXTENT_BYTES + at as u64 * BLOCK_BYTES - self.start;
         buf.copy_to(offset as usize, &mut block[..]);
         block
     }
@@ -378,8 +404,8 @@ impl Fill {
 
 impl Wake for Fill {
     fn wake(self: Arc<Self>) {
-        if let Some(result) = taken(&self.queue) {
-            self.end(result);
+        if let Some((result, spent)) = taken(&self.queue) {
+            self.end(result, spent);
         }
     }
 }
