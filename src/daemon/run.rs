@@ -66,16 +66,15 @@ fn open_stores(config: &Config) -> Result<Opened<Stores>, Failure> {
         stores.insert(tgt::FILES.to_owned(), Arc::new(files));
     }
     let Some(rbd) = &config.rbd else { return Ok((stores, None)) };
-    let (store, cache) = open_rbd(config, rbd, &pool)?;
+    let (store, cache) = open_rbd(config, rbd)?;
     stores.insert(name(DefaultStore::Rbd), store);
     Ok((stores, cache))
 }
 
-/// The Ceph store behind its cache; `pool` does the I/O of the cache's file.
+/// The Ceph store behind its cache.
 fn open_rbd(
     config: &Config,
     rbd_config: &config::RbdStore,
-    pool: &Arc<Pool>,
 ) -> Result<Opened<Arc<dyn Store>>, Failure> {
     let options = rbd::Options {
         namespace: rbd_config.namespace.clone(),
@@ -87,7 +86,7 @@ fn open_rbd(
     };
     let store = RbdStore::open_patiently(options)
         .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-    let cache = settings::cache(config, pool).map_err(|error| {
+    let cache = settings::cache(config).map_err(|error| {
         let directory = config.cache.golden_file_directory.display();
         Failure::runtime(format!("cache: no file in {directory}: {error}"))
     })?;

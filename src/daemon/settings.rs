@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
 use crate::boot::{TemplateError, Templates};
 use crate::cache::{self, Cache, profile};
@@ -26,9 +25,8 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
     }
 }
 
-/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
-/// file.
-pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+/// The cache of the Ceph store, if there is anything to be kept in it.
+pub(super) fn cache(config: &Config) -> std::io::Result<Option<Arc<Cache>>> {
     let config::Cache {
         golden_memory_bytes,
         golden_file_bytes,
@@ -43,8 +41,7 @@ pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option
     if options.golden_bytes == 0 || *golden_file_bytes == 0 {
         return Ok(Some(Cache::new(options)));
     }
-    let threads = Arc::clone(pool) as _;
-    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
+    Cache::with_file(options, directory, *golden_file_bytes).map(Some)
 }
 
 /// What is fetched into that cache ahead.
