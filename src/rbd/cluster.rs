@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::ancestors::Ancestors;
 use super::error::check;
 use super::ffi::{Api, RadosHandle, api};
 use super::{Error, closer};
@@ -53,6 +54,7 @@ pub struct Cluster {
     handle: *mut RadosHandle,
     fsid: String,
     blocklisted: AtomicBool,
+    ancestors: Ancestors,
 }
 
 // SAFETY: librados promises that a connected `rados_t` may be used from any thread at once.
@@ -77,8 +79,7 @@ impl Cluster {
         let code = unsafe { (api.rados_create)(&raw mut handle, id.as_ptr()) };
         check(code, || format!("rados_create as client.{user}"))?;
         // From here on dropping it shuts the handle down, connected or not.
-        let mut cluster =
-            Self { api, handle, fsid: String::new(), blocklisted: AtomicBool::new(false) };
+        let mut cluster = Self::of_handle(api, handle);
         cluster.read_conf(conf)?;
         for (option, value) in RADOS_OPTIONS.into_iter().chain(RBD_OPTIONS) {
             cluster.set_if_known(option, value)?;
@@ -89,6 +90,11 @@ impl Cluster {
         check(code, || format!("connecting to the Ceph cluster as client.{user}"))?;
         cluster.fsid = cluster.read_fsid()?;
         Ok(Arc::new(cluster))
+    }
+
+    fn of_handle(api: &'static Api, handle: *mut RadosHandle) -> Self {
+        let (fsid, blocklisted) = (String::new(), AtomicBool::new(false));
+        Self { api, handle, fsid, blocklisted, ancestors: Ancestors::default() }
     }
 
     fn read_conf(&self, conf: Option<&Path>) -> Result<(), Error> {
@@ -148,6 +154,11 @@ impl Cluster {
         error
     }
 
+    /// What is behind the images that are open through this client.
+    pub(super) fn ancestors(&self) -> &Ancestors {
+        &self.ancestors
+    }
+
     pub(super) fn api(&self) -> &'static Api {
         self.api
     }
@@ -194,8 +205,7 @@ mod tests {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the name outlives the call, which fills in `handle`.
         assert_eq!(unsafe { (api.rados_create)(&raw mut handle, c"admin".as_ptr()) }, 0);
-        let (fsid, blocklisted) = (String::new(), AtomicBool::new(false));
-        let cluster = Cluster { api, handle, fsid, blocklisted };
+        let cluster = Cluster::of_handle(api, handle);
         assert!(cluster.set("rbd_option_of_the_future", "true").is_err());
         cluster.set_if_known("rbd_option_of_the_future", "true").unwrap();
         assert!(cluster.set_if_known("rbd_cache", "perhaps").is_err());

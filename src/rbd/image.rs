@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 
 use rustix::io::Errno;
 
+use super::ancestors::Lineage;
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
     Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
     ImageHandle, ImageInfo, LOCK_EXCLUSIVE, SNAP_NAMESPACE_USER, SnapInfo, Watcher,
 };
 use super::lease::Lease;
-use super::parent::Parent;
+use super::parent::{Parent, SnapshotKey};
 use super::pool::{fetch, text};
 use super::watch::Watch;
 use super::{Error, Pool, closer};
@@ -55,13 +56,14 @@ pub struct Image {
     access: Access,
     info: Info,
     size_bytes: AtomicU64,
-    /// The snapshot that it was opened at by number.
+    /// The number of the snapshot that it was opened at.
     snapshot: Option<u64>,
     /// Changes of the image that were heard of.
     changes: AtomicU64,
     refreshing: Mutex<()>,
     settled: Mutex<Option<Settled>>,
     lease: Lease,
+    lineage: Lineage,
     /// Of an image that is open for writing.
     watch: OnceLock<Watch>,
     fenced: AtomicBool,
@@ -118,6 +120,7 @@ impl Image {
             None => format!("opening image {}", pool.name_of(image)),
         })?;
         let mut this = Self::of_handle(pool, handle, image, access);
+        this.snapshot = snapshot.map(|name| this.snapshot_number(name)).transpose()?;
         this.info = this.read_info()?;
         let this = Arc::new(this);
         if access == Access::ReadWrite {
@@ -173,6 +176,7 @@ impl Image {
             refreshing: Mutex::default(),
             settled: Mutex::default(),
             lease: Lease::default(),
+            lineage: Lineage::default(),
             watch: OnceLock::new(),
             fenced: AtomicBool::new(false),
             decrypted: AtomicBool::new(false),
@@ -204,6 +208,32 @@ impl Image {
         &self.lease
     }
 
+    /// What is behind it, as it was when it was opened.
+    pub(super) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// Itself as the parent of a clone, if it is open at a snapshot.
+    pub(super) fn as_parent(&self) -> Result<Option<Parent>, Error> {
+        let Some(snapshot_id) = self.snapshot else { return Ok(None) };
+        let key = SnapshotKey {
+            fsid: self.pool.cluster().fsid().to_owned(),
+            pool_id: self.pool.id(),
+            namespace: self.pool.namespace().to_owned(),
+            image_id: self.id()?,
+            snapshot_id,
+        };
+        let overlap_bytes = self.size_bytes();
+        Ok(Some(Parent { key, image: self.name.clone(), snapshot: String::new(), overlap_bytes }))
+    }
+
+    /// Waits until all that was submitted has ended.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_flush)(self.handle) };
+        self.check(code, "flush")
+    }
+
     /// Whether the cluster, asked now, has this client as the owner of the exclusive lock.
     pub(super) fn owns_lock(&self) -> Result<bool, Error> {
         let mut owns = 0;
@@ -223,6 +253,7 @@ impl Image {
         let changes = self.changes();
         self.refresh_size()?;
         let parent = self.parent()?;
+        self.lineage.set_parent(parent.as_ref());
         *self.settled.lock() = Some(Settled { changes, parent });
         Ok(())
     }
@@ -388,6 +419,19 @@ impl Image {
         let mut earlier = false;
         self.each_snapshot(|found| earlier |= self.snapshot.is_none_or(|own| found.id < own))?;
         Ok(earlier)
+    }
+
+    /// The number of the snapshot of that name, at which this is open.
+    fn snapshot_number(&self, name: &str) -> Result<u64, Error> {
+        let mut number = None;
+        // SAFETY: librbd's own string, given back after this.
+        self.each_snapshot(|found| {
+            if unsafe { text(found.name) } == name {
+                number = Some(found.id);
+            }
+        })?;
+        number
+            .ok_or_else(|| Error::new(Errno::NOENT, format!("snapshot {name} of {}", self.label())))
     }
 
     fn snapshots(&self) -> Result<Vec<String>, Error> {

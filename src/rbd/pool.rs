@@ -17,7 +17,7 @@ use super::ffi::{
     FEATURE_OBJECT_MAP, ImageSpec, IoHandle, OPTION_CLONE_FORMAT, OPTION_FEATURES, OPTION_FORMAT,
     OptionsHandle, RadosCompletion,
 };
-use super::{Cluster, Error};
+use super::{Cluster, Error, SnapshotKey};
 
 /// Features of every image and clone made here.
 const FEATURES: u64 = FEATURE_LAYERING
@@ -71,12 +71,16 @@ impl Pool {
         Ok(Arc::new(this))
     }
 
+    /// Where a snapshot is, reached as `here` is.
+    pub(super) fn of_key(here: &Arc<Self>, key: &SnapshotKey) -> Result<Arc<Self>, Error> {
+        if key.pool_id == here.id && key.namespace == here.namespace {
+            return Ok(Arc::clone(here));
+        }
+        Self::open_by_id(&here.cluster, key.pool_id, &key.namespace)
+    }
+
     /// Opens the pool of that number, and a namespace of it that is known to be there.
-    pub(super) fn open_by_id(
-        cluster: &Arc<Cluster>,
-        id: i64,
-        namespace: &str,
-    ) -> Result<Arc<Self>, Error> {
+    fn open_by_id(cluster: &Arc<Cluster>, id: i64, namespace: &str) -> Result<Arc<Self>, Error> {
         let mut root = std::ptr::null_mut();
         // SAFETY: the cluster is connected; the call fills in `root`.
         let code =
@@ -368,6 +372,13 @@ impl Pool {
             }
         }
         self.closed.notify_all();
+    }
+
+    /// Waits, for a few seconds at most, until no image open through this client has the one with
+    /// that id behind it: such watches end soon after it has no clones any more. False: there was
+    /// none to wait for.
+    pub fn wait_unwatched(&self, image_id: &str) -> bool {
+        self.cluster.ancestors().wait_unwatched(image_id)
     }
 
     /// Waits until every dropped handle of this image is closed: only then is its lock free.

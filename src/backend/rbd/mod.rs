@@ -278,7 +278,13 @@ impl Store for RbdStore {
             Err(error) if gone(&error) => None,
             result => Some(result?),
         };
-        pool.remove(image)?;
+        match (pool.remove(image), &id) {
+            // What is watched here because it was behind an open disk is in nobody's use.
+            (Err(error), Some(id)) if error.errno() == Errno::BUSY && pool.wait_unwatched(id) => {
+                pool.remove(image)?;
+            }
+            (result, _) => result?,
+        }
         if let Some(id) = id {
             pool.remove_object(&records_of(&id))?;
         }
@@ -316,7 +322,7 @@ impl Store for RbdStore {
         let pool = self.pool()?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
-        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        let open = Image::open_watched(&pool, image, None, Access::ReadWrite)?;
         let stat = open.stat()?;
         if !stat.snapshots.is_empty() {
             let message =
@@ -329,6 +335,10 @@ impl Store for RbdStore {
         // A live owner does it for us. librbd cannot be asked to stop.
         let _goes_on = progress(0, stat.size_bytes);
         open.flatten()?;
+        if open.is_outdated() {
+            let message = format!("{image}: what is behind it changed meanwhile; repeat it");
+            return Err(StoreError::new(StoreErrorKind::Io, message));
+        }
         let _done = progress(stat.size_bytes, stat.size_bytes);
         Ok(())
     }
@@ -408,7 +418,7 @@ impl Store for RbdStore {
             ),
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
-                let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
+                let image = Image::open_watched(&pool, image, snapshot, Access::ReadOnly)?;
                 self.options.encryption.unlock(&image)?;
                 Ok(match snapshot {
                     Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
@@ -475,7 +485,7 @@ pub fn open_image(
     };
     let pool = options.connect().map_err(unavailable)?;
     if read_only {
-        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let image = Image::open_watched(&pool, image, None, Access::ReadOnly)?;
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
@@ -488,7 +498,7 @@ fn open_writable(
     encryption: &Encryption,
 ) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
-    let image = Image::open(pool, image, None, Access::ReadWrite)?;
+    let image = Image::open_watched(pool, image, None, Access::ReadWrite)?;
     let opened = owner::claim(&image)
         .and_then(|()| volume::check_options(&image))
         .and_then(|()| encryption.unlock_writable(&image));

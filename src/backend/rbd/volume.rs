@@ -65,8 +65,14 @@ impl RbdVolume {
             max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
             max_atomic_write_bytes: object_bytes.min(ATOMIC_WRITE_BYTES_MAX),
             atomic_write_boundary_bytes: object_bytes,
+            has_write_same: true,
         };
         Self { image, info, state, questions: Arc::default() }
+    }
+
+    /// Another client owns it.
+    fn is_lost(&self) -> bool {
+        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
     }
 
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
@@ -77,6 +83,9 @@ impl RbdVolume {
             let message = format!("{} has another owner now", self.image.label());
             return Some(Err(Error::new(ErrorKind::Fenced, message)));
         }
+        if !self.image.is_current() {
+            return Some(Err(self.image.not_current()));
+        }
         if let Some(answer) = check::answer(op, self.image.size_bytes(), self.info.read_only) {
             return Some(answer);
         }
@@ -84,6 +93,9 @@ impl RbdVolume {
             Op::CompareAndWrite { offset, compare, .. }
                 if *offset % SECTOR as u64 != 0 || compare.len() != SECTOR =>
             {
+                Some(Err(ErrorKind::Unsupported.into()))
+            }
+            Op::WriteSame { len, .. } if *len > Image::WRITE_SAME_BYTES_MAX => {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
             Op::SaveState(_) if self.state.is_none() => Some(Err(ErrorKind::Unsupported.into())),
@@ -98,7 +110,11 @@ impl Volume for RbdVolume {
     }
 
     fn has_failed(&self) -> bool {
-        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
+        self.is_lost() || self.image.is_outdated()
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.image.is_outdated() && !self.is_lost()
     }
 
     fn saved_state(&self) -> SavedState {

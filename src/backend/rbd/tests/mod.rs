@@ -1,6 +1,7 @@
 //! On a real cluster: the one of `$CEPH_CONF`, or with `STIRRUP_TEST_CEPH=1` one that
 //! `scripts/lab/ceph` starts for this process. Without either, each test says that it is skipped.
 
+mod ancestors;
 mod cached;
 mod clients;
 mod edges;
