@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::ancestors::Ancestors;
 use super::error::check;
 use super::ffi::{Api, RadosHandle, api};
+use super::pool::text;
 use super::{Error, closer};
 
 /// Options of librados and librbd that this program depends on, whatever ceph.conf says; with
@@ -53,6 +54,7 @@ pub struct Cluster {
     api: &'static Api,
     handle: *mut RadosHandle,
     fsid: String,
+    address: String,
     blocklisted: AtomicBool,
     ancestors: Ancestors,
 }
@@ -89,12 +91,13 @@ impl Cluster {
         let code = unsafe { (api.rados_connect)(handle) };
         check(code, || format!("connecting to the Ceph cluster as client.{user}"))?;
         cluster.fsid = cluster.read_fsid()?;
+        cluster.address = cluster.read_address()?;
         Ok(Arc::new(cluster))
     }
 
     fn of_handle(api: &'static Api, handle: *mut RadosHandle) -> Self {
-        let (fsid, blocklisted) = (String::new(), AtomicBool::new(false));
-        Self { api, handle, fsid, blocklisted, ancestors: Ancestors::default() }
+        let (fsid, address, blocklisted) = (String::new(), String::new(), AtomicBool::new(false));
+        Self { api, handle, fsid, address, blocklisted, ancestors: Ancestors::default() }
     }
 
     fn read_conf(&self, conf: Option<&Path>) -> Result<(), Error> {
@@ -116,6 +119,12 @@ impl Cluster {
         check(code, || format!("setting {option} = {value}")).map(drop)
     }
 
+    /// Sets an option of this client while it runs, against the rules.
+    #[cfg(test)]
+    pub(crate) fn break_rule(&self, option: &str, value: &str) {
+        self.set(option, value).unwrap();
+    }
+
     /// A library that does not know an option has nothing that it would have to be kept from.
     fn set_if_known(&self, option: &str, value: &str) -> Result<(), Error> {
         match self.set(option, value) {
@@ -132,6 +141,25 @@ impl Cluster {
         };
         check(code, || "rados_cluster_fsid".into())?;
         Ok(until_nul(&text))
+    }
+
+    fn read_address(&self) -> Result<String, Error> {
+        let mut addresses = std::ptr::null_mut();
+        // SAFETY: the call fills in `addresses`.
+        let code = unsafe { (self.api.rados_getaddrs)(self.handle, &raw mut addresses) };
+        check(code, || "rados_getaddrs".into())?;
+        // SAFETY: librados' own, NUL-terminated string, given back once, after the copy.
+        unsafe {
+            let address = text(addresses);
+            (self.api.rados_buffer_free)(addresses);
+            Ok(address)
+        }
+    }
+
+    /// By which the cluster knows this client.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The cluster's UUID.

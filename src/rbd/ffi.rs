@@ -186,6 +186,8 @@ table! {
         ) -> c_int;
         fn rados_connect(cluster: *mut RadosHandle) -> c_int;
         fn rados_shutdown(cluster: *mut RadosHandle);
+        fn rados_getaddrs(cluster: *mut RadosHandle, addresses: *mut *mut c_char) -> c_int;
+        fn rados_buffer_free(buf: *mut c_char);
         fn rados_cluster_fsid(cluster: *mut RadosHandle, buf: *mut c_char, len: usize) -> c_int;
         fn rados_ioctx_create(
             cluster: *mut RadosHandle, pool: *const c_char, io: *mut *mut IoHandle,

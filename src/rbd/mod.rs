@@ -18,6 +18,7 @@ mod extents;
 mod ffi;
 mod image;
 mod lease;
+mod lock;
 mod metadata;
 mod object;
 mod parent;

@@ -1,7 +1,7 @@
 //! A pool (and namespace) of a cluster, and the images in it by name.
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -43,6 +43,8 @@ pub struct Pool {
     /// Images that were dropped and are not closed yet, with how many handles each.
     closing: Mutex<HashMap<String, usize>>,
     closed: Condvar,
+    /// Images that are open for somebody who may write to them.
+    writing: Mutex<HashSet<String>>,
 }
 
 // SAFETY: librados promises that an I/O context may be used from any thread at once, but for
@@ -115,6 +117,7 @@ impl Pool {
             label: name.to_owned(),
             closing: Mutex::default(),
             closed: Condvar::new(),
+            writing: Mutex::default(),
         }
     }
 
@@ -358,6 +361,14 @@ impl Pool {
         Err(self.cluster.note(Error::from_code(code.into(), context())))
     }
 
+    pub(super) fn begin_writing(&self, image: &str) -> bool {
+        self.writing.lock().insert(image.to_owned())
+    }
+
+    pub(super) fn end_writing(&self, image: &str) {
+        self.writing.lock().remove(image);
+    }
+
     /// A handle of this image was dropped; [`Self::set_closed`] follows.
     pub(super) fn set_closing(&self, image: &str) {
         *self.closing.lock().entry(image.to_owned()).or_default() += 1;
@@ -379,6 +390,18 @@ impl Pool {
     /// none to wait for.
     pub fn wait_unwatched(&self, image_id: &str) -> bool {
         self.cluster.ancestors().wait_unwatched(image_id)
+    }
+
+    /// From now on the OSDs refuse what there is no room for: by itself librados waits.
+    #[cfg(test)]
+    pub(crate) fn try_when_full(&self) {
+        type Call = unsafe extern "C" fn(*mut IoHandle);
+        // SAFETY: the library is loaded already, and declares this name with this signature.
+        unsafe {
+            let library = libloading::Library::new("librados.so.2").unwrap();
+            let call: libloading::Symbol<Call> = library.get(b"rados_set_pool_full_try\0").unwrap();
+            call(self.io);
+        }
     }
 
     /// Waits until every dropped handle of this image is closed: only then is its lock free.

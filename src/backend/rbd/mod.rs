@@ -9,6 +9,7 @@
 mod cached;
 mod encryption;
 mod extents;
+mod first_write;
 mod moment;
 mod owner;
 mod parents;
@@ -209,7 +210,7 @@ impl RbdStore {
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool_of(image)?, image, &self.options.encryption)
+        open_writable(&self.pool_of(image)?, image, &self.options.encryption, LockAt::Open)
     }
 }
 
@@ -411,11 +412,12 @@ impl Store for RbdStore {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
                 Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => writable_volume(
-                &self.open_writable(image)?,
-                self.cache.as_ref(),
-                self.prefetch.as_deref(),
-            ),
+            (None, OpenMode::ReadWrite) => {
+                let lock_at = LockAt::of(self.cache.as_ref());
+                let encryption = &self.options.encryption;
+                let image = open_writable(&self.pool_of(image)?, image, encryption, lock_at)?;
+                writable_volume(&image, self.cache.as_ref(), self.prefetch.as_deref())
+            }
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
                 let image = Image::open_watched(&pool, image, snapshot, Access::ReadOnly)?;
@@ -429,7 +431,7 @@ impl Store for RbdStore {
     }
 }
 
-/// The volume of an image that this has the exclusive lock of.
+/// The volume of an image that is open for writing.
 fn writable_volume(
     image: &Arc<Image>,
     cache: Option<&Arc<Cache>>,
@@ -489,17 +491,34 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache, None)
+    let image = open_writable(&pool, image, &options.encryption, LockAt::of(cache))?;
+    writable_volume(&image, cache, None)
+}
+
+/// When the exclusive lock is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LockAt {
+    Open,
+    FirstWrite,
+}
+
+impl LockAt {
+    /// What is answered from memory must be nobody else's to write.
+    fn of(cache: Option<&Arc<Cache>>) -> Self {
+        if cache.is_some() { Self::Open } else { Self::FirstWrite }
+    }
 }
 
 fn open_writable(
     pool: &Arc<Pool>,
     image: &str,
     encryption: &Encryption,
+    lock_at: LockAt,
 ) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
     let image = Image::open_watched(pool, image, None, Access::ReadWrite)?;
-    let opened = owner::claim(&image)
+    let opened = owner::begin(&image)
+        .and_then(|()| claim(&image, lock_at))
         .and_then(|()| volume::check_options(&image))
         .and_then(|()| encryption.unlock_writable(&image));
     match opened {
@@ -509,6 +528,16 @@ fn open_writable(
             Err(error)
         }
     }
+}
+
+/// Opening an encrypted image may write to it.
+fn claim(image: &Arc<Image>, lock_at: LockAt) -> Result<(), StoreError> {
+    if lock_at == LockAt::Open || encryption::is_encrypted(image)? {
+        return owner::claim(image);
+    }
+    owner::check(image)?;
+    image.await_lock();
+    Ok(())
 }
 
 fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
 use super::extents::{self, Question, Questions};
+use super::first_write::{self, FirstWrite};
 use super::state::ImageState;
 use crate::block::{
     Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
@@ -29,6 +30,7 @@ pub(super) struct RbdVolume {
     /// The record kept beside the data; snapshots have none.
     state: Option<Arc<ImageState>>,
     questions: Arc<Mutex<Questions>>,
+    first_write: Arc<FirstWrite>,
 }
 
 impl Drop for RbdVolume {
@@ -67,7 +69,8 @@ impl RbdVolume {
             atomic_write_boundary_bytes: object_bytes,
             has_write_same: true,
         };
-        Self { image, info, state, questions: Arc::default() }
+        let first_write = FirstWrite::of(&image);
+        Self { image, info, state, questions: Arc::default(), first_write }
     }
 
     /// Another client owns it.
@@ -95,6 +98,8 @@ impl RbdVolume {
             {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
+            // Nothing was written; librbd would take the lock for it.
+            Op::Flush if !self.first_write.is_done() => Some(Ok(Done::Unit)),
             Op::WriteSame { len, .. } if *len > Image::WRITE_SAME_BYTES_MAX => {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
@@ -132,17 +137,20 @@ impl Volume for RbdVolume {
                 done.push(Completion { tag: request.tag, result });
                 continue;
             }
-            match (request, &self.state) {
-                (Request { tag, op: Op::SaveState(record) }, Some(state)) => {
-                    state.save(&self.image, record, tag, queue);
-                }
-                (Request { tag, op: Op::Extents { offset, len, max } }, _) => {
-                    let queue = Arc::clone(queue);
-                    let question = Question { offset, len, max, tag, queue };
-                    extents::ask(&self.questions, &self.image, question);
-                }
-                (request, _) => self.image.submit(request, queue),
+            if let Request { tag, op: Op::Extents { offset, len, max } } = request {
+                let queue = Arc::clone(queue);
+                let question = Question { offset, len, max, tag, queue };
+                extents::ask(&self.questions, &self.image, question);
+                continue;
             }
+            let (image, state) = (&self.image, self.state.as_ref());
+            if !self.first_write.is_done() && first_write::changes(&request.op) {
+                match self.first_write.keep(image, state, request, queue) {
+                    None => continue,
+                    Some(had) => request = had,
+                }
+            }
+            first_write::submit(image, state, request, queue);
         }
     }
 }

@@ -93,6 +93,7 @@ fn goes_on(conf: &Path, store: RbdStore) {
     let session = volume.hold();
     let disk = Disk::new(Arc::clone(&volume));
     let mut wanted = chain.wanted.clone();
+    assert!(disk.read(0, 4096) == wanted[..4096]);
     std::thread::scope(|scope| {
         let cutting = scope.spawn(|| cut(conf, &chain));
         let mut round = 0;

@@ -6,10 +6,13 @@ mod cached;
 mod clients;
 mod edges;
 mod encryption;
+mod errors;
+mod first_write;
 mod model;
 mod outage;
 mod owner;
 mod parents;
+mod partition;
 mod prefetch;
 
 use std::io::Write as _;
