@@ -20,6 +20,7 @@
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod certificates;
 mod engine;
 mod error;
 mod export;
@@ -35,6 +36,7 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use crate::backend::Store;
 
 pub use crate::backend::StoreKind;
+pub use certificates::{Certificate, CertificateName};
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};
@@ -57,6 +60,7 @@ pub use qos::{Qos, Rates};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
 pub use spec::{ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec};
 pub use tokens::{Role, Token, TokenSpec};
+pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

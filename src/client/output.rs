@@ -1,13 +1,16 @@
 //! Answers for people: tables of many things, one thing line by line.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Write;
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::control::api::access::{AuditEntry, Token, WhoAmI};
+use crate::control::api::boot::BootArguments;
 use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
@@ -527,7 +530,27 @@ pub(super) fn progress(job: &Job) -> String {
         return NONE.to_owned();
     }
     let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
-    format!("{percent} % of {}", size(job.total_bytes))
+    let mut text = format!("{percent} % of {}", size(job.total_bytes));
+    if let Some(rate) = job.bytes_per_second {
+        let _infallible = write!(text, ", {}/s", size(rate));
+    }
+    if let Some(seconds) = job.seconds_left {
+        let _infallible = write!(text, ", {} left", HumanDuration(Duration::from_secs(seconds)));
+    }
+    text
+}
+
+pub(super) fn boot_arguments(console: &mut Console<'_>, boot: &BootArguments) -> Result {
+    let mut lines: Vec<(&str, String)> =
+        boot.uris.iter().map(|uri| ("sanboot", uri.clone())).collect();
+    lines.extend([
+        ("CHAP", yes(boot.chap)),
+        ("dracut, by iBFT", boot.dracut_ibft.clone()),
+        ("dracut", boot.dracut.clone()),
+        ("Debian, by iBFT", boot.initramfs_tools_ibft.clone()),
+        ("Debian", boot.initramfs_tools.clone()),
+    ]);
+    details(console, &lines)
 }
 
 /// A text as it may go to a terminal: names can come from initiators, so control characters are
@@ -554,7 +577,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// A time of RFC 3339 without fractions of a second.
-fn time(text: &str) -> String {
+pub(super) fn time(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, rest)) => {
             format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))

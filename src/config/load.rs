@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section};
+use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section, missing};
 use super::{Config, ConfigError, DefaultStore, nearest, parse_size};
 
 /// More than this is not a configuration file.
@@ -178,6 +178,10 @@ impl Reader<'_> {
                 key,
                 "`first_burst_length` must not be above `max_burst_length` (RFC 7143 13.14)",
             ));
+        }
+        if let Some((section, key)) = missing(&self.draft) {
+            let message = format!("`{key}` is missing in [{section}]");
+            return Err(self.at_key(section, key, &message));
         }
         if self.line_of("discovery", "chap_secret").is_some()
             && self.line_of("discovery", "chap_secret_file").is_some()

@@ -62,6 +62,49 @@ pub struct Config {
     pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+    /// Boot scripts over HTTP.
+    pub boot: Boot,
+}
+
+/// `[boot]`: boot scripts over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Addresses to listen on; empty: none are served.
+    pub listen: Vec<SocketAddr>,
+    /// Networks, with their prefix lengths, from which scripts may be asked for; empty: any.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// By what machines are known, in this order; never empty.
+    pub identify_by: Vec<BootIdentity>,
+    /// When scripts hold CHAP secrets.
+    pub chap_secrets: BootSecrets,
+    /// Machines without a script ask again.
+    pub retry_unknown: bool,
+    /// Directory of templates.
+    pub templates: Option<PathBuf>,
+}
+
+/// By what a machine is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootIdentity {
+    /// Its MAC addresses.
+    Mac,
+    /// Its UUID (SMBIOS).
+    Uuid,
+    /// Its serial number (SMBIOS).
+    Serial,
+    /// Its host name, by DHCP.
+    Hostname,
+}
+
+/// When a boot script holds a CHAP secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootSecrets {
+    /// If it is the node's own, as often as was said when it was asked for.
+    PerNode,
+    /// Others too, whoever asks.
+    All,
+    /// Never.
+    Never,
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -101,6 +144,78 @@ pub struct Control {
     pub reader_uids: Vec<u32>,
     /// Primary groups of users that may.
     pub reader_gids: Vec<u32>,
+    /// The API over TLS; `None`: on the socket only.
+    pub tls: Option<ControlTls>,
+    /// Who else knows users; `None`: nobody.
+    pub delegate: Option<Delegate>,
+}
+
+/// `[control.tls]`: the control API over TCP with mutual TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlTls {
+    /// Addresses to listen on; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// File with the certificate (PEM).
+    pub certificate: PathBuf,
+    /// File with its private key.
+    pub key: PathBuf,
+    /// File with the authorities of clients.
+    pub client_ca: PathBuf,
+    /// File with lists of revoked certificates of clients.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// `[control.delegate]`: who is asked about users that Stirrup does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegate {
+    /// Whom to ask; never `None` once the file is checked.
+    pub kind: Option<DelegateKind>,
+    /// Where.
+    pub url: String,
+    /// File with the authorities of its certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// What users of HIL may do.
+    pub role: DelegateRole,
+    /// The domain of Keystone.
+    pub domain: String,
+    /// Time for an answer.
+    pub timeout: Duration,
+    /// How long a yes holds.
+    pub cache: Duration,
+}
+
+impl Default for Delegate {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            url: String::new(),
+            ca: None,
+            role: DelegateRole::Operator,
+            domain: "Default".into(),
+            timeout: Duration::from_secs(5),
+            cache: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who can be asked about users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateKind {
+    /// The Hardware Isolation Layer.
+    Hil,
+    /// OpenStack's identity service.
+    Keystone,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateRole {
+    /// See.
+    Reader,
+    /// Work with disks and nodes.
+    Operator,
+    /// Everything in the project.
+    Admin,
 }
 
 /// `[log]`: what is logged, and how.
@@ -309,6 +424,8 @@ impl Default for Config {
                 operator_gids: Vec::new(),
                 reader_uids: Vec::new(),
                 reader_gids: Vec::new(),
+                tls: None,
+                delegate: None,
             },
             log: Log { format: LogFormat::Human, level: "info".into() },
             target: Target {
@@ -368,6 +485,14 @@ impl Default for Config {
                 boot_profiles: true,
                 boot: Duration::from_secs(180),
                 boot_bytes: 128 << 20,
+            },
+            boot: Boot {
+                listen: Vec::new(),
+                addresses: Vec::new(),
+                identify_by: vec![BootIdentity::Mac],
+                chap_secrets: BootSecrets::PerNode,
+                retry_unknown: false,
+                templates: None,
             },
         }
     }

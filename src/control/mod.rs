@@ -1,12 +1,18 @@
-//! HTTP and JSON on the control socket.
+//! HTTP and JSON on the control socket, and over TLS.
 //!
-//! [`socket`] makes the socket and decides who may speak on it, [`server`] reads requests within
-//! bounds, [`api`] is what can be asked for. [`DataPath`] is what control wants to know of the
-//! targets that are served.
+//! [`listener`] says where connections come from ([`socket`] makes the Unix socket) and who is at
+//! their other ends ([`Peer`]), [`server`] reads requests within bounds, [`api`] is what can be asked
+//! for. [`DataPath`] is what control wants to know of the targets that are served.
 
 mod access;
 pub mod api;
 mod audit;
+pub mod authenticate;
+mod body;
+pub mod boot;
+mod events;
+pub mod listener;
+mod peer;
 mod respond;
 pub mod server;
 pub mod socket;
@@ -23,9 +29,13 @@ use jiff::Timestamp;
 pub use api::system::CacheCounts;
 
 use crate::catalog::Catalog;
+use authenticate::Authenticator;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
+pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
 pub trait DataPath: Send + Sync + 'static {
@@ -147,10 +157,22 @@ pub struct Control {
     pub data_path: Arc<dyn DataPath>,
     /// Which users of this machine may do what.
     pub local_roles: LocalRoles,
+    /// Who else may be asked who a caller is, besides the catalog for its tokens.
+    pub delegate: Option<Arc<dyn Authenticator>>,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
+}
+
+/// All calls of the API, and how they answer.
+#[must_use]
+pub fn router(control: Control) -> axum::Router {
+    api::router(control)
 }
 
 /// The bounds of a request.
@@ -160,11 +182,13 @@ pub struct Limits {
     pub body_max_bytes: usize,
     /// Largest request line and headers together, in bytes; at least 8192.
     pub head_max_bytes: usize,
+    /// How long a client may take for the TLS handshake, where there is one.
+    pub handshake_timeout: Duration,
     /// How long a client may take to send the head of a request.
     pub head_timeout: Duration,
     /// How long a call may take, its body included. What was begun is carried through.
     pub call_timeout: Duration,
-    /// Connections at once; further ones wait.
+    /// Connections at once; further ones wait. One address has a quarter of them at most.
     pub connections_max: usize,
     /// How long a call may go on after the daemon was told to stop.
     pub stop_timeout: Duration,
@@ -175,6 +199,7 @@ impl Default for Limits {
         Self {
             body_max_bytes: 64 << 10,
             head_max_bytes: 16 << 10,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(60),
             connections_max: 256,

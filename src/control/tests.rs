@@ -1,8 +1,11 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod boot;
+mod events;
 mod places;
 mod settings;
+mod tls;
 mod versions;
 
 use std::path::PathBuf;
@@ -20,13 +23,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::authenticate::Authenticator;
+use super::listener::Listener;
+use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
-    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
-    TargetInfo, server,
+    AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
+    PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
+use crate::catalog::{Catalog, Options, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -104,6 +110,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -112,10 +119,20 @@ impl Daemon {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::serving(limits, Vec::new(), None)
+    }
+
+    /// On these listeners as well as on its socket.
+    fn serving(
+        limits: Limits,
+        mut listeners: Vec<Listener>,
+        delegate: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
-        let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+        let events = Events::new();
+        let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {
@@ -129,15 +146,23 @@ impl Daemon {
             catalog: catalog.clone(),
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
+            delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
-            limits,
+            events: events.clone(),
+            boot: BootScripts::default(),
+            limits: limits.clone(),
         };
+        let router = super::router(control.clone());
+        listeners.push(Listener::Unix(socket));
+        let service =
+            |listener| Service { listener, router: router.clone(), limits: limits.clone() };
+        let services = listeners.into_iter().map(service).collect();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control, async {
+        let server = tokio::spawn(server::serve(services, async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {
@@ -574,6 +599,7 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
         (&b"{"[..], 400, "bad-request"),
         (b"", 400, "bad-request"),
         (b"[]", 422, "invalid-body"),
+        (b" [\"golden\"]", 422, "invalid-body"),
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),

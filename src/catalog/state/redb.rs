@@ -34,6 +34,7 @@ fn definition(table: Table) -> Definition {
         Table::Macs => "macs",
         Table::Jobs => "jobs",
         Table::Tokens => "tokens",
+        Table::Certificates => "certificates",
         Table::Projects => "projects",
     })
 }

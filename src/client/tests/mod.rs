@@ -184,6 +184,11 @@ const EVERY_COMMAND: &[&str] = &[
     "job list",
     "job show 3",
     "job cancel 3",
+    "job wait 3",
+    "events",
+    "events --type disk --type job.ended --project demo --since a-1",
+    "node boot-arguments node1",
+    "node rearm node1",
 ];
 
 /// Every command: what it asks for, and what it shows.
