@@ -103,8 +103,8 @@ pub enum Done {
     Unit,
     /// The filled buffer of a [`Op::Read`].
     Data(Buffer),
-    /// The buffer of a [`Op::Write`] that another thread has executed: dropped by the one that
-    /// submitted it, it serves the next command there.
+    /// The buffer of an operation that another thread has executed (a write, mostly): dropped by
+    /// the one that submitted it, it serves the next command there.
     Written(Buffer),
     /// The answer to [`Op::Extents`]: consecutive, ascending, starting at the asked offset.
     Extents(Vec<Extent>),

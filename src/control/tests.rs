@@ -2,6 +2,7 @@
 
 mod access;
 mod boot;
+mod doors;
 mod events;
 mod places;
 mod sessions;
