@@ -161,15 +161,10 @@ impl Fenced {
     /// # Errors
     /// When the system has no thread for it; then nothing has changed.
     pub fn set_limits(&self, limits: Limits) -> io::Result<()> {
-        self.throttle.set(limits)?;
-        self.is_due();
+        if self.throttle.set(limits)? {
+            self.is_due();
+        }
         Ok(())
-    }
-
-    /// True while it has limits.
-    #[cfg(test)]
-    pub(super) fn throttle_is_limited(&self) -> bool {
-        self.throttle.is_limited()
     }
 
     /// The volume itself.
