@@ -16,6 +16,7 @@ mod respond;
 pub mod server;
 pub mod socket;
 mod stream;
+mod unread;
 #[cfg(test)]
 mod tests;
 
