@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
+use crate::config::nearest;
 use crate::control::api::access::TokenCreate;
 use crate::control::api::disks::ChapRequest;
 use crate::control::api::images::{ImageCopy, ImageRename};
 use crate::control::api::jobs::Job;
+use crate::control::api::problem::Problem;
 use crate::control::api::projects::ProjectQuota;
 use crate::control::api::sessions::LogoutRequest;
 
@@ -63,8 +65,11 @@ pub(super) async fn run(cli: Cli, environment: &Environment, console: &mut Conso
         None => environment.token.clone(),
     };
     let http = Http::new(socket, Duration::from_secs(cli.global.timeout), token);
-    let calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
-    calls.run(cli.command).await
+    let mut calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
+    match calls.run(cli.command).await {
+        Err(ClientError::Problem(problem)) => Err(calls.spelling(problem).await),
+        other => other,
+    }
 }
 
 fn read_token(file: &Path) -> std::result::Result<String, ClientError> {
@@ -82,7 +87,7 @@ struct Calls<'a, 'c> {
 }
 
 impl<'c> Calls<'_, 'c> {
-    async fn run(mut self, command: Command) -> Result {
+    async fn run(&mut self, command: Command) -> Result {
         match command {
             Command::Import { project, import } => {
                 import::run(&self.api, self.json, &project, &import, self.console).await
@@ -393,6 +398,40 @@ impl<'c> Calls<'_, 'c> {
             let line = format!("stirrupd {} (API {})", version.version, version.api);
             Ok(writeln!(console.out, "{}", output::plain(&line))?)
         })
+    }
+
+    /// What may have been meant by a name that there is not.
+    async fn spelling(&self, problem: Box<Problem>) -> ClientError {
+        let mut words = problem.detail.split('\'');
+        // `no image 'debain' in project 'demo'`
+        let (_, name, _, project) = (words.next(), words.next(), words.next(), words.next());
+        let names: Option<Vec<String>> = match problem.code.as_str() {
+            "image-not-found" => self
+                .api
+                .images(project)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|image| image.name).collect()),
+            "disk-not-found" => self
+                .api
+                .disks(project)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|disk| disk.name).collect()),
+            "node-not-found" => self
+                .api
+                .nodes(project, None)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|node| node.name).collect()),
+            _ => None,
+        };
+        let names = names.unwrap_or_default();
+        let near = name.and_then(|name| nearest(name, names.iter().map(String::as_str)));
+        match near.map(str::to_owned) {
+            Some(near) => ClientError::Misspelt(problem, near),
+            None => ClientError::Problem(problem),
+        }
     }
 
     /// An answer as JSON, or as `people` shows it.

@@ -11,6 +11,7 @@ mod load;
 mod parse;
 mod reference;
 mod sizes;
+mod spelling;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use load::Loaded;
 pub use reference::sample;
 pub use sizes::{format_size, parse_size};
+pub use spelling::nearest;
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/stirrup/stirrup.toml";

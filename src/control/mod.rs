@@ -8,6 +8,7 @@ mod access;
 pub mod api;
 mod audit;
 pub mod authenticate;
+mod body;
 pub mod boot;
 mod events;
 pub mod listener;

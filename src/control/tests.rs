@@ -4,6 +4,7 @@ mod access;
 mod boot;
 mod events;
 mod places;
+mod settings;
 mod tls;
 mod versions;
 
@@ -592,12 +593,13 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
     for nowhere in ["/", "/v2/health", "/v1/disks/", "/v1/projects/default/disks/a/b"] {
         daemon.call(Method::GET, nowhere, None).await.problem(404, "route-not-found");
     }
-    daemon.call(Method::PATCH, path, None).await.problem(405, "method-not-allowed");
+    daemon.call(Method::POST, path, None).await.problem(405, "method-not-allowed");
     let json_text = "application/json";
     for (body, status, code) in [
         (&b"{"[..], 400, "bad-request"),
         (b"", 400, "bad-request"),
         (b"[]", 422, "invalid-body"),
+        (b" [\"golden\"]", 422, "invalid-body"),
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),

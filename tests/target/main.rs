@@ -14,6 +14,7 @@ mod luns;
 mod order;
 mod panics;
 mod portals;
+mod qos;
 
 use crate::support::gated::Gated;
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@ use crate::catalog::{
 };
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
@@ -410,7 +411,7 @@ pub(super) async fn create(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskCreate>,
+    Fields(request): Fields<DiskCreate>,
 ) -> Answer<(StatusCode, Json<Disk>)> {
     let (project, name) = names(&path)?;
     if request.edit {
@@ -478,7 +479,7 @@ pub(super) async fn remove(
 pub(super) async fn redirect(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Redirect>,
+    Fields(request): Fields<Redirect>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let moved = Moved::to(&request.address, request.permanently)?;
@@ -523,7 +524,7 @@ pub(super) async fn recall(
 pub(super) async fn resize(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskResize>,
+    Fields(request): Fields<DiskResize>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
@@ -546,7 +547,7 @@ pub(super) async fn resize(
 pub(super) async fn rollback(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskRollback>,
+    Fields(request): Fields<DiskRollback>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     let tag = ImageName::tag(&request.tag)?;
@@ -590,7 +591,7 @@ pub(super) async fn image(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageCopy>,
+    Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;

@@ -67,6 +67,7 @@ pub mod nodes;
 pub mod problem;
 pub mod projects;
 mod raw;
+mod schema;
 pub mod sessions;
 pub mod settings;
 pub mod system;
@@ -175,13 +176,13 @@ fn calls() -> OpenApiRouter<Control> {
 /// The description of the API (OpenAPI 3.1), as it is served and as `docs/openapi.json` has it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    calls().into_openapi()
+    schema::complete(calls().into_openapi())
 }
 
 /// All calls, and how they answer.
 pub(super) fn router(control: Control) -> Router {
     let (router, description) = calls().split_for_parts();
-    let description = description.to_pretty_json().unwrap_or_default();
+    let description = schema::complete(description).to_pretty_json().unwrap_or_default();
     let body_max = control.limits.body_max_bytes;
     router
         .route(

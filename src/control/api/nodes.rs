@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::{Answer, Filter, made};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 use crate::control::{Control, boot};
 
@@ -171,7 +172,7 @@ pub(super) async fn list(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<NodePut>,
+    Fields(request): Fields<NodePut>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let known = control.catalog.node(project.clone(), name.clone()).await.is_ok();
@@ -236,7 +237,7 @@ pub(super) async fn remove(
 pub(super) async fn bind(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Bind>,
+    Fields(request): Fields<Bind>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let disk = Name::disk(&request.disk)?;
@@ -280,7 +281,7 @@ pub(super) async fn unbind(
 pub(super) async fn provision(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Provision>,
+    Fields(request): Fields<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let (image, tag) = ImageName::with_tag(&request.image)?;

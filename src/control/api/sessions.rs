@@ -12,6 +12,7 @@ use super::Answer;
 use super::problem::Problem;
 use super::targets::SeenTargets;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 use crate::control::{Control, LatencyInfo, SessionInfo};
 
@@ -202,10 +203,10 @@ pub(super) async fn logout(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<u64>,
-    request: Option<Json<Option<LogoutRequest>>>,
+    request: Option<Fields<Option<LogoutRequest>>>,
 ) -> Answer<StatusCode> {
     check_seen(&control, &caller, id).await?;
-    let request = request.and_then(|Json(request)| request).unwrap_or_default();
+    let request = request.and_then(|Fields(request)| request).unwrap_or_default();
     match control.data_path.request_logout(id, request.patience()) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(not_found(id)),

@@ -1,15 +1,16 @@
 //! Changing a disk that is there.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::Answer;
 use super::disks::{self, ChapRequest, Disk, check_groups, names, sorted};
 use super::problem::Problem;
-use crate::catalog::{self, Error, Exposure};
+use crate::catalog::{self, Error, Exposure, Role};
 use crate::control::Control;
+use crate::control::access::Caller;
 
 /// What becomes of a disk: what is absent stays as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -149,10 +150,14 @@ fn exposure(text: &str) -> Result<Exposure, Error> {
 )]
 pub(super) async fn change(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Json(request): Json<DiskChange>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
+    if control.catalog.disk(project.clone(), name.clone()).await?.disk.edits {
+        caller.check_role(Role::Admin, "changing who may edit an image")?;
+    }
     check_groups(&control, request.portal_groups.as_deref().unwrap_or_default())?;
     let (disk, existed) = control.catalog.change_disk(project, name, request.try_into()?).await?;
     Ok(Json(Disk { existed: Some(existed), ..disks::render(&control, &disk) }))
