@@ -196,7 +196,7 @@ async fn everything_that_happens_is_told() {
     events.target_failed(target, "the pool is gone");
     events.target_failed(target, "the pool is gone");
     for (kind, reason) in [
-        ("target.opening", Value::Null),
+        ("target.waiting", Value::Null),
         ("target.serving", Value::Null),
         ("target.failed", json!("the pool is gone")),
     ] {
