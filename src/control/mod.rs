@@ -17,9 +17,9 @@ mod respond;
 pub mod server;
 pub mod socket;
 mod stream;
-mod unread;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

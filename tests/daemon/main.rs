@@ -250,7 +250,10 @@ fn deprovisioning_ends_the_session_and_leaves_nothing() {
     assert!(told.iter().all(|event| of_node(&event)), "{told:?}");
     let kinds: Vec<_> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
     let expected = ["target.serving", "session.began", "session.ended", "target.withdrawn"];
-    assert_eq!(kinds.iter().filter(|kind| expected.contains(kind)).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+    assert_eq!(
+        kinds.iter().filter(|kind| expected.contains(kind)).collect::<Vec<_>>(),
+        expected.iter().collect::<Vec<_>>()
+    );
     let ended = told.iter().find(|event| event["type"] == "session.ended").unwrap();
     assert!(!ended["reason"].as_str().unwrap().is_empty(), "{ended}");
 }
