@@ -336,6 +336,11 @@ pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
         let (hits, size) = (cache.file_hits, BinaryBytes(cache.file_bytes));
         lines.push(("cache", format!("file: {hits} reads, {size}")));
     }
+    if let Some(boot) = health.boot.filter(|boot| boot.delivered + boot.refused > 0) {
+        let (delivered, secrets, refused) = (boot.delivered, boot.secrets, boot.refused);
+        let how = format!("{delivered} delivered ({secrets} with a secret), {refused} refused");
+        lines.push(("boot scripts", how));
+    }
     details(console, &lines)
 }
 

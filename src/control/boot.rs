@@ -26,7 +26,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use super::api::events::Event;
 use super::{Control, Peer, PortalInfo};
@@ -102,7 +104,7 @@ struct Counts {
 }
 
 /// What was asked for since the daemon began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BootCounts {
     /// Scripts that machines got.
     pub delivered: u64,

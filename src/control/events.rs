@@ -64,7 +64,7 @@ pub(super) const KINDS: &[&str] = &[
     "job.made",
     "job.progress",
     "job.ended",
-    "target.opening",
+    "target.waiting",
     "target.serving",
     "target.failed",
     "target.withdrawn",
@@ -259,9 +259,9 @@ impl Events {
         self.push(&mut ring, kind, audience, event);
     }
 
-    /// A target is served, or will be as soon as its volume is open.
+    /// A target is served, or waits for its volume.
     pub fn target_published(&self, target: &str, project: &str, disk: &str, serving: bool) {
-        let kind = if serving { "target.serving" } else { "target.opening" };
+        let kind = if serving { "target.serving" } else { "target.waiting" };
         let (project, disk) = (project.to_owned(), disk.to_owned());
         self.target(target, Standing { project, disk, kind, reason: None });
     }
