@@ -44,6 +44,7 @@ impl Engine {
         let store = self.store(&spec.store)?;
         // Likewise, of a call that wrote no rows.
         self.exporter.withdraw(&spec.target)?;
+        self.serving.remove(&key(project, name));
         store.adopt(&spec.backing)?;
         let stat = store.stat(&spec.backing)?;
         let image = Image {
@@ -89,12 +90,15 @@ impl Engine {
             batch.apply(self.state.as_ref())
         });
         if let Err(error) = served {
-            self.serving.remove(&key(project, name));
+            match self.exporter.withdraw(&disk.target) {
+                Ok(()) => drop(self.serving.remove(&key(project, name))),
+                Err(error) => {
+                    let target = &disk.target;
+                    tracing::warn!(target, %error, "it is withdrawn when it is made again");
+                }
+            }
             // If the rows are there all the same.
             self.serve_again(&disk);
-            if let Err(error) = self.exporter.withdraw(&disk.target) {
-                tracing::warn!(target = disk.target, %error, "it is withdrawn when it is made again");
-            }
             return Err(error);
         }
         Ok((disk, false))
