@@ -2,6 +2,7 @@
 
 mod access;
 mod disks;
+mod events;
 mod images;
 mod jobs;
 mod nodes;
@@ -15,7 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 pub(super) use access::{ProjectCommand, TokenCommand};
-pub(super) use disks::DiskCommand;
+pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
+pub(super) use events::EventsArgs;
 pub(super) use images::{ImageCommand, ImportArgs};
 pub(super) use jobs::JobCommand;
 pub(super) use nodes::{NodeCommand, ProvisionArgs};
@@ -100,6 +102,7 @@ pub(super) enum Command {
         sure: Sure,
     },
     /// Show which nodes are provisioned, and with what
+    #[command(visible_alias = "showdisks")]
     Showpro {
         /// Project
         project: String,
@@ -141,6 +144,9 @@ pub(super) enum Command {
     /// What is exported over iSCSI
     #[command(subcommand)]
     Iscsi(IscsiCommand),
+    /// What the catalog has, as M2's command shows its database
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Nodes: bare-metal machines and what they boot from
     #[command(subcommand)]
     Node(NodeCommand),
@@ -159,6 +165,8 @@ pub(super) enum Command {
     /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// What has happened, and what happens
+    Events(EventsArgs),
     /// Projects: tenants, what they have and what they may have
     #[command(subcommand)]
     Project(ProjectCommand),
@@ -214,8 +222,45 @@ pub(super) enum SnapCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum IscsiCommand {
-    /// List targets
-    Ls,
+    /// Export an image itself, to be edited: no clone is made
+    Create {
+        /// Project
+        project: String,
+        /// Image
+        image: String,
+        /// Name of the disk that it becomes; the image's when not given
+        disk: Option<String>,
+    },
+    /// Export an image no more; it stays
+    Rm {
+        /// Project
+        project: String,
+        /// Disk that it became: the image's name, unless another was given
+        disk: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// List what is exported: all targets, or those of a project
+    Ls {
+        /// Project
+        project: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DbCommand {
+    /// List images and disks with their names in the store
+    Ls {
+        /// Only of this project
+        #[arg(long, short, value_name = "PROJECT")]
+        project: Option<String>,
+        /// Only of this name
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Only with this name in the store
+        #[arg(long, value_name = "NAME")]
+        ceph: Option<String>,
+    },
 }
 
 /// Where a copy goes.
@@ -242,10 +287,14 @@ pub(super) struct Wait {
 #[derive(Debug, Args)]
 pub(super) struct ChapArgs {
     /// Demand CHAP, with generated credentials; the node's iPXE script holds them
-    #[arg(long)]
+    #[arg(long, group = "any_chap")]
     pub(super) chap: bool,
+    /// Demand CHAP, with credentials that are each node's own and handed out in its iPXE script
+    #[arg(long, value_name = "HOW", value_parser = ["once", "always"], num_args = 0..=1,
+          default_missing_value = "once", require_equals = true, group = "any_chap")]
+    pub(super) chap_per_node: Option<String>,
     /// The target proves itself to the initiator, too
-    #[arg(long, requires = "chap")]
+    #[arg(long, requires = "any_chap")]
     pub(super) mutual_chap: bool,
 }
 

@@ -1,6 +1,7 @@
 //! The one table of keys. The loader, `docs/configuration.md` and the sample file are made from
 //! it, so a key cannot exist without its text.
 
+mod boot;
 mod cache;
 mod compat;
 mod control;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
+use boot::BOOT;
 use cache::CACHE;
 use compat::{PICASSO, SMART_PROXY, TGT, smart_proxy, tgt};
 use portal_group::{PORTAL_GROUP, check_group};
@@ -171,6 +173,11 @@ pub(super) const SECTIONS: &[Section] = &[
         CACHE,
     ),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
+    section(
+        "boot",
+        "Boot scripts for iPXE over plain HTTP. `docs/boot.md` tells how machines get there.",
+        BOOT,
+    ),
     Section {
         optional: true,
         ..section(
@@ -367,6 +374,31 @@ const TARGET: &[Key] = &[
         Def("0"),
         Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
         "Number of threads that serve connections; 0: one per core.",
+    ),
+    key(
+        "look_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.look_max = Duration::from_micros(v),
+        },
+        "How long such a thread looks for the next command of an initiator that sends one at a time \
+         before it sleeps, at most; 0: not at all. It looks for twice the time that the initiator \
+         usually takes, and only if that is within this bound, so an idle session costs nothing. \
+         This shortens what a command takes and costs CPU time while such commands come.",
+    ),
+    key(
+        "nap_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.nap_max = Duration::from_micros(v),
+        },
+        "How long such a thread sleeps, at most, to let commands gather when an initiator goes on \
+         sending them without looking at the answers to the first ones, and no other has had \
+         anything to do lately; 0: not at all. This saves CPU time on both sides.",
     ),
 ];
 

@@ -29,6 +29,7 @@ pub(super) fn run(args: &QuickArgs) -> Result<(), Failure> {
             identity,
             block_bytes: args.block_size,
             read_only: args.read_only,
+            limits: crate::block::Limits::default(),
         }],
         access: Access {
             chap: args.chap.as_ref().map(|chap| Chap {

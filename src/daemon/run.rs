@@ -1,8 +1,11 @@
 //! `stirrupd run`: the daemon.
 
+use std::io;
 use std::sync::Arc;
 
-use super::exports::Exports;
+use axum::Router;
+
+use super::exports::{Exports, Sessions};
 use super::{Failure, Signals, runtime, schedule, settings};
 use crate::backend::Store;
 use crate::backend::files::Files;
@@ -11,7 +14,8 @@ use crate::backend::on_demand::OnDemand;
 use crate::backend::pool::Pool;
 use crate::backend::rbd::{self, RbdStore};
 use crate::cache::Cache;
-use crate::catalog::{Catalog, Stores};
+use crate::catalog::state::RedbState;
+use crate::catalog::{self, Catalog, Exporter, Stores, WatchedState};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
 use crate::control::compat::tgt::{self, TgtSocket};
@@ -19,7 +23,7 @@ use crate::control::compat::{Door, picasso, smart_proxy};
 use crate::control::listener::Listener;
 use crate::control::server::{self, Service};
 use crate::control::socket::ControlSocket;
-use crate::control::{self, AuditLog, Control, Limits};
+use crate::control::{self, AuditLog, BootScripts, Control, Events, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -62,16 +66,15 @@ fn open_stores(config: &Config) -> Result<Opened<Stores>, Failure> {
         stores.insert(tgt::FILES.to_owned(), Arc::new(files));
     }
     let Some(rbd) = &config.rbd else { return Ok((stores, None)) };
-    let (store, cache) = open_rbd(config, rbd, &pool)?;
+    let (store, cache) = open_rbd(config, rbd)?;
     stores.insert(name(DefaultStore::Rbd), store);
     Ok((stores, cache))
 }
 
-/// The Ceph store behind its cache; `pool` does the I/O of the cache's file.
+/// The Ceph store behind its cache.
 fn open_rbd(
     config: &Config,
     rbd_config: &config::RbdStore,
-    pool: &Arc<Pool>,
 ) -> Result<Opened<Arc<dyn Store>>, Failure> {
     let options = rbd::Options {
         namespace: rbd_config.namespace.clone(),
@@ -83,7 +86,7 @@ fn open_rbd(
     };
     let store = RbdStore::open_patiently(options)
         .map_err(|error| Failure::runtime(format!("store rbd: {error}")))?;
-    let cache = settings::cache(config, pool).map_err(|error| {
+    let cache = settings::cache(config).map_err(|error| {
         let directory = config.cache.golden_file_directory.display();
         Failure::runtime(format!("cache: no file in {directory}: {error}"))
     })?;
@@ -119,22 +122,23 @@ fn encryption(config: &config::RbdStore) -> Result<rbd::Encryption, Failure> {
 /// The order matters: the catalog is loaded and every target known before anything listens, and
 /// whatever was announced last is withdrawn first.
 async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Result<(), Failure> {
+    let templates = settings::boot_templates(config).map_err(Failure::usage)?;
     let mut signals = Signals::listen()?;
-    let mut target = Server::start(settings::target(config)).map_err(Failure::runtime)?;
-    let exports = Arc::new(Exports::new(target.handle(), cache));
-    let catalog = Catalog::open(
-        &config.state_dir,
-        stores,
-        Arc::clone(&exports) as _,
-        settings::catalog(config),
-    )
-    .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
+    let events = Events::new();
+    let sessions = Arc::new(Sessions(events.clone()));
+    let mut target = Server::start_watched(settings::target(config), Some(sessions))
+        .map_err(Failure::runtime)?;
+    let exports = Arc::new(Exports::new(target.handle(), cache, events.clone()));
+    let catalog = open_catalog(config, stores, Arc::clone(&exports) as _, &events)?;
     let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
     let delegate = settings::delegate(&config.control).map_err(Failure::runtime)?;
     let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
     let tgt = open_tgt(config)?;
     let mut listeners = vec![Listener::Unix(socket)];
     listeners.extend(settings::control_listeners(&config.control).map_err(Failure::runtime)?);
+    let boot_listeners = config.boot.listen.iter().map(|address| Listener::tcp(*address));
+    let boot_listeners =
+        boot_listeners.collect::<io::Result<Vec<_>>>().map_err(Failure::runtime)?;
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -153,15 +157,24 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         local_roles: settings::local_roles(&config.control),
         delegate,
         audit,
+        events: events.clone(),
+        boot: BootScripts::new(templates, settings::boot(&config.boot)),
         limits: Limits::default(),
     };
+    let service = |listener, router: &Router| Service {
+        listener,
+        router: router.clone(),
+        limits: Limits::default(),
+    };
+    let boot_router = control::boot::router(control.clone());
     let router = control::router(control.clone());
-    let service =
-        |listener| Service { listener, router: router.clone(), limits: Limits::default() };
-    let mut services: Vec<Service> = listeners.into_iter().map(service).collect();
+    let of_control = listeners.into_iter().map(|listener| service(listener, &router));
+    let of_boot = boot_listeners.into_iter().map(|listener| service(listener, &boot_router));
+    let mut services: Vec<Service> = of_control.chain(of_boot).collect();
     services.extend(doors(config, &control)?);
     let stop = async {
         let signal = signals.wait().await;
+        events.close();
         tracing::info!("{signal}: stopping");
         notify(&[sd_notify::NotifyState::Stopping]);
     };
@@ -184,6 +197,18 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     super::stop(target).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn open_catalog(
+    config: &Config,
+    stores: Stores,
+    exporter: Arc<dyn Exporter>,
+    events: &Events,
+) -> Result<Catalog, Failure> {
+    let failed = |error: catalog::Error| Failure::runtime(format!("catalog: {error}"));
+    let state = RedbState::open(&config.state_dir).map_err(|error| failed(error.into()))?;
+    let state = WatchedState::new(Arc::new(state), Arc::new(events.clone()));
+    Catalog::over(Arc::new(state), stores, exporter, settings::catalog(config)).map_err(failed)
 }
 
 /// The doors for clients of other software that the configuration asks for, but for tgtd's.

@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
+use crate::boot::{TemplateError, Templates};
 use crate::cache::{self, Cache, profile};
 use crate::catalog::{Role, UnnamedAccess};
-use crate::config::{self, Config, Digest};
-use crate::control::LocalRoles;
+use crate::config::{self, BootIdentity, BootSecrets, Config, Digest};
 use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
+use crate::control::boot::{Identity, Secrets};
 use crate::control::compat::Door;
 use crate::control::listener::Listener;
+use crate::control::{BootOptions, LocalRoles};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
 use crate::target::{Chap, Initiators, Options, PortalGroup};
 use crate::tls::{self, ClientCertificates, ServerFiles};
@@ -24,9 +25,8 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
     }
 }
 
-/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
-/// file.
-pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+/// The cache of the Ceph store, if there is anything to be kept in it.
+pub(super) fn cache(config: &Config) -> std::io::Result<Option<Arc<Cache>>> {
     let config::Cache {
         golden_memory_bytes,
         golden_file_bytes,
@@ -41,8 +41,7 @@ pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option
     if options.golden_bytes == 0 || *golden_file_bytes == 0 {
         return Ok(Some(Cache::new(options)));
     }
-    let threads = Arc::clone(pool) as _;
-    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
+    Cache::with_file(options, directory, *golden_file_bytes).map(Some)
 }
 
 /// What is fetched into that cache ahead.
@@ -75,6 +74,8 @@ pub(super) fn target(config: &Config) -> Options {
         ping_timeout: config.limits.nop_in_timeout,
         data_timeout: config.limits.data_out_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
+        look_max: config.target.look_max,
+        nap_max: config.target.nap_max,
         ..Options::default()
     }
 }
@@ -258,5 +259,33 @@ pub(super) fn store_name(store: config::DefaultStore) -> &'static str {
     match store {
         config::DefaultStore::Local => "local",
         config::DefaultStore::Rbd => "rbd",
+    }
+}
+
+/// What boot scripts are made of.
+///
+/// # Errors
+/// The first template that cannot be used, with its file and line.
+pub(super) fn boot_templates(config: &Config) -> Result<Templates, TemplateError> {
+    config.boot.templates.as_deref().map_or_else(|| Ok(Templates::default()), Templates::load)
+}
+
+/// Boot scripts over HTTP.
+pub(super) fn boot(config: &config::Boot) -> BootOptions {
+    let identity = |identity: &BootIdentity| match identity {
+        BootIdentity::Mac => Identity::Mac,
+        BootIdentity::Uuid => Identity::Uuid,
+        BootIdentity::Serial => Identity::Serial,
+        BootIdentity::Hostname => Identity::Hostname,
+    };
+    BootOptions {
+        identify_by: config.identify_by.iter().map(identity).collect(),
+        secrets: match config.chap_secrets {
+            BootSecrets::PerNode => Secrets::PerNode,
+            BootSecrets::All => Secrets::All,
+            BootSecrets::Never => Secrets::Never,
+        },
+        addresses: config.addresses.clone(),
+        retry: config.retry_unknown,
     }
 }

@@ -414,8 +414,9 @@ impl Store for RbdStore {
 
     fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
         self.keep(image, RECORD_NAME, &[])?;
-        let id = id_of(&self.pool_of(image)?, image)?;
-        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
+        let pool = self.pool_of(image)?;
+        let id = id_of(&pool, image)?;
+        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&pool, &id));
         Ok(())
     }
 

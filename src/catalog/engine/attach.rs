@@ -10,8 +10,9 @@ use super::{Engine, gone_is_fine, key};
 use crate::backend::OpenMode;
 use crate::catalog::attach::{AccessRules, AttachSpec};
 use crate::catalog::error::{Error, Noun};
-use crate::catalog::model::{Disk, DiskState, Image, ImageState, Tagged, Usage};
+use crate::catalog::model::{Disk, DiskState, Exposure, Image, ImageState, Tagged, Usage};
 use crate::catalog::name::{ImageName, Name};
+use crate::catalog::qos::Qos;
 use crate::catalog::state::{ABSENT, Table};
 
 impl Engine {
@@ -77,6 +78,10 @@ impl Engine {
             networks: rules.networks.clone(),
             chap: rules.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
             portal_groups: Vec::new(),
+            chap_per_node: None,
+            read_only: false,
+            exposure: Exposure::Enabled,
+            qos: Qos::default(),
             moved: None,
             node: None,
             closed: spec.rules.closed,

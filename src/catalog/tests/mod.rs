@@ -6,5 +6,6 @@ mod faults;
 mod imports;
 mod lasting;
 mod service;
+mod settings;
 mod versions;
 pub(crate) mod world;

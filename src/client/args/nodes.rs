@@ -7,7 +7,13 @@ use super::{ChapArgs, MaybeProject, Project};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
     /// List nodes
-    List(MaybeProject),
+    List {
+        #[command(flatten)]
+        project: MaybeProject,
+        /// Only the one with this MAC address
+        #[arg(long, value_name = "MAC")]
+        mac: Option<String>,
+    },
     /// Show one node
     Show {
         #[command(flatten)]
@@ -48,6 +54,30 @@ pub(in crate::client) enum NodeCommand {
     Unbind {
         #[command(flatten)]
         project: Project,
+        /// Node
+        node: String,
+    },
+    /// Show what to add to the command line of a node's kernel, if it has a boot loader of its own
+    BootArguments {
+        #[command(flatten)]
+        project: Project,
+        /// Node
+        node: String,
+    },
+    /// Have a node's own CHAP secret handed out once more, in its iPXE script
+    Rearm {
+        #[command(flatten)]
+        project: Project,
+        /// Node
+        node: String,
+        /// Another one than before; the node's sessions end
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Print the addresses from which a node is logged in
+    Ip {
+        /// Project
+        project: String,
         /// Node
         node: String,
     },

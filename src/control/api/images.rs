@@ -15,6 +15,7 @@ use crate::catalog::{
 use crate::control::Control;
 use crate::control::Peer;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -247,7 +248,7 @@ pub(super) async fn import(
     State(control): State<Control>,
     Path(project): Path<String>,
     Extension(peer): Extension<Peer>,
-    Json(request): Json<ImageImport>,
+    Fields(request): Fields<ImageImport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&(project, request.name))?;
     let spec = ImportSpec {
@@ -316,7 +317,7 @@ pub(super) async fn copy(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageCopy>,
+    Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
@@ -342,7 +343,7 @@ pub(super) async fn rename(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageRename>,
+    Fields(request): Fields<ImageRename>,
 ) -> Answer<Json<Image>> {
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let from = names(&path)?;
@@ -365,7 +366,7 @@ pub(super) async fn rename(
 pub(super) async fn protect(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Protection>,
+    Fields(request): Fields<Protection>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     Ok(Json(render(control.catalog.protect_image(project, name, request.protected).await?)))
@@ -386,7 +387,7 @@ pub(super) async fn protect(
 pub(super) async fn default_tag(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DefaultTag>,
+    Fields(request): Fields<DefaultTag>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     let tag = request.tag.as_deref().map(ImageName::tag).transpose()?;

@@ -138,6 +138,8 @@ impl Rules {
             mutual: self.outgoing.is_some(),
             mutual_user: self.outgoing.as_ref().map(|outgoing| outgoing.name.clone()),
             mutual_secret: self.outgoing.as_ref().map(|outgoing| outgoing.password.clone()),
+            per_node: None,
+            renew: false,
         });
         AccessRules {
             closed: self.addresses.is_empty(),
