@@ -447,6 +447,7 @@ fn refused(why: &str) -> Errno {
     Errno::Unsupported
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: Error) -> Errno {
     tracing::warn!(code = error.code(), "tgtadm: {error}");
     match error.kind() {
