@@ -20,6 +20,7 @@
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod attach;
 mod certificates;
 mod engine;
 mod error;
@@ -42,6 +43,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Store;
+
+pub use attach::{AccessRules, AttachSpec};
 
 pub use crate::backend::StoreKind;
 pub use certificates::{Certificate, CertificateName};

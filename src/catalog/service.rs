@@ -1,5 +1,6 @@
 //! The catalog as async calls: locks and the blocking pool.
 
+mod attach;
 mod background;
 mod boot;
 mod certificates;

@@ -64,6 +64,8 @@ pub struct Config {
     pub prefetch: Prefetch,
     /// Boot scripts over HTTP.
     pub boot: Boot,
+    /// Doors for clients of other software.
+    pub compat: Compat,
 }
 
 /// `[boot]`: boot scripts over plain HTTP.
@@ -105,6 +107,65 @@ pub enum BootSecrets {
     All,
     /// Never.
     Never,
+}
+
+/// `[compat.*]`: doors for clients of other software.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// Where M2's REST API is served.
+    pub picasso: Option<SocketAddr>,
+    /// Where a Foreman smart proxy is served.
+    pub smart_proxy: Option<SmartProxy>,
+    /// The management socket of tgtd.
+    pub tgt: Option<Tgt>,
+}
+
+/// `[compat.smart_proxy]`: a Foreman smart proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartProxy {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The private key of that.
+    pub key: PathBuf,
+    /// The authority of Foreman's certificate.
+    pub client_ca: PathBuf,
+    /// What that authority has revoked.
+    pub client_crl: Option<PathBuf>,
+}
+
+impl Default for SmartProxy {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0; 4], 0)),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_crl: None,
+        }
+    }
+}
+
+/// `[compat.tgt]`: the management socket of tgtd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tgt {
+    /// Path of the socket.
+    pub socket: PathBuf,
+    /// Project of the disks that are made through it.
+    pub project: String,
+    /// Where files and devices may be backing stores.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Default for Tgt {
+    fn default() -> Self {
+        Self {
+            socket: "/var/run/tgtd/socket.0".into(),
+            project: "tgt".to_owned(),
+            directories: Vec::new(),
+        }
+    }
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -253,6 +314,10 @@ pub struct Target {
     pub unnamed_access_open: bool,
     /// Number of shards (threads that serve connections); 0: one per core.
     pub shards: usize,
+    /// How long a shard looks for the next command before it sleeps, at most.
+    pub look_max: Duration,
+    /// How long a shard sleeps to let commands gather, at most.
+    pub nap_max: Duration,
 }
 
 /// `[[portal_group]]`: portals that belong together, and who may log in there.
@@ -438,6 +503,8 @@ impl Default for Config {
                 portal_group_tag: 1,
                 unnamed_access_open: true,
                 shards: 0,
+                look_max: Duration::from_micros(100),
+                nap_max: Duration::from_micros(100),
             },
             portal_groups: Vec::new(),
             limits: Limits {
@@ -494,6 +561,7 @@ impl Default for Config {
                 retry_unknown: false,
                 templates: None,
             },
+            compat: Compat::default(),
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct LocalRoles {
 }
 
 impl LocalRoles {
-    fn of(&self, local: Local) -> Option<Role> {
+    pub(super) fn of(&self, local: Local) -> Option<Role> {
         if local.is_trusted() {
             return Some(Role::Admin);
         }

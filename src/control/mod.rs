@@ -10,6 +10,7 @@ mod audit;
 pub mod authenticate;
 mod body;
 pub mod boot;
+pub mod compat;
 mod events;
 pub mod listener;
 mod peer;
