@@ -51,7 +51,7 @@ pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
     Amounts, Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin,
-    Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
+    Project, ProjectSettings, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
 };
 pub use name::{ImageName, Name};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};

@@ -8,6 +8,7 @@ use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::BinaryBytes;
 
 use crate::control::api::access::{AuditEntry, Token, WhoAmI};
+use crate::control::api::certificates::Certificate;
 use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
@@ -124,6 +125,11 @@ pub(super) fn projects(console: &mut Console<'_>, projects: &[Project]) -> Resul
 pub(super) fn project(console: &mut Console<'_>, project: &Project) -> Result {
     let mut lines = vec![("project", project.name.clone())];
     lines.extend(amounts(project));
+    if !project.portal_groups.is_empty() {
+        let tags: Vec<_> = project.portal_groups.iter().map(ToString::to_string).collect();
+        lines.push(("portal groups", tags.join(", ")));
+    }
+    lines.extend(project.store.clone().map(|store| ("store", store)));
     details(console, &lines)
 }
 
@@ -154,18 +160,39 @@ pub(super) fn tokens(console: &mut Console<'_>, tokens: &[Token]) -> Result {
     table(console, "tokens", &["TOKEN", "ROLE", "PROJECT", "CREATED", "EXPIRES"], rows)
 }
 
+pub(super) fn certificates(console: &mut Console<'_>, certificates: &[Certificate]) -> Result {
+    let rows = certificates.iter().map(|certificate| {
+        vec![
+            text(&certificate.name),
+            text(&certificate.role),
+            text(certificate.project.as_deref().unwrap_or("all")),
+            text(time(&certificate.created)),
+        ]
+    });
+    table(console, "certificates", &["CERTIFICATE", "ROLE", "PROJECT", "CREATED"], rows)
+}
+
 pub(super) fn audit(console: &mut Console<'_>, entries: &[AuditEntry]) -> Result {
     let rows = entries.iter().map(|entry| {
         vec![
             text(time(&entry.time)),
             text(&entry.who),
-            text(entry.uid.map_or_else(|| NONE.to_owned(), |uid| uid.to_string())),
+            text(from(entry)),
             text(&entry.method),
             text(entry.status.map_or_else(|| "gone".to_owned(), |status| status.to_string())),
             text(&entry.path),
         ]
     });
-    table(console, "calls", &["TIME", "WHO", "UID", "METHOD", "STATUS", "PATH"], rows)
+    table(console, "calls", &["TIME", "WHO", "FROM", "METHOD", "STATUS", "PATH"], rows)
+}
+
+/// Who was at the other end.
+fn from(entry: &AuditEntry) -> String {
+    match (entry.uid, &entry.address) {
+        (Some(uid), _) => format!("uid {uid}"),
+        (None, Some(address)) => address.clone(),
+        (None, None) => NONE.to_owned(),
+    }
 }
 
 pub(super) fn whoami(console: &mut Console<'_>, me: &WhoAmI) -> Result {

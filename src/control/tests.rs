@@ -1,6 +1,7 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod delegate;
 mod places;
 mod tls;
 mod versions;

@@ -294,7 +294,7 @@ fn boot(control: &Control, DiskView { disk, .. }: &DiskView) -> Boot {
 }
 
 /// A disk in a portal group that is not there could not be reached.
-fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
+pub(super) fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
     let mut known: Vec<u16> = control.data_path.portals().iter().map(|p| p.tpgt).collect();
     known.sort_unstable();
     known.dedup();
