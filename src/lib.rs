@@ -16,7 +16,7 @@
 //! | [`target`] | portals, shards, the connection driver, access control, the target registry | `iscsi`, `scsi`, `block` |
 //! | [`tls`] | TLS: certificates, keys, names | nothing of ours |
 //! | [`control`] | HTTP and JSON on the control socket and over TLS | `catalog`, `target`'s handle and its places, `boot`, `config`, `tls` |
-//! | [`client`] | what the `stirrup` command does: a client of the control API | [`control::api`], the types of the calls; [`config`], for sizes; `tls` |
+//! | [`client`] | what the `stirrup` command does: a client of the control API | [`control::api`], the types of the calls; [`config`], for sizes and spelling; `tls` |
 //! | [`config`], [`telemetry`] | the TOML file; logging | nothing of ours |
 //! | [`daemon`] | the composition root: builds all of the above and runs it | everything |
 //!

@@ -10,6 +10,7 @@ mod console;
 mod download;
 mod environment;
 mod error;
+mod events;
 mod http;
 mod import;
 mod output;

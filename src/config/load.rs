@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section, missing};
-use super::{Config, ConfigError, DefaultStore, parse_size};
+use super::{Config, ConfigError, DefaultStore, nearest, parse_size};
 
 /// More than this is not a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -354,32 +354,4 @@ fn unknown(section: &str, word: &str, table: bool) -> String {
     };
     let place = if section.is_empty() { " at the top of the file".into() } else { within(section) };
     format!("unknown key `{word}`{place}{hint}")
-}
-
-/// The nearest of `names`, if it is near enough to be what was meant.
-fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > 64 {
-        return None;
-    }
-    names
-        .map(|name| (distance(word, name), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

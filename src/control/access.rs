@@ -26,7 +26,7 @@ pub struct LocalRoles {
 }
 
 impl LocalRoles {
-    fn of(&self, local: Local) -> Option<Role> {
+    pub(super) fn of(&self, local: Local) -> Option<Role> {
         if local.is_trusted() {
             return Some(Role::Admin);
         }
@@ -130,6 +130,8 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/projects/{project}/disks/{disk}", Reader, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::PATCH, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/disks/{disk}/migrate", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::POST, "/v1/projects/{project}/disks/{disk}/resize", Operator, Project),
@@ -148,8 +150,10 @@ const RULES: &[Rule] = &[
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/disk", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/nodes/{node}/rearm", Operator, Project),
     // It holds the CHAP secret.
     (Method::GET, "/v1/projects/{project}/nodes/{node}/ipxe", Operator, Project),
+    (Method::GET, "/v1/projects/{project}/nodes/{node}/boot-arguments", Reader, Project),
     (Method::GET, "/v1/targets", Reader, Seen),
     (Method::GET, "/v1/targets/{name}", Reader, Seen),
     (Method::POST, "/v1/targets/{name}/drain", Operator, Seen),
@@ -159,6 +163,7 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/jobs", Reader, Seen),
     (Method::GET, "/v1/jobs/{id}", Reader, Seen),
     (Method::DELETE, "/v1/jobs/{id}", Operator, Seen),
+    (Method::GET, "/v1/events", Reader, Seen),
 ];
 
 /// Runs a call if its caller may make it, and keeps a record of it.
@@ -200,7 +205,7 @@ pub(super) async fn guard(
 ///
 /// # Errors
 /// `not-authorized`, and what [`authenticate::identify`] has.
-pub(super) async fn identify(
+async fn identify(
     control: &Control,
     peer: Option<&Peer>,
     headers: &HeaderMap,

@@ -8,6 +8,10 @@ mod access;
 pub mod api;
 mod audit;
 pub mod authenticate;
+mod body;
+pub mod boot;
+pub mod compat;
+mod events;
 pub mod listener;
 mod peer;
 mod respond;
@@ -30,6 +34,8 @@ use authenticate::Authenticator;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
 pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
@@ -122,6 +128,25 @@ pub struct SessionInfo {
     pub bytes_written: u64,
     /// SCSI commands so far.
     pub commands: u64,
+    /// SCSI commands a second, of late.
+    pub commands_per_second: f64,
+    /// Bytes a second to the initiator, of late.
+    pub read_per_second: f64,
+    /// Bytes a second from the initiator, of late.
+    pub written_per_second: f64,
+    /// How long commands take; `None`: there were none of late.
+    pub latency: Option<LatencyInfo>,
+}
+
+/// How long commands take, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyInfo {
+    /// On average.
+    pub mean_us: u64,
+    /// Half of them.
+    pub median_us: u64,
+    /// 99 of a hundred.
+    pub p99_us: u64,
 }
 
 /// What all calls share.
@@ -137,6 +162,10 @@ pub struct Control {
     pub delegate: Option<Arc<dyn Authenticator>>,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
 }

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{self, CertificateName, Name};
 use crate::control::Control;
+use crate::control::body::Fields;
 
 /// What the holder of a certificate may do.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -87,7 +88,7 @@ pub(super) async fn certificates(State(control): State<Control>) -> Answer<Json<
 pub(super) async fn put_certificate(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(request): Json<CertificatePut>,
+    Fields(request): Fields<CertificatePut>,
 ) -> Answer<(StatusCode, Json<Certificate>)> {
     let name = CertificateName::new(&name)?;
     let role = request.role.parse()?;

@@ -6,12 +6,13 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::disks::check_groups;
+use super::disks::{check_groups, sorted};
 use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{Amounts, Name, ProjectSettings, ProjectView, Quota};
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 
 /// What a project may have. What is absent has no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -158,12 +159,11 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(request): Json<ProjectPut>,
+    Fields(request): Fields<ProjectPut>,
 ) -> Answer<(StatusCode, Json<Project>)> {
-    let ProjectPut { disks, bytes, nodes, mut portal_groups, store } = request;
+    let ProjectPut { disks, bytes, nodes, portal_groups, store } = request;
     check_groups(&control, &portal_groups)?;
-    portal_groups.sort_unstable();
-    portal_groups.dedup();
+    let portal_groups = sorted(portal_groups);
     let quota = Quota { disks, bytes, nodes };
     let settings = ProjectSettings { quota, portal_groups, store };
     let (project, existed) = control.catalog.put_project(Name::project(&name)?, settings).await?;

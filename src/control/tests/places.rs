@@ -1,7 +1,7 @@
 //! Where a disk can be reached: portal groups, redirection.
 
-use hyper::StatusCode;
-use serde_json::json;
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::Daemon;
 
@@ -88,6 +88,12 @@ async fn disks_of_a_project_are_reached_in_its_portal_groups() {
         daemon.put(&disk("d3"), body).await.problem(422, "portal-group-not-allowed");
     }
     assert_eq!(daemon.get(&disk("before")).await["portal_groups"], json!([]), "it stays as it is");
+    let change = async |groups: Value| {
+        let body = Some(json!({"portal_groups": groups}));
+        daemon.call(Method::PATCH, &disk("before"), body).await
+    };
+    change(json!([1])).await.problem(422, "portal-group-not-allowed");
+    assert_eq!(change(json!([])).await.ok(StatusCode::OK)["portal_groups"], json!([2]));
     daemon.put(project, json!({})).await.ok(StatusCode::OK);
     let body = json!({"image": "golden", "portal_groups": [1]});
     daemon.put(&disk("d3"), body).await.ok(StatusCode::CREATED);
