@@ -1,17 +1,21 @@
 //! Answers for people: tables of many things, one thing line by line.
 
+mod disks;
+
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Write;
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::control::api::access::{AuditEntry, Token, WhoAmI};
-use crate::control::api::disks::{Disk, Portal, Redirect};
+use crate::control::api::boot::BootArguments;
+use crate::control::api::disks::{Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
-use crate::control::api::nodes::Node;
 use crate::control::api::projects::Project;
 use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
@@ -21,6 +25,8 @@ use crate::control::api::targets::Target;
 use super::console::Console;
 use super::error::ClientError;
 
+pub(super) use disks::{disk, disks, node, nodes, provisioned, qos, rows};
+
 type Result = std::result::Result<(), ClientError>;
 
 /// What stands for nothing.
@@ -28,8 +34,8 @@ const NONE: &str = "-";
 
 /// States that ask for attention, and those in between; all others are as they should be.
 const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
-const UNDER_WAY: [&str; 7] =
-    ["importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
+const UNDER_WAY: [&str; 8] =
+    ["importing", "creating", "removing", "opening", "queued", "running", "disabled", "withdrawn"];
 
 pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().map(|image| {
@@ -199,127 +205,6 @@ pub(super) fn boot_profile(console: &mut Console<'_>, profile: &BootProfile) -> 
     details(console, &lines)
 }
 
-pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
-    let rows = disks.iter().map(|disk| {
-        vec![
-            text(&disk.project),
-            text(&disk.name),
-            text(disk.node.as_deref().unwrap_or(NONE)),
-            text(&disk.image),
-            text(size(disk.size_bytes)),
-            state(&disk.state),
-            state(&disk.export),
-            text(&disk.boot.iqn),
-        ]
-    });
-    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "STATE", "EXPORT", "TARGET"];
-    table(console, "disks", &header, rows)
-}
-
-pub(super) fn disk(console: &mut Console<'_>, disk: &Disk) -> Result {
-    details(console, &disk_lines(disk))
-}
-
-/// What a disk is made of.
-fn origin(disk: &Disk) -> String {
-    let mut origin = disk.image.clone();
-    if let Some(tag) = &disk.tag {
-        origin = format!("{origin}@{tag}");
-    }
-    match (disk.edits, disk.flattened) {
-        (true, _) => format!("{origin} itself"),
-        (false, true) => format!("{origin}, which it does not need any more"),
-        (false, false) => origin,
-    }
-}
-
-fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
-    let mut export = disk.export.clone();
-    if disk.rolling_back {
-        export = format!("{export}: it is being rolled back");
-    }
-    if let Some(error) = &disk.export_error {
-        export = format!("{export}: {error}");
-    }
-    let initiators = match (disk.open, disk.initiators.is_empty()) {
-        (true, _) => "any".to_owned(),
-        (false, true) => "none".to_owned(),
-        (false, false) => disk.initiators.join(", "),
-    };
-    let addresses =
-        if disk.addresses.is_empty() { "any".to_owned() } else { disk.addresses.join(", ") };
-    let groups: Vec<_> = disk.portal_groups.iter().map(ToString::to_string).collect();
-    let mut lines = vec![
-        ("project", disk.project.clone()),
-        ("disk", disk.name.clone()),
-        ("node", disk.node.clone().unwrap_or_else(|| NONE.to_owned())),
-        ("image", origin(disk)),
-        ("state", disk.state.clone()),
-        ("export", export),
-        ("size", size(disk.size_bytes)),
-        ("store", disk.store.clone()),
-        ("backing", disk.backing.clone()),
-        ("created", time(&disk.created)),
-        ("initiators", initiators),
-        ("addresses", addresses),
-        ("CHAP", if disk.chap { "required" } else { "no" }.to_owned()),
-        ("target", disk.boot.iqn.clone()),
-        ("LUN", disk.boot.lun.to_string()),
-        ("WWID", disk.boot.wwid.clone()),
-    ];
-    if !groups.is_empty() {
-        lines.push(("portal groups", groups.join(", ")));
-    }
-    lines.extend(redirect(disk.redirect.as_ref()));
-    lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
-    lines
-}
-
-pub(super) fn nodes(console: &mut Console<'_>, nodes: &[Node]) -> Result {
-    let rows = nodes.iter().map(|node| {
-        let disk = node.disk.as_ref();
-        vec![
-            text(&node.project),
-            text(&node.name),
-            text(disk.map_or(NONE, |disk| &disk.name)),
-            text(disk.map_or(NONE, |disk| &disk.image)),
-            state(disk.map_or(NONE, |disk| &disk.export)),
-            text(joined(&node.macs)),
-            text(node.initiator.as_deref().unwrap_or(NONE)),
-        ]
-    });
-    let header = ["PROJECT", "NODE", "DISK", "IMAGE", "EXPORT", "MAC", "INITIATOR"];
-    table(console, "nodes", &header, rows)
-}
-
-pub(super) fn node(console: &mut Console<'_>, node: &Node) -> Result {
-    let lines = [
-        ("project", node.project.clone()),
-        ("node", node.name.clone()),
-        ("MAC", joined(&node.macs)),
-        ("initiator", node.initiator.clone().unwrap_or_else(|| NONE.to_owned())),
-        ("created", time(&node.created)),
-        ("disk", node.disk.as_ref().map_or(NONE, |disk| &disk.name).to_owned()),
-    ];
-    details(console, &lines)?;
-    match &node.disk {
-        Some(disk) => {
-            writeln!(console.out)?;
-            details(console, &disk_lines(disk))
-        }
-        None => Ok(()),
-    }
-}
-
-/// M2's `showpro`: which node has a clone of what.
-pub(super) fn provisioned(console: &mut Console<'_>, disks: &[Disk]) -> Result {
-    let rows = disks.iter().filter_map(|disk| {
-        let node = disk.node.as_deref()?;
-        Some(vec![text(node), text(&disk.image), state(&disk.export), text(&disk.boot.uri)])
-    });
-    table(console, "provisioned nodes", &["NODE", "IMAGE", "EXPORT", "BOOT"], rows)
-}
-
 pub(super) fn targets(console: &mut Console<'_>, targets: &[Target]) -> Result {
     let rows = targets.iter().map(|target| {
         let serving = target.luns.iter().all(|lun| lun.serving);
@@ -371,9 +256,24 @@ pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Resul
             text(size(session.bytes_read)),
             text(size(session.bytes_written)),
             text(session.commands.to_string()),
+            text(session.iops.to_string()),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.mean_us))),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.p99_us))),
         ]
     });
-    let header = ["ID", "INITIATOR", "TARGET", "ADDRESS", "SINCE", "READ", "WRITTEN", "COMMANDS"];
+    let header = [
+        "ID",
+        "INITIATOR",
+        "TARGET",
+        "ADDRESS",
+        "SINCE",
+        "READ",
+        "WRITTEN",
+        "COMMANDS",
+        "IOPS",
+        "LATENCY",
+        "P99",
+    ];
     table(console, "sessions", &header, rows)
 }
 
@@ -436,6 +336,11 @@ pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
         let (hits, size) = (cache.file_hits, BinaryBytes(cache.file_bytes));
         lines.push(("cache", format!("file: {hits} reads, {size}")));
     }
+    if let Some(boot) = health.boot.filter(|boot| boot.delivered + boot.refused > 0) {
+        let (delivered, secrets, refused) = (boot.delivered, boot.secrets, boot.refused);
+        let how = format!("{delivered} delivered ({secrets} with a secret), {refused} refused");
+        lines.push(("boot scripts", how));
+    }
     details(console, &lines)
 }
 
@@ -452,7 +357,27 @@ pub(super) fn progress(job: &Job) -> String {
         return NONE.to_owned();
     }
     let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
-    format!("{percent} % of {}", size(job.total_bytes))
+    let mut text = format!("{percent} % of {}", size(job.total_bytes));
+    if let Some(rate) = job.bytes_per_second {
+        let _infallible = write!(text, ", {}/s", size(rate));
+    }
+    if let Some(seconds) = job.seconds_left {
+        let _infallible = write!(text, ", {} left", HumanDuration(Duration::from_secs(seconds)));
+    }
+    text
+}
+
+pub(super) fn boot_arguments(console: &mut Console<'_>, boot: &BootArguments) -> Result {
+    let mut lines: Vec<(&str, String)> =
+        boot.uris.iter().map(|uri| ("sanboot", uri.clone())).collect();
+    lines.extend([
+        ("CHAP", yes(boot.chap)),
+        ("dracut, by iBFT", boot.dracut_ibft.clone()),
+        ("dracut", boot.dracut.clone()),
+        ("Debian, by iBFT", boot.initramfs_tools_ibft.clone()),
+        ("Debian", boot.initramfs_tools.clone()),
+    ]);
+    details(console, &lines)
 }
 
 /// A text as it may go to a terminal: names can come from initiators, so control characters are
@@ -465,12 +390,21 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Microseconds, for a person.
+fn micros(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} µs"),
+        1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
 fn size(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
 }
 
 /// A time of RFC 3339 without fractions of a second.
-fn time(text: &str) -> String {
+pub(super) fn time(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, rest)) => {
             format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))

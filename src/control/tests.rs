@@ -1,7 +1,13 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod boot;
+mod doors;
+mod events;
 mod places;
+mod sessions;
+mod settings;
+mod tls;
 mod versions;
 
 use std::path::PathBuf;
@@ -19,13 +25,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::authenticate::Authenticator;
+use super::listener::Listener;
+use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
-    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
-    TargetInfo, server,
+    AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
+    PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
+use crate::catalog::{Catalog, Options, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -103,6 +112,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -111,10 +121,20 @@ impl Daemon {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::serving(limits, Vec::new(), None)
+    }
+
+    /// On these listeners as well as on its socket.
+    fn serving(
+        limits: Limits,
+        mut listeners: Vec<Listener>,
+        delegate: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
-        let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+        let events = Events::new();
+        let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {
@@ -128,15 +148,23 @@ impl Daemon {
             catalog: catalog.clone(),
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
+            delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
-            limits,
+            events: events.clone(),
+            boot: BootScripts::default(),
+            limits: limits.clone(),
         };
+        let router = super::router(control.clone());
+        listeners.push(Listener::Unix(socket));
+        let service =
+            |listener| Service { listener, router: router.clone(), limits: limits.clone() };
+        let services = listeners.into_iter().map(service).collect();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control, async {
+        let server = tokio::spawn(server::serve(services, async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {
@@ -488,52 +516,6 @@ async fn callers_that_race_for_a_node_get_one_disk() {
 }
 
 #[tokio::test]
-async fn sessions_are_listed_and_ended() {
-    let daemon = Daemon::start();
-    let session = |id, target: Option<&str>| SessionInfo {
-        id,
-        target: target.map(str::to_owned),
-        initiator: "iqn.2004-10.org.example:n1".to_owned(),
-        isid: [0x40, 0, 0x27, 0x23, 0xab, 0xcd],
-        tpgt: 2,
-        address: "10.0.0.9:40000".parse().unwrap(),
-        since: jiff::Timestamp::UNIX_EPOCH,
-        bytes_read: 1,
-        bytes_written: 2,
-        commands: 3,
-    };
-    *daemon.data_path.sessions.lock() = vec![session(7, Some("t1")), session(8, None)];
-    let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
-        "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
-        "bytes_read": 1, "bytes_written": 2, "commands": 3});
-    for name in ["t1", "T1"] {
-        let found = daemon.get(&format!("/v1/sessions?target={name}")).await;
-        assert_eq!(found["items"], json!([expected]));
-    }
-    assert_eq!(daemon.get("/v1/sessions").await["items"].as_array().unwrap().len(), 2);
-    let logout = async |path: &str, body: Value| daemon.call(Method::POST, path, Some(body)).await;
-    let answer = logout("/v1/sessions/7/logout", json!({})).await;
-    assert_eq!(answer.status, StatusCode::ACCEPTED);
-    logout("/v1/sessions/9/logout", json!({})).await.problem(404, "session-not-found");
-    let answer = logout("/v1/sessions/7/logout", json!({"seconds": 65536})).await;
-    answer.problem(422, "invalid-body");
-    let drained = logout("/v1/targets/t1/drain", json!({"seconds": 3})).await;
-    assert_eq!(drained.ok(StatusCode::ACCEPTED), json!({"sessions": 1}));
-    logout("/v1/targets/t9/drain", json!({})).await.problem(404, "target-not-found");
-    for bare in ["/v1/sessions/7/logout", "/v1/targets/t1/drain"] {
-        let answer = daemon.send(Method::POST, bare, "", Vec::new()).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{bare}");
-    }
-    assert_eq!(logout("/v1/sessions/7/logout", Value::Null).await.status, StatusCode::ACCEPTED);
-    let seconds: Vec<_> = daemon.data_path.asked.lock().iter().map(Duration::as_secs).collect();
-    assert_eq!(seconds, [10, 10, 3, 10, 10, 10, 10]);
-    daemon.delete("/v1/sessions/7").await.gone();
-    daemon.delete("/v1/sessions/7").await.problem(404, "session-not-found");
-    daemon.delete("/v1/sessions/-1").await.problem(400, "bad-request");
-    daemon.stop().await;
-}
-
-#[tokio::test]
 async fn health_tells_what_is_wrong() {
     let daemon = Daemon::start();
     daemon.import("golden").await;
@@ -562,12 +544,13 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
     for nowhere in ["/", "/v2/health", "/v1/disks/", "/v1/projects/default/disks/a/b"] {
         daemon.call(Method::GET, nowhere, None).await.problem(404, "route-not-found");
     }
-    daemon.call(Method::PATCH, path, None).await.problem(405, "method-not-allowed");
+    daemon.call(Method::POST, path, None).await.problem(405, "method-not-allowed");
     let json_text = "application/json";
     for (body, status, code) in [
         (&b"{"[..], 400, "bad-request"),
         (b"", 400, "bad-request"),
         (b"[]", 422, "invalid-body"),
+        (b" [\"golden\"]", 422, "invalid-body"),
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),

@@ -95,6 +95,9 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let initiator = &names.initiator_name;
     if names.session_type == SessionType::Normal {
         tracing::info!(session_id, %peer, initiator, target, "logged in");
+        if let Some(watcher) = &shard.shared.watcher {
+            watcher.began(&entry.status());
+        }
     }
     let over = std::future::poll_fn(|cx| driver.poll_contained(cx));
     let why = match names.session_type {
@@ -119,6 +122,9 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
             written_bytes = status.written_bytes,
             "session ended: {why}"
         );
+        if let Some(watcher) = &shard.shared.watcher {
+            watcher.ended(&status, &why);
+        }
     }
     driver.wind_up().await;
 }
