@@ -22,17 +22,6 @@ const ZERO_OBJECTS_MAX: u64 = 256;
 /// Largest compare-and-write: more than one sector librbd refuses.
 pub(super) const COMPARE_AND_WRITE_BYTES: usize = 512;
 
-type Outcome = (Result<Done, block::Error>, Option<Buffer>);
-
-fn buffer_of(op: Op) -> Option<Buffer> {
-    match op {
-        Op::Read { buf, .. } | Op::Write { buf, .. } | Op::CompareAndWrite { write: buf, .. } => {
-            Some(buf)
-        }
-        _ => None,
-    }
-}
-
 /// A request in librbd's hands.
 struct Pending {
     image: Arc<Image>,
@@ -66,19 +55,19 @@ impl Image {
         unsafe { start(Box::into_raw(pending)) };
     }
 
-    /// The result, and memory that is of no use any more.
-    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Outcome {
+    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Result<Done, block::Error> {
         if code < 0 {
-            return (Err(self.failure(&op, code, mismatch)), buffer_of(op));
+            return Err(self.failure(&op, code, mismatch));
         }
         match op {
             Op::Read { offset, buf } if code != buf.len() as i64 => {
                 let message =
                     format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
-                (Err(block::Error::new(ErrorKind::Medium, message)), Some(buf))
+                Err(block::Error::new(ErrorKind::Medium, message))
             }
-            Op::Read { buf, .. } => (Ok(Done::Data(buf)), None),
-            op => (Ok(Done::Unit), buffer_of(op)),
+            Op::Read { buf, .. } => Ok(Done::Data(buf)),
+            Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => Ok(Done::Written(buf)),
+            _ => Ok(Done::Unit),
         }
     }
 
@@ -133,10 +122,10 @@ impl Pending {
     /// Reports the end of the request.
     fn finish(self, code: i64) {
         let Self { image, queue, tag, op, mismatch, .. } = self;
-        let (result, spent) = image.outcome(op, code, mismatch);
+        let result = image.outcome(op, code, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
-        queue.push_spent(Completion { tag, result }, spent);
+        queue.push(Completion { tag, result });
     }
 }
 

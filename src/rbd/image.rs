@@ -528,6 +528,18 @@ impl Image {
         }
     }
 
+    /// Gives an image that was made without it the exclusive-lock feature; handles that are open
+    /// see it when they are refreshed.
+    ///
+    /// # Errors
+    /// EROFS for a snapshot.
+    pub fn enable_exclusive_lock(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code =
+            unsafe { (self.api().rbd_update_features)(self.handle, FEATURE_EXCLUSIVE_LOCK, 1) };
+        self.check(code, "the feature exclusive-lock")
+    }
+
     /// Takes the exclusive lock for good: librbd will not hand it to another client that asks.
     ///
     /// # Errors
