@@ -20,6 +20,7 @@
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod checksum;
 mod engine;
 mod error;
 mod export;
@@ -36,11 +37,14 @@ pub(crate) mod tests;
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::Store;
 
 pub use crate::backend::StoreKind;
+pub use checksum::Checksum;
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};
@@ -48,12 +52,16 @@ pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
-    Amounts, Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin,
-    Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
+    Amounts, Chap, Destination, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node,
+    Origin, Outgoing, PoolImage, Project, Quota, Secret, Tag, TagState, Tagged, Upload, Usage,
+    Warning,
 };
 pub use name::{ImageName, Name};
-pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
-pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
+pub use service::{
+    Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView, UploadReceiver,
+    UploadView,
+};
+pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec, PoolImportSpec, UploadSpec};
 pub use tokens::{Role, Token, TokenSpec};
 
 /// Stores by their name in the configuration.
@@ -81,6 +89,30 @@ pub struct Options {
     pub unnamed_access: UnnamedAccess,
     /// Largest image that may be imported, in bytes.
     pub image_max_bytes: u64,
+    /// How uploads are kept.
+    pub uploads: UploadOptions,
+}
+
+/// How uploads are kept until they are complete.
+#[derive(Debug, Clone)]
+pub struct UploadOptions {
+    /// Where files lie that cannot be put into a store as they come (qcow2); `None`: there can be
+    /// none. Nothing else may be in it.
+    pub directory: Option<PathBuf>,
+    /// Most bytes of these files together, as announced.
+    pub staged_bytes_max: u64,
+    /// An upload to which nothing comes for so long is given up.
+    pub expiry: Duration,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            staged_bytes_max: 64 << 30,
+            expiry: Duration::from_secs(24 * 60 * 60),
+        }
+    }
 }
 
 impl Default for Options {
@@ -90,6 +122,7 @@ impl Default for Options {
             default_store: "local".to_owned(),
             unnamed_access: UnnamedAccess::default(),
             image_max_bytes: 16 << 40,
+            uploads: UploadOptions::default(),
         }
     }
 }

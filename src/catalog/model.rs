@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -9,13 +10,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::checksum::Checksum;
 use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
 
-/// Where an image stands. All but `Ready` and `Broken` are intents of the journal.
+/// Where an image stands. `Importing` and `Removing` are intents of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageState {
+    /// Its file is being uploaded. Not ended by a restart, but when nothing comes for long.
+    Uploading,
     /// Being filled.
     Importing,
     /// Disks can be cloned from it.
@@ -108,6 +112,114 @@ pub struct Image {
     pub created: Timestamp,
     /// What import noticed.
     pub warnings: Vec<Warning>,
+    /// Every project sees it and can clone it.
+    #[serde(default)]
+    pub public: bool,
+    /// Of the file that it was made of, if that is known.
+    #[serde(default)]
+    pub sha256: Option<Checksum>,
+    /// How its file is uploaded, or was.
+    #[serde(default)]
+    pub upload: Option<Upload>,
+}
+
+impl Image {
+    /// All bytes of its upload are there.
+    pub(super) fn is_received(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.offset == upload.file_bytes)
+    }
+}
+
+/// A file that is uploaded piece by piece.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Length of the file in bytes.
+    pub file_bytes: u64,
+    /// Bytes from its beginning that are on stable storage.
+    pub offset: u64,
+    /// What the file's checksum must be.
+    pub sha256: Option<Checksum>,
+    /// What the uploader knows the file by.
+    pub key: Option<String>,
+    /// Mend the end CHS of a protective MBR.
+    pub fix_boot_chs: bool,
+    /// State of the checksum's computation at `offset`.
+    pub(super) hasher: String,
+    /// When something came last.
+    pub active: Timestamp,
+}
+
+/// An image that is being written to a file, or to another pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// Its number.
+    pub id: u64,
+    /// Where it goes.
+    pub to: Destination,
+    /// Name or path of what is not complete.
+    pub part: String,
+}
+
+/// Where an image is exported to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Destination {
+    /// A file on the gateway, raw.
+    File(PathBuf),
+    /// An image in a pool of the cluster that a store is in.
+    Pool {
+        /// The store.
+        store: String,
+        /// Where, and what.
+        image: PoolImage,
+    },
+}
+
+/// `POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`, an image that is none of the catalog's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolImage {
+    /// `POOL` or `POOL/NAMESPACE`.
+    pub place: String,
+    /// Its name.
+    pub image: String,
+    /// Its snapshot.
+    pub snapshot: Option<String>,
+}
+
+impl FromStr for PoolImage {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (path, snapshot) = match text.split_once('@') {
+            Some((path, snapshot)) => (path, Some(snapshot)),
+            None => (text, None),
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        let good = |part: &&str| !part.is_empty() && part.len() <= 128 && !part.contains('@');
+        let whole = parts.iter().chain(&snapshot).all(good) && matches!(parts.len(), 2 | 3);
+        match path.rsplit_once('/').filter(|_| whole) {
+            Some((place, image)) => Ok(Self {
+                place: place.to_owned(),
+                image: image.to_owned(),
+                snapshot: snapshot.map(str::to_owned),
+            }),
+            None => Err(Error::invalid(
+                "invalid-pool-image",
+                format!(
+                    "{} names no image in a pool, as rbd/debian-13@v1 does (POOL[/NAMESPACE]/IMAGE\
+                     [@SNAPSHOT])",
+                    quoted(text)
+                ),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for PoolImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.place, self.image)?;
+        self.snapshot.as_ref().map_or(Ok(()), |snapshot| write!(f, "@{snapshot}"))
+    }
 }
 
 /// A snapshot that was made for one copy.
@@ -199,8 +311,11 @@ pub struct Disk {
     pub name: Name,
     /// Where it stands.
     pub state: DiskState,
-    /// The image (of the same project) it is a clone of.
+    /// The image it is a clone of.
     pub image: ImageName,
+    /// The project of that image, if it is another one.
+    #[serde(default)]
+    pub image_project: Option<Name>,
     /// The tag of the image that it was cloned from.
     #[serde(default)]
     pub tag: Option<ImageName>,
@@ -249,6 +364,12 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// The project of the image that it is a clone of.
+    #[must_use]
+    pub fn image_project(&self) -> &Name {
+        self.image_project.as_ref().unwrap_or(&self.project)
+    }
+
     /// It has a target: it is neither being made nor being removed.
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, DiskState::Ready | DiskState::Broken)
@@ -463,6 +584,21 @@ mod tests {
         }
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "host", "1.2.3.4/+8 "] {
             assert_eq!(text.parse::<Network>().unwrap_err().code(), "invalid-address", "{text}");
+        }
+    }
+
+    #[test]
+    fn images_in_pools() {
+        for text in ["rbd/a", "rbd/ns/a", "rbd/a@s", "rbd/ns/a.b-c_d@s"] {
+            assert_eq!(text.parse::<PoolImage>().unwrap().to_string(), text);
+        }
+        let long = format!("rbd/{}", "a".repeat(129));
+        for text in ["", "a", "/a", "rbd/", "rbd//a", "a/b/c/d", "rbd/a@", "rbd/a@s@t", &long] {
+            assert_eq!(
+                text.parse::<PoolImage>().unwrap_err().code(),
+                "invalid-pool-image",
+                "{text}"
+            );
         }
     }
 

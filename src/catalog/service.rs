@@ -3,6 +3,7 @@
 mod background;
 mod projects;
 mod tokens;
+mod uploads;
 mod versions;
 mod works;
 
@@ -28,6 +29,7 @@ use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
 pub use projects::ProjectView;
+pub use uploads::{UploadReceiver, UploadView};
 pub use versions::{ImageReader, ImageView, TagView};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.
@@ -41,6 +43,10 @@ const IMPORTS_QUEUED_MAX: usize = 64;
 
 /// Images that may be downloaded at once; each has one thread.
 const DOWNLOADS_MAX: usize = 8;
+/// Files that may be uploaded at once; each has one thread.
+const RECEIVERS_MAX: usize = 8;
+/// Questions for what an image takes that may wait for one store at once.
+const LOOKS_MAX: usize = 2;
 
 /// The catalog. Clones are handles of the same one.
 #[derive(Clone)]
@@ -55,6 +61,11 @@ struct Inner {
     imports: Arc<Semaphore>,
     imports_queued: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    receivers: Arc<Semaphore>,
+    /// Uploads to which bytes are added at the moment, by `project/image`.
+    uploads: Mutex<BTreeMap<String, uploads::Active>>,
+    /// Jobs that make images of uploads.
+    upload_jobs: Mutex<BTreeMap<String, u64>>,
     jobs: Jobs,
     stopping: watch::Sender<bool>,
 }
@@ -63,6 +74,7 @@ struct Inner {
 struct Places {
     calls: Arc<Semaphore>,
     openers: Semaphore,
+    looks: Arc<Semaphore>,
     /// The probe that was begun last.
     probe: Mutex<Option<watch::Receiver<Option<Probed>>>>,
 }
@@ -72,6 +84,7 @@ impl Places {
         Self {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             openers: Semaphore::new(OPENERS_MAX),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             probe: Mutex::default(),
         }
     }
@@ -148,6 +161,9 @@ impl Catalog {
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             imports_queued: Arc::new(Semaphore::new(IMPORTS_QUEUED_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            receivers: Arc::new(Semaphore::new(RECEIVERS_MAX)),
+            uploads: Mutex::default(),
+            upload_jobs: Mutex::default(),
             jobs,
             stopping: watch::Sender::new(false),
         })))
@@ -342,7 +358,7 @@ impl Catalog {
         spec: DiskSpec,
     ) -> Result<(DiskView, bool), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
+        let subject = Subject::Image(spec.of(&project), spec.image.clone());
         self.call(subject, vec![guard], move |engine| {
             let created = engine.create_disk(&project, &name, &spec, None)?;
             Ok((view(engine, created.disk)?, created.existed))
@@ -484,7 +500,7 @@ impl Catalog {
         spec: DiskSpec,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
+        let subject = Subject::Image(spec.of(&project), spec.image.clone());
         self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
             .await
     }

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 
 use crate::control::api::access::TokenCreate;
 use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, DiskRollback, Redirect};
-use crate::control::api::images::{ImageCopy, ImageRename};
+use crate::control::api::images::{ImageCopy, ImageExport, ImageRename};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::{Bind, NodePut, Provision};
 use crate::control::api::projects::ProjectQuota;
@@ -23,7 +23,7 @@ use super::args::{
 use super::console::Console;
 use super::error::ClientError;
 use super::http::Http;
-use super::{download, import, output};
+use super::{download, import, output, upload};
 
 const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
 
@@ -173,6 +173,36 @@ impl<'c> Calls<'_, 'c> {
             ImageCommand::Import { project, import } => {
                 let project = self.named(project)?;
                 import::run(&self.api, self.json, &project, &import, self.console).await
+            }
+            ImageCommand::Upload { project, upload } => {
+                let project = self.named(project)?;
+                upload::run(&self.api, self.json, &project, &upload, self.console).await
+            }
+            ImageCommand::Abandon { project, image } => {
+                self.api.abandon_upload(&self.named(project)?, &image).await?;
+                self.note(&format!("the upload of image {image} is given up"))
+            }
+            ImageCommand::Export { project, image, to, wait } => {
+                let (image, tag) = at_tag(&image);
+                let export = match to.strip_prefix(import::POOL_IMAGE) {
+                    Some(image) => {
+                        ImageExport { rbd: Some(image.to_owned()), tag, ..ImageExport::default() }
+                    }
+                    None => {
+                        let file = std::path::absolute(&to)?.to_string_lossy().into_owned();
+                        ImageExport { file: Some(file), tag, ..ImageExport::default() }
+                    }
+                };
+                let asked = self.api.export_image(&self.named(project)?, &image, &export).await?;
+                self.follow(asked, &wait).await
+            }
+            ImageCommand::Public { project, image } => {
+                let answer = self.api.publish_image(&self.named(project)?, &image, true).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Private { project, image } => {
+                let answer = self.api.publish_image(&self.named(project)?, &image, false).await?;
+                self.show(&answer, output::image)
             }
             ImageCommand::Copy { project, image, name, copy } => {
                 let (image, tag) = at_tag(&image);

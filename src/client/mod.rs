@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod import;
 mod output;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -28,8 +28,8 @@ const NONE: &str = "-";
 
 /// States that ask for attention, and those in between; all others are as they should be.
 const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
-const UNDER_WAY: [&str; 7] =
-    ["importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
+const UNDER_WAY: [&str; 8] =
+    ["uploading", "importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
 
 pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().map(|image| {
@@ -57,6 +57,7 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("image", image.name.clone()),
         ("state", image.state.clone()),
         ("size", size(image.size_bytes)),
+        ("used", image.used_bytes.map_or(NONE.to_owned(), size)),
         ("format", image.format.clone()),
         ("source", image.source.clone()),
         ("store", image.store.clone()),
@@ -66,6 +67,8 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("tags", joined(&image.tags)),
         ("cloned from", image.default_tag.clone().unwrap_or_else(|| image.snapshot.clone())),
         ("protected", yes(image.protected)),
+        ("public", yes(image.public)),
+        ("sha256", image.sha256.clone().unwrap_or_else(|| NONE.to_owned())),
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
@@ -385,7 +388,7 @@ pub(super) fn jobs(console: &mut Console<'_>, jobs: &[Job]) -> Result {
             text(&job.project),
             text(&job.object),
             state(&job.state),
-            text(progress(job)),
+            text(progress(job.done_bytes, job.total_bytes)),
             text(time(&job.created)),
         ]
     });
@@ -399,7 +402,7 @@ pub(super) fn job(console: &mut Console<'_>, job: &Job) -> Result {
         ("project", job.project.clone()),
         ("object", job.object.clone()),
         ("state", job.state.clone()),
-        ("done", progress(job)),
+        ("done", progress(job.done_bytes, job.total_bytes)),
         ("created", time(&job.created)),
         ("finished", job.finished.as_deref().map_or_else(|| NONE.to_owned(), time)),
         ("error", job.error.clone().unwrap_or_else(|| NONE.to_owned())),
@@ -447,12 +450,12 @@ pub(super) fn warnings(console: &mut Console<'_>, warnings: &[Warning]) -> Resul
 }
 
 /// How far a job is: `45 % of 10.00 GiB`.
-pub(super) fn progress(job: &Job) -> String {
-    if job.total_bytes == 0 {
+pub(super) fn progress(done_bytes: u64, total_bytes: u64) -> String {
+    if total_bytes == 0 {
         return NONE.to_owned();
     }
-    let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
-    format!("{percent} % of {}", size(job.total_bytes))
+    let percent = u128::from(done_bytes) * 100 / u128::from(total_bytes);
+    format!("{percent} % of {}", size(total_bytes))
 }
 
 /// A text as it may go to a terminal: names can come from initiators, so control characters are

@@ -5,6 +5,7 @@ mod cache;
 mod portal_group;
 mod prefetch;
 mod store;
+mod uploads;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,6 +19,7 @@ use cache::CACHE;
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
+use uploads::UPLOADS;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -138,6 +140,7 @@ pub(super) const SECTIONS: &[Section] = &[
          acknowledged; `docs/cache.md` tells what is kept when.",
         CACHE,
     ),
+    section("uploads", "Images that are uploaded, until they are complete.", UPLOADS),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
 ];
 

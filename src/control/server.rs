@@ -17,6 +17,19 @@ use super::{Control, Limits, api};
 /// How long accepting rests after an error (out of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Tells calls that take long that the daemon is about to stop.
+#[derive(Clone)]
+pub(super) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Until it is.
+    pub(super) async fn begun(&self) {
+        let mut stop = self.0.clone();
+        // A sender that is gone says the same.
+        drop(stop.wait_for(|stop| *stop).await);
+    }
+}
+
 /// Answers calls until `shutdown` is done; then those that run are given time to end.
 pub async fn serve(socket: ControlSocket, control: Control, shutdown: impl Future<Output = ()>) {
     let limits = control.limits.clone();
@@ -37,8 +50,10 @@ pub async fn serve(socket: ControlSocket, control: Control, shutdown: impl Futur
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (router, limits) = (router.clone().layer(Extension(peer)), limits.clone());
                 let stopping = stopping.clone();
+                let router = router.clone().layer(Extension(peer));
+                let router = router.layer(Extension(Stopping(stopping.clone())));
+                let limits = limits.clone();
                 connections.spawn(async move {
                     let _place = place;
                     connection(stream, router, &limits, stopping).await;

@@ -2,6 +2,7 @@
 
 mod access;
 mod places;
+mod uploads;
 mod versions;
 
 use std::path::PathBuf;
@@ -24,8 +25,8 @@ use super::{
     AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
     TargetInfo, server,
 };
+use crate::catalog::Catalog;
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -114,7 +115,7 @@ impl Daemon {
         let world = World::new();
         let exporter = world.exporter.clone();
         let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+            Catalog::over(world.state(), world.stores(), exporter.clone(), world.options());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {

@@ -8,6 +8,7 @@
 mod at_work;
 mod copies;
 mod disks;
+mod exports;
 mod images;
 mod jobs;
 mod nodes;
@@ -17,6 +18,7 @@ mod resize;
 mod rows;
 mod tags;
 mod tokens;
+mod uploads;
 mod works;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,7 @@ pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
 pub(super) use reconcile::Report;
+pub(super) use uploads::Receiving;
 
 /// The snapshot of an image that its disks are cloned from.
 const GOLDEN: &str = "golden";
@@ -69,6 +72,8 @@ pub(super) struct Engine {
     quotas: DashMap<Name, Arc<Mutex<()>>>,
     /// What jobs of this process are at.
     at_work: AtWork,
+    /// Held while an upload is added.
+    uploads: Mutex<()>,
 }
 
 /// What makes our names in a store ours.
@@ -118,6 +123,7 @@ impl Engine {
             checked,
             quotas: DashMap::new(),
             at_work: AtWork::default(),
+            uploads: Mutex::default(),
         })
     }
 

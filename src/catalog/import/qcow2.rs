@@ -1,6 +1,7 @@
 //! qcow2, read through the crate `imago`. The header is checked here first, so that nothing the
 //! file refers to is opened and nothing is allocated by a number in it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -33,6 +34,8 @@ const FEATURES_READER: u64 = 1 | 1 << 3 | 1 << 4;
 pub(super) struct Qcow2Source {
     access: FormatAccess<ImagoFile>,
     runtime: tokio::runtime::Runtime,
+    /// Compressed clusters were seen.
+    compressed: Cell<bool>,
 }
 
 impl Qcow2Source {
@@ -68,12 +71,17 @@ impl Qcow2Source {
         let builder = Qcow2::<ImagoFile>::builder(storage).backing(None).data_file(None);
         let image =
             runtime.block_on(builder.open(DenyImplicitOpenGate::default())).map_err(unreadable)?;
-        Ok(Self { access: FormatAccess::new(image), runtime })
+        Ok(Self { access: FormatAccess::new(image), runtime, compressed: Cell::new(false) })
     }
 
     /// Size of the disk in it.
     pub(super) fn size_bytes(&self) -> u64 {
         self.access.size()
+    }
+
+    /// Whether [`Self::next_data`] came by data that are compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compressed.get()
     }
 
     /// The next byte at or after `from` that is mapped.
@@ -86,7 +94,12 @@ impl Qcow2Source {
             match mapping {
                 Mapping::Zero { .. } if len > 0 => at += len,
                 Mapping::Zero { .. } | Mapping::Eof { .. } => return Ok(None),
-                _ => return Ok(Some(at)),
+                mapping => {
+                    // Encrypted ones are refused before.
+                    let special = matches!(mapping, Mapping::Special { .. });
+                    self.compressed.set(self.compressed.get() || special);
+                    return Ok(Some(at));
+                }
             }
         }
         Ok(None)

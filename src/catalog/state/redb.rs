@@ -34,6 +34,7 @@ fn definition(table: Table) -> Definition {
         Table::Jobs => "jobs",
         Table::Tokens => "tokens",
         Table::Projects => "projects",
+        Table::Exports => "exports",
     })
 }
 

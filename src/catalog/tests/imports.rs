@@ -18,7 +18,7 @@ fn run(world: &World, spec: &ImportSpec) -> Result<Image, Error> {
 }
 
 /// The bytes of the image, holes as zeros.
-fn content(world: &World, image: &Image) -> Vec<u8> {
+pub(super) fn content(world: &World, image: &Image) -> Vec<u8> {
     let images = world.store.images.lock();
     let stored = &images[&image.backing];
     let mut bytes = vec![0; usize::try_from(stored.size_bytes).unwrap()];
@@ -30,7 +30,7 @@ fn content(world: &World, image: &Image) -> Vec<u8> {
 }
 
 fn written(world: &World, image: &Image) -> usize {
-    world.store.images.lock()[&image.backing].data.values().map(Vec::len).sum()
+    world.store.images.lock()[&image.backing].data.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {

@@ -5,5 +5,7 @@ mod faults;
 mod imports;
 mod lasting;
 mod service;
+mod sharing;
+mod uploads;
 mod versions;
 pub(crate) mod world;

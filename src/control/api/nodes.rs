@@ -11,7 +11,7 @@ use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
 use super::{Answer, Filter, made, portals};
 use crate::boot::{self, Credentials};
-use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
+use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
 use crate::control::Control;
 use crate::control::access::Caller;
 use crate::control::respond::Failure;
@@ -244,8 +244,7 @@ pub(super) async fn provision(
     Json(request): Json<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
-    let (image, tag) = ImageName::with_tag(&request.image)?;
-    let mut spec = DiskSpec { tag, ..DiskSpec::new(image) };
+    let mut spec = DiskSpec::of_image(&request.image)?;
     spec.chap = request.chap.map(Into::into);
     let (node, existed) = control.catalog.provision(project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };
