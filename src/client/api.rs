@@ -181,6 +181,10 @@ impl Api {
         self.send(Method::PUT, path, Some(create)).await
     }
 
+    pub(super) async fn upload(&self, project: &str, image: &str) -> Result<Answer<Upload>> {
+        self.get(path(&["projects", project, "images", image, "upload"])).await
+    }
+
     /// Sends what `body` has, behind `offset` bytes that are there.
     pub(super) async fn add_to_upload(
         &self,

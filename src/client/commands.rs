@@ -159,8 +159,14 @@ impl<'c> Calls<'_, 'c> {
                 self.images(project.as_deref()).await
             }
             ImageCommand::Show { project, image } => {
-                let answer = self.api.image(&self.named(project)?, &image).await?;
-                self.show(&answer, output::image)
+                let project = self.named(project)?;
+                let answer = self.api.image(&project, &image).await?;
+                self.show(&answer, output::image)?;
+                if self.json || answer.value.state != "uploading" {
+                    return Ok(());
+                }
+                let upload = self.api.upload(&project, &image).await?;
+                self.show(&upload, output::upload)
             }
             ImageCommand::Profile { project, image, forget: false } => {
                 let answer = self.api.boot_profile(&self.named(project)?, &image).await?;

@@ -17,6 +17,7 @@ use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
 use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
+use crate::control::api::uploads::Upload;
 
 use super::console::Console;
 use super::error::ClientError;
@@ -75,6 +76,15 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
 }
 
 /// Images that were made of disks, and of which.
+/// How far an upload is.
+pub(super) fn upload(console: &mut Console<'_>, upload: &Upload) -> Result {
+    let lines = [
+        ("uploaded", progress(upload.offset_bytes, upload.size_bytes)),
+        ("expires", upload.expires.as_deref().map_or(NONE.to_owned(), time)),
+    ];
+    details(console, &lines)
+}
+
 pub(super) fn snaps(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().filter_map(|image| {
         let disk = image.source.strip_prefix("disk ")?;

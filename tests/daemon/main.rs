@@ -8,6 +8,7 @@
 mod initiator;
 #[path = "../support/mod.rs"]
 mod support;
+mod uploads;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

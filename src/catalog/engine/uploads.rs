@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -359,7 +359,7 @@ impl Engine {
                 let revision = self.finish_staged(image, revision, &upload, progress)?;
                 self.freeze(image, revision)?;
                 if let Err(error) = self.remove_staged(image) {
-                    // The next start does.
+                    // It is looked for such files now and then.
                     tracing::warn!(%error, "an uploaded file that is not needed any more stays");
                 }
                 return Ok(());
@@ -491,28 +491,25 @@ impl Engine {
         }
     }
 
-    /// After a start: removes files that belong to no upload.
+    /// Removes files that belong to no upload: a crash, or a failure at its end, left them.
     pub(in crate::catalog) fn clean_staging(&self) -> Result<(), Error> {
         let Some(directory) = &self.options.uploads.directory else { return Ok(()) };
         let entries = match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|e| staging(&e))?,
         };
+        let names: Vec<_> =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        // Listed after the files: a row is there before its file is.
         let images = self.images(None)?;
-        let known = |path: &Path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let mut uploads = images.iter().filter(|image| image.state == ImageState::Uploading);
-            match name.strip_suffix(STAGED).filter(|name| name.starts_with("stirrup-")) {
-                Some(backing) => uploads.any(|image| image.backing == backing),
-                // None of ours.
-                None => true,
-            }
-        };
-        for entry in entries {
-            let path = entry.map_err(|e| staging(&e))?.path();
-            if !known(&path) {
-                tracing::info!(path = %path.display(), "removing what is left of an upload");
-                fs::remove_file(&path).map_err(|e| staging(&e))?;
+        for name in names {
+            let backing = name.strip_suffix(STAGED).filter(|name| name.starts_with("stirrup-"));
+            // Any other file is none of ours.
+            let Some(backing) = backing else { continue };
+            let mut awaited = images.iter().filter(|image| image.state != ImageState::Ready);
+            if !awaited.any(|image| image.backing == backing) {
+                tracing::info!(name, "removing what is left of an upload");
+                fs::remove_file(directory.join(&name)).map_err(|e| staging(&e))?;
             }
         }
         Ok(())

@@ -42,9 +42,6 @@ impl Catalog {
         for store in self.0.engine.stores().keys() {
             self.search_later(store.clone());
         }
-        if let Err(error) = self.0.engine.clean_staging() {
-            tracing::warn!(%error, "what is left of uploads stays");
-        }
         tokio::spawn(self.clone().watch_volumes());
         tokio::spawn(self.clone().expire_uploads());
         Ok(())

@@ -272,6 +272,7 @@ impl Catalog {
     async fn expire_once(&self) -> Result<(), Error> {
         let expired = self.blocking(|engine| {
             let uploading = engine.images(None)?.into_iter();
+            engine.clean_staging()?;
             let over = uploading
                 .filter(|image| image.state == ImageState::Uploading && engine.has_expired(image));
             Ok(over.collect::<Vec<_>>())

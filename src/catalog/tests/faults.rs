@@ -100,6 +100,8 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     for image in &images {
         assert!(uploading(image) || image.state == ImageState::Ready, "{context}: {image:?}");
     }
+    // As the daemon does now and then.
+    engine.clean_staging().unwrap();
     let files: BTreeSet<String> = std::fs::read_dir(&world.uploads.0)
         .into_iter()
         .flatten()

@@ -4,6 +4,7 @@
 mod cached;
 mod clients;
 mod edges;
+mod elsewhere;
 mod encryption;
 mod model;
 mod outage;
