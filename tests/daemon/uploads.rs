@@ -75,7 +75,8 @@ impl Place {
 
     fn assert_is(&self, image: &str, file: &Path) {
         let copy = self.path("copy");
-        let copied = self.stirrup(&["image", "download", "-p", "default", image, copy.to_str().unwrap()]);
+        let copied =
+            self.stirrup(&["image", "download", "-p", "default", image, copy.to_str().unwrap()]);
         assert!(copied.status.success(), "{copied:?}");
         assert_eq!(sum(&copy), sum(file));
         fs::remove_file(copy).unwrap();
@@ -127,10 +128,8 @@ fn a_script_goes_on_after_a_restart_and_a_wrong_file_leaves_nothing() {
     let file = place.path("disk.raw");
     fs::write(&file, vec![7; 3000]).unwrap();
     let json = "Content-Type: application/json";
-    let begin = format!(
-        "{{\"size_bytes\": 3000, \"format\": \"raw\", \"sha256\": \"{}\"}}",
-        sum(&file)
-    );
+    let begin =
+        format!("{{\"size_bytes\": 3000, \"format\": \"raw\", \"sha256\": \"{}\"}}", sum(&file));
     place.call("PUT", "images/up/upload", &[json], begin.as_bytes());
     place.call("PATCH", "images/up/upload", &["Upload-Offset: 0"], &[7; 1000]);
     daemon.signal(rustix::process::Signal::KILL);

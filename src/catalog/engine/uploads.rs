@@ -8,7 +8,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -19,7 +19,9 @@ use super::{Engine, FOREIGN, busy, gone_is_fine, key};
 use crate::backend::{ImageWriter, OpenMode, VolumeReader};
 use crate::catalog::checksum::Hasher;
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::import::{Progress, SECTOR_BYTES, Source, look_at, write_nonzero};
+use crate::catalog::import::{
+    Progress, QCOW2_HEADER_BYTES, SECTOR_BYTES, Source, look_at, write_nonzero,
+};
 use crate::catalog::model::{Format, Image, ImageState, Upload, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::UploadSpec;
@@ -31,6 +33,8 @@ pub(in crate::catalog) const CHECKPOINT_BYTES: u64 = 64 << 20;
 const UPLOADS_MAX: usize = 64;
 /// What the names of files end with that are not complete.
 const STAGED: &str = ".part";
+/// What a file that is uploaded is called.
+const UPLOADED: &str = "the uploaded file";
 
 /// An upload to which bytes are added.
 pub(in crate::catalog) struct Receiving {
@@ -202,11 +206,7 @@ impl Engine {
         let Versioned { value: image, revision } = self.image_row(project, name)?;
         match image.upload.clone().filter(|_| image.state == ImageState::Uploading) {
             Some(upload) => Ok((image, upload, revision)),
-            None => {
-                let message =
-                    format!("image '{name}' of project '{project}' is not being uploaded");
-                Err(Error::new(ErrorKind::NotFound, "upload-not-found", message))
-            }
+            None => Err(no_upload(project, name)),
         }
     }
 
@@ -249,7 +249,7 @@ impl Engine {
             }
             Format::Qcow2 => {
                 let open = || {
-                    let file = File::options().write(true).open(self.staged(&image)?)?;
+                    let file = File::options().read(true).write(true).open(self.staged(&image)?)?;
                     file.set_len(offset)?;
                     Ok(file)
                 };
@@ -280,8 +280,16 @@ impl Engine {
             let (now, rest) = bytes.split_at(len);
             receiving.sink.write(receiving.offset, now)?;
             receiving.hasher.update(now);
+            let before = receiving.offset;
             receiving.offset += len as u64;
             bytes = rest;
+            if let Sink::Staged(file) = &receiving.sink
+                && before < QCOW2_HEADER_BYTES as u64
+                && receiving.offset >= QCOW2_HEADER_BYTES as u64
+            {
+                let path = Path::new(UPLOADED);
+                Source::check_qcow2(file, path, self.options.image_max_bytes)?;
+            }
             if len as u64 == room {
                 self.checkpoint(receiving)?;
             }
@@ -349,7 +357,7 @@ impl Engine {
         let upload = image.upload.clone().ok_or_else(|| no_state(image))?;
         let hasher = Hasher::resume(&upload.hasher).ok_or_else(|| no_state(image))?;
         let sha256 = hasher.finish();
-        sha256.check(upload.sha256.as_ref(), "the uploaded file")?;
+        sha256.check(upload.sha256.as_ref(), UPLOADED)?;
         image.sha256 = Some(sha256);
         // What an attempt before this one has made.
         self.settle_upload(image)?;
@@ -387,7 +395,7 @@ impl Engine {
         let path = self.staged(image).map_err(|e| staging(&e))?;
         let source = Source::open(&path, Some(Format::Qcow2), self.options.image_max_bytes, None);
         let source = source.map_err(|error| {
-            let message = error.to_string().replace(&*path.to_string_lossy(), "the uploaded file");
+            let message = error.to_string().replace(&*path.to_string_lossy(), UPLOADED);
             Error::new(error.kind(), error.code(), message)
         })?;
         let more = source.size_bytes().saturating_sub(image.size_bytes);
@@ -422,7 +430,12 @@ impl Engine {
         project: &Name,
         name: &ImageName,
     ) -> Result<(), Error> {
-        self.upload_row(project, name)?;
+        let image = self.image(project, name)?;
+        // Again, if it could not be removed before.
+        let states = [ImageState::Uploading, ImageState::Removing];
+        if image.upload.is_none() || !states.contains(&image.state) {
+            return Err(no_upload(project, name));
+        }
         self.remove_image(project, name)
     }
 
@@ -514,6 +527,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn no_upload(project: &Name, name: &ImageName) -> Error {
+    let message = format!("image '{name}' of project '{project}' is not being uploaded");
+    Error::new(ErrorKind::NotFound, "upload-not-found", message)
 }
 
 /// Refuses more bytes than were announced.

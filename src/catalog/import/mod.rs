@@ -11,6 +11,7 @@ use crate::backend::{ImageWriter, StoreError, VolumeReader};
 use super::error::{Error, ErrorKind};
 use super::model::Warning;
 use look::{HEAD_BYTES, LOOK_BYTES};
+pub(super) use qcow2::HEADER_V3_BYTES as QCOW2_HEADER_BYTES;
 pub(super) use source::{SECTOR_BYTES, Source};
 
 /// How much is read and written at once.

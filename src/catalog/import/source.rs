@@ -118,6 +118,18 @@ impl Source {
         Ok(Self { path: shown, size_bytes, format, reader, file })
     }
 
+    /// Looks at the beginning of a qcow2 file, of which no more need be there.
+    ///
+    /// # Errors
+    /// What `qcow2` says.
+    pub(in crate::catalog) fn check_qcow2(
+        file: &File,
+        path: &Path,
+        size_max_bytes: u64,
+    ) -> Result<(), Error> {
+        Qcow2Source::check(file, path, size_max_bytes)
+    }
+
     /// What is in a store; `label` says what that is.
     pub(in crate::catalog) fn of_volume(label: String, reader: VolumeReader) -> Self {
         let size_bytes = reader.size_bytes().next_multiple_of(SECTOR_BYTES);

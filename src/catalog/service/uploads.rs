@@ -179,14 +179,19 @@ impl Catalog {
         let (end, ended) = oneshot::channel();
         let (stop, interrupted) = watch::channel(false);
         let (offset, offset_seen) = watch::channel(receiving.offset());
-        let active = Active { stop: Arc::new(stop), offset: offset_seen };
+        let stop = Arc::new(stop);
+        let active = Active { stop: Arc::clone(&stop), offset: offset_seen };
         self.0.uploads.lock().insert(key.clone(), active);
         let this = self.clone();
         let run = move || {
             let _place = place;
             let result = take_all(&this.0.engine, receiving, received, &offset);
             // Before whoever waits for the end looks.
-            this.0.uploads.lock().remove(&key);
+            let mut uploads = this.0.uploads.lock();
+            if uploads.get(&key).is_some_and(|active| Arc::ptr_eq(&active.stop, &stop)) {
+                uploads.remove(&key);
+            }
+            drop(uploads);
             drop(offset);
             let _nobody_waits = end.send(result);
         };
@@ -224,7 +229,7 @@ impl Catalog {
         if view.image.state == ImageState::Ready {
             return Ok(None);
         }
-        if let Some(job) = view.job {
+        if let Some(job) = view.job.filter(|job| !job.state.is_final()) {
             return Ok(Some(job));
         }
         let queued = self.queue()?;
@@ -308,6 +313,12 @@ fn take_all(
             break;
         }
     }
-    let ended = engine.end_receiving(receiving);
-    taken.and(ended)
+    let ended = engine.end_receiving(receiving)?;
+    // What cannot become an image need not be sent to its end.
+    if taken.as_ref().is_err_and(|error| error.code().starts_with("source-"))
+        && let Err(error) = engine.abandon_upload(&ended.project, &ended.name)
+    {
+        tracing::warn!(%error, "an upload that is of no use stays until it expires");
+    }
+    taken.map(|()| ended)
 }

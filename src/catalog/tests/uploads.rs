@@ -40,21 +40,21 @@ fn spec() -> UploadSpec {
     }
 }
 
-/// A qcow2 file (version 2) of a disk of 64 KiB, all of it a hole.
+/// A qcow2 file (version 2, clusters of 512 bytes) of a disk of 32 KiB, all of it a hole.
 fn qcow2() -> Vec<u8> {
-    let mut bytes = vec![0; 4 << 16];
+    let mut bytes = vec![0; 4 << 9];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, b"QFI\xfb");
     put(4, &2_u32.to_be_bytes());
-    put(20, &16_u32.to_be_bytes());
-    put(24, &(64_u64 << 10).to_be_bytes());
+    put(20, &9_u32.to_be_bytes());
+    put(24, &(32_u64 << 10).to_be_bytes());
     put(36, &1_u32.to_be_bytes());
-    put(40, &(1_u64 << 16).to_be_bytes());
-    put(48, &(2_u64 << 16).to_be_bytes());
+    put(40, &(1_u64 << 9).to_be_bytes());
+    put(48, &(2_u64 << 9).to_be_bytes());
     put(56, &1_u32.to_be_bytes());
-    put(2 << 16, &(3_u64 << 16).to_be_bytes());
+    put(2 << 9, &(3_u64 << 9).to_be_bytes());
     // A reference to each of the four clusters.
-    put(3 << 16, &[0, 1, 0, 1, 0, 1, 0, 1]);
+    put(3 << 9, &[0, 1, 0, 1, 0, 1, 0, 1]);
     bytes
 }
 
@@ -298,11 +298,11 @@ fn a_qcow2_file_becomes_its_disk() {
     let engine = engine(&world);
     begin(&engine, &staged()).unwrap();
     let bytes = qcow2();
-    append(&engine, 0, &bytes[..70_000]).unwrap();
+    append(&engine, 0, &bytes[..700]).unwrap();
     start(&engine);
-    append(&engine, 70_000, &bytes[70_000..]).unwrap();
+    append(&engine, 700, &bytes[700..]).unwrap();
     let image = finish(&engine).unwrap();
-    assert_eq!((image.size_bytes, image.format), (64 << 10, Format::Qcow2));
+    assert_eq!((image.size_bytes, image.format), (32 << 10, Format::Qcow2));
     assert_eq!(std::fs::read_dir(&world.uploads.0).unwrap().count(), 0);
     // What is no qcow2 says so, and is gone.
     let name = image_name("bad");
@@ -354,13 +354,14 @@ fn uploads_count_against_the_quota_from_their_beginning() {
     engine.put_project(&project(), quota(10_000)).unwrap();
     assert_eq!(begin(&engine, &spec()).unwrap_err().code(), "quota-exceeded");
     engine.put_project(&project(), quota(300_000)).unwrap();
-    // 256 KiB of file, and a disk of 64 KiB in it; then a file that holds a larger disk than allowed.
+    // 2 KiB of file, and a disk of 32 KiB in it; then a file that holds a larger disk than allowed.
     begin(&engine, &staged()).unwrap();
     append(&engine, 0, &qcow2()).unwrap();
     finish(&engine).unwrap();
     engine.remove_image(&project(), &image_name("up")).unwrap();
     let mut bytes = qcow2();
     bytes[24..32].copy_from_slice(&(512_u64 << 10).to_be_bytes());
+    bytes[36..40].copy_from_slice(&16_u32.to_be_bytes());
     begin(&engine, &UploadSpec { sha256: None, ..staged() }).unwrap();
     append(&engine, 0, &bytes).unwrap();
     assert_eq!(finish(&engine).unwrap_err().code(), "quota-exceeded");

@@ -227,3 +227,25 @@ async fn a_stop_ends_an_upload_at_once() {
     let written: usize = stored.values().flat_map(|it| &it.data).map(|(_, data)| data.len()).sum();
     assert!(written >= 90_000, "{written}");
 }
+
+#[tokio::test]
+async fn an_encrypted_qcow2_is_refused_with_its_first_bytes() {
+    let daemon = Daemon::start();
+    let body = json!({"size_bytes": 1 << 30, "format": "qcow2"});
+    assert!(daemon.put(PATH, body).await.status.is_success());
+    let mut file = vec![0; 200];
+    file[..4].copy_from_slice(b"QFI\xfb");
+    file[7] = 3;
+    file[23] = 16;
+    assert_eq!(daemon.patch(0, 100, &file[..100]).await.0, 200);
+    // The field that says LUKS.
+    file[35] = 2;
+    daemon.delete(PATH).await.gone();
+    let body = json!({"size_bytes": 1 << 30, "format": "qcow2"});
+    assert!(daemon.put(PATH, body).await.status.is_success());
+    assert_eq!(daemon.patch(0, 100, &file[..100]).await.0, 200);
+    let (status, answer) = daemon.patch(100, 100, &file[100..]).await;
+    assert_eq!((status, answer.contains("\"source-encrypted\"")), (422, true), "{answer}");
+    daemon.call(Method::GET, PATH, None).await.problem(404, "image-not-found");
+    daemon.stop().await;
+}
