@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod completion;
 mod error;
 pub mod fence;
+pub mod qos;
 mod state;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
 pub use fence::{Fenced, Ghost, Span, Spans};
+pub use qos::{Limits, Rates};
 pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::Volume;
+use crate::block::{Limits, Volume};
 
 use super::model::{Chap, Moved, Network};
 
@@ -28,6 +28,12 @@ pub struct Export {
     pub portal_groups: Vec<u16>,
     /// Where initiators that log in are sent to.
     pub moved: Option<Moved>,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// What it may be asked for.
+    pub limits: Limits,
+    /// Initiators that may log in are to be told to try again: others are still to be seen out.
+    pub paused: bool,
 }
 
 /// Which initiator names may log in.

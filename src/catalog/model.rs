@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -13,6 +12,8 @@ use zeroize::Zeroizing;
 use super::checksum::Checksum;
 use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
+use super::qos::Qos;
+use super::transfer::Upload;
 
 /// Where an image stands. `Importing` and `Removing` are intents of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,98 +128,6 @@ impl Image {
     /// All bytes of its upload are there.
     pub(super) fn is_received(&self) -> bool {
         self.upload.as_ref().is_some_and(|upload| upload.offset == upload.file_bytes)
-    }
-}
-
-/// A file that is uploaded piece by piece.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upload {
-    /// Length of the file in bytes.
-    pub file_bytes: u64,
-    /// Bytes from its beginning that are on stable storage.
-    pub offset: u64,
-    /// What the file's checksum must be.
-    pub sha256: Option<Checksum>,
-    /// What the uploader knows the file by.
-    pub key: Option<String>,
-    /// Mend the end CHS of a protective MBR.
-    pub fix_boot_chs: bool,
-    /// State of the checksum's computation at `offset`.
-    pub(super) hasher: String,
-    /// When something came last.
-    pub active: Timestamp,
-}
-
-/// An image that is being written to a file, or to another pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outgoing {
-    /// Its number.
-    pub id: u64,
-    /// Where it goes.
-    pub to: Destination,
-    /// Name or path of what is not complete.
-    pub part: String,
-}
-
-/// Where an image is exported to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Destination {
-    /// A file on the gateway, raw.
-    File(PathBuf),
-    /// An image in a pool of the cluster that a store is in.
-    Pool {
-        /// The store.
-        store: String,
-        /// Where, and what.
-        image: PoolImage,
-    },
-}
-
-/// `POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`, an image that is none of the catalog's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PoolImage {
-    /// `POOL` or `POOL/NAMESPACE`.
-    pub place: String,
-    /// Its name.
-    pub image: String,
-    /// Its snapshot.
-    pub snapshot: Option<String>,
-}
-
-impl FromStr for PoolImage {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let (path, snapshot) = match text.split_once('@') {
-            Some((path, snapshot)) => (path, Some(snapshot)),
-            None => (text, None),
-        };
-        let parts: Vec<&str> = path.split('/').collect();
-        let good = |part: &&str| !part.is_empty() && part.len() <= 128 && !part.contains('@');
-        let whole = parts.iter().chain(&snapshot).all(good) && matches!(parts.len(), 2 | 3);
-        match path.rsplit_once('/').filter(|_| whole) {
-            Some((place, image)) => Ok(Self {
-                place: place.to_owned(),
-                image: image.to_owned(),
-                snapshot: snapshot.map(str::to_owned),
-            }),
-            None => Err(Error::invalid(
-                "invalid-pool-image",
-                format!(
-                    "{} names no image in a pool, as rbd/debian-13@v1 does (POOL[/NAMESPACE]/IMAGE\
-                     [@SNAPSHOT])",
-                    quoted(text)
-                ),
-            )),
-        }
-    }
-}
-
-impl fmt::Display for PoolImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.place, self.image)?;
-        self.snapshot.as_ref().map_or(Ok(()), |snapshot| write!(f, "@{snapshot}"))
     }
 }
 
@@ -350,6 +259,18 @@ pub struct Disk {
     /// Tags of the portal groups in which its target is offered; empty: all.
     #[serde(default)]
     pub portal_groups: Vec<u16>,
+    /// The credentials are its node's: made when it is bound, and gone when it is unbound.
+    #[serde(default)]
+    pub chap_per_node: Option<ChapPerNode>,
+    /// Writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Whether it has a target.
+    #[serde(default)]
+    pub exposure: Exposure,
+    /// What it may be asked for.
+    #[serde(default)]
+    pub qos: Qos,
     /// Where initiators that log in are sent to.
     #[serde(default)]
     pub moved: Option<Moved>,
@@ -373,6 +294,66 @@ impl Disk {
     /// It has a target: it is neither being made nor being removed.
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, DiskState::Ready | DiskState::Broken)
+    }
+}
+
+/// Whether a disk has a target, and is served there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// It has a target, which serves it.
+    #[default]
+    Enabled,
+    /// It has a target, where initiators are told to try again.
+    Disabled,
+    /// It has none: nobody finds it.
+    Unexposed,
+}
+
+/// Credentials that are made for each binding of a disk to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChapPerNode {
+    /// The target proves itself too.
+    pub mutual: bool,
+    /// How often they are handed out.
+    pub delivery: Delivery,
+    /// When they were handed out last.
+    #[serde(default)]
+    pub delivered: Option<Timestamp>,
+}
+
+/// How often credentials are handed out in a boot script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Once; then not before somebody says so.
+    #[default]
+    Once,
+    /// To whoever asks for the script.
+    Always,
+}
+
+impl FromStr for Delivery {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "once" => Ok(Self::Once),
+            "always" => Ok(Self::Always),
+            _ => {
+                let message = format!("{} is no delivery: use once or always", quoted(text));
+                Err(Error::invalid("invalid-chap", message))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Once => "once",
+            Self::Always => "always",
+        })
     }
 }
 
@@ -584,21 +565,6 @@ mod tests {
         }
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "host", "1.2.3.4/+8 "] {
             assert_eq!(text.parse::<Network>().unwrap_err().code(), "invalid-address", "{text}");
-        }
-    }
-
-    #[test]
-    fn images_in_pools() {
-        for text in ["rbd/a", "rbd/ns/a", "rbd/a@s", "rbd/ns/a.b-c_d@s"] {
-            assert_eq!(text.parse::<PoolImage>().unwrap().to_string(), text);
-        }
-        let long = format!("rbd/{}", "a".repeat(129));
-        for text in ["", "a", "/a", "rbd/", "rbd//a", "a/b/c/d", "rbd/a@", "rbd/a@s@t", &long] {
-            assert_eq!(
-                text.parse::<PoolImage>().unwrap_err().code(),
-                "invalid-pool-image",
-                "{text}"
-            );
         }
     }
 

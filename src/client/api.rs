@@ -12,10 +12,11 @@ use crate::control::api::images::{
     Protection, Visibility,
 };
 use crate::control::api::jobs::{Job, JobList};
-use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
+use crate::control::api::nodes::{Bind, Migrate, Node, NodeList, NodePut, Provision, Rearm};
 use crate::control::api::problem::Problem;
 use crate::control::api::projects::{Project, ProjectList, ProjectQuota};
 use crate::control::api::sessions::{LogoutRequest, SessionList};
+use crate::control::api::settings::DiskChange;
 use crate::control::api::system::{Health, Version};
 use crate::control::api::tags::{Tag, TagList, TagPut};
 use crate::control::api::targets::{Drained, Target, TargetList};
@@ -329,12 +330,46 @@ impl Api {
         self.send(Method::POST, path, Some(resize)).await
     }
 
+    pub(super) async fn change_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        change: &DiskChange,
+    ) -> Result<Answer<Disk>> {
+        self.send(Method::PATCH, path(&["projects", project, "disks", disk]), Some(change)).await
+    }
+
+    pub(super) async fn migrate(
+        &self,
+        project: &str,
+        disk: &str,
+        migrate: &Migrate,
+    ) -> Result<Answer<Node>> {
+        let path = path(&["projects", project, "disks", disk, "migrate"]);
+        self.send(Method::POST, path, Some(migrate)).await
+    }
+
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {
         self.delete(path(&["projects", project, "disks", disk])).await
     }
 
-    pub(super) async fn nodes(&self, project: Option<&str>) -> Result<Answer<NodeList>> {
-        self.get(with_query(path(&["nodes"]), "project", project)).await
+    pub(super) async fn nodes(
+        &self,
+        project: Option<&str>,
+        mac: Option<&str>,
+    ) -> Result<Answer<NodeList>> {
+        let path = with_query(path(&["nodes"]), "project", project);
+        self.get(with_query(path, "mac", mac)).await
+    }
+
+    pub(super) async fn rearm(
+        &self,
+        project: &str,
+        node: &str,
+        rearm: &Rearm,
+    ) -> Result<Answer<Node>> {
+        self.send(Method::POST, path(&["projects", project, "nodes", node, "rearm"]), Some(rearm))
+            .await
     }
 
     pub(super) async fn node(&self, project: &str, node: &str) -> Result<Answer<Node>> {

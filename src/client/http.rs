@@ -208,7 +208,7 @@ pub(super) fn path(segments: &[&str]) -> String {
 /// Appends a query parameter, if there is a value.
 pub(super) fn with_query(mut path: String, name: &str, value: Option<&str>) -> String {
     if let Some(value) = value {
-        path.push('?');
+        path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str(name);
         path.push('=');
         encode(&mut path, value);

@@ -14,6 +14,7 @@ use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
 use crate::control::api::projects::Project;
 use crate::control::api::sessions::Session;
+use crate::control::api::settings::Qos;
 use crate::control::api::system::Health;
 use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
@@ -29,8 +30,17 @@ const NONE: &str = "-";
 
 /// States that ask for attention, and those in between; all others are as they should be.
 const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
-const UNDER_WAY: [&str; 8] =
-    ["uploading", "importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
+const UNDER_WAY: [&str; 9] = [
+    "uploading",
+    "importing",
+    "creating",
+    "removing",
+    "opening",
+    "queued",
+    "running",
+    "disabled",
+    "withdrawn",
+];
 
 pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().map(|image| {
@@ -220,12 +230,13 @@ pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
             text(disk.node.as_deref().unwrap_or(NONE)),
             text(&disk.image),
             text(size(disk.size_bytes)),
+            text(disk.used_bytes.map_or_else(|| NONE.to_owned(), size)),
             state(&disk.state),
             state(&disk.export),
             text(&disk.boot.iqn),
         ]
     });
-    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "STATE", "EXPORT", "TARGET"];
+    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "USED", "STATE", "EXPORT", "TARGET"];
     table(console, "disks", &header, rows)
 }
 
@@ -275,7 +286,10 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("created", time(&disk.created)),
         ("initiators", initiators),
         ("addresses", addresses),
-        ("CHAP", if disk.chap { "required" } else { "no" }.to_owned()),
+        ("CHAP", chap(disk)),
+        ("access", if disk.read_only { "read-only" } else { "read-write" }.to_owned()),
+        ("limits", limits(disk.qos.as_ref())),
+        ("used", disk.used_bytes.map_or_else(|| NONE.to_owned(), size)),
         ("target", disk.boot.iqn.clone()),
         ("LUN", disk.boot.lun.to_string()),
         ("WWID", disk.boot.wwid.clone()),
@@ -286,6 +300,61 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     lines.extend(redirect(disk.redirect.as_ref()));
     lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
     lines
+}
+
+fn chap(disk: &Disk) -> String {
+    let when = disk.chap_delivered.as_deref().map(time);
+    match (disk.chap, disk.chap_per_node.as_deref(), when) {
+        (false, ..) => "no".to_owned(),
+        (true, None, _) => "required".to_owned(),
+        (true, Some("once"), None) => "the node's own, to be handed out once".to_owned(),
+        (true, Some(_), None) => "the node's own".to_owned(),
+        (true, Some(_), Some(when)) => format!("the node's own, handed out {when}"),
+    }
+}
+
+/// What a disk may be asked for, on a line.
+fn limits(qos: Option<&Qos>) -> String {
+    let Some(qos) = qos else { return "none".to_owned() };
+    let rate = |what: &str, operations: Option<u64>, bytes: Option<u64>| {
+        let operations = operations.map(|n| format!("{n} {what}/s"));
+        let bytes = bytes.map(|bytes| format!("{} {what}/s", size(bytes)));
+        [operations, bytes].into_iter().flatten().collect::<Vec<_>>()
+    };
+    let mut parts = rate("I/O", qos.iops, qos.bytes_per_second);
+    parts.extend(rate("read", qos.read_iops, qos.read_bytes_per_second));
+    parts.extend(rate("written", qos.write_iops, qos.write_bytes_per_second));
+    format!("{}, bursts of {} s", parts.join(", "), qos.burst_seconds.unwrap_or(1))
+}
+
+pub(super) fn qos(console: &mut Console<'_>, disk: &Disk) -> Result {
+    let lines = [("disk", disk.name.clone()), ("limits", limits(disk.qos.as_ref()))];
+    details(console, &lines)
+}
+
+/// M2's `db ls`.
+pub(super) fn rows(console: &mut Console<'_>, images: &[Image], disks: &[Disk]) -> Result {
+    let images = images.iter().map(|image| {
+        let snapshot = yes(image.source.starts_with("disk "));
+        vec![
+            text(&image.name),
+            text(&image.project),
+            text(&image.backing),
+            text(snapshot),
+            text(NONE),
+        ]
+    });
+    let disks = disks.iter().map(|disk| {
+        vec![
+            text(&disk.name),
+            text(&disk.project),
+            text(&disk.backing),
+            text(NONE),
+            text(&disk.image),
+        ]
+    });
+    let header = ["NAME", "PROJECT", "IN STORE", "SNAPSHOT", "PARENT"];
+    table(console, "images and disks", &header, images.chain(disks))
 }
 
 pub(super) fn nodes(console: &mut Console<'_>, nodes: &[Node]) -> Result {
@@ -384,9 +453,24 @@ pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Resul
             text(size(session.bytes_read)),
             text(size(session.bytes_written)),
             text(session.commands.to_string()),
+            text(session.iops.to_string()),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.mean_us))),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.p99_us))),
         ]
     });
-    let header = ["ID", "INITIATOR", "TARGET", "ADDRESS", "SINCE", "READ", "WRITTEN", "COMMANDS"];
+    let header = [
+        "ID",
+        "INITIATOR",
+        "TARGET",
+        "ADDRESS",
+        "SINCE",
+        "READ",
+        "WRITTEN",
+        "COMMANDS",
+        "IOPS",
+        "LATENCY",
+        "P99",
+    ];
     table(console, "sessions", &header, rows)
 }
 
@@ -475,6 +559,15 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
         Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
     } else {
         Cow::Borrowed(text)
+    }
+}
+
+/// Microseconds, for a person.
+fn micros(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} µs"),
+        1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
     }
 }
 

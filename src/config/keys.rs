@@ -2,6 +2,7 @@
 //! it, so a key cannot exist without its text.
 
 mod cache;
+mod control;
 mod portal_group;
 mod prefetch;
 mod store;
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
 use cache::CACHE;
+pub(super) use control::missing;
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
@@ -89,6 +91,30 @@ const fn section(name: &'static str, doc: &'static str, keys: &'static [Key]) ->
 pub(super) const SECTIONS: &[Section] = &[
     section("", "The top of the file, before any table.", TOP),
     section("control", "The Unix socket of the control API.", CONTROL),
+    Section {
+        optional: true,
+        enter: control::enter_tls,
+        ..section(
+            "control.tls",
+            "The control API over TCP with mutual TLS (1.2 and 1.3). When this table is there, clients \
+             need a certificate; what its holder may do is said through the API (`stirrup certificate \
+             create`), and a token counts alone. The files are looked at again when they change, without a \
+             restart.",
+            control::TLS,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            control::delegate(draft);
+        },
+        ..section(
+            "control.delegate",
+            "Somebody who knows users that Stirrup does not: they make calls with their own \
+             credentials, and see one project only. Tokens of Stirrup are never passed on.",
+            control::DELEGATE,
+        )
+    },
     section("log", "What is logged to standard error, and how.", LOG),
     section("target", "Where and under which names targets are served.", TARGET),
     Section {

@@ -11,6 +11,7 @@ mod load;
 mod parse;
 mod reference;
 mod sizes;
+mod spelling;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use load::Loaded;
 pub use reference::sample;
 pub use sizes::{format_size, parse_size};
+pub use spelling::nearest;
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/stirrup/stirrup.toml";
@@ -101,6 +103,78 @@ pub struct Control {
     pub reader_uids: Vec<u32>,
     /// Primary groups of users that may.
     pub reader_gids: Vec<u32>,
+    /// The API over TLS; `None`: on the socket only.
+    pub tls: Option<ControlTls>,
+    /// Who else knows users; `None`: nobody.
+    pub delegate: Option<Delegate>,
+}
+
+/// `[control.tls]`: the control API over TCP with mutual TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlTls {
+    /// Addresses to listen on; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// File with the certificate (PEM).
+    pub certificate: PathBuf,
+    /// File with its private key.
+    pub key: PathBuf,
+    /// File with the authorities of clients.
+    pub client_ca: PathBuf,
+    /// File with lists of revoked certificates of clients.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// `[control.delegate]`: who is asked about users that Stirrup does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegate {
+    /// Whom to ask; never `None` once the file is checked.
+    pub kind: Option<DelegateKind>,
+    /// Where.
+    pub url: String,
+    /// File with the authorities of its certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// What users of HIL may do.
+    pub role: DelegateRole,
+    /// The domain of Keystone.
+    pub domain: String,
+    /// Time for an answer.
+    pub timeout: Duration,
+    /// How long a yes holds.
+    pub cache: Duration,
+}
+
+impl Default for Delegate {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            url: String::new(),
+            ca: None,
+            role: DelegateRole::Operator,
+            domain: "Default".into(),
+            timeout: Duration::from_secs(5),
+            cache: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who can be asked about users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateKind {
+    /// The Hardware Isolation Layer.
+    Hil,
+    /// OpenStack's identity service.
+    Keystone,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateRole {
+    /// See.
+    Reader,
+    /// Work with disks and nodes.
+    Operator,
+    /// Everything in the project.
+    Admin,
 }
 
 /// `[log]`: what is logged, and how.
@@ -320,6 +394,8 @@ impl Default for Config {
                 operator_gids: Vec::new(),
                 reader_uids: Vec::new(),
                 reader_gids: Vec::new(),
+                tls: None,
+                delegate: None,
             },
             log: Log { format: LogFormat::Human, level: "info".into() },
             target: Target {

@@ -168,6 +168,30 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
     path(text)
 }
 
+/// A URL with a host; what is behind a `?` or `#`, and a user in it, make no sense here.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let good = |rest: &str| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', ':'])
+            && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"\\".contains(&b))
+    };
+    match rest {
+        Some(rest) if text.len() <= 1024 && good(rest) => Ok(text.to_owned()),
+        _ => {
+            Err(format!("{text:?} is no URL: write https://HOST, https://HOST:PORT or with a path"))
+        }
+    }
+}
+
+/// A name of somebody else's: 1 to 255 characters, none of them a control character.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if (1..=255).contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 255 bytes without control characters".to_owned())
+}
+
 /// A Ceph user, without `client.`.
 pub(super) fn ceph_user(text: &str) -> Result<String, String> {
     match text.strip_prefix("client.") {

@@ -30,6 +30,13 @@ fn documented_defaults_hold() {
         if section.repeated.is_some() {
             text += "tag = 1\nportals = [\"[::1]:1\"]\n";
         }
+        // Of a secret there are two forms, and one may be given.
+        let (repeated, secret) = (section.repeated.is_some(), section.name == "discovery");
+        for key in section.keys.iter().filter(|_| !repeated && !secret) {
+            if let Sample::Example(value) = key.default {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
         let bare = parse(&text).unwrap().config;
         for key in section.keys {
             if let Sample::Default(value) = key.default {
@@ -110,6 +117,20 @@ fn every_key_is_read() {
         operator_gids = [2001]
         reader_uids = [1002]
         reader_gids = [2002, 2003]
+        [control.tls]
+        listen = ["192.0.2.1:8443"]
+        certificate = "/t/server.pem"
+        key = "/t/server.key"
+        client_ca = "/t/ca.pem"
+        client_crl = "/t/crl.pem"
+        [control.delegate]
+        kind = "keystone"
+        url = "https://keystone.example:5000/identity"
+        ca = "/t/other.pem"
+        role = "reader"
+        domain = "Lab"
+        timeout_seconds = 3
+        cache_seconds = 0
         [log]
         format = "json"
         level = "info,stirrup::target=debug"
@@ -180,6 +201,22 @@ fn every_key_is_read() {
             operator_gids: vec![2001],
             reader_uids: vec![1002],
             reader_gids: vec![2002, 2003],
+            tls: Some(ControlTls {
+                listen: vec!["192.0.2.1:8443".parse().unwrap()],
+                certificate: "/t/server.pem".into(),
+                key: "/t/server.key".into(),
+                client_ca: "/t/ca.pem".into(),
+                client_crl: Some("/t/crl.pem".into()),
+            }),
+            delegate: Some(Delegate {
+                kind: Some(DelegateKind::Keystone),
+                url: "https://keystone.example:5000/identity".into(),
+                ca: Some("/t/other.pem".into()),
+                role: DelegateRole::Reader,
+                domain: "Lab".into(),
+                timeout: Duration::from_secs(3),
+                cache: Duration::ZERO,
+            }),
         },
         log: Log { format: LogFormat::Json, level: "info,stirrup::target=debug".into() },
         target: Target {
@@ -277,6 +314,11 @@ fn complaints() {
         "[limits]\nbuffer_memory = true",
         "[control]\nsocket = \"stirrup.sock\"",
         "[control]\nallowed_uids = [\"root\"]",
+        "[control.tls]\nlisten = [\"[::1]:8443\"]\ncertificate = \"/c\"\nkey = \"/k\"",
+        "[control.tls]",
+        "[control.delegate]\nkind = \"hil\"",
+        "[control.delegate]\nkind = \"hil\"\nurl = \"hil.example\"",
+        "[control.delegate]\nkind = \"ldap\"",
         "[log]\nformat = \"xml\"",
         "[log]\nlevel = \"stirrup=loud\"",
         "[iscsi]\nmax_burst_length = 512",

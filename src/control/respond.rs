@@ -74,7 +74,9 @@ pub(super) async fn finish(
     let path = request.uri().path().to_owned();
     let limit = control.limits.call_timeout;
     // An upload takes as long as it takes; it has bounds of its own.
-    let is_upload = request.method() == Method::PATCH;
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_upload = request.method() == Method::PATCH
+        && matches!(parts[..], ["", "v1", "projects", _, "images", _, "upload"]);
     let call = next.run(request);
     let response = match is_upload {
         true => call.await,
@@ -163,6 +165,6 @@ async fn existing(
             let found = control.catalog.node(project, Name::node(name).ok()?).await.ok()?;
             serde_json::to_value(nodes::render(control, found)).ok()
         }
-        Noun::Tag | Noun::Job | Noun::Token | Noun::Project => None,
+        Noun::Tag | Noun::Job | Noun::Token | Noun::Certificate | Noun::Project => None,
     }
 }

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::cache::Cache;
 use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
-use crate::control::{CacheCounts, DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
+use crate::control::{
+    CacheCounts, DataPath, LatencyInfo, LunInfo, PortalInfo, SessionInfo, TargetInfo,
+};
 use crate::scsi;
 use crate::target::{
     Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, TargetSpec,
@@ -56,8 +58,7 @@ impl Exporter for Exports {
     }
 
     fn sessions(&self, target: &str) -> usize {
-        let is_of = |session: &SessionStatus| session.target.as_deref() == Some(target);
-        self.handle.sessions().iter().filter(|session| is_of(session)).count()
+        self.handle.session_count(target)
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
@@ -79,7 +80,8 @@ fn spec(export: Export) -> TargetSpec {
             volume: export.volume,
             identity: export.identity,
             block_bytes: BLOCK_BYTES,
-            read_only: false,
+            read_only: export.read_only,
+            limits: export.limits,
         }],
         access: Access {
             initiators,
@@ -89,6 +91,7 @@ fn spec(export: Export) -> TargetSpec {
             moved: export
                 .moved
                 .map(|moved| Redirect { address: moved.address, permanently: moved.permanently }),
+            paused: export.paused,
         },
     }
 }
@@ -159,6 +162,14 @@ impl DataPath for Exports {
             bytes_read: session.read_bytes,
             bytes_written: session.written_bytes,
             commands: session.commands,
+            commands_per_second: session.pace.commands_per_second,
+            read_per_second: session.pace.read_bytes_per_second,
+            written_per_second: session.pace.written_bytes_per_second,
+            latency: session.pace.latency.map(|latency| LatencyInfo {
+                mean_us: latency.mean_us,
+                median_us: latency.median_us,
+                p99_us: latency.p99_us,
+            }),
         };
         self.handle.sessions().into_iter().map(info).collect()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exports::Exports;
-use super::{Failure, Signals, runtime, settings};
+use super::{Failure, Signals, runtime, schedule, settings};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
 use crate::backend::on_demand::OnDemand;
@@ -13,9 +13,10 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, Stores};
 use crate::config::args::RunArgs;
 use crate::config::{self, Config, DefaultStore, Loaded, RbdEncryption};
-use crate::control::server;
+use crate::control::listener::Listener;
+use crate::control::server::{self, Service};
 use crate::control::socket::ControlSocket;
-use crate::control::{AuditLog, Control, Limits};
+use crate::control::{self, AuditLog, Control, Limits};
 use crate::rbd::LuksFormat;
 use crate::target::Server;
 use crate::telemetry;
@@ -28,6 +29,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    schedule();
     let (stores, cache) = open_stores(&config)?;
     let runtime = runtime()?;
     let result = runtime.block_on(serve(&config, stores, cache));
@@ -120,7 +122,10 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
     )
     .map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     let audit = AuditLog::open(&config.state_dir).map_err(Failure::runtime)?;
+    let delegate = settings::delegate(&config.control).map_err(Failure::runtime)?;
     let socket = ControlSocket::bind(&config.control.socket).map_err(Failure::runtime)?;
+    let mut listeners = vec![Listener::Unix(socket)];
+    listeners.extend(settings::control_listeners(&config.control).map_err(Failure::runtime)?);
     let groups = target.listen_in(settings::portal_groups(config)).map_err(Failure::runtime)?;
     catalog.start().map_err(|error| Failure::runtime(format!("catalog: {error}")))?;
     for group in groups {
@@ -129,20 +134,28 @@ async fn serve(config: &Config, stores: Stores, cache: Option<Arc<Cache>>) -> Re
         }
     }
     tracing::info!(socket = %config.control.socket.display(), "serving the control API");
+    for address in listeners.iter().filter_map(Listener::address) {
+        tracing::info!(%address, "serving the control API over TLS");
+    }
     notify(&[sd_notify::NotifyState::Ready]);
     let control = Control {
         catalog: catalog.clone(),
         data_path: exports,
         local_roles: settings::local_roles(&config.control),
+        delegate,
         audit,
         limits: Limits::default(),
     };
+    let router = control::router(control);
+    let service =
+        |listener| Service { listener, router: router.clone(), limits: Limits::default() };
+    let services = listeners.into_iter().map(service).collect();
     let stop = async {
         let signal = signals.wait().await;
         tracing::info!("{signal}: stopping");
         notify(&[sd_notify::NotifyState::Stopping]);
     };
-    server::serve(socket, control, stop).await;
+    server::serve(services, stop).await;
     catalog.stop().await;
     super::stop(target).await?;
     tracing::info!("stopped");

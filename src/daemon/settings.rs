@@ -1,5 +1,6 @@
 //! The configuration in the terms of each room.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::backend::pool::Pool;
@@ -8,8 +9,11 @@ use crate::cache::{self, Cache, profile};
 use crate::catalog::{Role, UnnamedAccess, UploadOptions};
 use crate::config::{self, Config, Digest};
 use crate::control::LocalRoles;
+use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
+use crate::control::listener::Listener;
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
 use crate::target::{Chap, Initiators, Options, PortalGroup};
+use crate::tls::{self, ClientCertificates, ServerFiles};
 use crate::{catalog, telemetry};
 
 pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
@@ -156,6 +160,57 @@ pub(super) fn local_roles(control: &config::Control) -> LocalRoles {
             (&control.operator_gids, Role::Operator),
         ]),
     }
+}
+
+/// Where the control API is served besides its socket.
+///
+/// # Errors
+/// One line: a file is no good, or an address is taken.
+pub(super) fn control_listeners(control: &config::Control) -> Result<Vec<Listener>, String> {
+    let Some(tls) = &control.tls else { return Ok(Vec::new()) };
+    let files = ServerFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: Some(tls.client_ca.clone()),
+        crl: tls.client_crl.clone(),
+    };
+    let server = tls::Server::load(files, ClientCertificates::Required);
+    let server = Arc::new(server.map_err(|error| format!("[control.tls]: {error}"))?);
+    let listener = |address: &SocketAddr| Listener::tls(*address, Arc::clone(&server));
+    let listeners = tls.listen.iter().map(listener).collect::<std::io::Result<_>>();
+    listeners.map_err(|error| format!("[control.tls]: {error}"))
+}
+
+/// Who else is asked who a caller is.
+///
+/// # Errors
+/// One line: the URL or a file is no good.
+pub(super) fn delegate(
+    control: &config::Control,
+) -> Result<Option<Arc<dyn Authenticator>>, String> {
+    let Some(delegate) = &control.delegate else { return Ok(None) };
+    let Some(kind) = delegate.kind else { return Ok(None) };
+    if delegate.url.starts_with("http://") {
+        tracing::warn!(url = delegate.url, "credentials of users are passed on without TLS");
+    }
+    let delegation = Delegation {
+        url: delegate.url.clone(),
+        ca: delegate.ca.clone(),
+        timeout: delegate.timeout,
+        cache: delegate.cache,
+    };
+    let role = match delegate.role {
+        config::DelegateRole::Reader => Role::Reader,
+        config::DelegateRole::Operator => Role::Operator,
+        config::DelegateRole::Admin => Role::Admin,
+    };
+    let made: Result<Arc<dyn Authenticator>, String> = match kind {
+        config::DelegateKind::Hil => Hil::new(&delegation, role).map(|it| Arc::new(it) as _),
+        config::DelegateKind::Keystone => {
+            Keystone::new(&delegation, delegate.domain.clone()).map(|it| Arc::new(it) as _)
+        }
+    };
+    made.map(Some).map_err(|error| format!("[control.delegate]: {error}"))
 }
 
 pub(super) fn catalog(config: &Config) -> catalog::Options {

@@ -11,8 +11,9 @@ mod background;
 mod backing;
 mod budget;
 mod connection;
+mod meter;
 mod options;
-mod places;
+pub(crate) mod places;
 mod portal;
 mod registry;
 mod server;
@@ -21,6 +22,7 @@ mod shard;
 mod spec;
 mod task_set;
 
+pub use meter::{Latency, SessionPace};
 pub use options::Options;
 pub use portal::PortalGroup;
 pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};

@@ -16,10 +16,11 @@ use super::{Engine, backing_prefix, key};
 use crate::backend::{ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, VolumeReader};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
-use crate::catalog::model::{Destination, Outgoing, PoolImage, Usage};
+use crate::catalog::model::Usage;
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::PoolImportSpec;
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::transfer::{Destination, Outgoing, PoolImage};
 
 /// An export whose intent is written.
 pub(in crate::catalog) struct Exporting {

@@ -22,10 +22,11 @@ use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{
     Progress, QCOW2_HEADER_BYTES, SECTOR_BYTES, Source, look_at, write_nonzero,
 };
-use crate::catalog::model::{Format, Image, ImageState, Upload, Usage};
+use crate::catalog::model::{Format, Image, ImageState, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::UploadSpec;
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::transfer::Upload;
 
 /// At the latest after so many bytes it is put on stable storage what came.
 pub(in crate::catalog) const CHECKPOINT_BYTES: u64 = 64 << 20;

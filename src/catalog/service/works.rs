@@ -11,9 +11,10 @@ use crate::catalog::engine::{Engine, Import};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::Progress;
 use crate::catalog::jobs::{Job, JobState};
-use crate::catalog::model::{Destination, Tagged, Warning};
+use crate::catalog::model::{Tagged, Warning};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::{CopySpec, ImportSpec, PoolImportSpec};
+use crate::catalog::transfer::Destination;
 
 /// What a job does.
 struct Begun {

@@ -5,6 +5,7 @@ mod faults;
 mod imports;
 mod lasting;
 mod service;
+mod settings;
 mod sharing;
 mod uploads;
 mod versions;

@@ -111,6 +111,11 @@ pub(super) fn all() -> Answers {
     on("DELETE", project("disks/node1/redirect"), 200, Some(&bound));
     on("POST", project("disks/data/resize"), 200, Some(&free));
     on("GET", project("disks/data"), 200, Some(&free));
+    on("PATCH", project("disks/data"), 200, Some(&free));
+    on("POST", project("disks/data/migrate"), 200, Some(&node));
+    on("POST", project("nodes/node1/rearm"), 200, Some(&node));
+    let by_mac = "/v1/nodes?project=demo&mac=52-54-00-12-34-56".to_owned();
+    on("GET", by_mac, 200, Some(&list(std::slice::from_ref(&node))));
     on("DELETE", project("disks/node1"), 204, None);
     on("GET", "/v1/nodes?project=demo".into(), 200, Some(&list(&[node.clone(), self::node(None)])));
     on("GET", project("nodes/node1"), 200, Some(&node));
@@ -213,6 +218,11 @@ fn disk(name: &str, node: Option<&str>, open: bool) -> Value {
     if !open {
         disk["export_error"] = json!("the pool is gone");
         disk["initiators"] = json!(["iqn.2010-04.org.ipxe:*"]);
+        disk["qos"] = json!({"iops": 100, "read_bytes_per_second": 10 << 20, "burst_seconds": 5});
+        disk["chap_per_node"] = json!("once");
+        disk["chap_delivered"] = json!("2026-01-02T03:04:06.5Z");
+        disk["used_bytes"] = json!(5_242_880);
+        disk["read_only"] = json!(true);
     }
     disk
 }
@@ -248,7 +258,8 @@ fn session(id: u64, target: Option<&str>) -> Value {
     json!({
         "id": id, "target": target, "initiator": "iqn.2010-04.org.ipxe:\u{1b}[2J",
         "isid": "80123456789a", "address": "192.0.2.7:49152", "since": "2026-01-02T03:05:00Z",
-        "bytes_read": 52_428_800, "bytes_written": 4096, "commands": 1234
+        "bytes_read": 52_428_800, "bytes_written": 4096, "commands": 1234,
+        "iops": 250, "latency": {"mean_us": 420, "median_us": 300, "p99_us": 8100}
     })
 }
 

@@ -16,9 +16,10 @@ use crate::catalog::{
     PoolImportSpec, Tagged,
 };
 use crate::control::Control;
+use crate::control::Peer;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
-use crate::control::socket::Peer;
 
 /// A file on the gateway, or an image in a pool, that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -331,7 +332,7 @@ pub(super) async fn import(
     Path(project): Path<String>,
     Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageImport>,
+    Fields(request): Fields<ImageImport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&(project, request.name))?;
     let fix_boot_chs = request.fix_boot_chs;
@@ -342,7 +343,7 @@ pub(super) async fn import(
                 format: request.format.as_deref().map(str::parse).transpose()?,
                 store: request.store,
                 fix_boot_chs,
-                owner: peer.bound_to_own_files(),
+                owner: peer.bound_to_own_files()?,
                 sha256: request.sha256.as_deref().map(str::parse).transpose()?,
             };
             control.catalog.import(project, name, spec).await?
@@ -419,7 +420,7 @@ pub(super) async fn copy(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageCopy>,
+    Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     check_visible(&control, &caller, &project, &name).await?;
@@ -446,7 +447,7 @@ pub(super) async fn rename(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageRename>,
+    Fields(request): Fields<ImageRename>,
 ) -> Answer<Json<Image>> {
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let from = names(&path)?;
@@ -469,7 +470,7 @@ pub(super) async fn rename(
 pub(super) async fn protect(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Protection>,
+    Fields(request): Fields<Protection>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     Ok(Json(render(control.catalog.protect_image(project, name, request.protected).await?)))
@@ -490,7 +491,7 @@ pub(super) async fn protect(
 pub(super) async fn publish(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Visibility>,
+    Fields(request): Fields<Visibility>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     Ok(Json(render(control.catalog.publish_image(project, name, request.public).await?)))
@@ -515,7 +516,7 @@ pub(super) async fn export(
     Path(path): Path<(String, String)>,
     Extension(peer): Extension<Peer>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageExport>,
+    Fields(request): Fields<ImageExport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     caller.check_global()?;
     let (project, name) = names(&path)?;
@@ -523,7 +524,7 @@ pub(super) async fn export(
     let to = match (request.file, request.rbd) {
         (Some(file), None) => {
             // The daemon may write where the caller may not.
-            if peer.bound_to_own_files().is_some() {
+            if peer.bound_to_own_files()?.is_some() {
                 let detail = "only root and the user that stirrupd runs as may have it write files; \
                               download the image instead";
                 return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail));
@@ -554,7 +555,7 @@ pub(super) async fn export(
 pub(super) async fn default_tag(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DefaultTag>,
+    Fields(request): Fields<DefaultTag>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     let tag = request.tag.as_deref().map(ImageName::tag).transpose()?;

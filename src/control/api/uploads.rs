@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{Format, ImageState, UploadReceiver, UploadSpec, UploadView};
 use crate::control::Control;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 use crate::control::server::Stopping;
 
@@ -126,7 +127,7 @@ fn answer(status: StatusCode, upload: Upload) -> Response {
 pub(super) async fn begin(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<UploadCreate>,
+    Fields(request): Fields<UploadCreate>,
 ) -> Answer<Response> {
     let (project, name) = names(&path)?;
     let spec = UploadSpec {

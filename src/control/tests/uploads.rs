@@ -15,8 +15,8 @@ fn bytes(len: usize) -> Vec<u8> {
 
 impl Daemon {
     /// Sends a PATCH that announces `announced` bytes, and these; then goes away, or reads the answer.
-    async fn patch(&self, offset: u64, announced: usize, body: &[u8]) -> (u16, String) {
-        let mut stream = self.patching(offset, announced, body).await;
+    async fn send_piece(&self, offset: u64, announced: usize, body: &[u8]) -> (u16, String) {
+        let mut stream = self.sending(offset, announced, body).await;
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         tokio::time::timeout(HANG, read).await.unwrap().unwrap();
@@ -25,7 +25,7 @@ impl Daemon {
         (status, text)
     }
 
-    async fn patching(&self, offset: u64, announced: usize, body: &[u8]) -> UnixStream {
+    async fn sending(&self, offset: u64, announced: usize, body: &[u8]) -> UnixStream {
         let mut stream = UnixStream::connect(self.path()).await.unwrap();
         let head = format!(
             "PATCH {PATH} HTTP/1.1\r\nhost: s\r\nconnection: close\r\nupload-offset: {offset}\r\n\
@@ -71,13 +71,13 @@ async fn a_large_file_comes_in_two_pieces() {
     let disk = daemon.put("/v1/projects/default/disks/d", json!({"image": "up"})).await;
     disk.problem(409, "image-not-ready");
 
-    let (status, answer) = daemon.patch(0, 300_000, &file[..300_000]).await;
+    let (status, answer) = daemon.send_piece(0, 300_000, &file[..300_000]).await;
     assert_eq!(status, 200, "{answer}");
     assert!(answer.contains("upload-offset: 300000\r\n"), "{answer}");
     assert!(answer.contains("upload-complete: ?0\r\n"), "{answer}");
-    let (status, answer) = daemon.patch(0, 10, &file[..10]).await;
+    let (status, answer) = daemon.send_piece(0, 10, &file[..10]).await;
     assert_eq!((status, answer.contains("\"upload-offset\"")), (409, true), "{answer}");
-    let (status, answer) = daemon.patch(300_000, 700_000, &file[300_000..]).await;
+    let (status, answer) = daemon.send_piece(300_000, 700_000, &file[300_000..]).await;
     assert_eq!(status, 202, "{answer}");
     let upload: serde_json::Value =
         serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
@@ -96,10 +96,10 @@ async fn what_came_before_the_connection_broke_is_kept() {
     let daemon = Daemon::start();
     let file = bytes(400_000);
     daemon.begin(file.len()).await;
-    drop(daemon.patching(0, file.len(), &file[..250_000]).await);
+    drop(daemon.sending(0, file.len(), &file[..250_000]).await);
     // The rest is sent behind whatever there is.
     daemon.reaches(250_000).await;
-    let (status, answer) = daemon.patch(250_000, 150_000, &file[250_000..]).await;
+    let (status, answer) = daemon.send_piece(250_000, 150_000, &file[250_000..]).await;
     assert_eq!(status, 202, "{answer}");
     daemon.stop().await;
 }
@@ -109,9 +109,9 @@ async fn who_goes_on_ends_the_call_that_hangs() {
     let daemon = Daemon::start();
     let file = bytes(200_000);
     daemon.begin(file.len()).await;
-    let mut hangs = daemon.patching(0, file.len(), &file[..100_000]).await;
+    let mut hangs = daemon.sending(0, file.len(), &file[..100_000]).await;
     daemon.reaches(100_000).await;
-    let (status, answer) = daemon.patch(100_000, 100_000, &file[100_000..]).await;
+    let (status, answer) = daemon.send_piece(100_000, 100_000, &file[100_000..]).await;
     assert_eq!(status, 202, "{answer}");
     let mut answer = Vec::new();
     tokio::time::timeout(HANG, hangs.read_to_end(&mut answer)).await.unwrap().unwrap();
@@ -120,7 +120,7 @@ async fn who_goes_on_ends_the_call_that_hangs() {
     // And so does who gives it up.
     daemon.delete("/v1/projects/default/images/up").await;
     daemon.begin(file.len()).await;
-    let _hangs = daemon.patching(0, file.len(), &file[..100_000]).await;
+    let _hangs = daemon.sending(0, file.len(), &file[..100_000]).await;
     daemon.reaches(100_000).await;
     daemon.delete(PATH).await.gone();
     assert_eq!(daemon.get("/v1/images").await["items"], json!([]));
@@ -147,9 +147,9 @@ async fn nonsense_is_refused_and_changes_nothing() {
         assert_eq!(answer.kind, "application/problem+json");
     }
     daemon.call(Method::GET, PATH, None).await.problem(404, "image-not-found");
-    assert_eq!(daemon.patch(0, 1, b"x").await.0, 404);
+    assert_eq!(daemon.send_piece(0, 1, b"x").await.0, 404);
     daemon.begin(1000).await;
-    let (status, answer) = daemon.patch(0, 1001, &[]).await;
+    let (status, answer) = daemon.send_piece(0, 1001, &[]).await;
     assert_eq!((status, answer.contains("upload-beyond-end")), (422, true), "{answer}");
     let patch = daemon.send(Method::PATCH, PATH, "application/octet-stream", vec![1]).await;
     patch.problem(400, "bad-request");
@@ -181,13 +181,13 @@ async fn a_full_store_says_so_and_the_upload_goes_on_later() {
     let daemon = Daemon::start();
     let file = bytes(3_000_000);
     daemon.begin(file.len()).await;
-    assert_eq!(daemon.patch(0, 1000, &file[..1000]).await.0, 200);
+    assert_eq!(daemon.send_piece(0, 1000, &file[..1000]).await.0, 200);
     daemon.world.store.full.store(true, Ordering::SeqCst);
-    let (status, answer) = daemon.patch(1000, file.len() - 1000, &file[1000..]).await;
+    let (status, answer) = daemon.send_piece(1000, file.len() - 1000, &file[1000..]).await;
     assert_eq!((status, answer.contains("\"store-full\"")), (507, true), "{answer}");
     daemon.world.store.full.store(false, Ordering::SeqCst);
     assert_eq!(daemon.offset().await, 1000);
-    assert_eq!(daemon.patch(1000, file.len() - 1000, &file[1000..]).await.0, 202);
+    assert_eq!(daemon.send_piece(1000, file.len() - 1000, &file[1000..]).await.0, 202);
     daemon.stop().await;
 }
 
@@ -217,7 +217,7 @@ async fn a_stop_ends_an_upload_at_once() {
     let daemon = Daemon::start();
     let file = bytes(200_000);
     daemon.begin(file.len()).await;
-    let mut hangs = daemon.patching(0, file.len(), &file[..100_000]).await;
+    let mut hangs = daemon.sending(0, file.len(), &file[..100_000]).await;
     daemon.reaches(100_000).await;
     let world = daemon.stop().await;
     let mut answer = Vec::new();
@@ -237,14 +237,14 @@ async fn an_encrypted_qcow2_is_refused_with_its_first_bytes() {
     file[..4].copy_from_slice(b"QFI\xfb");
     file[7] = 3;
     file[23] = 16;
-    assert_eq!(daemon.patch(0, 100, &file[..100]).await.0, 200);
+    assert_eq!(daemon.send_piece(0, 100, &file[..100]).await.0, 200);
     // The field that says LUKS.
     file[35] = 2;
     daemon.delete(PATH).await.gone();
     let body = json!({"size_bytes": 1 << 30, "format": "qcow2"});
     assert!(daemon.put(PATH, body).await.status.is_success());
-    assert_eq!(daemon.patch(0, 100, &file[..100]).await.0, 200);
-    let (status, answer) = daemon.patch(100, 100, &file[100..]).await;
+    assert_eq!(daemon.send_piece(0, 100, &file[..100]).await.0, 200);
+    let (status, answer) = daemon.send_piece(100, 100, &file[100..]).await;
     assert_eq!((status, answer.contains("\"source-encrypted\"")), (422, true), "{answer}");
     daemon.call(Method::GET, PATH, None).await.problem(404, "image-not-found");
     daemon.stop().await;

@@ -184,6 +184,7 @@ impl Commands {
                 record.transfer = Some(prepared.transfer());
                 record.memory = usize::try_from(prepared.memory_bytes()).unwrap_or(usize::MAX);
                 record.unit = Some(prepared.unit());
+                record.timed_since = attached.entry.start_timing();
                 record.prepared = Some(prepared);
                 self.waiting.push_back(id);
                 self.serve_waiting(session);
@@ -410,6 +411,9 @@ impl Commands {
         }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
+        if let (Some(since), Some(attached)) = (record.timed_since, &self.attached) {
+            attached.entry.stopwatch.stop(since);
+        }
         let Outcome { status, data_in, sense, preempted: _ } = outcome;
         if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
             && let Some(service) = attached.service()

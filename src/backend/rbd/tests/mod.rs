@@ -6,6 +6,7 @@ mod clients;
 mod edges;
 mod elsewhere;
 mod encryption;
+mod images;
 mod model;
 mod outage;
 mod owner;
