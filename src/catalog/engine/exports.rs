@@ -47,17 +47,18 @@ impl Engine {
         let reading = self.read_image(project, name, tag)?;
         self.check_destination(to)?;
         let mut made = None;
-        self.apply_numbered(|uid, id, batch| {
+        let applied = self.apply_numbered(|uid, id, batch| {
             let part = match to {
                 Destination::File(path) => part_of(path, id).to_string_lossy().into_owned(),
                 Destination::Pool { .. } => format!("{}exp{id}", backing_prefix(uid)),
             };
             let outgoing = Outgoing { id, to: to.clone(), part };
             batch.put(Table::Exports, &export_key(id), ABSENT, &outgoing)?;
-            made = Some(outgoing);
-            Ok(())
-        })?;
-        let outgoing = made.ok_or_else(|| taken("no row"))?;
+            made = Some(outgoing.clone());
+            Ok(outgoing)
+        });
+        // It may be there, though whoever wrote it heard of a failure.
+        let (outgoing, _) = applied.inspect_err(|_| self.unended.lock().extend(made))?;
         Ok(Exporting { outgoing, reading })
     }
 
@@ -106,10 +107,16 @@ impl Engine {
         let source = Source::of_volume(String::new(), reader);
         let written = progress.check().and_then(|()| self.write_out(&outgoing, &source, progress));
         if let Err(error) = self.end_export(&outgoing) {
-            let part = outgoing.part;
+            let part = &outgoing.part;
             tracing::warn!(part, %error, "what is left of an export is removed later");
+            self.unended.lock().push(outgoing);
         }
         written
+    }
+
+    /// Exports whose rests could not be removed.
+    pub(in crate::catalog) fn take_unended(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.unended.lock())
     }
 
     fn write_out(

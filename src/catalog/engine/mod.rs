@@ -44,6 +44,7 @@ use super::export::Exporter;
 use super::name::Name;
 use super::spec::random;
 use super::state::{ABSENT, State, Table};
+use super::transfer::Outgoing;
 use at_work::AtWork;
 use rows::Batch;
 use tally::Tallied;
@@ -86,6 +87,8 @@ pub(super) struct Engine {
     at_work: AtWork,
     /// Held while an upload is added.
     uploads: Mutex<()>,
+    /// Exports that left something behind.
+    unended: Mutex<Vec<Outgoing>>,
 }
 
 /// What makes our names in a store ours.
@@ -140,6 +143,7 @@ impl Engine {
             quotas: DashMap::new(),
             at_work: AtWork::default(),
             uploads: Mutex::default(),
+            unended: Mutex::default(),
         })
     }
 

@@ -191,6 +191,13 @@ impl Catalog {
         });
     }
 
+    /// Removes what exports have left behind, until that is done.
+    pub(super) fn end_exports_later(&self) {
+        for outgoing in self.0.engine.take_unended() {
+            self.end_export_later(outgoing);
+        }
+    }
+
     fn end_export_later(&self, outgoing: Outgoing) {
         let this = self.clone();
         tokio::spawn(async move {

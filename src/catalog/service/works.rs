@@ -85,7 +85,7 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let (this, runtime) = (self.clone(), Handle::current());
         let subject = Subject::Image(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| {
+        let begun = self.call(subject, vec![guard], move |engine| {
             let exporting = engine.begin_export(&project, &name, tag.as_ref(), &to)?;
             let (object, total_bytes) = (name.to_string(), exporting.total_bytes());
             let begun = Begun { kind: "image-export", project, object, total_bytes };
@@ -105,10 +105,13 @@ impl Catalog {
                 let _turn = this.0.imports.acquire().await;
                 let run = this.blocking(move |engine| engine.run_export(exporting, &progress));
                 this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
+                this.end_exports_later();
             });
             Ok(job)
-        })
-        .await
+        });
+        let begun = begun.await;
+        self.end_exports_later();
+        begun
     }
 
     /// Copies an image, or a disk as it is now or at a tag, into a new image, as a job. What is

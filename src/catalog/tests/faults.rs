@@ -103,6 +103,9 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     }
     // As the daemon does now and then.
     engine.clean_staging().unwrap();
+    for outgoing in engine.take_unended() {
+        engine.end_export(&outgoing).unwrap();
+    }
     let files: BTreeSet<String> = std::fs::read_dir(&world.uploads.0)
         .into_iter()
         .flatten()

@@ -281,7 +281,9 @@ fn one_at_a_time_and_in_order() {
 
 #[test]
 fn another_file_than_announced_is_refused_and_gone() {
-    for (spec, bytes) in [(spec(), vec![7; LEN]), (staged(), vec![7; qcow2().len()])] {
+    let mut other = qcow2();
+    *other.last_mut().unwrap() = 1;
+    for (spec, bytes) in [(spec(), vec![7; LEN]), (staged(), other)] {
         let world = World::new();
         let engine = engine(&world);
         begin(&engine, &spec).unwrap();
@@ -304,12 +306,19 @@ fn a_qcow2_file_becomes_its_disk() {
     let image = finish(&engine).unwrap();
     assert_eq!((image.size_bytes, image.format), (32 << 10, Format::Qcow2));
     assert_eq!(std::fs::read_dir(&world.uploads.0).unwrap().count(), 0);
-    // What is no qcow2 says so, and is gone.
+    // What is no qcow2 is refused with its header, and what only begins like one at its end.
     let name = image_name("bad");
-    let bad = UploadSpec { file_bytes: 4096, sha256: None, ..staged() };
+    let bad = UploadSpec { sha256: None, ..staged() };
     engine.begin_upload(&project(), &name, &bad).unwrap();
     let mut receiving = engine.begin_receiving(&project(), &name, 0, None).unwrap();
-    engine.receive(&mut receiving, &[0; 4096]).unwrap();
+    engine.receive(&mut receiving, &[0; 100]).unwrap();
+    let error = engine.receive(&mut receiving, &[0; 100]).unwrap_err();
+    assert_eq!(error.code(), "source-invalid");
+    drop(receiving);
+    let mut bytes = qcow2();
+    bytes[40..48].copy_from_slice(&13_u64.to_be_bytes());
+    let mut receiving = engine.begin_receiving(&project(), &name, 0, None).unwrap();
+    engine.receive(&mut receiving, &bytes).unwrap();
     engine.end_receiving(receiving).unwrap();
     let import = engine.begin_uploaded(&project(), &name).unwrap();
     let error = engine.run_import(import, &Progress::default()).unwrap_err();

@@ -101,10 +101,11 @@ fn images_come_from_a_pool_go_to_one_and_are_uploaded() {
         }
         catalog.stop().await;
     });
-    let copy = tempfile::NamedTempFile::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("out");
     let out = format!("rbd/{namespace}/out");
-    run(conf, &["rbd", "export", "--no-progress", &out, copy.path().to_str().unwrap()]);
-    let exported = std::fs::read(copy.path()).unwrap();
+    run(conf, &["rbd", "export", "--no-progress", &out, copy.to_str().unwrap()]);
+    let exported = std::fs::read(&copy).unwrap();
     assert!(exported[..bytes.len()] == bytes[..] && exported.len() - bytes.len() < 512);
     let places = run(conf, &["rbd", "ls", &format!("rbd/{namespace}")]);
     assert_eq!(places.split_whitespace().collect::<Vec<_>>(), ["out", "there"]);
