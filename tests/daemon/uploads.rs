@@ -118,7 +118,7 @@ fn an_upload_survives_kill_9_of_the_daemon_and_of_the_command() {
     place.assert_is("up", &file);
     // The same command again finds it.
     let (succeeded, notes) = said(place.upload(&file, &["--sha256", &sha256]));
-    assert!(succeeded && notes.contains("image up in project default is there"), "{notes}");
+    assert!(succeeded && notes.contains("image up is there in project default"), "{notes}");
 }
 
 #[test]
