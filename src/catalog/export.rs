@@ -6,10 +6,15 @@ use std::sync::Arc;
 use crate::block::{Limits, Volume};
 
 use super::model::{Chap, Moved, Network};
+use super::name::Name;
 
 /// A disk as a target with one logical unit.
 #[derive(Clone)]
 pub struct Export {
+    /// Project of the disk.
+    pub project: Name,
+    /// The disk.
+    pub disk: Name,
     /// Target name; the same for as long as the disk lives.
     pub target: String,
     /// Logical unit number.
@@ -72,6 +77,9 @@ pub trait Exporter: Send + Sync + 'static {
     /// # Errors
     /// When the sessions did not end in time.
     fn disconnect(&self, target: &str) -> Result<(), ExportError>;
+
+    /// The volume of a target could not be opened; that is tried again.
+    fn failed(&self, _target: &str, _why: &str) {}
 }
 
 /// One line that says what failed.

@@ -20,6 +20,7 @@
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod attach;
 mod certificates;
 mod checksum;
 mod engine;
@@ -38,6 +39,7 @@ pub mod state;
 pub(crate) mod tests;
 mod tokens;
 mod transfer;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +47,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Store;
+
+pub use attach::{AccessRules, AttachSpec};
 
 pub use crate::backend::StoreKind;
 pub use certificates::{Certificate, CertificateName};
@@ -70,6 +74,7 @@ pub use spec::{
 };
 pub use tokens::{Role, Token, TokenSpec};
 pub use transfer::{Destination, Outgoing, PoolImage, Upload};
+pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

@@ -103,6 +103,12 @@ pub struct Image {
     /// While it is filled from a disk: the snapshot of the disk that goes with the end of that.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// It was there before, and is only looked after: it is served, and never removed.
+    #[serde(default)]
+    pub attached: bool,
+    /// Of an image made of a disk: the image that the disk was cloned from.
+    #[serde(default)]
+    pub parent: Option<ImageName>,
     /// Size in bytes, a multiple of 512.
     pub size_bytes: u64,
     /// What it was imported from.

@@ -1,6 +1,8 @@
 //! The catalog as async calls: locks and the blocking pool.
 
+mod attach;
 mod background;
+mod boot;
 mod certificates;
 mod disks;
 mod nodes;
@@ -11,13 +13,13 @@ mod versions;
 mod works;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+use super::Options;
 use super::engine::{Engine, Serving};
 use super::error::{Error, ErrorKind, Noun};
 use super::export::{Allowed, Exporter};
@@ -25,8 +27,7 @@ use super::jobs::{Job, Jobs};
 use super::locks::{Guard, Locks};
 use super::model::{Disk, Image};
 use super::name::{ImageName, Name};
-use super::state::{RedbState, State};
-use super::{Options, Stores};
+use super::state::State;
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
@@ -129,24 +130,11 @@ pub struct StoreHealth {
 }
 
 impl Catalog {
-    /// Opens the catalog in `directory` and publishes every disk without its volume. Blocks; no
+    /// Opens the catalog that is kept in `state` and publishes every disk without its volume. Blocks; no
     /// store is asked. Call [`Catalog::start`] next.
     ///
     /// # Errors
     /// When the catalog cannot be read, or the exporter refuses.
-    pub fn open(
-        directory: &Path,
-        stores: Stores,
-        exporter: Arc<dyn Exporter>,
-        options: Options,
-    ) -> Result<Self, Error> {
-        Self::over(Arc::new(RedbState::open(directory)?), stores, exporter, options)
-    }
-
-    /// As [`Catalog::open`], over any state.
-    ///
-    /// # Errors
-    /// As [`Catalog::open`].
     pub fn over(
         state: Arc<dyn State>,
         stores: BTreeMap<String, Arc<dyn Store>>,
@@ -309,6 +297,12 @@ impl Catalog {
     #[must_use]
     pub fn jobs(&self) -> Vec<Job> {
         self.0.jobs.list()
+    }
+
+    /// The jobs that are at work.
+    #[must_use]
+    pub fn running_jobs(&self) -> Vec<Job> {
+        self.0.jobs.running()
     }
 
     /// A job.

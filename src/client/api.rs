@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
+use crate::control::api::boot::BootArguments;
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
     BootProfile, DefaultTag, Image, ImageCopy, ImageExport, ImageImport, ImageList, ImageRename,
@@ -464,6 +465,25 @@ impl Api {
 
     pub(super) async fn cancel_job(&self, id: u64) -> Result<Answer<Job>> {
         self.send(Method::DELETE, path(&["jobs", &id.to_string()]), None::<&()>).await
+    }
+
+    /// The event stream, handed on as it comes.
+    pub(super) async fn events(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let refused = self.http.download(path, &mut |_, bytes| take(bytes)).await?;
+        refused.map_or(Ok(()), |answer| Err(self.refused(&answer)))
+    }
+
+    /// What to boot a node by.
+    pub(super) async fn boot_arguments(
+        &self,
+        project: &str,
+        node: &str,
+    ) -> Result<Answer<BootArguments>> {
+        self.get(path(&["projects", project, "nodes", node, "boot-arguments"])).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: String) -> Result<Answer<T>> {

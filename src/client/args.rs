@@ -2,6 +2,7 @@
 
 mod access;
 mod disks;
+mod events;
 mod images;
 mod jobs;
 mod nodes;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 
 pub(super) use access::{ProjectCommand, TokenCommand};
 pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
+pub(super) use events::EventsArgs;
 pub(super) use images::{ImageCommand, ImportArgs, UploadArgs};
 pub(super) use jobs::JobCommand;
 pub(super) use nodes::{NodeCommand, ProvisionArgs};
@@ -163,6 +165,8 @@ pub(super) enum Command {
     /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// What has happened, and what happens
+    Events(EventsArgs),
     /// Projects: tenants, what they have and what they may have
     #[command(subcommand)]
     Project(ProjectCommand),

@@ -28,7 +28,7 @@ use super::args::{
 use super::console::Console;
 use super::error::ClientError;
 use super::http::Http;
-use super::{download, import, output, upload};
+use super::{download, events, import, output, upload};
 
 const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
 
@@ -144,6 +144,7 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Events(args) => events::run(&self.api, self.json, &args, self.console).await,
             Command::Project(command) => self.project(command).await,
             Command::Token(command) => self.token(command).await,
             Command::Audit { limit } => {
@@ -358,6 +359,10 @@ impl<'c> Calls<'_, 'c> {
             JobCommand::Show { id } => {
                 let answer = self.api.job(id).await?;
                 self.show(&answer, output::job)
+            }
+            JobCommand::Wait { id } => {
+                let job = self.api.job(id).await?;
+                import::wait(&self.api, self.json, job, self.console).await
             }
             JobCommand::Cancel { id } => {
                 let answer = self.api.cancel_job(id).await?;

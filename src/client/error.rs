@@ -120,6 +120,15 @@ impl ClientError {
         matches!(self, Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether it may be otherwise in a moment: the daemon is being restarted, or has much to do.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::HungUp { .. } => true,
+            Self::Problem(problem) => problem.status == 503,
+            _ => false,
+        }
+    }
+
     /// 2 for bad arguments, as clap's own; 1 for everything else.
     pub(super) fn exit_code(&self) -> u8 {
         if matches!(self, Self::NoProject) { 2 } else { 1 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::{ChapAlgorithm, Digest};
+use super::{BootIdentity, ChapAlgorithm, Digest};
 
 /// Port registered for iSCSI (RFC 7143 15).
 pub(super) const ISCSI_PORT: u16 = 3260;
@@ -93,6 +93,20 @@ pub(super) fn chap_algorithm(text: &str) -> Result<ChapAlgorithm, String> {
         "SHA3-256" => Ok(ChapAlgorithm::Sha3_256),
         _ => Err(format!(
             "`{text}` is no algorithm of CHAP: use \"MD5\", \"SHA1\", \"SHA-256\" or \"SHA3-256\""
+        )),
+    }
+}
+
+/// By what a machine is known.
+pub(super) fn boot_identity(text: &str) -> Result<BootIdentity, String> {
+    match text {
+        "mac" => Ok(BootIdentity::Mac),
+        "uuid" => Ok(BootIdentity::Uuid),
+        "serial" => Ok(BootIdentity::Serial),
+        "hostname" => Ok(BootIdentity::Hostname),
+        _ => Err(format!(
+            "`{text}` is nothing that machines are known by: use \"mac\", \"uuid\", \"serial\" or \
+             \"hostname\""
         )),
     }
 }

@@ -141,6 +141,8 @@ fn every_key_is_read() {
         portal_group_tag = 7
         unnamed_access = "closed"
         shards = 3
+        look_max_microseconds = 0
+        nap_max_microseconds = 30
         [limits]
         max_sessions = 10
         max_half_open_connections = 11
@@ -189,6 +191,25 @@ fn every_key_is_read() {
         boot_profiles = false
         boot_seconds = 16
         boot_memory = "17MiB"
+        [boot]
+        listen = ["192.0.2.1:8080"]
+        addresses = ["10.1.0.0/16"]
+        identify_by = ["serial", "mac"]
+        chap_secrets = "never"
+        unknown_machines = "retry"
+        templates = "/t"
+        [compat.picasso]
+        listen = "192.0.2.1:8000"
+        [compat.smart_proxy]
+        listen = "192.0.2.1:8444"
+        certificate = "/t/proxy.pem"
+        key = "/t/proxy.key"
+        client_ca = "/t/foreman-ca.pem"
+        client_crl = ""
+        [compat.tgt]
+        socket = "/run/tgtd.0"
+        project = "cinder"
+        directories = ["/dev/volumes"]
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -226,6 +247,8 @@ fn every_key_is_read() {
             portal_group_tag: 7,
             unnamed_access_open: false,
             shards: 3,
+            look_max: Duration::ZERO,
+            nap_max: Duration::from_micros(30),
         },
         portal_groups: Vec::new(),
         limits: Limits {
@@ -278,6 +301,29 @@ fn every_key_is_read() {
             boot_profiles: false,
             boot: Duration::from_secs(16),
             boot_bytes: 17 << 20,
+        },
+        boot: Boot {
+            listen: vec!["192.0.2.1:8080".parse().unwrap()],
+            addresses: vec![("10.1.0.0".parse().unwrap(), 16)],
+            identify_by: vec![BootIdentity::Serial, BootIdentity::Mac],
+            chap_secrets: BootSecrets::Never,
+            retry_unknown: true,
+            templates: Some("/t".into()),
+        },
+        compat: Compat {
+            picasso: Some("192.0.2.1:8000".parse().unwrap()),
+            smart_proxy: Some(SmartProxy {
+                listen: "192.0.2.1:8444".parse().unwrap(),
+                certificate: "/t/proxy.pem".into(),
+                key: "/t/proxy.key".into(),
+                client_ca: "/t/foreman-ca.pem".into(),
+                client_crl: None,
+            }),
+            tgt: Some(Tgt {
+                socket: "/run/tgtd.0".into(),
+                project: "cinder".into(),
+                directories: vec!["/dev/volumes".into()],
+            }),
         },
     };
     assert_eq!(config, expected);

@@ -26,7 +26,7 @@ pub struct LocalRoles {
 }
 
 impl LocalRoles {
-    fn of(&self, local: Local) -> Option<Role> {
+    pub(super) fn of(&self, local: Local) -> Option<Role> {
         if local.is_trusted() {
             return Some(Role::Admin);
         }
@@ -166,6 +166,7 @@ const RULES: &[Rule] = &[
     (Method::POST, "/v1/projects/{project}/nodes/{node}/rearm", Operator, Project),
     // It holds the CHAP secret.
     (Method::GET, "/v1/projects/{project}/nodes/{node}/ipxe", Operator, Project),
+    (Method::GET, "/v1/projects/{project}/nodes/{node}/boot-arguments", Reader, Project),
     (Method::GET, "/v1/targets", Reader, Seen),
     (Method::GET, "/v1/targets/{name}", Reader, Seen),
     (Method::POST, "/v1/targets/{name}/drain", Operator, Seen),
@@ -175,6 +176,7 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/jobs", Reader, Seen),
     (Method::GET, "/v1/jobs/{id}", Reader, Seen),
     (Method::DELETE, "/v1/jobs/{id}", Operator, Seen),
+    (Method::GET, "/v1/events", Reader, Seen),
 ];
 
 /// Runs a call if its caller may make it, and keeps a record of it.

@@ -9,6 +9,9 @@ pub mod api;
 mod audit;
 pub mod authenticate;
 mod body;
+pub mod boot;
+pub mod compat;
+mod events;
 pub mod listener;
 mod peer;
 mod respond;
@@ -17,6 +20,7 @@ pub mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +35,8 @@ use authenticate::Authenticator;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
 pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
@@ -157,6 +163,10 @@ pub struct Control {
     pub delegate: Option<Arc<dyn Authenticator>>,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
 }

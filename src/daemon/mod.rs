@@ -75,6 +75,7 @@ pub fn main(command: DaemonCommand) -> ExitCode {
 
 fn check_config(path: &std::path::Path) -> Result<(), Failure> {
     let loaded = Config::load(path).map_err(Failure::usage)?;
+    settings::boot_templates(&loaded.config).map_err(Failure::usage)?;
     for warning in loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -22,17 +22,6 @@ const ZERO_OBJECTS_MAX: u64 = 256;
 /// Largest compare-and-write: more than one sector librbd refuses.
 pub(super) const COMPARE_AND_WRITE_BYTES: usize = 512;
 
-type Outcome = (Result<Done, block::Error>, Option<Buffer>);
-
-fn buffer_of(op: Op) -> Option<Buffer> {
-    match op {
-        Op::Read { buf, .. } | Op::Write { buf, .. } | Op::CompareAndWrite { write: buf, .. } => {
-            Some(buf)
-        }
-        _ => None,
-    }
-}
-
 /// A request in librbd's hands.
 struct Pending {
     image: Arc<Image>,
@@ -47,6 +36,9 @@ struct Pending {
 impl Image {
     /// Largest compare-and-write in bytes.
     pub const COMPARE_AND_WRITE_BYTES: usize = COMPARE_AND_WRITE_BYTES;
+
+    /// Longest range that a pattern is written to by one request, in bytes.
+    pub const WRITE_SAME_BYTES_MAX: u64 = 1 << 30;
 
     /// Starts a request; its completion is pushed onto `queue` exactly once. Discarding zeroes
     /// the range. [`Op::Extents`] and
@@ -66,20 +58,29 @@ impl Image {
         unsafe { start(Box::into_raw(pending)) };
     }
 
-    /// The result, and memory that is of no use any more.
-    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Outcome {
+    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Result<Done, block::Error> {
         if code < 0 {
-            return (Err(self.failure(&op, code, mismatch)), buffer_of(op));
+            return Err(self.failure(&op, code, mismatch));
         }
         match op {
             Op::Read { offset, buf } if code != buf.len() as i64 => {
                 let message =
                     format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
-                (Err(block::Error::new(ErrorKind::Medium, message)), Some(buf))
+                Err(block::Error::new(ErrorKind::Medium, message))
             }
-            Op::Read { buf, .. } => (Ok(Done::Data(buf)), None),
-            op => (Ok(Done::Unit), buffer_of(op)),
+            // What it read may have been gone.
+            Op::Read { .. } if !self.is_current() => Err(self.not_current()),
+            Op::Read { buf, .. } => Ok(Done::Data(buf)),
+            Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => Ok(Done::Written(buf)),
+            _ => Ok(Done::Unit),
         }
+    }
+
+    /// Why nothing is read, or written, through this handle.
+    #[must_use]
+    pub fn not_current(&self) -> block::Error {
+        let message = format!("{}: an image behind it may have changed", self.label());
+        block::Error::new(ErrorKind::Unavailable, message)
     }
 
     fn failure(&self, op: &Op, code: i64, mismatch: u64) -> block::Error {
@@ -96,6 +97,7 @@ impl Image {
             Op::Write { offset, .. } | Op::WriteAtomic { offset, .. } => ("write", *offset),
             Op::Flush => ("flush", 0),
             Op::Discard { offset, .. } | Op::WriteZeroes { offset, .. } => ("zeroing", *offset),
+            Op::WriteSame { offset, .. } => ("write-same", *offset),
             Op::CompareAndWrite { offset, .. } => ("compare-and-write", *offset),
             Op::Extents { offset, .. } => ("extents", *offset),
             Op::SaveState(_) => ("saving the state", 0),
@@ -133,10 +135,10 @@ impl Pending {
     /// Reports the end of the request.
     fn finish(self, code: i64) {
         let Self { image, queue, tag, op, mismatch, .. } = self;
-        let (result, spent) = image.outcome(op, code, mismatch);
+        let result = image.outcome(op, code, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
-        queue.push_spent(Completion { tag, result }, spent);
+        queue.push(Completion { tag, result });
     }
 }
 
@@ -200,6 +202,20 @@ unsafe fn issue(pending: *mut Pending) -> i64 {
                 let step = this.zero_step(offset, len);
                 (api.rbd_aio_write_zeroes)(image, offset, step as usize, completion, 0, 0).into()
             }
+            Op::WriteSame { offset, len, pattern } => match in_one(pattern) {
+                // A pattern of zeros frees as `rbd_aio_write_zeroes` does.
+                Some(pattern) => (api.rbd_aio_writesame)(
+                    image,
+                    *offset,
+                    *len as usize,
+                    pattern.as_ptr().cast(),
+                    pattern.len(),
+                    completion,
+                    0,
+                )
+                .into(),
+                None => -i64::from(Errno::OPNOTSUPP.raw_os_error()),
+            },
             Op::CompareAndWrite { offset, compare, write } => {
                 match (whole(compare), whole(write)) {
                     (Some(compare), Some(write)) => (api.rbd_aio_compare_and_write)(
@@ -256,7 +272,10 @@ fn count(iov: &[IoVec]) -> c_int {
 
 /// The buffer as one piece, if it is a sector.
 fn whole(buffer: &Buffer) -> Option<&[u8]> {
-    buffer.slices().next().filter(|part| {
-        part.len() == COMPARE_AND_WRITE_BYTES && buffer.len() == COMPARE_AND_WRITE_BYTES
-    })
+    in_one(buffer).filter(|part| part.len() == COMPARE_AND_WRITE_BYTES)
+}
+
+/// The buffer, if it is one piece.
+fn in_one(buffer: &Buffer) -> Option<&[u8]> {
+    buffer.slices().next().filter(|part| part.len() == buffer.len())
 }

@@ -45,6 +45,17 @@ pub(super) struct Shared {
     groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
     pub(super) stopping: watch::Sender<bool>,
+    pub(super) watcher: Option<Arc<dyn SessionWatcher>>,
+}
+
+/// Hears of normal sessions as they come and go. Called by the thread that serves the session, which
+/// has others to serve: must return at once.
+pub trait SessionWatcher: Send + Sync + 'static {
+    /// A session is logged in.
+    fn began(&self, session: &SessionStatus);
+
+    /// A session is over; `why` is for people.
+    fn ended(&self, session: &SessionStatus, why: &str);
 }
 
 /// The running target: shards and portals. Ends with [`Server::stop`].
@@ -103,6 +114,17 @@ impl Server {
     /// # Errors
     /// When a thread or its runtime cannot be made.
     pub fn start(options: Options) -> io::Result<Self> {
+        Self::start_watched(options, None)
+    }
+
+    /// As [`Server::start`], with somebody who hears of sessions.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_watched(
+        options: Options,
+        watcher: Option<Arc<dyn SessionWatcher>>,
+    ) -> io::Result<Self> {
         let shard_count = match options.shards {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             count => count,
@@ -113,6 +135,7 @@ impl Server {
             discovery: Places::new(options.discovery_max),
             groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
+            watcher,
             options,
         });
         let shards = (0..shard_count)

@@ -117,6 +117,16 @@ impl Store for OnDemand {
         self.store.in_use(image)
     }
 
+    fn adopt(&self, image: &str) -> Result<(), StoreError> {
+        self.store.adopt(image)
+    }
+
+    fn release(&self, image: &str) -> Result<(), StoreError> {
+        // A volume that was dropped while it was opened is closed after that.
+        self.opener.wait_opened(image);
+        self.store.release(image)
+    }
+
     fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
         self.store.boot_profile(image)
     }

@@ -385,7 +385,7 @@ pub(super) fn use_key(disk: &Disk) -> String {
     }
 }
 
-fn exists(disk: &Disk) -> Error {
+pub(super) fn exists(disk: &Disk) -> Error {
     let (project, name) = (disk.project.as_str(), disk.name.as_str());
     if disk.state == DiskState::Broken {
         let message = format!(

@@ -6,6 +6,7 @@
 //! call is repeated or at the next start (`reconcile`). Callers hold the object's lock.
 
 mod at_work;
+mod attach;
 mod certificates;
 mod copies;
 mod disks;

@@ -85,6 +85,8 @@ impl Engine {
             }
         };
         let export = Export {
+            project: disk.project.clone(),
+            disk: disk.name.clone(),
             target: disk.target.clone(),
             lun: disk.lun,
             volume: volume.clone(),
@@ -192,6 +194,7 @@ impl Engine {
                 let mut serving = self.serving(&disk);
                 (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));
                 self.serving.insert(key(project, name), serving);
+                self.exporter.failed(&disk.target, &error.to_string());
                 Err(error)
             }
         }

@@ -228,7 +228,7 @@ impl Catalog {
     }
 }
 
-fn with_disk(engine: &Engine, node: Node) -> Result<(Node, Option<DiskView>), Error> {
+pub(super) fn with_disk(engine: &Engine, node: Node) -> Result<(Node, Option<DiskView>), Error> {
     let disk = engine.disk_of(&node)?.map(|disk| view(engine, disk)).transpose()?;
     Ok((node, disk))
 }

@@ -1,5 +1,6 @@
 //! Tests of the catalog over a store, a state and an exporter that fail when told to.
 
+mod attach;
 mod calls;
 mod faults;
 mod imports;

@@ -11,6 +11,11 @@ pub(in crate::client) enum JobCommand {
         /// Number of the job
         id: u64,
     },
+    /// Wait for the end of a job; exit code 1 if it fails
+    Wait {
+        /// Number of the job
+        id: u64,
+    },
     /// Cancel a job
     Cancel {
         /// Number of the job

@@ -57,6 +57,13 @@ pub(in crate::client) enum NodeCommand {
         /// Node
         node: String,
     },
+    /// Show what to add to the command line of a node's kernel, if it has a boot loader of its own
+    BootArguments {
+        #[command(flatten)]
+        project: Project,
+        /// Node
+        node: String,
+    },
     /// Have a node's own CHAP secret handed out once more, in its iPXE script
     Rearm {
         #[command(flatten)]

@@ -41,6 +41,10 @@ impl Calls<'_, '_> {
                 let answer = self.api.rearm(&self.named(project)?, &node, &Rearm { renew }).await?;
                 self.show(&answer, output::node)
             }
+            NodeCommand::BootArguments { project, node } => {
+                let answer = self.api.boot_arguments(&self.named(project)?, &node).await?;
+                self.show(&answer, output::boot_arguments)
+            }
             NodeCommand::Ip { project, node } => self.addresses(&project, &node).await,
             NodeCommand::Ipxe { project, node } => {
                 let script = self.api.ipxe(&self.named(project)?, &node).await?;

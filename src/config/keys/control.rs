@@ -133,7 +133,7 @@ pub(super) fn enter_tls(draft: &mut Draft) {
     tls(draft);
 }
 
-fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
+pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
     if text.is_empty() { Ok(None) } else { parse::path(text).map(Some) }
 }
 

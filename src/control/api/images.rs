@@ -88,8 +88,15 @@ pub struct Image {
     /// Names of its tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The file it was imported from, or the image or disk that it is a copy of, or `upload`.
+    /// The file it was imported from, the image or disk that it is a copy of, what is attached, or
+    /// `upload`.
     pub source: String,
+    /// It was there before, and is served as it is; removing it here does not remove it there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
+    /// Of an image made of a disk: the image that the disk was cloned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// When it was made (RFC 3339).
     pub created: String,
     /// What import noticed.
@@ -255,6 +262,8 @@ pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) ->
         sha256: image.sha256.map(|sum| sum.to_string()),
         tags,
         source: image.source,
+        attached: image.attached,
+        parent: image.parent.map(|name| name.to_string()),
         created: image.created.to_string(),
         warnings: image.warnings.into_iter().map(Into::into).collect(),
         disks: users,

@@ -49,19 +49,23 @@
 //! | `DELETE /v1/projects/{project}/nodes/{node}/provision` | | 200 [`nodes::Node`] |
 //! | `POST /v1/projects/{project}/nodes/{node}/rearm` | [`nodes::Rearm`] | 200 [`nodes::Node`] |
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
+//! | `GET /v1/projects/{project}/nodes/{node}/boot-arguments` | | [`boot::BootArguments`] |
 //! | `GET /v1/targets`, `/v1/targets/{name}` | | [`targets::TargetList`], [`targets::Target`] |
 //! | `GET /v1/sessions[?target=]`, `DELETE /v1/sessions/{id}` | | [`sessions::SessionList`]; 204 |
 //! | `POST /v1/targets/{name}/drain` | [`sessions::LogoutRequest`] | 202 [`targets::Drained`] |
 //! | `POST /v1/sessions/{id}/logout` | [`sessions::LogoutRequest`] | 202 |
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}` | | [`jobs::JobList`], [`jobs::Job`] |
 //! | `DELETE /v1/jobs/{id}` | | 202 [`jobs::Job`]: cancellation is asked for |
+//! | `GET /v1/events[?types=][&project=][&since=][&follow=]` | | `text/event-stream`, [`events::Event`] each |
 //!
 //! Every error is a [`problem::Problem`] (`application/problem+json`, RFC 9457). Unknown fields
 //! in a request are refused.
 
 pub mod access;
+pub mod boot;
 pub mod certificates;
 pub mod disks;
+pub mod events;
 pub mod images;
 pub mod jobs;
 pub mod nodes;
@@ -171,6 +175,7 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(nodes::provision, nodes::deprovision))
         .routes(routes!(nodes::rearm))
         .routes(routes!(nodes::ipxe))
+        .routes(routes!(boot::arguments))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
         .routes(routes!(targets::drain))
@@ -179,6 +184,7 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(sessions::logout))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::cancel))
+        .routes(routes!(events::follow))
 }
 
 /// The description of the API (OpenAPI 3.1), as it is served and as `docs/openapi.json` has it.
@@ -212,7 +218,7 @@ fn made(existed: bool) -> StatusCode {
 }
 
 /// The portals of these groups (none: of all).
-fn portals(control: &Control, groups: &[u16]) -> Vec<PortalInfo> {
+pub(super) fn portals(control: &Control, groups: &[u16]) -> Vec<PortalInfo> {
     let mut portals = control.data_path.portals();
     portals.retain(|portal| groups.is_empty() || groups.contains(&portal.tpgt));
     portals

@@ -9,13 +9,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
-use super::{Answer, Filter, made, portals};
-use crate::boot::{self, Credentials};
+use super::{Answer, Filter, made};
 use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
-use crate::control::Control;
 use crate::control::access::Caller;
 use crate::control::body::Fields;
 use crate::control::respond::Failure;
+use crate::control::{Control, boot};
 
 /// What is known of a node; replaces what was known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -361,6 +360,12 @@ pub(super) async fn rearm(
 
 /// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret; one that is handed
 /// out once has been handed out then.
+pub(super) fn no_disk(node: &catalog::Node) -> Failure {
+    let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
+    Failure::new(StatusCode::CONFLICT, "node-unbound", detail)
+}
+
+/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret.
 #[utoipa::path(
     get,
     path = "/v1/projects/{project}/nodes/{node}/ipxe",
@@ -382,24 +387,8 @@ pub(super) async fn ipxe(
         Method::HEAD => control.catalog.node(project, name).await?,
         _ => control.catalog.hand_out_chap(project, name).await?,
     };
-    let Some(DiskView { disk, .. }) = disk else {
-        let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
-        return Err(Failure::new(StatusCode::CONFLICT, "node-unbound", detail));
-    };
-    let portals: Vec<_> =
-        portals(&control, &disk.portal_groups).iter().map(|p| p.address).collect();
-    let script = boot::script(&boot::Boot {
-        title: &format!("{}/{}", node.project, node.name),
-        initiator: node.initiator.as_deref(),
-        portals: &portals,
-        lun: disk.lun,
-        target: &disk.target,
-        chap: disk.chap.as_ref().map(|chap| Credentials {
-            initiator: (&chap.user, chap.secret.expose()),
-            target: chap.mutual.as_ref().map(|(user, secret)| (user.as_str(), secret.expose())),
-        }),
-    });
-    let script = script.map_err(|error| {
+    let Some(DiskView { disk, .. }) = disk else { return Err(no_disk(&node)) };
+    let script = boot::script(&control, &node, &disk, true).map_err(|error| {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no-boot-script", error.to_string())
     })?;
     let headers =

@@ -98,7 +98,7 @@ pub(super) struct ByTarget {
     target: Option<String>,
 }
 
-fn render(session: SessionInfo) -> Session {
+pub(in crate::control) fn render(session: SessionInfo) -> Session {
     Session {
         id: session.id,
         target: session.target,
