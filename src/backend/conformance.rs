@@ -5,6 +5,7 @@
 //! as a Ceph pool, will do.
 
 mod atomic;
+mod filling;
 mod growth;
 mod records;
 mod state;
@@ -32,6 +33,7 @@ const CASES: &[(&str, Case)] = &[
     ("bad names and sizes are refused", bad_names_are_refused),
     ("what is not there is not found", not_found),
     ("an import is read back", an_import_is_read_back),
+    ("an image is filled in turns", filling::filled_in_turns),
     ("a snapshot keeps what the image held", a_snapshot_freezes),
     ("a snapshot of an open image freezes it at that moment", a_snapshot_of_an_open_image),
     ("a clone sees its parent's snapshot and not later writes", a_clone_sees_the_snapshot),

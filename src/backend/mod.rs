@@ -90,11 +90,26 @@ pub trait ImageWriter: Send {
     /// When the store cannot take them.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Everything written is on stable storage when this returns.
+    /// Has a range read as zeros again; its space is given back where that is possible.
+    ///
+    /// # Errors
+    /// When the store cannot do it.
+    fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError>;
+
+    /// Everything written is on stable storage when this returns. After a failure of this or of a
+    /// write, what was written since it last succeeded may be lost in part.
     ///
     /// # Errors
     /// When the store cannot make it so.
-    fn finish(self: Box<Self>) -> Result<(), StoreError>;
+    fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// [`Self::sync`], for the last time.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.sync()
+    }
 }
 
 /// A place that keeps images, their snapshots and copy-on-write clones of these.
@@ -252,6 +267,34 @@ pub trait Store: Send + Sync + 'static {
     fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
         let _ = image;
         Ok(())
+    }
+
+    /// The images of another pool of the same cluster; `place` is `POOL` or `POOL/NAMESPACE`.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] if there is nothing but this store; [`StoreErrorKind::NotFound`]
+    /// if the pool is not there.
+    fn elsewhere(&self, place: &str) -> Result<Arc<dyn Store>, StoreError> {
+        let message = format!("{place:?}: this store is in no cluster that has other pools");
+        Err(StoreError::new(StoreErrorKind::Invalid, message))
+    }
+
+    /// Gives an image of another pool (see [`Self::elsewhere`]) another name, unless that is taken.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::Exists`]; [`StoreErrorKind::Invalid`] where
+    /// images have one name for ever.
+    fn rename(&self, image: &str, name: &str) -> Result<(), StoreError> {
+        let message = format!("image {image} cannot become {name} in this store");
+        Err(StoreError::new(StoreErrorKind::Invalid, message))
+    }
+
+    /// Whether any client has an image open for writing.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn in_use(&self, image: &str) -> Result<bool, StoreError> {
+        self.stat(image).map(|_| false)
     }
 
     /// Opens an image, or (read-only) one of its snapshots. It is closed when the last reference

@@ -50,7 +50,8 @@ impl JobState {
 pub struct Job {
     /// Its number, never given out twice.
     pub id: u64,
-    /// What it does: `image-import`, `image-copy`, `disk-image`, `disk-rollback`, `disk-flatten`.
+    /// What it does: `image-import`, `image-upload`, `image-copy`, `image-export`, `disk-image`,
+    /// `disk-rollback`, `disk-flatten`.
     pub kind: String,
     /// Project of the object.
     pub project: String,

@@ -22,6 +22,7 @@
 
 mod attach;
 mod certificates;
+mod checksum;
 mod engine;
 mod error;
 mod export;
@@ -37,10 +38,13 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod transfer;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::Store;
 
@@ -48,6 +52,7 @@ pub use attach::{AccessRules, AttachSpec};
 
 pub use crate::backend::StoreKind;
 pub use certificates::{Certificate, CertificateName};
+pub use checksum::Checksum;
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};
@@ -61,9 +66,15 @@ pub use model::{
 };
 pub use name::{ImageName, Name};
 pub use qos::{Qos, Rates};
-pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
-pub use spec::{ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec};
+pub use service::{
+    Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView, UploadReceiver,
+    UploadView,
+};
+pub use spec::{
+    ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec, PoolImportSpec, UploadSpec,
+};
 pub use tokens::{Role, Token, TokenSpec};
+pub use transfer::{Destination, Outgoing, PoolImage, Upload};
 pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
@@ -91,6 +102,30 @@ pub struct Options {
     pub unnamed_access: UnnamedAccess,
     /// Largest image that may be imported, in bytes.
     pub image_max_bytes: u64,
+    /// How uploads are kept.
+    pub uploads: UploadOptions,
+}
+
+/// How uploads are kept until they are complete.
+#[derive(Debug, Clone)]
+pub struct UploadOptions {
+    /// Where files lie that cannot be put into a store as they come (qcow2); `None`: there can be
+    /// none. Nothing else may be in it.
+    pub directory: Option<PathBuf>,
+    /// Most bytes of these files together, as announced.
+    pub staged_bytes_max: u64,
+    /// An upload to which nothing comes for so long is given up.
+    pub expiry: Duration,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            staged_bytes_max: 64 << 30,
+            expiry: Duration::from_secs(24 * 60 * 60),
+        }
+    }
 }
 
 impl Default for Options {
@@ -100,6 +135,7 @@ impl Default for Options {
             default_store: "local".to_owned(),
             unnamed_access: UnnamedAccess::default(),
             image_max_bytes: 16 << 40,
+            uploads: UploadOptions::default(),
         }
     }
 }

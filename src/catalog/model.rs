@@ -9,14 +9,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::checksum::Checksum;
 use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
 use super::qos::Qos;
+use super::transfer::Upload;
 
-/// Where an image stands. All but `Ready` and `Broken` are intents of the journal.
+/// Where an image stands. `Importing` and `Removing` are intents of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageState {
+    /// Its file is being uploaded. Not ended by a restart, but when nothing comes for long.
+    Uploading,
     /// Being filled.
     Importing,
     /// Disks can be cloned from it.
@@ -115,6 +119,22 @@ pub struct Image {
     pub created: Timestamp,
     /// What import noticed.
     pub warnings: Vec<Warning>,
+    /// Every project sees it and can clone it.
+    #[serde(default)]
+    pub public: bool,
+    /// Of the file that it was made of, if that is known.
+    #[serde(default)]
+    pub sha256: Option<Checksum>,
+    /// How its file is uploaded, or was.
+    #[serde(default)]
+    pub upload: Option<Upload>,
+}
+
+impl Image {
+    /// All bytes of its upload are there.
+    pub(super) fn is_received(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.offset == upload.file_bytes)
+    }
 }
 
 /// A snapshot that was made for one copy.
@@ -206,8 +226,11 @@ pub struct Disk {
     pub name: Name,
     /// Where it stands.
     pub state: DiskState,
-    /// The image (of the same project) it is a clone of.
+    /// The image it is a clone of.
     pub image: ImageName,
+    /// The project of that image, if it is another one.
+    #[serde(default)]
+    pub image_project: Option<Name>,
     /// The tag of the image that it was cloned from.
     #[serde(default)]
     pub tag: Option<ImageName>,
@@ -268,6 +291,12 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// The project of the image that it is a clone of.
+    #[must_use]
+    pub fn image_project(&self) -> &Name {
+        self.image_project.as_ref().unwrap_or(&self.project)
+    }
+
     /// It has a target: it is neither being made nor being removed.
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, DiskState::Ready | DiskState::Broken)

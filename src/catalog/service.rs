@@ -8,6 +8,7 @@ mod disks;
 mod nodes;
 mod projects;
 mod tokens;
+mod uploads;
 mod versions;
 mod works;
 
@@ -31,6 +32,7 @@ use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
 pub use projects::ProjectView;
+pub use uploads::{UploadReceiver, UploadView};
 pub use versions::{ImageReader, ImageView, TagView};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.
@@ -44,6 +46,10 @@ const IMPORTS_QUEUED_MAX: usize = 64;
 
 /// Images that may be downloaded at once; each has one thread.
 const DOWNLOADS_MAX: usize = 8;
+/// Files that may be uploaded at once; each has one thread.
+const RECEIVERS_MAX: usize = 8;
+/// Questions for what an image takes that may wait for one store at once.
+const LOOKS_MAX: usize = 2;
 
 /// The catalog. Clones are handles of the same one.
 #[derive(Clone)]
@@ -58,6 +64,11 @@ struct Inner {
     imports: Arc<Semaphore>,
     imports_queued: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    receivers: Arc<Semaphore>,
+    /// Uploads to which bytes are added at the moment, by `project/image`.
+    uploads: Mutex<BTreeMap<String, uploads::Active>>,
+    /// Jobs that make images of uploads.
+    upload_jobs: Mutex<BTreeMap<String, u64>>,
     jobs: Jobs,
     stopping: watch::Sender<bool>,
 }
@@ -66,6 +77,7 @@ struct Inner {
 struct Places {
     calls: Arc<Semaphore>,
     openers: Semaphore,
+    looks: Arc<Semaphore>,
     /// The probe that was begun last.
     probe: Mutex<Option<watch::Receiver<Option<Probed>>>>,
 }
@@ -75,6 +87,7 @@ impl Places {
         Self {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             openers: Semaphore::new(OPENERS_MAX),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             probe: Mutex::default(),
         }
     }
@@ -140,6 +153,9 @@ impl Catalog {
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             imports_queued: Arc::new(Semaphore::new(IMPORTS_QUEUED_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            receivers: Arc::new(Semaphore::new(RECEIVERS_MAX)),
+            uploads: Mutex::default(),
+            upload_jobs: Mutex::default(),
             jobs,
             stopping: watch::Sender::new(false),
         })))

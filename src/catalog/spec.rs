@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::checksum::Checksum;
 use super::error::Error;
 use super::model::{Chap, ChapPerNode, Delivery, Disk, Exposure, Format, Network, Secret, Tagged};
 use super::name::{ImageName, Name, quoted};
 use super::qos::Qos;
+use super::transfer::PoolImage;
 
 /// RFC 7143 4.2.7.1.
 const INITIATOR_NAME_MAX_BYTES: usize = 223;
@@ -34,6 +36,64 @@ pub struct ImportSpec {
     pub fix_boot_chs: bool,
     /// The user that the file must belong to; `None`: whatever the daemon can read.
     pub owner: Option<u32>,
+    /// What the file's checksum must be.
+    pub sha256: Option<Checksum>,
+}
+
+/// An image in a pool of a store's cluster that becomes an image.
+#[derive(Debug, Clone)]
+pub struct PoolImportSpec {
+    /// What is copied.
+    pub image: PoolImage,
+    /// The store through which it is reached; `None`: the default store.
+    pub from: Option<String>,
+    /// The store that gets the image; `None`: the one through which it is reached.
+    pub store: Option<String>,
+    /// Mend the end CHS of a protective MBR in the copy.
+    pub fix_boot_chs: bool,
+}
+
+/// A file that is going to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadSpec {
+    /// Its length in bytes.
+    pub file_bytes: u64,
+    /// Its format.
+    pub format: Format,
+    /// The store that gets the image; `None`: the default store.
+    pub store: Option<String>,
+    /// What the file's checksum must be.
+    pub sha256: Option<Checksum>,
+    /// What the uploader knows the file by: who repeats the call with the same one goes on.
+    pub key: Option<String>,
+    /// Mend the end CHS of a protective MBR.
+    pub fix_boot_chs: bool,
+}
+
+/// Longest key of an upload.
+const KEY_MAX_BYTES: usize = 128;
+
+impl UploadSpec {
+    /// # Errors
+    /// `source-empty`, `source-too-large`, `invalid-key`.
+    pub(super) fn check(&self, size_max_bytes: u64) -> Result<(), Error> {
+        if self.file_bytes == 0 {
+            return Err(Error::invalid("source-empty", "the file has no bytes"));
+        }
+        if self.file_bytes > size_max_bytes {
+            let message =
+                format!("a file of {} bytes; the limit is {size_max_bytes}", self.file_bytes);
+            return Err(Error::invalid("source-too-large", message));
+        }
+        let good = |key: &String| {
+            (1..=KEY_MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+        };
+        if self.key.as_ref().is_none_or(good) {
+            return Ok(());
+        }
+        let message = format!("a key has 1 to {KEY_MAX_BYTES} printable ASCII characters");
+        Err(Error::invalid("invalid-key", message))
+    }
 }
 
 /// What a disk is made of.
@@ -41,6 +101,8 @@ pub struct ImportSpec {
 pub struct DiskSpec {
     /// The image to clone.
     pub image: ImageName,
+    /// The project of that image, if it is another one.
+    pub image_project: Option<Name>,
     /// The tag of it; `None`: the default one.
     pub tag: Option<ImageName>,
     /// No clone, but the image itself, to be edited.
@@ -144,6 +206,7 @@ impl DiskSpec {
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
+            image_project: None,
             tag: None,
             edit: false,
             lun: 1,
@@ -154,6 +217,24 @@ impl DiskSpec {
             read_only: None,
             qos: None,
         }
+    }
+
+    /// A clone of `IMAGE`, `IMAGE@TAG`, or the like of another project: `PROJECT/IMAGE`.
+    ///
+    /// # Errors
+    /// `invalid-name`.
+    pub fn of_image(text: &str) -> Result<Self, Error> {
+        let (project, image) = match text.split_once('/') {
+            Some((project, image)) => (Some(Name::project(project)?), image),
+            None => (None, text),
+        };
+        let (image, tag) = ImageName::with_tag(image)?;
+        Ok(Self { image_project: project, tag, ..Self::new(image) })
+    }
+
+    /// The project of the image, for a disk of `project`.
+    pub(super) fn of(&self, project: &Name) -> Name {
+        self.image_project.as_ref().unwrap_or(project).clone()
     }
 
     /// # Errors
@@ -169,6 +250,10 @@ impl DiskSpec {
             let message = "a tag cannot be edited: edit the image, and make another tag of it";
             return Err(Error::invalid("invalid-image", message));
         }
+        if self.edit && self.image_project.is_some() {
+            let message = "an image can be edited in its own project only, by its name there";
+            return Err(Error::invalid("invalid-image", message));
+        }
         check_rules(&self.initiators, &self.networks, &self.portal_groups)?;
         self.qos.map_or(Ok(()), |qos| qos.check())?;
         self.chap.as_ref().map_or(Ok(()), ChapSpec::check)
@@ -177,6 +262,7 @@ impl DiskSpec {
     /// Whether `disk` is what this asks for.
     pub(super) fn matches(&self, disk: &Disk) -> bool {
         self.image == disk.image
+            && self.image_project.as_ref().unwrap_or(&disk.project) == disk.image_project()
             && (self.tag.is_none() || self.tag == disk.tag)
             && self.edit == disk.edits
             && self.lun == disk.lun

@@ -121,7 +121,7 @@ fn told(change: &Change) -> Option<RowChange> {
         Table::Tokens => (Noun::Token, row(value, Watched::Token)),
         Table::Certificates => (Noun::Certificate, row(value, Watched::Certificate)),
         Table::Projects => (Noun::Project, row(value, Watched::Project)),
-        Table::Meta | Table::Uses | Table::Macs => return None,
+        Table::Meta | Table::Uses | Table::Macs | Table::Exports => return None,
     };
     let key = change.key.as_str();
     let parts: Vec<&str> = key.split('/').collect();

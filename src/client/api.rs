@@ -10,7 +10,8 @@ use crate::control::api::boot::BootArguments;
 use crate::control::api::certificates::{Certificate, CertificateList, CertificatePut};
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
-    BootProfile, DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
+    BootProfile, DefaultTag, Image, ImageCopy, ImageExport, ImageImport, ImageList, ImageRename,
+    Protection, Visibility,
 };
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Migrate, Node, NodeList, NodePut, Provision, Rearm};
@@ -21,10 +22,12 @@ use crate::control::api::settings::DiskChange;
 use crate::control::api::system::{Health, Version};
 use crate::control::api::tags::{Tag, TagList, TagPut};
 use crate::control::api::targets::{Drained, Target, TargetList};
+use crate::control::api::uploads::{Upload, UploadCreate};
 
 use super::error::ClientError;
 use super::http::{Http, RawAnswer, path, with_query};
 use super::place::Place;
+use super::upload::FileBody;
 
 /// An answer: its meaning, and its JSON as it came.
 pub(super) struct Answer<T> {
@@ -166,6 +169,69 @@ impl Api {
     ) -> Result<Answer<Image>> {
         let path = path(&["projects", project, "images", image, "default-tag"]);
         self.send(Method::PUT, path, Some(&DefaultTag { tag })).await
+    }
+
+    pub(super) async fn publish_image(
+        &self,
+        project: &str,
+        image: &str,
+        public: bool,
+    ) -> Result<Answer<Image>> {
+        let path = path(&["projects", project, "images", image, "visibility"]);
+        self.send(Method::PUT, path, Some(&Visibility { public })).await
+    }
+
+    pub(super) async fn export_image(
+        &self,
+        project: &str,
+        image: &str,
+        export: &ImageExport,
+    ) -> Result<Answer<Job>> {
+        let path = path(&["projects", project, "images", image, "export"]);
+        self.send(Method::POST, path, Some(export)).await
+    }
+
+    pub(super) async fn begin_upload(
+        &self,
+        project: &str,
+        image: &str,
+        create: &UploadCreate,
+    ) -> Result<Answer<Upload>> {
+        let path = path(&["projects", project, "images", image, "upload"]);
+        self.send(Method::PUT, path, Some(create)).await
+    }
+
+    pub(super) async fn upload(&self, project: &str, image: &str) -> Result<Answer<Upload>> {
+        self.get(path(&["projects", project, "images", image, "upload"])).await
+    }
+
+    /// Sends what `body` has, behind `offset` bytes that are there.
+    pub(super) async fn add_to_upload(
+        &self,
+        (project, image): (&str, &str),
+        offset: u64,
+        body: FileBody,
+        show: &mut dyn FnMut() -> Result<u64>,
+    ) -> Result<Answer<Upload>> {
+        let path = path(&["projects", project, "images", image, "upload"]);
+        let answer = self.http.upload(&path, offset, body, show).await?;
+        if !answer.status.is_success() {
+            return Err(self.refused(&answer));
+        }
+        let value = serde_json::from_slice(&answer.body).map_err(|e| self.strange(&e))?;
+        Ok(Answer { value, json: answer.body })
+    }
+
+    /// The job of an upload, as if it had been asked for.
+    pub(super) async fn upload_job(&self, upload: &Upload) -> Result<Option<Answer<Job>>> {
+        match &upload.job {
+            Some(job) => self.job(job.id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn abandon_upload(&self, project: &str, image: &str) -> Result<()> {
+        self.delete(path(&["projects", project, "images", image, "upload"])).await
     }
 
     /// The bytes of an image, handed on as they come.

@@ -18,7 +18,7 @@ pub(super) use access::{CertificateCommand, ProjectCommand, TokenCommand};
 pub(super) use connection::Connection;
 pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
 pub(super) use events::EventsArgs;
-pub(super) use images::{ImageCommand, ImportArgs};
+pub(super) use images::{ImageCommand, ImportArgs, UploadArgs};
 pub(super) use jobs::JobCommand;
 pub(super) use nodes::{NodeCommand, ProvisionArgs};
 pub(super) use size::NewSize;

@@ -13,7 +13,7 @@ use crate::config::nearest;
 use crate::control::api::access::TokenCreate;
 use crate::control::api::certificates::CertificatePut;
 use crate::control::api::disks::ChapRequest;
-use crate::control::api::images::{ImageCopy, ImageRename};
+use crate::control::api::images::{ImageCopy, ImageExport, ImageRename};
 use crate::control::api::jobs::Job;
 use crate::control::api::problem::Problem;
 use crate::control::api::projects::ProjectPut;
@@ -30,7 +30,7 @@ use super::environment::Environment;
 use super::error::ClientError;
 use super::http::Http;
 use super::place::Place;
-use super::{download, events, import, output, ssh};
+use super::{download, events, import, output, ssh, upload};
 
 type Result = std::result::Result<(), ClientError>;
 
@@ -150,8 +150,14 @@ impl<'c> Calls<'_, 'c> {
                 self.images(project.as_deref()).await
             }
             ImageCommand::Show { project, image } => {
-                let answer = self.api.image(&self.named(project)?, &image).await?;
-                self.show(&answer, output::image)
+                let project = self.named(project)?;
+                let answer = self.api.image(&project, &image).await?;
+                self.show(&answer, output::image)?;
+                if self.json || answer.value.state != "uploading" {
+                    return Ok(());
+                }
+                let upload = self.api.upload(&project, &image).await?;
+                self.show(&upload, output::upload)
             }
             ImageCommand::Profile { project, image, forget: false } => {
                 let answer = self.api.boot_profile(&self.named(project)?, &image).await?;
@@ -164,6 +170,36 @@ impl<'c> Calls<'_, 'c> {
             ImageCommand::Import { project, import } => {
                 let project = self.named(project)?;
                 import::run(&self.api, self.json, &project, &import, self.console).await
+            }
+            ImageCommand::Upload { project, upload } => {
+                let project = self.named(project)?;
+                upload::run(&self.api, self.json, &project, &upload, self.console).await
+            }
+            ImageCommand::Abandon { project, image } => {
+                self.api.abandon_upload(&self.named(project)?, &image).await?;
+                self.note(&format!("the upload of image {image} is given up"))
+            }
+            ImageCommand::Export { project, image, to, wait } => {
+                let (image, tag) = at_tag(&image);
+                let export = match to.strip_prefix(import::POOL_IMAGE) {
+                    Some(image) => {
+                        ImageExport { rbd: Some(image.to_owned()), tag, ..ImageExport::default() }
+                    }
+                    None => {
+                        let file = std::path::absolute(&to)?.to_string_lossy().into_owned();
+                        ImageExport { file: Some(file), tag, ..ImageExport::default() }
+                    }
+                };
+                let asked = self.api.export_image(&self.named(project)?, &image, &export).await?;
+                self.follow(asked, &wait).await
+            }
+            ImageCommand::Public { project, image } => {
+                let answer = self.api.publish_image(&self.named(project)?, &image, true).await?;
+                self.show(&answer, output::image)
+            }
+            ImageCommand::Private { project, image } => {
+                let answer = self.api.publish_image(&self.named(project)?, &image, false).await?;
+                self.show(&answer, output::image)
             }
             ImageCommand::Copy { project, image, name, copy } => {
                 let (image, tag) = at_tag(&image);

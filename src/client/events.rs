@@ -123,7 +123,7 @@ fn line(event: &Event) -> String {
         ("node", event.node.clone()),
         ("disk", event.disk.clone().filter(|disk| name != Some(disk))),
         ("job", event.job.as_ref().map(|job| job.id.to_string())),
-        ("at", event.job.as_ref().map(output::progress)),
+        ("at", event.job.as_ref().map(output::job_progress)),
         ("session", session.map(|session| session.id.to_string())),
         ("initiator", session.map(|session| session.initiator.clone())),
         ("mac", event.mac.clone()),

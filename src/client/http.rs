@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,12 +21,15 @@ use tokio::task::AbortHandle;
 use super::error::ClientError;
 use super::place::Place;
 use super::ssh::Ssh;
+use super::upload::FileBody;
 use crate::tls::{self, Trouble};
 
 /// No answer is larger: 100 000 disks fit.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// A connection that was idle for longer is not used again: stirrupd may be about to close it.
 const IDLE_MAX: Duration = Duration::from_secs(4);
+/// How often it is shown how far an upload is.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// What is needed to get to another machine.
 pub(super) struct Means {
@@ -47,7 +51,7 @@ pub(super) struct Http {
 
 /// A connection, and what carries it; it ends with this.
 struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<UnsyncBoxBody<Bytes, io::Error>>,
     driver: AbortHandle,
     ssh: Option<Ssh>,
 }
@@ -133,11 +137,58 @@ impl Http {
         }
     }
 
+    /// Sends bytes of a file. `show` is told now and then to show how far that is, and says it; if that
+    /// is nowhere further after the time-out, there is no use in waiting.
+    pub(super) async fn upload(
+        &self,
+        path: &str,
+        offset: u64,
+        body: FileBody,
+        show: &mut dyn FnMut() -> Result<u64, ClientError>,
+    ) -> Result<RawAnswer, ClientError> {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (HeaderName::from_static("upload-offset"), HeaderValue::from(offset)),
+        ];
+        let call = async {
+            let sent = self.send_body(Method::PATCH, path, &headers, body.boxed_unsync()).await;
+            let (answer, _connection) = sent?;
+            self.whole(answer).await
+        };
+        let mut call = std::pin::pin!(call);
+        let (mut last, mut since) = (offset, tokio::time::Instant::now());
+        loop {
+            tokio::select! {
+                answer = &mut call => return answer,
+                () = tokio::time::sleep(SHOW_EVERY) => {}
+            }
+            let at = show()?;
+            if at != last {
+                (last, since) = (at, tokio::time::Instant::now());
+            } else if since.elapsed() > self.timeout {
+                return Err(self.late());
+            }
+        }
+    }
+
     async fn send(
         &self,
         method: Method,
         path: &str,
         json: Option<Vec<u8>>,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
+        let kind = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let kind = json.is_some().then_some(kind);
+        let body = Full::new(Bytes::from(json.unwrap_or_default())).map_err(|never| match never {});
+        self.send_body(method, path, kind.as_slice(), body.boxed_unsync()).await
+    }
+
+    async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        body: UnsyncBoxBody<Bytes, io::Error>,
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
         let mut connection = match self.take_kept() {
             Some(connection) => connection,
@@ -151,12 +202,10 @@ impl Http {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        if json.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
-        let request = request
-            .body(Full::new(Bytes::from(json.unwrap_or_default())))
-            .map_err(|e| self.strange(e))?;
+        let request = request.body(body).map_err(|e| self.strange(e))?;
         match connection.sender.send_request(request).await {
             Ok(answer) => Ok((answer, connection)),
             Err(error) => Err(self.why(connection, &error).await),

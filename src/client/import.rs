@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A plain progress line is written every so many percent.
 const LINE_EVERY_PERCENT: u64 = 10;
 
+/// What an image in a pool is told from a file by.
+pub(super) const POOL_IMAGE: &str = "rbd:";
+
 /// Imports an image; waits for the end unless told not to.
 pub(super) async fn run(
     api: &Api,
@@ -27,10 +30,19 @@ pub(super) async fn run(
     args: &ImportArgs,
     console: &mut Console<'_>,
 ) -> Result<(), ClientError> {
-    let file = std::path::absolute(&args.file)?;
+    let text = args.file.to_string_lossy();
+    let (file, rbd) = match text.strip_prefix(POOL_IMAGE) {
+        Some(image) => (None, Some(image.to_owned())),
+        None => {
+            let file = std::path::absolute(&args.file)?;
+            (Some(file.to_string_lossy().into_owned()), None)
+        }
+    };
     let import = ImageImport {
         name: args.image.clone(),
-        file: file.to_string_lossy().into_owned(),
+        file,
+        rbd,
+        sha256: args.sha256.clone(),
         format: args.format.clone(),
         store: args.store.clone(),
         fix_boot_chs: args.fix_boot_chs,
@@ -40,8 +52,10 @@ pub(super) async fn run(
 }
 
 /// What a job does, and what there is when it has ended.
-const KINDS: [(&str, &str, &str); 5] = [
+const KINDS: [(&str, &str, &str); 7] = [
     ("image-import", "import", "image {} is there"),
+    ("image-upload", "upload", "image {} is there"),
+    ("image-export", "export", "image {} is exported"),
     ("image-copy", "copy", "image {} is there"),
     ("disk-image", "copy", "image {} is there"),
     ("disk-rollback", "rollback", "disk {} is rolled back"),
@@ -67,10 +81,11 @@ pub(super) async fn wait(
     job: Answer<Job>,
     console: &mut Console<'_>,
 ) -> Result<(), ClientError> {
-    let mut progress = Progress::start(console.bar, &job.value);
+    let mut progress = Progress::start(console.bar, &job.value.object, job.value.total_bytes);
     let mut answer = job;
     while !is_ended(&answer.value) {
-        progress.show(console, &answer.value)?;
+        let job = &answer.value;
+        progress.show(console, &job.object, job.done_bytes, job.total_bytes)?;
         tokio::time::sleep(LOOK_EVERY).await;
         answer = api.job(answer.value.id).await?;
     }
@@ -113,11 +128,12 @@ async fn watch(
 ) -> Result<Answer<Job>, ClientError> {
     let id = asked.value.id;
     let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut progress = Progress::start(console.bar, &asked.value);
+    let mut progress = Progress::start(console.bar, &asked.value.object, asked.value.total_bytes);
     let mut answer = asked;
     let mut cancelled = false;
     while !is_ended(&answer.value) {
-        progress.show(console, &answer.value)?;
+        let job = &answer.value;
+        progress.show(console, &job.object, job.done_bytes, job.total_bytes)?;
         let look = async {
             tokio::time::sleep(LOOK_EVERY).await;
             api.job(id).await
@@ -143,41 +159,53 @@ fn is_ended(job: &Job) -> bool {
 }
 
 /// A bar on a terminal, now and then a line elsewhere.
-enum Progress {
+pub(super) enum Progress {
     Bar(ProgressBar),
     Lines { next_percent: u64 },
 }
 
 impl Progress {
-    fn start(bar: bool, job: &Job) -> Self {
+    pub(super) fn start(bar: bool, name: &str, total_bytes: u64) -> Self {
         if !bar {
             return Self::Lines { next_percent: LINE_EVERY_PERCENT };
         }
-        Self::Bar(new_bar(job.total_bytes, &job.object))
+        Self::Bar(new_bar(total_bytes, name))
     }
 
-    fn show(&mut self, console: &mut Console<'_>, job: &Job) -> Result<(), ClientError> {
+    pub(super) fn show(
+        &mut self,
+        console: &mut Console<'_>,
+        name: &str,
+        done_bytes: u64,
+        total_bytes: u64,
+    ) -> Result<(), ClientError> {
         match self {
             Self::Bar(bar) => {
-                bar.set_length(job.total_bytes);
-                bar.set_position(job.done_bytes);
+                bar.set_length(total_bytes);
+                bar.set_position(done_bytes);
                 Ok(())
             }
             Self::Lines { next_percent } => {
-                let done = u128::from(job.done_bytes) * 100;
-                if job.total_bytes == 0
-                    || done < u128::from(*next_percent) * u128::from(job.total_bytes)
-                {
+                let done = u128::from(done_bytes) * 100;
+                if total_bytes == 0 || done < u128::from(*next_percent) * u128::from(total_bytes) {
                     return Ok(());
                 }
-                let percent = u64::try_from(done / u128::from(job.total_bytes)).unwrap_or(100);
+                let percent = u64::try_from(done / u128::from(total_bytes)).unwrap_or(100);
                 *next_percent = percent - percent % LINE_EVERY_PERCENT + LINE_EVERY_PERCENT;
-                console.note(&format!("{}: {}", job.object, output::progress(job)))
+                console.note(&format!("{name}: {}", output::progress(done_bytes, total_bytes)))
             }
         }
     }
 
-    fn end(&self) {
+    /// What was done before is no part of the rate.
+    pub(super) fn begin_at(&self, done_bytes: u64) {
+        if let Self::Bar(bar) = self {
+            bar.set_position(done_bytes);
+            bar.reset_eta();
+        }
+    }
+
+    pub(super) fn end(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }

@@ -16,6 +16,7 @@ mod import;
 mod output;
 mod place;
 mod ssh;
+mod upload;
 
 #[cfg(test)]
 mod tests;

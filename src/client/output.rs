@@ -21,6 +21,7 @@ use crate::control::api::sessions::Session;
 use crate::control::api::system::Health;
 use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
+use crate::control::api::uploads::Upload;
 
 use super::console::Console;
 use super::error::ClientError;
@@ -35,8 +36,17 @@ const NONE: &str = "-";
 
 /// States that ask for attention, and those in between; all others are as they should be.
 const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
-const UNDER_WAY: [&str; 8] =
-    ["importing", "creating", "removing", "opening", "queued", "running", "disabled", "withdrawn"];
+const UNDER_WAY: [&str; 9] = [
+    "uploading",
+    "importing",
+    "creating",
+    "removing",
+    "opening",
+    "queued",
+    "running",
+    "disabled",
+    "withdrawn",
+];
 
 pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().map(|image| {
@@ -64,6 +74,7 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("image", image.name.clone()),
         ("state", image.state.clone()),
         ("size", size(image.size_bytes)),
+        ("used", image.used_bytes.map_or(NONE.to_owned(), size)),
         ("format", image.format.clone()),
         ("source", image.source.clone()),
         ("store", image.store.clone()),
@@ -73,12 +84,23 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("tags", joined(&image.tags)),
         ("cloned from", image.default_tag.clone().unwrap_or_else(|| image.snapshot.clone())),
         ("protected", yes(image.protected)),
+        ("public", yes(image.public)),
+        ("sha256", image.sha256.clone().unwrap_or_else(|| NONE.to_owned())),
     ];
     details(console, &lines)?;
     warnings(console, &image.warnings)
 }
 
 /// Images that were made of disks, and of which.
+/// How far an upload is.
+pub(super) fn upload(console: &mut Console<'_>, upload: &Upload) -> Result {
+    let lines = [
+        ("uploaded", progress(upload.offset_bytes, upload.size_bytes)),
+        ("expires", upload.expires.as_deref().map_or(NONE.to_owned(), time)),
+    ];
+    details(console, &lines)
+}
+
 pub(super) fn snaps(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().filter_map(|image| {
         let disk = image.source.strip_prefix("disk ")?;
@@ -258,7 +280,7 @@ pub(super) fn jobs(console: &mut Console<'_>, jobs: &[Job]) -> Result {
             text(&job.project),
             text(&job.object),
             state(&job.state),
-            text(progress(job)),
+            text(job_progress(job)),
             text(time(&job.created)),
         ]
     });
@@ -272,7 +294,7 @@ pub(super) fn job(console: &mut Console<'_>, job: &Job) -> Result {
         ("project", job.project.clone()),
         ("object", job.object.clone()),
         ("state", job.state.clone()),
-        ("done", progress(job)),
+        ("done", job_progress(job)),
         ("created", time(&job.created)),
         ("finished", job.finished.as_deref().map_or_else(|| NONE.to_owned(), time)),
         ("error", job.error.clone().unwrap_or_else(|| NONE.to_owned())),
@@ -325,12 +347,17 @@ pub(super) fn warnings(console: &mut Console<'_>, warnings: &[Warning]) -> Resul
 }
 
 /// How far a job is: `45 % of 10.00 GiB`.
-pub(super) fn progress(job: &Job) -> String {
-    if job.total_bytes == 0 {
+pub(super) fn progress(done_bytes: u64, total_bytes: u64) -> String {
+    if total_bytes == 0 {
         return NONE.to_owned();
     }
-    let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
-    let mut text = format!("{percent} % of {}", size(job.total_bytes));
+    let percent = u128::from(done_bytes) * 100 / u128::from(total_bytes);
+    format!("{percent} % of {}", size(total_bytes))
+}
+
+/// The same with the job's rate and the time that is left: `45 % of 10.00 GiB, 1.00 GiB/s, 5 seconds left`.
+pub(super) fn job_progress(job: &Job) -> String {
+    let mut text = progress(job.done_bytes, job.total_bytes);
     if let Some(rate) = job.bytes_per_second {
         let _infallible = write!(text, ", {}/s", size(rate));
     }

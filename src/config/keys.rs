@@ -8,6 +8,7 @@ mod control;
 mod portal_group;
 mod prefetch;
 mod store;
+mod uploads;
 
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +24,7 @@ use compat::{PICASSO, SMART_PROXY, TGT, smart_proxy, tgt};
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
+use uploads::UPLOADS;
 
 /// A configuration being read.
 #[derive(Default)]
@@ -172,6 +174,7 @@ pub(super) const SECTIONS: &[Section] = &[
          acknowledged; `docs/cache.md` tells what is kept when.",
         CACHE,
     ),
+    section("uploads", "Images that are uploaded, until they are complete.", UPLOADS),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
     section(
         "boot",

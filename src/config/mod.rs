@@ -62,6 +62,8 @@ pub struct Config {
     pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+    /// `[uploads]`
+    pub uploads: Uploads,
     /// Boot scripts over HTTP.
     pub boot: Boot,
     /// Doors for clients of other software.
@@ -464,6 +466,17 @@ pub struct RbdStore {
     pub idle_close: Option<Duration>,
 }
 
+/// `[uploads]`: images that are uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploads {
+    /// Where qcow2 files lie until they are complete; `None`: in `state_dir`.
+    pub directory: Option<PathBuf>,
+    /// Most bytes of these together.
+    pub max_bytes: u64,
+    /// How long an upload may rest.
+    pub expiry: Duration,
+}
+
 /// `[prefetch]`: what is fetched before it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefetch {
@@ -546,6 +559,11 @@ impl Default for Config {
                 golden_file_bytes: 0,
                 golden_file_directory: "/var/tmp".into(),
                 disk_memory_bytes: 64 << 20,
+            },
+            uploads: Uploads {
+                directory: None,
+                max_bytes: 64 << 30,
+                expiry: Duration::from_secs(24 * 60 * 60),
             },
             prefetch: Prefetch {
                 readahead: true,

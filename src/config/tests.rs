@@ -182,6 +182,10 @@ fn every_key_is_read() {
         golden_file = "20GiB"
         golden_file_directory = "/d"
         disk_memory = 0
+        [uploads]
+        directory = "/u"
+        max_bytes = "18MiB"
+        expiry_seconds = 61
         [prefetch]
         readahead = false
         boot_profiles = false
@@ -286,6 +290,11 @@ fn every_key_is_read() {
             golden_file_bytes: 20 << 30,
             golden_file_directory: "/d".into(),
             disk_memory_bytes: 0,
+        },
+        uploads: Uploads {
+            directory: Some("/u".into()),
+            max_bytes: 18 << 20,
+            expiry: Duration::from_secs(61),
         },
         prefetch: Prefetch {
             readahead: false,

@@ -55,6 +55,11 @@ impl Caller {
         if self.sees(project) { Ok(()) } else { Err(self.elsewhere()) }
     }
 
+    /// Refuses what reaches beyond all projects.
+    pub(super) fn check_global(&self) -> Result<(), Failure> {
+        if self.project.is_none() { Ok(()) } else { Err(self.elsewhere()) }
+    }
+
     /// Refuses what takes more than the call as a whole.
     pub(super) fn check_role(&self, role: Role, what: &str) -> Result<(), Failure> {
         if self.role >= role {
@@ -84,6 +89,8 @@ enum Scope {
     Project,
     /// By who may do so in all projects.
     Global,
+    /// The same, or in any, of an image that is public: the call looks whether it is.
+    Shared,
     /// Anywhere: what the caller may not see is left out of the answer.
     Seen,
 }
@@ -92,7 +99,7 @@ enum Scope {
 type Rule = (Method, &'static str, Role, Scope);
 
 use Role::{Admin, Operator, Reader};
-use Scope::{Global, Project, Seen};
+use Scope::{Global, Project, Seen, Shared};
 
 /// Every call there is. What is not here cannot be called.
 const RULES: &[Rule] = &[
@@ -113,15 +120,21 @@ const RULES: &[Rule] = &[
     (Method::DELETE, "/v1/projects/{project}", Admin, Global),
     (Method::GET, "/v1/images", Reader, Seen),
     (Method::POST, "/v1/projects/{project}/images", Admin, Project),
-    (Method::GET, "/v1/projects/{project}/images/{image}", Reader, Project),
+    (Method::GET, "/v1/projects/{project}/images/{image}", Reader, Shared),
     (Method::DELETE, "/v1/projects/{project}/images/{image}", Admin, Project),
-    (Method::POST, "/v1/projects/{project}/images/{image}/copy", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/images/{image}/copy", Operator, Shared),
     (Method::POST, "/v1/projects/{project}/images/{image}/rename", Admin, Project),
     (Method::PUT, "/v1/projects/{project}/images/{image}/protection", Admin, Project),
     (Method::PUT, "/v1/projects/{project}/images/{image}/default-tag", Admin, Project),
+    (Method::PUT, "/v1/projects/{project}/images/{image}/visibility", Admin, Project),
+    (Method::POST, "/v1/projects/{project}/images/{image}/export", Admin, Project),
+    (Method::PUT, "/v1/projects/{project}/images/{image}/upload", Admin, Project),
+    (Method::GET, "/v1/projects/{project}/images/{image}/upload", Reader, Project),
+    (Method::PATCH, "/v1/projects/{project}/images/{image}/upload", Admin, Project),
+    (Method::DELETE, "/v1/projects/{project}/images/{image}/upload", Admin, Project),
     (Method::GET, "/v1/projects/{project}/images/{image}/boot-profile", Reader, Project),
     (Method::DELETE, "/v1/projects/{project}/images/{image}/boot-profile", Operator, Project),
-    (Method::GET, "/v1/projects/{project}/images/{image}/raw", Operator, Project),
+    (Method::GET, "/v1/projects/{project}/images/{image}/raw", Operator, Shared),
     (Method::GET, "/v1/projects/{project}/images/{image}/tags", Reader, Project),
     (Method::GET, "/v1/projects/{project}/images/{image}/tags/{tag}", Reader, Project),
     (Method::PUT, "/v1/projects/{project}/images/{image}/tags/{tag}", Admin, Project),
@@ -281,7 +294,7 @@ fn admit(caller: &Caller, method: &Method, template: &str, path: &str) -> Result
     };
     caller.check_role(role, "this")?;
     match scope {
-        Scope::Seen => Ok(()),
+        Scope::Seen | Scope::Shared => Ok(()),
         Scope::Global if caller.project.is_none() => Ok(()),
         Scope::Global => Err(caller.elsewhere()),
         // As it came: a name that is written otherwise than it is can only be refused.
@@ -313,7 +326,8 @@ mod tests {
         for (method, path, role, scope) in RULES {
             // One who is bound to a project may not say what it may have.
             let in_project = path.starts_with("/v1/projects/{project}") && *scope != Scope::Global;
-            assert_eq!(in_project, *scope == Scope::Project, "{path}");
+            let own = matches!(scope, Scope::Project | Scope::Shared);
+            assert_eq!(in_project, own, "{path}");
             assert!(in_project || !path.starts_with("/v1/projects/{project}/"), "{path}");
             if *method != Method::GET {
                 assert!(*role > Role::Reader, "{method} {path}: a reader changes nothing");

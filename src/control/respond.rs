@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -73,10 +73,18 @@ pub(super) async fn finish(
 ) -> Response {
     let path = request.uri().path().to_owned();
     let limit = control.limits.call_timeout;
-    let response = tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no end after {} s; what was begun goes on", limit.as_secs());
-        Failure::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
-    });
+    // An upload takes as long as it takes; it has bounds of its own.
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_upload = request.method() == Method::PATCH
+        && matches!(parts[..], ["", "v1", "projects", _, "images", _, "upload"]);
+    let call = next.run(request);
+    let response = match is_upload {
+        true => call.await,
+        false => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+            let detail = format!("no end after {} s; what was begun goes on", limit.as_secs());
+            Failure::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
+        }),
+    };
     if !response.status().is_client_error() && !response.status().is_server_error() {
         return response;
     }

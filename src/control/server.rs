@@ -20,6 +20,17 @@ use crate::target::places::Places;
 /// How long accepting rests after an error (out of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Tells calls that take long that the daemon is about to stop.
+#[derive(Clone)]
+pub(super) struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Until it is.
+    pub(super) async fn begun(&self) {
+        stopped(&mut self.0.clone()).await;
+    }
+}
+
 /// What answers on a listener, and within which bounds. Every request has a
 /// [`Peer`](super::Peer) among its extensions.
 pub struct Service {
@@ -111,8 +122,10 @@ impl Shared {
             Err(why) => return self.complaints.log(&why),
         };
         let router = TowerToHyperService::new(self.router.clone());
+        let about_to_stop = Stopping(stopping.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(about_to_stop.clone());
             router.call(request)
         });
         let connection = http1::Builder::new()

@@ -9,6 +9,7 @@ mod places;
 mod sessions;
 mod settings;
 mod tls;
+mod uploads;
 mod versions;
 
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ use super::{
     PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options, WatchedState};
+use crate::catalog::{Catalog, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -135,7 +136,7 @@ impl Daemon {
         let exporter = world.exporter.clone();
         let events = Events::new();
         let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
-        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), world.options());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {

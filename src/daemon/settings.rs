@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::backend::rbd::Prefetch;
 use crate::boot::{TemplateError, Templates};
 use crate::cache::{self, Cache, profile};
-use crate::catalog::{Role, UnnamedAccess};
+use crate::catalog::{Role, UnnamedAccess, UploadOptions};
 use crate::config::{self, BootIdentity, BootSecrets, Config, Digest};
 use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
 use crate::control::boot::{Identity, Secrets};
@@ -249,6 +249,17 @@ pub(super) fn catalog(config: &Config) -> catalog::Options {
         unnamed_access: match config.target.unnamed_access_open {
             true => UnnamedAccess::Open,
             false => UnnamedAccess::Closed,
+        },
+        uploads: UploadOptions {
+            directory: Some(
+                config
+                    .uploads
+                    .directory
+                    .clone()
+                    .unwrap_or_else(|| config.state_dir.join("uploads")),
+            ),
+            staged_bytes_max: config.uploads.max_bytes,
+            expiry: config.uploads.expiry,
         },
         ..catalog::Options::default()
     }

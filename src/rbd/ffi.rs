@@ -245,6 +245,7 @@ table! {
             child_io: *mut IoHandle, child: *const c_char, options: *mut OptionsHandle,
         ) -> c_int;
         fn rbd_remove(io: *mut IoHandle, name: *const c_char) -> c_int;
+        fn rbd_rename(io: *mut IoHandle, from: *const c_char, to: *const c_char) -> c_int;
         fn rbd_list2(io: *mut IoHandle, images: *mut ImageSpec, max: *mut usize) -> c_int;
         fn rbd_image_spec_list_cleanup(images: *mut ImageSpec, count: usize);
         fn rbd_pool_metadata_get(

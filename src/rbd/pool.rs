@@ -282,6 +282,17 @@ impl Pool {
         self.check(code, || format!("removing image {}", self.name_of(image))).map(drop)
     }
 
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    /// EEXIST if there is an image of that name, ENOENT if there is none of the old one.
+    pub fn rename(&self, image: &str, name: &str) -> Result<(), Error> {
+        let (from, to) = (cstring(image)?, cstring(name)?);
+        // SAFETY: the names outlive the call.
+        let code = unsafe { (self.api().rbd_rename)(self.io, from.as_ptr(), to.as_ptr()) };
+        self.check(code, || format!("renaming image {} to {name}", self.name_of(image))).map(drop)
+    }
+
     /// The names of all images.
     ///
     /// # Errors

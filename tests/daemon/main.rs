@@ -9,6 +9,7 @@ mod initiator;
 mod remote;
 #[path = "../support/mod.rs"]
 mod support;
+mod uploads;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -387,7 +387,11 @@ impl ImageWriter for LayeredVolume {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+    fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError> {
+        Ok(self.volume.core().work_in(offset, len, |layered| layered.zero(offset, len))?)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
         Ok(self.volume.core().sync()?)
     }
 }

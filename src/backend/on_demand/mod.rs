@@ -105,6 +105,18 @@ impl Store for OnDemand {
         self.store.kept(image, name)
     }
 
+    fn elsewhere(&self, place: &str) -> Result<Arc<dyn Store>, StoreError> {
+        self.store.elsewhere(place)
+    }
+
+    fn rename(&self, image: &str, name: &str) -> Result<(), StoreError> {
+        self.store.rename(image, name)
+    }
+
+    fn in_use(&self, image: &str) -> Result<bool, StoreError> {
+        self.store.in_use(image)
+    }
+
     fn adopt(&self, image: &str) -> Result<(), StoreError> {
         self.store.adopt(image)
     }

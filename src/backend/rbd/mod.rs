@@ -380,6 +380,40 @@ impl Store for RbdStore {
         Ok(pool.attribute(&records_of(&id), name, RECORD_BYTES_MAX)?)
     }
 
+    fn elsewhere(&self, place: &str) -> Result<Arc<dyn Store>, StoreError> {
+        let (pool, namespace) = place.split_once('/').unwrap_or((place, ""));
+        if pool.is_empty() || namespace.contains('/') || place.ends_with('/') {
+            let message = format!("{place:?} is no place for images: POOL or POOL/NAMESPACE is");
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        let options = Options {
+            pool: pool.into(),
+            namespace: namespace.into(),
+            clients: 1,
+            // What others made is read by the same passphrase; what is made for them, they can read.
+            encryption: Encryption { format: None, ..self.options.encryption.clone() },
+            ..self.options.clone()
+        };
+        let cluster = Arc::clone(self.pool()?.cluster());
+        let pool = Pool::open(&cluster, pool, namespace, options.timeout)?;
+        Ok(Arc::new(Self::new(options, vec![pool])))
+    }
+
+    fn rename(&self, image: &str, name: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_name(name)?;
+        let pool = self.pool_of(image)?;
+        pool.wait_closed(image);
+        Ok(pool.rename(image, name)?)
+    }
+
+    fn in_use(&self, image: &str) -> Result<bool, StoreError> {
+        check_name(image)?;
+        let pool = self.pool_of(image)?;
+        pool.wait_closed(image);
+        Ok(!Image::open(&pool, image, None, Access::ReadOnly)?.watchers()?.is_empty())
+    }
+
     fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
         check_name(image)?;
         let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;

@@ -77,7 +77,14 @@ impl ImageWriter for RbdWriter {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+    fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError> {
+        // What was written there before must not come after it.
+        self.wait(0)?;
+        self.submit(Op::WriteZeroes { offset, len, fua: false });
+        self.wait(0)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
         self.wait(0)?;
         self.submit(Op::Flush);
         self.wait(0)

@@ -64,6 +64,7 @@ impl Engine {
             name: name.clone(),
             state: DiskState::Ready,
             image: image_name.clone(),
+            image_project: None,
             tag: None,
             edits: true,
             flattened: false,

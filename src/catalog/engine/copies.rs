@@ -18,7 +18,7 @@ use crate::catalog::state::{ABSENT, Table};
 pub(in crate::catalog) struct Reading {
     pub(in crate::catalog) reader: VolumeReader,
     /// Keeps it from being removed meanwhile.
-    _work: Work,
+    pub(super) work: Work,
 }
 
 /// What a copy is made of.
@@ -72,7 +72,7 @@ impl Engine {
         match self.open_original(&original, &image, &snapshot) {
             Ok(source) => {
                 image.size_bytes = source.size_bytes();
-                Ok(Import::of(image, revision, source, false, vec![filling, original.work]))
+                Ok(Import::of(image, revision, source, vec![filling, original.work]))
             }
             Err(error) => {
                 let undone = if error.code() == super::FOREIGN {
@@ -157,7 +157,7 @@ impl Engine {
         let work = self.at_work.begin(Noun::Image, project, name.as_str());
         let store = self.store(&image.store)?;
         let volume = store.open(&image.backing, Some(&snapshot), OpenMode::ReadOnly)?;
-        Ok(Reading { reader: VolumeReader::new(volume), _work: work })
+        Ok(Reading { reader: VolumeReader::new(volume), work })
     }
 
     /// Gives an image another name, or moves it to another project; disks that were cloned from it
@@ -219,7 +219,8 @@ impl Engine {
         old: &ImageName,
         new: &ImageName,
     ) -> Result<(), Error> {
-        let key = key(project, &disk);
+        // One of another project has that before its name.
+        let key = if disk.contains('/') { disk.to_owned() } else { key(project, &disk) };
         let row = rows::load::<Disk>(self.state.as_ref(), Table::Disks, &key)?;
         let Some(Versioned { value: mut disk, revision }) = row.filter(|r| r.value.image == *old)
         else {
@@ -296,6 +297,9 @@ impl Engine {
             source: String::new(),
             created: jiff::Timestamp::now(),
             warnings: Vec::new(),
+            public: false,
+            sha256: None,
+            upload: None,
         }
     }
 }

@@ -117,8 +117,9 @@ impl Engine {
                 DiskState::Creating | DiskState::Removing => self.erase_disk(&disk)?,
             }
         }
+        let of = spec.image_project.as_ref().unwrap_or(project);
         let Versioned { value: image, revision: image_revision } =
-            self.image_row(project, &spec.image)?;
+            self.visible_image_row(project, of, &spec.image)?;
         check_ready(&image)?;
         self.check_store(&image.store)?;
         let (snapshot, tag) = if spec.edit {
@@ -131,6 +132,7 @@ impl Engine {
             name: name.clone(),
             state: DiskState::Creating,
             image: spec.image.clone(),
+            image_project: spec.image_project.clone().filter(|of| of != project),
             tag: tag.as_ref().map(|row| row.value.name.clone()),
             edits: spec.edit,
             flattened: false,
@@ -172,7 +174,7 @@ impl Engine {
             if let Some(row) = &tag {
                 batch.keep(Table::Tags, &tag_key(&row.value), row.revision);
             }
-            batch.keep(Table::Images, &key(project, &spec.image), image_revision);
+            batch.keep(Table::Images, &key(of, &spec.image), image_revision);
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
         };
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
@@ -379,7 +381,10 @@ impl Engine {
 pub(super) const BROKEN: &str = "disk-broken";
 
 pub(super) fn use_key(disk: &Disk) -> String {
-    format!("{}/{}/{}", disk.project, disk.image, disk.name)
+    match &disk.image_project {
+        None => format!("{}/{}/{}", disk.project, disk.image, disk.name),
+        Some(of) => format!("{of}/{}/{}/{}", disk.image, disk.project, disk.name),
+    }
 }
 
 pub(super) fn exists(disk: &Disk) -> Error {
@@ -416,6 +421,7 @@ pub(super) fn check_own(disk: &Disk) -> Result<(), Error> {
 pub(super) fn check_ready(image: &Image) -> Result<(), Error> {
     let (code, why) = match image.state {
         ImageState::Ready => return Ok(()),
+        ImageState::Uploading => ("image-not-ready", "is still being uploaded"),
         ImageState::Importing => ("image-not-ready", "is still being imported"),
         ImageState::Removing => ("image-not-ready", "is being removed"),
         ImageState::Broken => ("image-broken", "is broken: the store has it no more"),

@@ -1,11 +1,14 @@
 //! Images: import and removal.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::at_work::Work;
+use super::exports::check_closed;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, FOREIGN, backing_prefix, busy, foreign, gone_is_fine, key};
-use crate::backend::{BootProfile, StoreErrorKind};
+use crate::backend::{BootProfile, Store, StoreErrorKind};
+use crate::catalog::checksum::Checksum;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
 use crate::catalog::model::{Image, ImageState, Tagged, Usage};
@@ -15,28 +18,35 @@ use crate::catalog::state::{ABSENT, Table};
 
 /// An import, of a file or of what is in a store, whose intent is written.
 pub(in crate::catalog) struct Import {
-    image: Image,
-    revision: u64,
-    source: Source,
-    fix_boot_chs: bool,
+    pub(super) image: Image,
+    pub(super) revision: u64,
+    pub(super) content: Content,
+    pub(super) fix_boot_chs: bool,
+    /// What the checksum of the source must be.
+    pub(super) sha256: Option<Checksum>,
+    /// Nobody may write to what it is copied from.
+    pub(super) closed: Option<(Arc<dyn Store>, String)>,
     /// Keeps others from the image, and from what it is made of.
-    _works: Vec<Work>,
+    pub(super) works: Vec<Work>,
+}
+
+/// Where the contents of an image come from.
+pub(super) enum Content {
+    /// They are copied.
+    Source(Source),
+    /// They were uploaded.
+    Upload,
 }
 
 impl Import {
-    pub(super) fn of(
-        image: Image,
-        revision: u64,
-        source: Source,
-        fix_boot_chs: bool,
-        works: Vec<Work>,
-    ) -> Self {
-        Self { image, revision, source, fix_boot_chs, _works: works }
+    pub(super) fn of(image: Image, revision: u64, source: Source, works: Vec<Work>) -> Self {
+        let content = Content::Source(source);
+        Self { image, revision, content, fix_boot_chs: false, sha256: None, closed: None, works }
     }
 
     /// Bytes there are to deal with.
     pub(in crate::catalog) fn total_bytes(&self) -> u64 {
-        self.source.size_bytes()
+        self.image.size_bytes
     }
 }
 
@@ -108,6 +118,48 @@ impl Engine {
             .ok_or_else(|| Error::not_found(Noun::Image, project.as_str(), name.as_str()))
     }
 
+    /// An image that a project can use: its own, or a public one of another.
+    pub(super) fn visible_image_row(
+        &self,
+        project: &Name,
+        of: &Name,
+        name: &ImageName,
+    ) -> Result<Versioned<Image>, Error> {
+        let row = self.image_row(of, name)?;
+        if of == project || row.value.public {
+            return Ok(row);
+        }
+        Err(Error::not_found(Noun::Image, of.as_str(), name.as_str()))
+    }
+
+    /// Sets whether all projects can use an image. Clones that exist stay.
+    pub(in crate::catalog) fn publish_image(
+        &self,
+        project: &Name,
+        name: &ImageName,
+        public: bool,
+    ) -> Result<Image, Error> {
+        let Versioned { value: mut image, revision } = self.image_row(project, name)?;
+        if image.state != ImageState::Broken {
+            super::disks::check_ready(&image)?;
+        }
+        if image.public != public {
+            image.public = public;
+            self.put_image(&image, revision)?;
+        }
+        Ok(image)
+    }
+
+    /// Bytes that an image takes in its store, as far as that is known cheaply.
+    pub(in crate::catalog) fn image_used(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<Option<u64>, Error> {
+        let image = self.image(project, name)?;
+        Ok(self.store(&image.store)?.stat(&image.backing)?.used_bytes)
+    }
+
     pub(super) fn all<T: serde::de::DeserializeOwned>(
         &self,
         table: Table,
@@ -141,7 +193,8 @@ impl Engine {
         };
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
-        Ok(Import::of(image, revision, source, spec.fix_boot_chs, works))
+        let (fix_boot_chs, sha256) = (spec.fix_boot_chs, spec.sha256.clone());
+        Ok(Import { fix_boot_chs, sha256, ..Import::of(image, revision, source, works) })
     }
 
     /// Refuses a name that an image has; what a failed import left under it goes.
@@ -160,23 +213,40 @@ impl Engine {
         self.erase_image(&row.value)
     }
 
-    /// Fills the image and freezes it; takes everything back if that fails.
+    /// Fills the image and freezes it; takes everything back if that fails. An upload stays when the
+    /// store is to blame, so that its end can be tried again.
     pub(in crate::catalog) fn run_import(
         &self,
         import: Import,
         progress: &Progress,
     ) -> Result<Image, Error> {
-        let Import { mut image, revision, source, fix_boot_chs, _works } = import;
+        let Import { mut image, revision, content, fix_boot_chs, sha256, closed, works: _works } =
+            import;
         // The file is hostile and is read by code of others. What a panic may leave half done is
         // the image, and that is erased.
         let filled = catch_unwind(AssertUnwindSafe(|| {
-            self.fill(&mut image, revision, &source, fix_boot_chs, progress)
+            progress.check()?;
+            match &content {
+                Content::Source(source) => {
+                    check_source(source, sha256.as_ref(), &mut image, progress)?;
+                    self.fill(&mut image, source, fix_boot_chs, progress)?;
+                    if sha256.is_some() {
+                        source.check_unchanged()?;
+                    }
+                    check_closed(closed.as_ref())?;
+                    self.freeze(&mut image, revision)
+                }
+                Content::Upload => self.fill_uploaded(&mut image, revision, progress),
+            }
         }));
         let result = filled.unwrap_or_else(|_| Err(panicked(&image)));
         let undone = match &result {
             Ok(()) => Ok(()),
             Err(error) if error.code() == FOREIGN => {
                 self.remove_origin(&image).and_then(|()| self.forget_image(&image))
+            }
+            Err(error) if image.state == ImageState::Uploading && may_pass(error) => {
+                self.settle_upload(&image)
             }
             Err(_) => self.erase_image(&image),
         };
@@ -189,34 +259,47 @@ impl Engine {
 
     /// Takes back an import that was begun and will not run.
     pub(in crate::catalog) fn drop_import(&self, import: Import) {
+        // Its end can be asked for again.
+        if matches!(import.content, Content::Upload) {
+            return;
+        }
         let progress = Progress::default();
         progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
         // Cancelled before its first step: all that this does is to remove the row.
         let _ = self.run_import(import, &progress);
     }
 
-    fn fill(
+    /// Makes the image in the store and copies the source into it.
+    pub(super) fn fill(
         &self,
         image: &mut Image,
-        revision: u64,
         source: &Source,
         fix_boot_chs: bool,
         progress: &Progress,
     ) -> Result<(), Error> {
-        progress.check()?;
+        let store = self.store(&image.store)?;
+        self.create_backing(image)?;
+        let mut writer = store.writer(&image.backing)?;
+        image.warnings = copy(source, writer.as_mut(), fix_boot_chs, progress)?;
+        Ok(writer.finish()?)
+    }
+
+    /// Makes an empty image in the store.
+    pub(super) fn create_backing(&self, image: &Image) -> Result<(), Error> {
         let store = self.store(&image.store)?;
         store.create(&image.backing, image.size_bytes).map_err(|error| match error.kind() {
             StoreErrorKind::Exists => foreign(&image.store, &image.backing),
             _ => error.into(),
-        })?;
-        let mut writer = store.writer(&image.backing)?;
-        image.warnings = copy(source, writer.as_mut(), fix_boot_chs, progress)?;
-        writer.finish()?;
-        store.snapshot(&image.backing, &image.snapshot)?;
+        })
+    }
+
+    /// Freezes a filled image: disks can be cloned from it.
+    pub(super) fn freeze(&self, image: &mut Image, revision: u64) -> Result<(), Error> {
+        self.store(&image.store)?.snapshot(&image.backing, &image.snapshot)?;
         self.remove_origin(image)?;
-        image.origin = None;
-        image.state = ImageState::Ready;
-        self.put_image(image, revision)?;
+        let ready = Image { origin: None, state: ImageState::Ready, ..image.clone() };
+        self.put_image(&ready, revision)?;
+        *image = ready;
         Ok(())
     }
 
@@ -228,7 +311,7 @@ impl Engine {
     ) -> Result<(), Error> {
         if self.at_work.is(Noun::Image, project, name.as_str()) {
             let message = format!(
-                "image '{name}' is being imported, copied or downloaded; cancel the job first"
+                "image '{name}' is being imported, uploaded, copied or downloaded; cancel that first"
             );
             return Err(busy(message));
         }
@@ -286,6 +369,7 @@ impl Engine {
         } else {
             self.remove_backing(store.as_ref(), &image.backing)?;
         }
+        self.remove_staged(image)?;
         self.forget_image(image)
     }
 
@@ -309,13 +393,35 @@ impl Engine {
     }
 }
 
+/// Compares the checksum that was given with that of the file.
+fn check_source(
+    source: &Source,
+    announced: Option<&Checksum>,
+    image: &mut Image,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let Some(announced) = announced else { return Ok(()) };
+    image.sha256 = source.checksum(progress)?;
+    let sha256 = image.sha256.as_ref();
+    sha256.map_or(Ok(()), |sha256| sha256.check(Some(announced), &image.source))
+}
+
+/// Whether a repeated attempt may find what this one did not.
+fn may_pass(error: &Error) -> bool {
+    let kinds =
+        [ErrorKind::Unavailable, ErrorKind::NoSpace, ErrorKind::Internal, ErrorKind::Cancelled];
+    kinds.contains(&error.kind()) && error.code() != PANIC
+}
+
+const PANIC: &str = "internal";
+
 fn panicked(image: &Image) -> Error {
     let message = format!(
         "the import of '{}' broke off by a fault in stirrupd; please report it, with the log and, \
          if possible, the file",
         image.source
     );
-    Error::new(ErrorKind::Internal, "internal", message)
+    Error::new(ErrorKind::Internal, PANIC, message)
 }
 
 /// The name of an image in a store.

@@ -10,6 +10,7 @@ mod attach;
 mod certificates;
 mod copies;
 mod disks;
+mod exports;
 mod images;
 mod jobs;
 mod nodes;
@@ -23,6 +24,7 @@ mod settings;
 mod tags;
 mod tally;
 mod tokens;
+mod uploads;
 mod used;
 mod works;
 
@@ -43,6 +45,7 @@ use super::export::Exporter;
 use super::name::Name;
 use super::spec::random;
 use super::state::{ABSENT, State, Table};
+use super::transfer::Outgoing;
 use at_work::AtWork;
 use rows::Batch;
 use tally::Tallied;
@@ -52,6 +55,7 @@ pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
 pub(super) use reconcile::Report;
+pub(super) use uploads::Receiving;
 
 /// The snapshot of an image that its disks are cloned from.
 const GOLDEN: &str = "golden";
@@ -82,6 +86,10 @@ pub(super) struct Engine {
     quotas: DashMap<Name, Arc<Mutex<()>>>,
     /// What jobs of this process are at.
     at_work: AtWork,
+    /// Held while an upload is added.
+    uploads: Mutex<()>,
+    /// Exports that left something behind.
+    unended: Mutex<Vec<Outgoing>>,
 }
 
 /// What makes our names in a store ours.
@@ -135,6 +143,8 @@ impl Engine {
             checked,
             quotas: DashMap::new(),
             at_work: AtWork::default(),
+            uploads: Mutex::default(),
+            unended: Mutex::default(),
         })
     }
 

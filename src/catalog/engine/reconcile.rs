@@ -53,6 +53,14 @@ impl Engine {
         if self.at_work.is(Noun::Image, &image.project, image.name.as_str()) {
             return Ok(());
         }
+        if image.state == ImageState::Uploading {
+            if self.has_expired(&image) {
+                self.erase_image(&image)?;
+                report.images_erased += 1;
+                return Ok(());
+            }
+            return self.settle_upload(&image);
+        }
         if matches!(image.state, ImageState::Importing | ImageState::Removing) {
             self.erase_image(&image)?;
             report.images_erased += 1;
@@ -115,7 +123,8 @@ impl Engine {
     fn known_backings(&self) -> Result<BTreeSet<String>, Error> {
         let images = self.images(None)?.into_iter().map(|image| image.backing);
         let disks = self.disks(None)?.into_iter().map(|disk| disk.backing);
-        Ok(images.chain(disks).collect())
+        let parts = self.outgoing()?.into_iter().map(|export| export.part);
+        Ok(images.chain(disks).chain(parts).collect())
     }
 
     /// Before the first image is made in a store: if the store has an image of ours whose number

@@ -1,6 +1,7 @@
 //! qcow2, read through the crate `imago`. The header is checked here first, so that nothing the
 //! file refers to is opened and nothing is allocated by a number in it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,7 +16,7 @@ use crate::catalog::error::{Error, ErrorKind};
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// Header of version 2; version 3 goes on.
 const HEADER_V2_BYTES: usize = 72;
-const HEADER_V3_BYTES: usize = 104;
+pub(in crate::catalog) const HEADER_V3_BYTES: usize = 104;
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 /// 32 MiB of L1 table, as QEMU has it.
 const L1_ENTRIES_MAX: u32 = 4 << 20;
@@ -33,6 +34,8 @@ const FEATURES_READER: u64 = 1 | 1 << 3 | 1 << 4;
 pub(super) struct Qcow2Source {
     access: FormatAccess<ImagoFile>,
     runtime: tokio::runtime::Runtime,
+    /// Compressed clusters were seen.
+    compressed: Cell<bool>,
 }
 
 impl Qcow2Source {
@@ -48,17 +51,8 @@ impl Qcow2Source {
 
     /// Opens one that stands alone.
     pub(super) fn open(file: File, path: &Path, size_max_bytes: u64) -> Result<Self, Error> {
-        let refused =
-            |code, message: &str| Error::invalid(code, format!("{}: {message}", path.display()));
-        let mut header = [0; HEADER_V3_BYTES];
-        file.read_exact_at(&mut header[..HEADER_V2_BYTES], 0)
-            .map_err(|error| refused("source-invalid", &format!("no qcow2 header: {error}")))?;
-        if header[4..8] == 3_u32.to_be_bytes() {
-            file.read_exact_at(&mut header[HEADER_V2_BYTES..], HEADER_V2_BYTES as u64)
-                .map_err(|error| refused("source-invalid", &format!("no qcow2 header: {error}")))?;
-        }
-        check_header(&header, size_max_bytes).map_err(|(code, message)| refused(code, &message))?;
-        let unreadable = |error: io::Error| refused("source-invalid", &error.to_string());
+        Self::check(&file, path, size_max_bytes)?;
+        let unreadable = |error: io::Error| refused(path, "source-invalid", &error.to_string());
         // imago is async but waits for nothing: files are read in place.
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| {
             Error::new(ErrorKind::Internal, "no-runtime", format!("cannot read qcow2: {error}"))
@@ -68,12 +62,30 @@ impl Qcow2Source {
         let builder = Qcow2::<ImagoFile>::builder(storage).backing(None).data_file(None);
         let image =
             runtime.block_on(builder.open(DenyImplicitOpenGate::default())).map_err(unreadable)?;
-        Ok(Self { access: FormatAccess::new(image), runtime })
+        Ok(Self { access: FormatAccess::new(image), runtime, compressed: Cell::new(false) })
+    }
+
+    /// Looks at the header of one: it must stand alone, and not be encrypted.
+    pub(super) fn check(file: &File, path: &Path, size_max_bytes: u64) -> Result<(), Error> {
+        let refused = |code, message: &str| refused(path, code, message);
+        let mut header = [0; HEADER_V3_BYTES];
+        file.read_exact_at(&mut header[..HEADER_V2_BYTES], 0)
+            .map_err(|error| refused("source-invalid", &format!("no qcow2 header: {error}")))?;
+        if header[4..8] == 3_u32.to_be_bytes() {
+            file.read_exact_at(&mut header[HEADER_V2_BYTES..], HEADER_V2_BYTES as u64)
+                .map_err(|error| refused("source-invalid", &format!("no qcow2 header: {error}")))?;
+        }
+        check_header(&header, size_max_bytes).map_err(|(code, message)| refused(code, &message))
     }
 
     /// Size of the disk in it.
     pub(super) fn size_bytes(&self) -> u64 {
         self.access.size()
+    }
+
+    /// Whether [`Self::next_data`] came by data that are compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compressed.get()
     }
 
     /// The next byte at or after `from` that is mapped.
@@ -86,7 +98,12 @@ impl Qcow2Source {
             match mapping {
                 Mapping::Zero { .. } if len > 0 => at += len,
                 Mapping::Zero { .. } | Mapping::Eof { .. } => return Ok(None),
-                _ => return Ok(Some(at)),
+                mapping => {
+                    // Encrypted ones are refused before.
+                    let special = matches!(mapping, Mapping::Special { .. });
+                    self.compressed.set(self.compressed.get() || special);
+                    return Ok(Some(at));
+                }
             }
         }
         Ok(None)
@@ -103,6 +120,10 @@ impl Qcow2Source {
         }
         self.runtime.block_on(self.access.read(data, offset))
     }
+}
+
+fn refused(path: &Path, code: &'static str, message: &str) -> Error {
+    Error::invalid(code, format!("{}: {message}", path.display()))
 }
 
 fn check_header(

@@ -6,13 +6,17 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, SeekFrom};
 
+use super::Progress;
 use super::qcow2::Qcow2Source;
 use crate::backend::{StoreError, VolumeReader};
+use crate::catalog::checksum::{Checksum, Hasher};
 use crate::catalog::error::{Error, ErrorKind};
 use crate::catalog::model::Format;
 
 /// An image's size is a multiple of this.
-const SECTOR_BYTES: u64 = 512;
+pub(in crate::catalog) const SECTOR_BYTES: u64 = 512;
+/// How much of a file is read at once for its checksum.
+const HASH_BYTES: usize = 1 << 20;
 
 /// An open source.
 pub(in crate::catalog) struct Source {
@@ -20,6 +24,20 @@ pub(in crate::catalog) struct Source {
     size_bytes: u64,
     format: Format,
     reader: Reader,
+    /// Of a file: the file, and what would show that it was changed.
+    file: Option<(File, Version)>,
+}
+
+/// Length, and the times of the last change of contents and inode, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version(u64, [i64; 4]);
+
+impl Version {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        let times =
+            [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        Self(metadata.len(), times)
+    }
 }
 
 enum Reader {
@@ -78,6 +96,7 @@ impl Source {
             None if Qcow2Source::probe(&file).map_err(|error| unreadable(&error))? => Format::Qcow2,
             None => Format::Raw,
         };
+        let kept = file.try_clone().map_err(|error| unreadable(&error))?;
         let (raw_bytes, reader) = match format {
             Format::Raw => (file_bytes, Reader::Raw { file, file_bytes }),
             Format::Qcow2 => {
@@ -95,13 +114,67 @@ impl Source {
             ));
         }
         let size_bytes = raw_bytes.next_multiple_of(SECTOR_BYTES);
-        Ok(Self { path: shown, size_bytes, format, reader })
+        let file = Some((kept, Version::of(&metadata)));
+        Ok(Self { path: shown, size_bytes, format, reader, file })
+    }
+
+    /// Looks at the beginning of a qcow2 file, of which no more need be there.
+    ///
+    /// # Errors
+    /// What `qcow2` says.
+    pub(in crate::catalog) fn check_qcow2(
+        file: &File,
+        path: &Path,
+        size_max_bytes: u64,
+    ) -> Result<(), Error> {
+        Qcow2Source::check(file, path, size_max_bytes)
     }
 
     /// What is in a store; `label` says what that is.
     pub(in crate::catalog) fn of_volume(label: String, reader: VolumeReader) -> Self {
-        let size_bytes = reader.size_bytes();
-        Self { path: label, size_bytes, format: Format::Raw, reader: Reader::Volume(reader) }
+        let size_bytes = reader.size_bytes().next_multiple_of(SECTOR_BYTES);
+        let reader = Reader::Volume(reader);
+        Self { path: label, size_bytes, format: Format::Raw, reader, file: None }
+    }
+
+    /// The checksum of the file as it is; `None` if it is no file.
+    ///
+    /// # Errors
+    /// `source-unreadable`, `cancelled`.
+    pub(in crate::catalog) fn checksum(
+        &self,
+        progress: &Progress,
+    ) -> Result<Option<Checksum>, Error> {
+        let Some((file, Version(file_bytes, _))) = &self.file else { return Ok(None) };
+        let (mut hasher, mut at) = (Hasher::default(), 0);
+        let mut buf = vec![0; HASH_BYTES];
+        while at < *file_bytes {
+            progress.check()?;
+            let len = usize::try_from(file_bytes - at).unwrap_or(HASH_BYTES).min(HASH_BYTES);
+            file.read_exact_at(&mut buf[..len], at).map_err(|error| self.failed(&error))?;
+            hasher.update(&buf[..len]);
+            at += len as u64;
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    /// Refuses a file that was changed since it was opened: what was read of it may be anything.
+    ///
+    /// # Errors
+    /// `source-changed`.
+    pub(in crate::catalog) fn check_unchanged(&self) -> Result<(), Error> {
+        let Some((file, version)) = &self.file else { return Ok(()) };
+        let metadata = file.metadata().map_err(|error| self.failed(&error))?;
+        if Version::of(&metadata) == *version {
+            return Ok(());
+        }
+        let message = format!("{}: was changed while it was read; import it again", self.path);
+        Err(Error::invalid("source-changed", message))
+    }
+
+    /// Whether what was read was compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        matches!(&self.reader, Reader::Qcow2(source) if source.is_compressed())
     }
 
     /// Size of the disk in it, rounded up to sectors.
@@ -144,14 +217,14 @@ impl Source {
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
         match &self.reader {
             Reader::Volume(reader) => {
-                return Ok(reader.read_at(offset, buf).map_err(StoreError::from)?);
+                let data = up_to(buf, offset, reader.size_bytes());
+                return match data.is_empty() {
+                    true => Ok(()),
+                    false => Ok(reader.read_at(offset, data).map_err(StoreError::from)?),
+                };
             }
             Reader::Raw { file, file_bytes } => {
-                let there = file_bytes.saturating_sub(offset);
-                let len = usize::try_from(there).unwrap_or(buf.len()).min(buf.len());
-                let (data, rest) = buf.split_at_mut(len);
-                rest.fill(0);
-                file.read_exact_at(data, offset)
+                file.read_exact_at(up_to(buf, offset, *file_bytes), offset)
             }
             Reader::Qcow2(source) => source.read_at(offset, buf),
         }
@@ -162,4 +235,14 @@ impl Source {
         let message = format!("{}: {error}", self.path);
         Error::new(ErrorKind::Invalid, "source-unreadable", message)
     }
+}
+
+/// The part of `buf`, which is to be filled from `offset` on, that is before `end`; the rest is zeros
+/// from now on.
+fn up_to(buf: &mut [u8], offset: u64, end: u64) -> &mut [u8] {
+    let there = end.saturating_sub(offset);
+    let len = usize::try_from(there).unwrap_or(buf.len()).min(buf.len());
+    let (data, rest) = buf.split_at_mut(len);
+    rest.fill(0);
+    data
 }

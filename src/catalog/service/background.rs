@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, Subject, stopping};
+use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, RECEIVERS_MAX, Subject, stopping};
 use crate::catalog::engine::{Engine, Report};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Image, Tag, TagState};
 use crate::catalog::name::Name;
+use crate::catalog::transfer::{Destination, Outgoing};
 
 /// How long a stop waits for calls that are in a store.
 const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -39,10 +40,14 @@ impl Catalog {
                 self.finish_tag_later(tag);
             }
         }
+        for outgoing in self.0.engine.outgoing()? {
+            self.end_export_later(outgoing);
+        }
         for store in self.0.engine.stores().keys() {
             self.search_later(store.clone());
         }
         tokio::spawn(self.clone().watch_volumes());
+        tokio::spawn(self.clone().expire_uploads());
         tokio::spawn(self.clone().measure_disks());
         Ok(())
     }
@@ -127,7 +132,9 @@ impl Catalog {
         let places = self.0.places.values().chain([&self.0.elsewhere]);
         let calls = places.map(|places| (&places.calls, CALLS_MAX));
         for (semaphore, permits) in
-            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX)].into_iter().chain(calls)
+            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.receivers, RECEIVERS_MAX)]
+                .into_iter()
+                .chain(calls)
         {
             let all = u32::try_from(permits).unwrap_or(u32::MAX);
             // Only a closed semaphore is an error, and these are never closed.
@@ -179,6 +186,29 @@ impl Catalog {
                 let (guard, subject) = this.lock_tagged(&tag.project, &tag.of).await;
                 let tag = tag.clone();
                 this.call(subject, vec![guard], move |engine| engine.end_unfinished_tag(&tag)).await
+            })
+            .await;
+        });
+    }
+
+    /// Removes what exports have left behind, until that is done.
+    pub(super) fn end_exports_later(&self) {
+        for outgoing in self.0.engine.take_unended() {
+            self.end_export_later(outgoing);
+        }
+    }
+
+    fn end_export_later(&self, outgoing: Outgoing) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let what = format!("removing what is left of the export to {}", outgoing.part);
+            let subject = || match &outgoing.to {
+                Destination::Pool { store, .. } => Subject::Store(store.clone()),
+                Destination::File(_) => Subject::Nothing,
+            };
+            this.keep_trying(&what, || async {
+                let outgoing = outgoing.clone();
+                this.call(subject(), Vec::new(), move |engine| engine.end_export(&outgoing)).await
             })
             .await;
         });

@@ -43,7 +43,7 @@ impl Catalog {
         spec: DiskSpec,
     ) -> Result<(DiskView, bool), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
+        let subject = Subject::Image(spec.of(&project), spec.image.clone());
         self.call(subject, vec![guard], move |engine| {
             let created = engine.create_disk(&project, &name, &spec, None)?;
             Ok((view(engine, created.disk)?, created.existed))

@@ -116,7 +116,7 @@ impl Catalog {
         spec: DiskSpec,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
+        let subject = Subject::Image(spec.of(&project), spec.image.clone());
         self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
             .await
     }

@@ -179,6 +179,47 @@ impl Catalog {
         .await
     }
 
+    /// Sets whether all projects can use an image.
+    ///
+    /// # Errors
+    /// `image-not-found`, `image-not-ready`.
+    pub async fn publish_image(
+        &self,
+        project: Name,
+        name: ImageName,
+        public: bool,
+    ) -> Result<ImageView, Error> {
+        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        self.call(Subject::Nothing, vec![guard], move |engine| {
+            image_view(engine, engine.publish_image(&project, &name, public)?)
+        })
+        .await
+    }
+
+    /// Bytes that an image takes in its store; `None` if the store does not tell that cheaply, or
+    /// not within `patience`.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn image_used(
+        &self,
+        project: Name,
+        name: ImageName,
+        patience: std::time::Duration,
+    ) -> Result<Option<u64>, Error> {
+        let subject = Subject::Image(project.clone(), name.clone());
+        let looks = std::sync::Arc::clone(&self.places(subject).await?.looks);
+        let used = async {
+            let Ok(look) = looks.acquire_owned().await else { return Ok(None) };
+            self.blocking(move |engine| {
+                let _look = look;
+                Ok(engine.image_used(&project, &name).ok().flatten())
+            })
+            .await
+        };
+        tokio::time::timeout(patience, used).await.unwrap_or(Ok(None))
+    }
+
     /// Opens an image to be read.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use crate::catalog::import::Progress;
 use crate::catalog::jobs::{Job, JobState};
 use crate::catalog::model::{Tagged, Warning};
 use crate::catalog::name::{ImageName, Name};
-use crate::catalog::spec::{CopySpec, ImportSpec};
+use crate::catalog::spec::{CopySpec, ImportSpec, PoolImportSpec};
+use crate::catalog::transfer::Destination;
 
 /// What a job does.
 struct Begun {
@@ -44,6 +45,74 @@ impl Catalog {
             this.run_import(engine, &runtime, "image-import", (&project, &name), import, queued)
         })
         .await
+    }
+
+    /// Imports an image of another pool of a store's cluster, as a job. The original is only read.
+    ///
+    /// # Errors
+    /// `image-exists`, `source-unreadable`, `source-in-use`, `source-too-large`, `too-many-imports`,
+    /// and what the store says.
+    pub async fn import_from_pool(
+        &self,
+        project: Name,
+        name: ImageName,
+        spec: PoolImportSpec,
+    ) -> Result<Job, Error> {
+        let queued = self.queue()?;
+        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        let (this, runtime) = (self.clone(), Handle::current());
+        let store = self.store_of(&project, spec.from.clone()).await?;
+        self.call(Subject::Store(store), vec![guard], move |engine| {
+            let import = engine.begin_pool_import(&project, &name, &spec)?;
+            this.run_import(engine, &runtime, "image-import", (&project, &name), import, queued)
+        })
+        .await
+    }
+
+    /// Copies an image out, to a file on the gateway or to another pool, as a job. Nothing is
+    /// overwritten.
+    ///
+    /// # Errors
+    /// `image-not-found`, `tag-not-found`, `target-exists`, `target-unwritable`, `invalid-path`,
+    /// `too-many-imports`, and what the store says.
+    pub async fn export_image(
+        &self,
+        project: Name,
+        name: ImageName,
+        tag: Option<ImageName>,
+        to: Destination,
+    ) -> Result<Job, Error> {
+        let queued = self.queue()?;
+        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        let (this, runtime) = (self.clone(), Handle::current());
+        let subject = Subject::Image(project.clone(), name.clone());
+        let begun = self.call(subject, vec![guard], move |engine| {
+            let exporting = engine.begin_export(&project, &name, tag.as_ref(), &to)?;
+            let (object, total_bytes) = (name.to_string(), exporting.total_bytes());
+            let begun = Begun { kind: "image-export", project, object, total_bytes };
+            let (job, progress) = match this.open_job(engine, &begun) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let progress = Progress::default();
+                    progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+                    // Cancelled before its first step: all that this does is to remove the row.
+                    let _ = engine.run_export(exporting, &progress);
+                    return Err(error);
+                }
+            };
+            let id = job.id;
+            runtime.spawn(async move {
+                let _queued = queued;
+                let _turn = this.0.imports.acquire().await;
+                let run = this.blocking(move |engine| engine.run_export(exporting, &progress));
+                this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
+                this.end_exports_later();
+            });
+            Ok(job)
+        });
+        let begun = begun.await;
+        self.end_exports_later();
+        begun
     }
 
     /// Copies an image, or a disk as it is now or at a tag, into a new image, as a job. What is
@@ -81,7 +150,7 @@ impl Catalog {
         .await
     }
 
-    fn run_import(
+    pub(super) fn run_import(
         &self,
         engine: &Engine,
         runtime: &Handle,
@@ -182,7 +251,7 @@ impl Catalog {
     }
 
     /// A place among the jobs that wait for their turn.
-    fn queue(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) fn queue(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.0.imports_queued).try_acquire_owned().map_err(|_| {
             let message = "too many imports and copies wait for their turn; try again later";
             Error::new(ErrorKind::Unavailable, "too-many-imports", message)

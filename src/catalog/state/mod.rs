@@ -20,7 +20,8 @@ pub enum Table {
     Disks,
     /// Nodes, by `project/name`.
     Nodes,
-    /// Which disks use an image: `project/image/disk`, and by which tag.
+    /// Which disks use an image: `project/image/disk`, and by which tag. A disk of another project than
+    /// the image's is there as `project/disk`.
     Uses,
     /// Tags, by `image/project/image/tag` and `disk/project/disk/tag`.
     Tags,
@@ -34,6 +35,8 @@ pub enum Table {
     Certificates,
     /// Projects that have limits, by name.
     Projects,
+    /// Exports under way, by number.
+    Exports,
 }
 
 /// A row.

@@ -36,6 +36,7 @@ fn definition(table: Table) -> Definition {
         Table::Tokens => "tokens",
         Table::Certificates => "certificates",
         Table::Projects => "projects",
+        Table::Exports => "exports",
     })
 }
 

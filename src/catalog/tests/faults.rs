@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::world::{Fault, World};
 use crate::catalog::engine::{Engine, Report};
 use crate::catalog::import::Progress;
-use crate::catalog::model::{DiskState, ImageState, Node};
+use crate::catalog::model::{DiskState, Format, Image, ImageState, Node};
 use crate::catalog::{
     Allowed, DiskSpec, Error, ErrorKind, Exposure, ImageName, ImportSpec, Name, NodeSpec, Options,
     TagState, Tagged,
@@ -34,7 +34,7 @@ pub(super) fn project() -> Name {
 
 pub(super) fn engine(world: &World) -> Engine {
     let (state, exporter) = (world.state(), world.exporter.clone());
-    Engine::new(state, world.stores(), exporter, Options::default()).unwrap()
+    Engine::new(state, world.stores(), exporter, world.options()).unwrap()
 }
 
 /// What a start does, but in order.
@@ -50,6 +50,10 @@ pub(super) fn start(engine: &Engine) -> Report {
     for tag in engine.all_tags().unwrap() {
         engine.end_unfinished_tag(&tag).unwrap();
     }
+    for outgoing in engine.outgoing().unwrap() {
+        engine.end_export(&outgoing).unwrap();
+    }
+    engine.clean_staging().unwrap();
     for store in engine.stores().keys() {
         engine.remove_orphans(store, &mut report).unwrap();
     }
@@ -71,7 +75,14 @@ pub(super) fn raw_file() -> tempfile::NamedTempFile {
 }
 
 pub(super) fn import_spec(path: impl Into<PathBuf>) -> ImportSpec {
-    ImportSpec { file: path.into(), format: None, store: None, fix_boot_chs: false, owner: None }
+    ImportSpec {
+        file: path.into(),
+        format: None,
+        store: None,
+        fix_boot_chs: false,
+        owner: None,
+        sha256: None,
+    }
 }
 
 pub(super) fn import(engine: &Engine, image: &str) -> Result<(), Error> {
@@ -85,11 +96,30 @@ pub(super) fn import(engine: &Engine, image: &str) -> Result<(), Error> {
 fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     let images = engine.images(None).unwrap();
     let disks = engine.disks(None).unwrap();
+    let uploading = |image: &Image| image.state == ImageState::Uploading;
+    let staged = |image: &Image| uploading(image) && image.format == Format::Qcow2;
     for image in &images {
-        assert_eq!(image.state, ImageState::Ready, "{context}: {image:?}");
+        assert!(uploading(image) || image.state == ImageState::Ready, "{context}: {image:?}");
     }
+    // As the daemon does now and then.
+    engine.clean_staging().unwrap();
+    for outgoing in engine.take_unended() {
+        engine.end_export(&outgoing).unwrap();
+    }
+    let files: BTreeSet<String> = std::fs::read_dir(&world.uploads.0)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let awaited = images.iter().filter(|image| staged(image));
+    let awaited: BTreeSet<String> = awaited.map(|it| format!("{}.part", it.backing)).collect();
+    assert_eq!(files, awaited, "{context}: uploads");
+    assert_eq!(engine.outgoing().unwrap(), [], "{context}");
+    let parts = world.store.other().images.lock().keys().any(|name| name.starts_with("stirrup-"));
+    assert!(!parts, "{context}: a part of an export");
     let rows: BTreeSet<String> = images
         .iter()
+        .filter(|image| !staged(image))
         .map(|image| image.backing.clone())
         .chain(disks.iter().map(|disk| disk.backing.clone()))
         .collect();
@@ -105,13 +135,13 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     let ours = |name: &String| name.starts_with("stirrup-") || rows.contains(name);
     let stored: BTreeSet<String> = stored.into_iter().filter(ours).collect();
     assert_eq!(stored, rows, "{context}: the store and the rows");
-    for image in &images {
+    for image in images.iter().filter(|image| !staged(image)) {
         let stored = world.store.images.lock();
         let mut snapshots = stored[&image.backing].snapshots.clone();
         drop(stored);
         snapshots.sort();
         let mut known = tags(Tagged::Image(image.name.clone()));
-        if !image.attached {
+        if !image.attached && !uploading(image) {
             known.push("golden".to_owned());
         }
         known.sort();
@@ -121,7 +151,11 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
         let cloned: Vec<String> = disks
             .iter()
             .filter(|disk| disk.image == image.name && !disk.flattened)
-            .map(|disk| disk.name.to_string())
+            .filter(|disk| *disk.image_project() == image.project)
+            .map(|disk| match &disk.image_project {
+                Some(_) => format!("{}/{}", disk.project, disk.name),
+                None => disk.name.to_string(),
+            })
             .collect();
         assert_eq!(users, cloned, "{context}: uses of {}", image.name);
     }
@@ -292,6 +326,7 @@ fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .chain(super::versions::cases())
+    .chain(super::uploads::cases())
     .chain(super::settings::cases())
     .chain(super::attach::cases())
     .collect()

@@ -18,7 +18,7 @@ fn run(world: &World, spec: &ImportSpec) -> Result<Image, Error> {
 }
 
 /// The bytes of the image, holes as zeros.
-fn content(world: &World, image: &Image) -> Vec<u8> {
+pub(super) fn content(world: &World, image: &Image) -> Vec<u8> {
     let images = world.store.images.lock();
     let stored = &images[&image.backing];
     let mut bytes = vec![0; usize::try_from(stored.size_bytes).unwrap()];
@@ -30,7 +30,7 @@ fn content(world: &World, image: &Image) -> Vec<u8> {
 }
 
 fn written(world: &World, image: &Image) -> usize {
-    world.store.images.lock()[&image.backing].data.values().map(Vec::len).sum()
+    world.store.images.lock()[&image.backing].data.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -112,7 +112,7 @@ fn the_boot_chs_is_reported_and_mended_if_asked() {
         let spec = ImportSpec { fix_boot_chs: fix, ..import_spec(file.path()) };
         let image = run(&world, &spec).unwrap();
         let codes: Vec<&str> = image.warnings.iter().map(|w| w.code.as_str()).collect();
-        assert_eq!(codes, if fix { vec![] } else { vec!["gpt-boot-chs"] });
+        assert_eq!(codes, if fix { vec!["no-gpt"] } else { vec!["no-gpt", "gpt-boot-chs"] });
         let content = content(&world, &image);
         assert_eq!(content[451..454], end);
         assert_eq!((&content[..451], &content[454..]), (&bytes[..451], &bytes[454..]));
@@ -231,6 +231,29 @@ fn qcow2_is_known_by_its_magic_and_read_sparsely() {
 }
 
 #[test]
+fn a_compressed_qcow2_is_read_and_said_to_be_one() {
+    // Cluster 0 as deflate has it (RFC 1951): 65536 times the byte 7.
+    let mut deflated = vec![
+        0xed, 0xc1, 0x21, 0x01, 0x00, 0x00, 0x00, 0x80, 0xa0, 0xe8, 0xff, 0xc7, 0x1e, 0x01, 0x0a,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x6a,
+    ];
+    deflated.resize(512, 0);
+    let mut bytes = qcow2(1 << 20, [&deflated, &[9; CLUSTER]]);
+    // Bit 62 says so; that there are no more sectors than one is in the bits from 54 on.
+    let entry = (1_u64 << 62) | (5 * CLUSTER as u64);
+    bytes[4 * CLUSTER..4 * CLUSTER + 8].copy_from_slice(&entry.to_be_bytes());
+    let world = World::new();
+    let image = run(&world, &import_spec(file(&bytes).path())).unwrap();
+    let codes: Vec<&str> = image.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["no-boot-signature", "compressed"]);
+    assert!(content(&world, &image)[..CLUSTER].iter().all(|&byte| byte == 7));
+}
+
+#[test]
 fn raw_can_be_forced() {
     let world = World::new();
     let bytes = qcow2(1 << 20, [&[], &[]]);
@@ -238,6 +261,7 @@ fn raw_can_be_forced() {
     let spec = ImportSpec { format: Some(Format::Raw), ..import_spec(file.path()) };
     let image = run(&world, &spec).unwrap();
     assert_eq!(image.format, Format::Raw);
+    assert_eq!(image.warnings[0].code, "raw-is-qcow2");
     assert!(content(&world, &image) == bytes);
 }
 

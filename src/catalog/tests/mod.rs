@@ -7,5 +7,7 @@ mod imports;
 mod lasting;
 mod service;
 mod settings;
+mod sharing;
+mod uploads;
 mod versions;
 pub(crate) mod world;

@@ -2,8 +2,9 @@
 //! (targets, open volumes), with a fault at any step.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -13,7 +14,7 @@ use crate::backend::{
 };
 use crate::block::{Buffer, Completion, CompletionQueue, Op, Request, Volume, VolumeInfo};
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
-use crate::catalog::{Allowed, Export, ExportError, Exporter, Stores};
+use crate::catalog::{Allowed, Export, ExportError, Exporter, Options, Stores, UploadOptions};
 
 /// What goes wrong at the chosen step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +89,8 @@ pub(crate) struct FakeImage {
     pub(crate) snapshots: Vec<String>,
     /// The snapshot that it was rolled back to last.
     pub(crate) rolled_back: Option<String>,
-    /// What was written, by offset.
-    pub(crate) data: BTreeMap<u64, Vec<u8>>,
+    /// What was written, in that order.
+    pub(crate) data: Vec<(u64, Vec<u8>)>,
     /// A removal broke off: what is left is not seen, but has its name.
     pub(crate) half_removed: bool,
     open: Option<Weak<FakeVolume>>,
@@ -99,7 +100,7 @@ impl FakeImage {
     /// A volume with what was written.
     fn contents(&self) -> Arc<dyn Volume> {
         let volume = MemoryVolume::new(self.size_bytes, false);
-        let op = |(offset, bytes): (&u64, &Vec<u8>)| Request {
+        let op = |(offset, bytes): &(u64, Vec<u8>)| Request {
             tag: 0,
             op: Op::Write { offset: *offset, buf: Buffer::from_slice(bytes), fua: false },
         };
@@ -123,8 +124,12 @@ pub(crate) struct FakeStore {
     pub(crate) probes: AtomicI64,
     /// Its writers panic.
     pub(crate) panics: AtomicBool,
+    /// It has no room for more data.
+    pub(crate) full: Arc<AtomicBool>,
     /// The volume that was opened last.
     pub(crate) opened: Mutex<Weak<FakeVolume>>,
+    /// The pool `other` of the same cluster.
+    other: OnceLock<Arc<FakeStore>>,
 }
 
 /// A volume that can fail.
@@ -163,6 +168,12 @@ fn error(kind: StoreErrorKind) -> StoreError {
 type Images = BTreeMap<String, FakeImage>;
 
 impl FakeStore {
+    /// The pool `other`.
+    pub(crate) fn other(&self) -> &Arc<FakeStore> {
+        let faults = Arc::clone(&self.faults);
+        self.other.get_or_init(|| Arc::new(FakeStore { faults, ..FakeStore::default() }))
+    }
+
     fn wait(&self) {
         while self.stuck.load(Ordering::SeqCst) {
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -211,7 +222,8 @@ impl Store for FakeStore {
         assert!(!self.panics.load(Ordering::SeqCst), "this test wants a panic");
         let (image, faults) = (image.to_owned(), Arc::clone(&self.faults));
         let images = Arc::clone(&self.images);
-        Ok(Box::new(FakeWriter { image, data: BTreeMap::new(), faults, images }))
+        let full = Arc::clone(&self.full);
+        Ok(Box::new(FakeWriter { image, data: Vec::new(), faults, full, images }))
     }
 
     fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
@@ -325,6 +337,31 @@ impl Store for FakeStore {
         })
     }
 
+    fn elsewhere(&self, place: &str) -> Result<Arc<dyn Store>, StoreError> {
+        self.step(
+            |_| if place == "other" { Ok(()) } else { Err(error(StoreErrorKind::NotFound)) },
+        )?;
+        Ok(Arc::clone(self.other()) as Arc<dyn Store>)
+    }
+
+    fn rename(&self, image: &str, name: &str) -> Result<(), StoreError> {
+        self.step(|images| {
+            if images.contains_key(name) {
+                return Err(error(StoreErrorKind::Exists));
+            }
+            let found = images.remove(image).ok_or_else(|| error(StoreErrorKind::NotFound))?;
+            images.insert(name.to_owned(), found);
+            Ok(())
+        })
+    }
+
+    fn in_use(&self, image: &str) -> Result<bool, StoreError> {
+        self.step(|images| {
+            let open = find(images, image)?.open.as_ref();
+            Ok(open.is_some_and(|open| open.strong_count() > 0))
+        })
+    }
+
     fn keep(&self, _image: &str, _name: &str, _record: &[u8]) -> Result<(), StoreError> {
         Err(error(StoreErrorKind::Io))
     }
@@ -350,6 +387,9 @@ impl Store for FakeStore {
                 }
                 return Ok(image.contents());
             }
+            if mode == OpenMode::ReadOnly {
+                return Ok(image.contents());
+            }
             if image.open.as_ref().is_some_and(|open| open.strong_count() > 0) {
                 return Err(error(StoreErrorKind::InUse));
             }
@@ -365,32 +405,61 @@ impl Store for FakeStore {
 
 struct FakeWriter {
     image: String,
-    data: BTreeMap<u64, Vec<u8>>,
+    /// What is written since the last sync.
+    data: Vec<(u64, Vec<u8>)>,
     faults: Arc<Faults>,
+    full: Arc<AtomicBool>,
     images: Arc<Mutex<Images>>,
 }
 
 impl ImageWriter for FakeWriter {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::NoSpace, "the store is full"));
+        }
         let faults = Arc::clone(&self.faults);
         faults.step(
             || {
-                self.data.insert(offset, bytes.to_vec());
+                self.data.push((offset, bytes.to_vec()));
                 Ok(())
             },
             io_error,
         )
     }
 
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+    fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError> {
         let faults = Arc::clone(&self.faults);
         faults.step(
             || {
-                find(&mut self.images.lock(), &self.image)?.data = self.data;
+                let mut images = self.images.lock();
+                for (at, bytes) in &mut find(&mut images, &self.image)?.data {
+                    let inside = |i: usize| (offset..offset + len).contains(&(*at + i as u64));
+                    (0..bytes.len()).filter(|&i| inside(i)).for_each(|i| bytes[i] = 0);
+                }
                 Ok(())
             },
             io_error,
         )
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let faults = Arc::clone(&self.faults);
+        faults.step(
+            || {
+                find(&mut self.images.lock(), &self.image)?.data.extend(self.data.drain(..));
+                Ok(())
+            },
+            io_error,
+        )
+    }
+}
+
+/// What a writer that is not closed properly has written may be there, or not.
+impl Drop for FakeWriter {
+    fn drop(&mut self) {
+        if let Some(image) = self.images.lock().get_mut(&self.image) {
+            image.data.extend(self.data.drain(..));
+        }
     }
 }
 
@@ -526,6 +595,16 @@ pub(crate) struct World {
     pub(crate) rows: Arc<MemoryState>,
     pub(crate) store: Arc<FakeStore>,
     pub(crate) exporter: Arc<FakeExporter>,
+    pub(crate) uploads: Arc<Uploads>,
+}
+
+/// Where uploads are staged: there as soon as one is, gone with the world.
+pub(crate) struct Uploads(pub(crate) PathBuf);
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        let _never_made = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl World {
@@ -534,7 +613,17 @@ impl World {
         let store = Arc::new(FakeStore { faults: Arc::clone(&faults), ..FakeStore::default() });
         let rows = Arc::default();
         let exporter = Arc::new(FakeExporter { faults: Arc::clone(&faults), ..Default::default() });
-        Self { faults, rows, store, exporter }
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name =
+            format!("stirrup-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        let uploads = Arc::new(Uploads(std::env::temp_dir().join(name)));
+        Self { faults, rows, store, exporter, uploads }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        let directory = Some(self.uploads.0.clone());
+        let uploads = UploadOptions { directory, ..UploadOptions::default() };
+        Options { uploads, ..Options::default() }
     }
 
     /// The rows, behind the faults.

@@ -1,4 +1,4 @@
-//! Images.
+//! Images: how they come, go, and are named.
 
 use std::path::PathBuf;
 
@@ -27,12 +27,51 @@ pub(in crate::client) enum ImageCommand {
         #[arg(long)]
         forget: bool,
     },
-    /// Import an image from a raw or qcow2 file
+    /// Import an image from a raw or qcow2 file on the gateway, or from a pool of the Ceph cluster
     Import {
         #[command(flatten)]
         project: Project,
         #[command(flatten)]
         import: ImportArgs,
+    },
+    /// Upload a raw or qcow2 file from here; the same command again goes on where one broke off
+    Upload {
+        #[command(flatten)]
+        project: Project,
+        #[command(flatten)]
+        upload: UploadArgs,
+    },
+    /// Give up an upload that is not complete
+    Abandon {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Copy an image out, to a file on the gateway or to a pool of the Ceph cluster
+    Export {
+        #[command(flatten)]
+        project: Project,
+        /// Image, as IMAGE or IMAGE@TAG
+        image: String,
+        /// Where to: a file that is not there yet, or rbd:POOL/IMAGE
+        to: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Have all projects see and use an image
+    Public {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Keep an image to its project
+    Private {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
     },
     /// Copy an image into a new one that does not need it
     Copy {
@@ -108,9 +147,12 @@ pub(in crate::client) enum ImageCommand {
 pub(in crate::client) struct ImportArgs {
     /// Name of the image
     pub(in crate::client) image: String,
-    /// File on the machine that stirrupd runs on
+    /// File on the machine that stirrupd runs on, or rbd:POOL/IMAGE[@SNAPSHOT]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(in crate::client) file: PathBuf,
+    /// SHA-256 that the file must have, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    pub(in crate::client) sha256: Option<String>,
     /// Format of the file; found out by itself when not given
     #[arg(long, value_parser = ["raw", "qcow2"])]
     pub(in crate::client) format: Option<String>,
@@ -120,6 +162,33 @@ pub(in crate::client) struct ImportArgs {
     /// Mend, in the copy, a protective MBR that slows BIOS GRUB down
     #[arg(long)]
     pub(in crate::client) fix_boot_chs: bool,
+    #[command(flatten)]
+    pub(in crate::client) wait: Wait,
+}
+
+/// A file that is uploaded.
+#[derive(Debug, Args)]
+pub(in crate::client) struct UploadArgs {
+    /// File on this machine
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(in crate::client) file: PathBuf,
+    /// Name of the image
+    pub(in crate::client) image: String,
+    /// SHA-256 that the file must have, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    pub(in crate::client) sha256: Option<String>,
+    /// Format of the file; found out by itself when not given
+    #[arg(long, value_parser = ["raw", "qcow2"])]
+    pub(in crate::client) format: Option<String>,
+    /// Store that gets the image; the default one when not given
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::client) store: Option<String>,
+    /// Mend a protective MBR that slows BIOS GRUB down
+    #[arg(long)]
+    pub(in crate::client) fix_boot_chs: bool,
+    /// Go on trying for so long after the connection, or the daemon, has broken off
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(in crate::client) retry: u64,
     #[command(flatten)]
     pub(in crate::client) wait: Wait,
 }

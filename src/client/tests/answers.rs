@@ -89,6 +89,15 @@ pub(super) fn all() -> Answers {
     on("POST", project("images/debian/rename"), 200, Some(&renamed));
     on("PUT", project("images/debian/protection"), 200, Some(&image));
     on("PUT", project("images/debian/default-tag"), 200, Some(&image));
+    on("PUT", project("images/debian/visibility"), 200, Some(&image));
+    on("POST", project("images/debian/export"), 202, Some(&ended("image-export", "debian")));
+    let mut coming = image.clone();
+    (coming["name"], coming["state"]) = (json!("coming"), json!("uploading"));
+    on("GET", project("images/coming"), 200, Some(&coming));
+    on("GET", project("images/coming/upload"), 200, Some(&upload(4, None)));
+    on("PUT", project("images/coming/upload"), 200, Some(&upload(4, None)));
+    on("PATCH", project("images/coming/upload"), 202, Some(&upload(10, Some("running"))));
+    on("DELETE", project("images/coming/upload"), 204, None);
     on("GET", project("images/debian/raw"), 200, Some(&json!("the bytes")));
     on("GET", project("images/debian/raw?tag=v2"), 200, Some(&json!("the bytes")));
     on("POST", project("disks/node1/rollback"), 202, Some(&ended("disk-rollback", "node1")));
@@ -165,6 +174,39 @@ pub(super) fn imports(states: &[(&str, u64)]) -> Answers {
     answers
 }
 
+/// An upload of 10 bytes, interrupted once, that becomes an image.
+pub(super) fn uploads() -> Answers {
+    let mut answers = Answers::new();
+    let mut on = |method, path: &str, status, body: &Value| {
+        answers.entry((method, path.to_owned())).or_default().push_back((status, body.to_string()));
+    };
+    let path = "/v1/projects/demo/images/coming/upload";
+    on("PUT", path, 201, &upload(0, None));
+    on("PUT", path, 200, &upload(4, None));
+    let interrupted = json!({
+        "type": "urn:stirrup:problem:upload-interrupted", "title": "Conflict", "status": 409,
+        "detail": "another call", "code": "upload-interrupted", "instance": path
+    });
+    on("PATCH", path, 409, &interrupted);
+    on("PATCH", path, 202, &upload(10, Some("running")));
+    on("GET", "/v1/jobs/3", 200, &job("running", 35));
+    let mut ended = job("succeeded", 100);
+    ended["kind"] = json!("image-upload");
+    on("GET", "/v1/jobs/3", 200, &ended);
+    answers
+}
+
+fn upload(offset: u64, job: Option<&str>) -> Value {
+    let mut upload = json!({
+        "project": "demo", "image": "coming", "state": "uploading", "format": "raw",
+        "size_bytes": 10, "offset_bytes": offset, "expires": "2026-01-03T03:04:05Z"
+    });
+    if let Some(state) = job {
+        upload["job"] = self::job(state, 35);
+    }
+    upload
+}
+
 fn list(items: &[Value]) -> Value {
     json!({ "items": items })
 }
@@ -175,7 +217,8 @@ fn image() -> Value {
         "format": "qcow2", "store": "local", "backing": "i-1", "snapshot": "golden",
         "source": "/images/debian.qcow2", "created": "2026-01-02T03:04:05.123456789Z",
         "warnings": [{"code": "gpt-boot-chs", "message": "BIOS GRUB will be slow"}],
-        "disks": ["node1", "data"], "tags": ["v1", "v2"], "default_tag": "v2", "protected": true
+        "disks": ["node1", "data"], "tags": ["v1", "v2"], "default_tag": "v2", "protected": true, "public": true,
+        "used_bytes": 734_003_200, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     })
 }
 

@@ -119,6 +119,12 @@ const EVERY_COMMAND: &[&str] = &[
     "image tag protect debian v2",
     "image tag unprotect debian v2",
     "image tag remove debian v2",
+    "image show coming",
+    "image abandon coming",
+    "image export debian@v2 /srv/debian.raw",
+    "image export debian rbd:backup/debian",
+    "image public debian",
+    "image private debian",
     "image profile debian",
     "image profile debian --forget",
     "rm demo debian",
@@ -233,7 +239,11 @@ async fn commands_and_api_agree() {
     let server = Server::start(answers);
     let directory = tempfile::tempdir().unwrap();
     let download = format!("image download debian {}", directory.path().join("x").display());
-    for line in EVERY_COMMAND.iter().copied().chain(["import demo debian /x", &download]) {
+    let file = directory.path().join("file");
+    std::fs::write(&file, "0123456789").unwrap();
+    let upload = format!("image upload {} coming", file.display());
+    let more = ["import demo debian /x", &download, &upload];
+    for line in EVERY_COMMAND.iter().copied().chain(more) {
         stirrup(&server, line).await;
     }
     for request in server.requests() {
@@ -318,6 +328,61 @@ async fn import_follows_the_job_to_its_end() {
     let requests = server.requests();
     assert_eq!(requests.len(), 5, "{requests:?}");
     insta::assert_snapshot!(format!("> {}\n{}", requests[0], outcome.shown()));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_broke_off() {
+    let server = Server::start(answers::uploads());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("disk");
+    std::fs::write(&file, "0123456789").unwrap();
+    let sum = "1".repeat(64);
+    let line = format!("image upload {} coming --sha256 {sum}", file.display());
+    let outcome = stirrup(&server, &line).await;
+    assert!(outcome.result.is_ok(), "{}", outcome.shown());
+    let requests = server.requests();
+    let path = "/v1/projects/demo/images/coming/upload";
+    let begin: serde_json::Value =
+        serde_json::from_str(requests[0].strip_prefix(&format!("PUT {path} ")).unwrap()).unwrap();
+    assert_eq!(
+        (&begin["size_bytes"], &begin["format"], &begin["sha256"]),
+        (&10.into(), &"raw".into(), &sum.as_str().into())
+    );
+    assert_eq!(requests[1], format!("PATCH {path} 10 bytes at 0"));
+    assert_eq!(requests[2], requests[0], "the same call");
+    assert_eq!(requests[3], format!("PATCH {path} 6 bytes at 4"));
+    assert!(
+        outcome.notes.ends_with("image debian is there in project demo\n"),
+        "{}",
+        outcome.notes
+    );
+
+    // Another file is another upload, and what does not pass ends it.
+    std::fs::write(&file, "QFI\u{1b}345678").unwrap();
+    let outcome = stirrup(&server, &line).await;
+    let request = &server.requests()[0];
+    let other: serde_json::Value =
+        serde_json::from_str(request.strip_prefix(&format!("PUT {path} ")).unwrap()).unwrap();
+    assert_ne!(other["key"], begin["key"]);
+    assert_eq!(other["format"], "raw");
+    drop(outcome);
+    let line = format!("image upload {} coming", directory.path().join("none").display());
+    let outcome = stirrup(&server, &line).await;
+    assert!(outcome.shown().contains("none: No such file"), "{}", outcome.shown());
+    let line = format!("image upload {} coming", directory.path().display());
+    assert!(stirrup(&server, &line).await.shown().contains("not a regular file"));
+}
+
+#[tokio::test]
+async fn import_from_a_pool_names_the_image() {
+    let server = Server::start(answers::imports(&[("succeeded", 100)]));
+    let line = "image import debian rbd:images/debian-13@v1 --fix-boot-chs --store local";
+    assert!(stirrup(&server, line).await.result.is_ok());
+    let request = server.requests().remove(0);
+    assert!(
+        request.contains("\"rbd\":\"images/debian-13@v1\"") && !request.contains("file"),
+        "{request}"
+    );
 }
 
 #[tokio::test]

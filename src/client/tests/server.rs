@@ -69,7 +69,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let method = parts.method.as_str();
     let path = parts.uri.to_string();
     let mut line = format!("{method} {path}");
-    if !body.is_empty() {
+    if let Some(offset) = parts.headers.get("upload-offset") {
+        assert_eq!(parts.headers[CONTENT_TYPE], "application/octet-stream");
+        line = format!("{line} {} bytes at {}", body.len(), offset.to_str().unwrap());
+    } else if !body.is_empty() {
         assert_eq!(parts.headers[CONTENT_TYPE], "application/json");
         line = format!("{line} {}", str::from_utf8(&body).unwrap());
     }

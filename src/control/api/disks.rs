@@ -26,7 +26,8 @@ use crate::control::respond::Failure;
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskCreate {
-    /// The image (of the same project) to clone, as `IMAGE` or `IMAGE@TAG`. Without a tag: the image's
+    /// The image to clone, as `IMAGE` or `IMAGE@TAG`; a public one of another project as
+    /// `PROJECT/IMAGE` or `PROJECT/IMAGE@TAG`. Without a tag: the image's
     /// default tag, or as it was imported.
     pub image: String,
     /// Do not clone the image, but export it itself, to be edited. Disks that were cloned from it do
@@ -127,7 +128,7 @@ pub struct Disk {
     pub name: String,
     /// `creating`, `ready`, `removing` or `broken` (its image is missing in the store).
     pub state: String,
-    /// The image it is a clone of.
+    /// The image it is a clone of; of another project `PROJECT/IMAGE`.
     pub image: String,
     /// The tag of the image that it was cloned from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,8 +253,7 @@ impl TryFrom<DiskCreate> for DiskSpec {
     type Error = Error;
 
     fn try_from(request: DiskCreate) -> Result<Self, Error> {
-        let (image, tag) = ImageName::with_tag(&request.image)?;
-        let mut spec = Self { tag, edit: request.edit, ..Self::new(image) };
+        let mut spec = Self { edit: request.edit, ..Self::of_image(&request.image)? };
         spec.lun = request.lun.unwrap_or(spec.lun);
         spec.initiators = request.initiators;
         spec.networks =
@@ -295,7 +295,10 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
         project: disk.project.to_string(),
         name: disk.name.to_string(),
         state: state.to_owned(),
-        image: disk.image.to_string(),
+        image: match &disk.image_project {
+            Some(project) => format!("{project}/{}", disk.image),
+            None => disk.image.to_string(),
+        },
         tag: disk.tag.as_ref().map(ToString::to_string),
         edits: disk.edits,
         flattened: disk.flattened,

@@ -1,5 +1,7 @@
 //! Golden images.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -10,22 +12,32 @@ use super::jobs::{self, Job};
 use super::problem::Problem;
 use super::{Answer, Filter};
 use crate::catalog::{
-    self, CopySpec, Error, ImageName, ImageState, ImageView, ImportSpec, Name, Tagged,
+    self, CopySpec, Destination, Error, ImageName, ImageState, ImageView, ImportSpec, Name,
+    PoolImportSpec, Tagged,
 };
 use crate::control::Control;
 use crate::control::Peer;
 use crate::control::access::Caller;
 use crate::control::body::Fields;
+use crate::control::respond::Failure;
 
-/// A file on the gateway that becomes a golden image.
+/// A file on the gateway, or an image in a pool, that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageImport {
     /// 1 to 128 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
     pub name: String,
     /// Absolute path of a regular file that the daemon can read. Unless the caller is root or the
-    /// daemon's own user, it must be the caller's file, and no symbolic link.
-    pub file: String,
+    /// daemon's own user, it must be the caller's file, and no symbolic link. Either this or `rbd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// An image, or a snapshot, of a pool of the Ceph cluster: `POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It
+    /// is only read. For who is bound to no project only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbd: Option<String>,
+    /// SHA-256 of the file, in hexadecimal: the image is made only if that is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// `raw` or `qcow2`; found out by itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
@@ -45,10 +57,14 @@ pub struct Image {
     pub project: String,
     /// Name, unique in the project.
     pub name: String,
-    /// `importing`, `ready`, `removing` or `broken`.
+    /// `uploading`, `importing`, `ready`, `removing` or `broken`.
     pub state: String,
     /// Size of the disk in it, in bytes.
     pub size_bytes: u64,
+    /// Bytes that it takes in its store, its tags included on the local store; told when one image is
+    /// shown, if the store knows that without looking at all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<u64>,
     /// What it was imported from: `raw` or `qcow2`.
     pub format: String,
     /// The store that keeps it.
@@ -63,10 +79,17 @@ pub struct Image {
     /// It cannot be removed.
     #[serde(default)]
     pub protected: bool,
+    /// Every project sees it, and can clone, copy and download it.
+    #[serde(default)]
+    pub public: bool,
+    /// SHA-256 of the file that it was made of, in hexadecimal, if that was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Names of its tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The file it was imported from, the image or disk that it is a copy of, or what is attached.
+    /// The file it was imported from, the image or disk that it is a copy of, what is attached, or
+    /// `upload`.
     pub source: String,
     /// It was there before, and is served as it is; removing it here does not remove it there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -78,7 +101,7 @@ pub struct Image {
     pub created: String,
     /// What import noticed.
     pub warnings: Vec<Warning>,
-    /// Names of the disks cloned from it.
+    /// Names of the disks cloned from it; of those of other projects `PROJECT/DISK`.
     pub disks: Vec<String>,
 }
 
@@ -119,6 +142,34 @@ pub struct Protection {
     pub protected: bool,
 }
 
+/// Whether other projects can use an image.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Visibility {
+    /// They can.
+    pub public: bool,
+}
+
+/// Where an image is copied out to: either `file` or `rbd`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageExport {
+    /// Absolute path of a file on the gateway that is not there yet; it becomes a raw disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// An image that is not there yet, in a pool of the Ceph cluster: `POOL[/NAMESPACE]/IMAGE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbd: Option<String>,
+    /// As it was at this tag; as disks are cloned from it by default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// The store that reaches the pools of the Ceph cluster.
+const CLUSTER: &str = "rbd";
+/// How long a store may take to say what an image takes.
+const USED_WAIT: Duration = Duration::from_secs(3);
+
 /// What disks are cloned from when no tag is named.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -145,7 +196,8 @@ impl ImageCopy {
 /// Something that may surprise whoever boots from the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Warning {
-    /// Stable: `no-boot-signature`, `no-partition-table`, `no-boot-code`, `gpt-boot-chs`.
+    /// Stable: `no-boot-signature`, `no-partition-table`, `no-boot-code`, `no-boot-loader`, `no-gpt`,
+    /// `gpt-boot-chs`, `gpt-beyond-end`, `gpt-4k-sectors`, `raw-is-qcow2`, `compressed`.
     pub code: String,
     /// One line.
     pub message: String,
@@ -176,28 +228,38 @@ impl From<catalog::Warning> for Warning {
     }
 }
 
-pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) -> Image {
-    let state = match image.state {
+pub(super) fn state(state: ImageState) -> &'static str {
+    match state {
+        ImageState::Uploading => "uploading",
         ImageState::Importing => "importing",
         ImageState::Ready => "ready",
         ImageState::Removing => "removing",
         ImageState::Broken => "broken",
-    };
-    let format = match image.format {
+    }
+}
+
+pub(super) fn format(format: catalog::Format) -> &'static str {
+    match format {
         catalog::Format::Raw => "raw",
         catalog::Format::Qcow2 => "qcow2",
-    };
+    }
+}
+
+pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) -> Image {
     Image {
         project: image.project.to_string(),
         name: image.name.to_string(),
-        state: state.to_owned(),
+        state: state(image.state).to_owned(),
         size_bytes: image.size_bytes,
-        format: format.to_owned(),
+        used_bytes: None,
+        format: format(image.format).to_owned(),
         store: image.store,
         backing: image.backing,
         snapshot: image.snapshot,
         default_tag: image.default_tag.map(|tag| tag.to_string()),
         protected: image.protected,
+        public: image.public,
+        sha256: image.sha256.map(|sum| sum.to_string()),
         tags,
         source: image.source,
         attached: image.attached,
@@ -208,11 +270,34 @@ pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) ->
     }
 }
 
-fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error> {
+/// An image as a caller sees it: of another project's image only what is its own affair.
+fn seen(mut image: Image, caller: &Caller) -> Image {
+    if !caller.sees(&image.project) {
+        let own = |disk: &String| disk.split_once('/').is_some_and(|(of, _)| caller.sees(of));
+        image.disks.retain(own);
+    }
+    image
+}
+
+/// Refuses an image of another project that is not public, as if that project were not there.
+pub(super) async fn check_visible(
+    control: &Control,
+    caller: &Caller,
+    project: &Name,
+    name: &ImageName,
+) -> Answer<()> {
+    let Err(refused) = caller.check(project.as_str()) else { return Ok(()) };
+    match control.catalog.image(project.clone(), name.clone()).await {
+        Ok(view) if view.image.public => Ok(()),
+        _ => Err(refused),
+    }
+}
+
+pub(super) fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error> {
     Ok((Name::project(project)?, ImageName::new(image)?))
 }
 
-/// Lists images.
+/// Lists images: those of the caller's projects, and public ones of others.
 #[utoipa::path(
     get,
     path = "/v1/images",
@@ -228,11 +313,18 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<ImageList>> {
-    let images = control.catalog.images(filter.project(&caller)?).await?;
-    Ok(Json(ImageList { items: images.into_iter().map(render).collect() }))
+    let mut images = control.catalog.images(filter.wanted()?).await?;
+    images.retain(|view| caller.sees(view.image.project.as_str()) || view.image.public);
+    let items = images.into_iter().map(|view| seen(render(view), &caller)).collect();
+    Ok(Json(ImageList { items }))
 }
 
-/// Imports a file on the gateway as an image.
+fn either(more: &str) -> Failure {
+    let detail = format!("either `file` or `rbd` must be given; {more}");
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
+}
+
+/// Imports a file on the gateway, or an image in a pool of the Ceph cluster, as an image.
 #[utoipa::path(
     post,
     path = "/v1/projects/{project}/images",
@@ -248,17 +340,33 @@ pub(super) async fn import(
     State(control): State<Control>,
     Path(project): Path<String>,
     Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     Fields(request): Fields<ImageImport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&(project, request.name))?;
-    let spec = ImportSpec {
-        file: request.file.into(),
-        format: request.format.as_deref().map(str::parse).transpose()?,
-        store: request.store,
-        fix_boot_chs: request.fix_boot_chs,
-        owner: peer.bound_to_own_files()?,
+    let fix_boot_chs = request.fix_boot_chs;
+    let job = match (request.file, request.rbd) {
+        (Some(file), None) => {
+            let spec = ImportSpec {
+                file: file.into(),
+                format: request.format.as_deref().map(str::parse).transpose()?,
+                store: request.store,
+                fix_boot_chs,
+                owner: peer.bound_to_own_files()?,
+                sha256: request.sha256.as_deref().map(str::parse).transpose()?,
+            };
+            control.catalog.import(project, name, spec).await?
+        }
+        (None, Some(image)) if request.format.is_none() && request.sha256.is_none() => {
+            // Whatever is in the cluster, disks of other projects too.
+            caller.check_global()?;
+            let (image, store) = (image.parse()?, request.store);
+            let spec =
+                PoolImportSpec { image, from: Some(CLUSTER.to_owned()), store, fix_boot_chs };
+            control.catalog.import_from_pool(project, name, spec).await?
+        }
+        _ => return Err(either("`format` and `sha256` are of a file")),
     };
-    let job = control.catalog.import(project, name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
 }
 
@@ -276,9 +384,13 @@ pub(super) async fn import(
 pub(super) async fn show(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
-    Ok(Json(render(control.catalog.image(project, name).await?)))
+    check_visible(&control, &caller, &project, &name).await?;
+    let view = control.catalog.image(project.clone(), name.clone()).await?;
+    let used_bytes = control.catalog.image_used(project, name, USED_WAIT).await?;
+    Ok(Json(seen(Image { used_bytes, ..render(view) }, &caller)))
 }
 
 /// Removes an image that no disk uses.
@@ -320,7 +432,8 @@ pub(super) async fn copy(
     Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
-    request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
+    check_visible(&control, &caller, &project, &name).await?;
+    caller.check(request.project.as_deref().unwrap_or(project.as_str()))?;
     let (to_project, to_name, spec) = request.spec(project, Tagged::Image(name))?;
     let job = control.catalog.copy_image(to_project, to_name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
@@ -370,6 +483,70 @@ pub(super) async fn protect(
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     Ok(Json(render(control.catalog.protect_image(project, name, request.protected).await?)))
+}
+
+/// Has all projects see and use an image, or does so no more. Disks that were cloned from it stay.
+#[utoipa::path(
+    put,
+    path = "/v1/projects/{project}/images/{image}/visibility",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = Visibility,
+    responses(
+        (status = 200, description = "The image", body = Image),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn publish(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Fields(request): Fields<Visibility>,
+) -> Answer<Json<Image>> {
+    let (project, name) = names(&path)?;
+    Ok(Json(render(control.catalog.publish_image(project, name, request.public).await?)))
+}
+
+/// Copies an image out, to a file on the gateway or to a pool of the Ceph cluster. Nothing is
+/// overwritten. To a file: only root and the daemon's own user; in any case only who is bound to no
+/// project.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/images/{image}/export",
+    tag = "images",
+    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    request_body = ImageExport,
+    responses(
+        (status = 202, description = "The export has begun", body = Job),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn export(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Extension(peer): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
+    Fields(request): Fields<ImageExport>,
+) -> Answer<(StatusCode, Json<Job>)> {
+    caller.check_global()?;
+    let (project, name) = names(&path)?;
+    let tag = request.tag.as_deref().map(ImageName::tag).transpose()?;
+    let to = match (request.file, request.rbd) {
+        (Some(file), None) => {
+            // The daemon may write where the caller may not.
+            if peer.bound_to_own_files()?.is_some() {
+                let detail = "only root and the user that stirrupd runs as may have it write files; \
+                              download the image instead";
+                return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            }
+            Destination::File(file.into())
+        }
+        (None, Some(image)) => {
+            Destination::Pool { store: CLUSTER.to_owned(), image: image.parse()? }
+        }
+        _ => return Err(either("not both")),
+    };
+    let job = control.catalog.export_image(project, name, tag, to).await?;
+    Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
 }
 
 /// Sets the tag that disks are cloned from when none is named.

@@ -21,6 +21,11 @@
 //! | `POST /v1/projects/{project}/images/{image}/rename` | [`images::ImageRename`] | 200 [`images::Image`] |
 //! | `PUT /v1/projects/{project}/images/{image}/protection` | [`images::Protection`] | 200 [`images::Image`] |
 //! | `PUT /v1/projects/{project}/images/{image}/default-tag` | [`images::DefaultTag`] | 200 [`images::Image`] |
+//! | `PUT /v1/projects/{project}/images/{image}/visibility` | [`images::Visibility`] | 200 [`images::Image`] |
+//! | `POST /v1/projects/{project}/images/{image}/export` | [`images::ImageExport`] | 202 [`jobs::Job`] |
+//! | `PUT /v1/projects/{project}/images/{image}/upload` | [`uploads::UploadCreate`] | 201 or 200 [`uploads::Upload`] |
+//! | `GET`, `DELETE /v1/projects/{project}/images/{image}/upload` | | [`uploads::Upload`]; 204 |
+//! | `PATCH /v1/projects/{project}/images/{image}/upload` | the bytes | 200 or 202 [`uploads::Upload`] |
 //! | `GET /v1/projects/{project}/images/{image}/raw[?tag=]` | | `application/octet-stream`, the bytes |
 //! | `GET .../images/{image}/tags`, `.../disks/{disk}/tags` | | [`tags::TagList`] |
 //! | `PUT .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | [`tags::TagPut`] | 201, or 200 if it existed, [`tags::Tag`] |
@@ -73,6 +78,7 @@ pub mod settings;
 pub mod system;
 pub mod tags;
 pub mod targets;
+pub mod uploads;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -110,6 +116,11 @@ struct Filter {
 }
 
 impl Filter {
+    /// The project that is asked for.
+    fn wanted(&self) -> Answer<Option<Name>> {
+        Ok(self.project.as_deref().map(Name::project).transpose()?)
+    }
+
     /// The project that is asked for, or the only one that exists for the caller.
     fn project(&self, caller: &Caller) -> Answer<Option<Name>> {
         match &self.project {
@@ -141,6 +152,9 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(images::rename))
         .routes(routes!(images::protect))
         .routes(routes!(images::default_tag))
+        .routes(routes!(images::publish))
+        .routes(routes!(images::export))
+        .routes(routes!(uploads::begin, uploads::show, uploads::append, uploads::abandon))
         .routes(routes!(raw::download))
         .routes(routes!(tags::image_tags))
         .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))

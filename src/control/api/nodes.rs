@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
 use super::{Answer, Filter, made};
-use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
+use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
 use crate::control::access::Caller;
 use crate::control::body::Fields;
 use crate::control::respond::Failure;
@@ -284,8 +284,7 @@ pub(super) async fn provision(
     Fields(request): Fields<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
-    let (image, tag) = ImageName::with_tag(&request.image)?;
-    let mut spec = DiskSpec { tag, ..DiskSpec::new(image) };
+    let mut spec = DiskSpec::of_image(&request.image)?;
     spec.chap = request.chap.map(TryInto::try_into).transpose()?;
     let (node, existed) = control.catalog.provision(project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };

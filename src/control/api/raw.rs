@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -13,9 +14,11 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use super::Answer;
+use super::images::check_visible;
 use super::problem::Problem;
 use crate::catalog::{ImageName, ImageReader, Name};
 use crate::control::Control;
+use crate::control::access::Caller;
 use crate::control::stream;
 
 /// How much is read at once.
@@ -47,10 +50,12 @@ pub(super) struct AtTag {
 )]
 pub(super) async fn download(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path((project, image)): Path<(String, String)>,
     Query(query): Query<AtTag>,
 ) -> Answer<Response> {
     let (project, name) = (Name::project(&project)?, ImageName::new(&image)?);
+    check_visible(&control, &caller, &project, &name).await?;
     let tag = query.tag.as_deref().map(ImageName::tag).transpose()?;
     let reader = control.catalog.read_image(project, name, tag).await?;
     let size_bytes = reader.size_bytes();

@@ -280,7 +280,8 @@ async fn tgtadm_of_a_disk_of_m2s() {
     let mut stores = daemon.world.stores();
     stores.insert("rbd".to_owned(), daemon.world.store.clone());
     let (state, exporter) = (daemon.world.state(), daemon.world.exporter.clone());
-    let catalog = Catalog::over(state, stores, exporter, Options::default()).unwrap();
+    let catalog =
+        Catalog::over(state, stores, exporter, crate::catalog::Options::default()).unwrap();
     let serve = |name: &str| {
         let path = directory.path().join(name);
         let socket = TgtSocket::bind(&path).unwrap();
