@@ -140,7 +140,7 @@ fn an_operators_templates_go_before_and_the_nearest_first() {
         directory.path(),
         &[
             ("node.ipxe", "#!ipxe\n{% include 'hello.inc.ipxe' %}\n"),
-            ("hello.inc.ipxe", "echo {{ node }} {{ lun }}"),
+            ("hello.inc.ipxe", "echo {{ node }} {{ lun }}\n"),
             ("projects/lab.ipxe", "#!ipxe\necho lab {{ uris | length }}\n"),
             (
                 "nodes/lab/n1.ipxe",
