@@ -28,9 +28,9 @@ use targets::Memory;
 use verbs::Verb;
 use wire::Errno;
 
-/// The stores that backing stores are in.
+/// The store of backing stores of the type `rbd`.
 const RBD: &str = "rbd";
-/// See [`RBD`].
+/// The store of those that are files and devices.
 pub const FILES: &str = "files";
 /// Requests that may be read at once; they are done one after the other.
 const CONNECTIONS_MAX: usize = 64;
