@@ -398,9 +398,8 @@ fn sessions_with_nothing_to_do_cost_nothing() {
         panic!("{url}")
     };
     let log_in = |isid| {
-        let wishes = Wishes { isid, ..Wishes::default() };
+        let wishes = Wishes { isid, acknowledges: true, ..Wishes::default() };
         let mut session = Initiator::log_in(portal.parse().unwrap(), target, &wishes).unwrap();
-        session.acknowledge();
         session.get_ready();
         session
     };

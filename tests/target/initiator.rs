@@ -21,6 +21,8 @@ pub(crate) struct Wishes {
     pub(crate) discovery: bool,
     pub(crate) digests: bool,
     pub(crate) keys: &'static str,
+    /// Its commands say which answers it has; otherwise it does not care.
+    pub(crate) acknowledges: bool,
 }
 
 impl Default for Wishes {
@@ -31,6 +33,7 @@ impl Default for Wishes {
             discovery: false,
             digests: false,
             keys: "",
+            acknowledges: false,
         }
     }
 }
@@ -42,7 +45,7 @@ pub(crate) struct Initiator {
     cmd_sn: u32,
     itt: u32,
     lun: u64,
-    /// The ExpStatSN of its commands; 0: it does not care for what it was answered.
+    /// The ExpStatSN of its commands.
     exp_stat_sn: u32,
     acknowledges: bool,
 }
@@ -109,6 +112,7 @@ impl Initiator {
             (0, 0) => {
                 assert!(response.transit && response.tsih != 0);
                 peer.digests = wishes.digests;
+                peer.acknowledges = wishes.acknowledges;
                 Ok(peer)
             }
             (class, detail) => Err(u16::from_be_bytes([class, detail])),
@@ -178,11 +182,6 @@ impl Initiator {
     pub(crate) fn at(&mut self, lun: u64) -> &mut Self {
         self.lun = lun;
         self
-    }
-
-    /// Says from now on which answers it has.
-    pub(crate) fn acknowledge(&mut self) {
-        self.acknowledges = true;
     }
 
     /// A command that is not sent yet.
