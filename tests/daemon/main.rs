@@ -6,6 +6,7 @@
 #[path = "../target/initiator.rs"]
 #[allow(dead_code, reason = "shared with the tests of the target")]
 mod initiator;
+mod remote;
 #[path = "../support/mod.rs"]
 mod support;
 

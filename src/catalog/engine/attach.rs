@@ -77,7 +77,7 @@ impl Engine {
             initiators: rules.initiators.clone(),
             networks: rules.networks.clone(),
             chap: rules.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
-            portal_groups: Vec::new(),
+            portal_groups: self.portal_groups(project, &[])?,
             chap_per_node: None,
             read_only: false,
             exposure: Exposure::Enabled,

@@ -2,6 +2,7 @@
 
 mod answers;
 mod errors;
+mod remote;
 mod server;
 
 use std::fmt::Write as _;
@@ -10,8 +11,9 @@ use std::io::{BufRead, Cursor};
 use clap::{CommandFactory, Parser};
 
 use super::args::Cli;
-use super::commands::{Environment, run};
+use super::commands::run;
 use super::console::Console;
+use super::environment::Environment;
 use super::error::ClientError;
 use server::Server;
 
@@ -42,10 +44,15 @@ impl Outcome {
 
 /// Runs `stirrup` with these arguments against a socket.
 async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>) -> Outcome {
+    let socket = Some(socket.to_owned());
+    let project = Some("demo".to_owned());
+    stirrup_in(&Environment { socket, project, ..Environment::default() }, line, answers).await
+}
+
+/// Runs `stirrup` with these arguments and in this environment.
+async fn stirrup_in(environment: &Environment, line: &str, answers: Option<&str>) -> Outcome {
     let words = std::iter::once("stirrup").chain(line.split(' '));
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let environment =
-        Environment { socket: Some(socket.to_owned()), project: Some("demo".into()), token: None };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = {
         let mut console = Console {
@@ -55,7 +62,7 @@ async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>)
             colour: false,
             bar: false,
         };
-        run(cli, &environment, &mut console).await
+        run(cli, environment, &mut console).await
     };
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Outcome { out: text(out), notes: text(notes), result }
@@ -174,11 +181,14 @@ const EVERY_COMMAND: &[&str] = &[
     "session kill 7",
     "project ls",
     "project show demo",
-    "project create demo --disks 10 --bytes 10TiB --nodes 8",
+    "project create demo --disks 10 --bytes 10TiB --nodes 8 --portal-group 2 --store rbd",
     "project rm demo",
     "token list",
     "token create ci operator --project demo --days 30",
     "token remove ci",
+    "certificate list",
+    "certificate create ci.example operator --project demo",
+    "certificate remove ci.example",
     "audit --limit 2",
     "whoami",
     "job list",

@@ -62,7 +62,7 @@ pub struct CacheCounts {
 pub struct StoreHealth {
     /// Its name in the configuration.
     pub name: String,
-    /// `local` or `rbd`.
+    /// `local`, `rbd` or `files`.
     pub kind: String,
     /// It answered.
     pub ok: bool,
