@@ -152,7 +152,7 @@ impl Templates {
     /// # Errors
     /// [`Error::Template`].
     pub fn entry(&self) -> Result<String, Error> {
-        self.render(self.choose(&[ENTRY]), ())
+        self.render(&self.choose(&[ENTRY]), ())
     }
 
     /// The script of a node.
@@ -162,7 +162,7 @@ impl Templates {
     pub fn node(&self, boot: &Boot<'_>) -> Result<String, Error> {
         let of_node = format!("nodes/{}/{}.ipxe", boot.project, boot.node);
         let of_project = format!("projects/{}.ipxe", boot.project);
-        self.node_by(self.choose(&[&of_node, &of_project, NODE]), boot)
+        self.node_by(&self.choose(&[&of_node, &of_project, NODE]), boot)
     }
 
     /// What a machine gets that has no script: why, and whether it is to ask again, at `entry`.
@@ -170,10 +170,10 @@ impl Templates {
     /// # Errors
     /// [`Error::Template`].
     pub fn refused(&self, reason: &str, retry: bool, entry: &str) -> Result<String, Error> {
-        self.refused_by(self.choose(&[REFUSED]), reason, retry, entry)
+        self.refused_by(&self.choose(&[REFUSED]), reason, retry, entry)
     }
 
-    fn node_by(&self, name: String, boot: &Boot<'_>) -> Result<String, Error> {
+    fn node_by(&self, name: &str, boot: &Boot<'_>) -> Result<String, Error> {
         boot.checked()?;
         let portals = boot.firmware_portals()?;
         let uris: Vec<String> =
@@ -206,7 +206,7 @@ impl Templates {
 
     fn refused_by(
         &self,
-        name: String,
+        name: &str,
         reason: &str,
         retry: bool,
         entry: &str,
@@ -225,10 +225,10 @@ impl Templates {
     }
 
     /// The whole script or none.
-    fn render(&self, name: String, context: impl Serialize) -> Result<String, Error> {
-        let rendered = self.environment.get_template(&name);
+    fn render(&self, name: &str, context: impl Serialize) -> Result<String, Error> {
+        let rendered = self.environment.get_template(name);
         let rendered = rendered.and_then(|template| template.render(Serde(context)));
-        let script = rendered.map_err(|error| Error::Template(self.error(&error, &name)))?;
+        let script = rendered.map_err(|error| Error::Template(self.error(&error, name)))?;
         let why = if !script.starts_with("#!ipxe\n") {
             "what it gives does not begin with the line #!ipxe"
         } else if script.len() > SCRIPT_BYTES_MAX {
@@ -236,7 +236,7 @@ impl Templates {
         } else {
             return Ok(script);
         };
-        let (file, message) = (self.file(&name), why.to_owned());
+        let (file, message) = (self.file(name), why.to_owned());
         Err(Error::Template(TemplateError { file, line: None, message }))
     }
 
@@ -246,9 +246,9 @@ impl Templates {
         let result = match name {
             ENTRY => self.entry().map(drop),
             REFUSED => [false, true].into_iter().try_for_each(|retry| {
-                self.refused_by(name.to_owned(), "an example", retry, "boot.ipxe").map(drop)
+                self.refused_by(name, "an example", retry, "boot.ipxe").map(drop)
             }),
-            _ if is_node => examples(|boot| self.node_by(name.to_owned(), boot).map(drop)),
+            _ if is_node => examples(|boot| self.node_by(name, boot).map(drop)),
             _ => Ok(()),
         };
         result.map_err(|error| match error {

@@ -186,7 +186,6 @@ fn boot_of<'a>(
 }
 
 /// What is served on a listener for boot scripts.
-#[must_use]
 pub fn router(control: Control) -> Router {
     Router::new()
         .route("/boot.ipxe", get(entry))

@@ -108,15 +108,15 @@ class _Stream:
         del self._bytes[:start]
 
 
-def connections(path, port):
-    """The connections to TCP port `port` in a capture, in the order of their first segments."""
+def connections(path, *ports):
+    """The connections to these TCP ports in a capture, in the order of their first segments."""
     found = []
     streams = {}
     for at_us, source, target, sequence, flags, payload in _segments(path):
-        if port not in (source, target):
+        if source not in ports and target not in ports:
             continue
-        peer = source if target == port else target
-        if flags & 0x02 and target == port:  # SYN of the initiator: a new connection
+        peer = source if target in ports else target
+        if flags & 0x02 and target in ports:  # SYN of the initiator: a new connection
             found.append(Connection(peer))
         if flags & 0x02:
             streams[source, target] = _Stream((sequence + 1) & 0xFFFFFFFF, found[-1].pdu)

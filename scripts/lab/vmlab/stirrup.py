@@ -191,6 +191,10 @@ write_cache = {json.dumps(write_cache)}
         path = f"/projects/{project}/disks/{urllib.parse.quote(name)}"
         return self.call("PUT", path, {"image": image, **fields})
 
+    def ports(self):
+        """The TCP ports of its IPv4 portals."""
+        return [self.port, self.port + 1] if self.network else [self.port]
+
     def host_url(self, disk):
         """The disk's URL for libiscsi on this machine."""
         return f"iscsi://{self.address}:{self.port}/{disk['boot']['iqn']}/{disk['boot']['lun']}"
