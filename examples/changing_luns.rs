@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             identity: format!("changing {number}"),
             block_bytes: 512,
             read_only: false,
+            limits: stirrup::block::Limits::default(),
         };
         let all = (0..LUNS_MAX).zip(&volumes);
         let luns = all.filter(|(number, _)| numbers.contains(number)).map(lun).collect();

@@ -14,8 +14,9 @@
 //! | [`catalog`] | images, disks, nodes: the durable truth, its journal, its reconciliation | `backend`, `block`, `boot` |
 //! | [`boot`] | iPXE scripts | nothing of ours |
 //! | [`target`] | portals, shards, the connection driver, access control, the target registry | `iscsi`, `scsi`, `block` |
-//! | [`control`] | HTTP and JSON on the control socket | `catalog`, `target`'s handle, `boot`, `config` |
-//! | [`client`] | what the `stirrup` command does: a client of the control socket | [`control::api`], the types of the calls; [`config`], for sizes |
+//! | [`tls`] | TLS: certificates, keys, names | nothing of ours |
+//! | [`control`] | HTTP and JSON on the control socket and over TLS | `catalog`, `target`'s handle and its places, `boot`, `config`, `tls` |
+//! | [`client`] | what the `stirrup` command does: a client of the control API | [`control::api`], the types of the calls; [`config`], for sizes and spelling; `tls` |
 //! | [`config`], [`telemetry`] | the TOML file; logging | nothing of ours |
 //! | [`daemon`] | the composition root: builds all of the above and runs it | everything |
 //!
@@ -42,3 +43,4 @@ pub mod rbd;
 pub mod scsi;
 pub mod target;
 pub mod telemetry;
+pub mod tls;

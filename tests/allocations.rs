@@ -199,8 +199,14 @@ fn reads_and_writes_allocate_nothing() {
     let mut found = Vec::new();
     for (name, volume) in volumes {
         let volume = Some(volume);
-        let lun =
-            Lun { number: 0, volume, identity: "d".into(), block_bytes: 512, read_only: false };
+        let lun = Lun {
+            number: 0,
+            volume,
+            identity: "d".into(),
+            block_bytes: 512,
+            read_only: false,
+            limits: stirrup::block::Limits::default(),
+        };
         let (name, access) = (name.to_owned(), Access::default());
         server.handle().publish(TargetSpec { name: name.clone(), luns: vec![lun], access });
         for digests in [false, true] {

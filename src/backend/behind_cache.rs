@@ -148,10 +148,9 @@ fn a_store_behind_the_cache_conforms() {
         let bounds = cache::Options { golden_bytes, disk_bytes: golden_bytes };
         let dir = dir.path().join(with_file.to_string());
         std::fs::create_dir(&dir).unwrap();
-        let threads = Arc::clone(&pool) as _;
         let cache = match with_file {
             false => Cache::new(bounds),
-            true => Cache::with_file(bounds, &dir, 64 << 20, threads).unwrap(),
+            true => Cache::with_file(bounds, &dir, 64 << 20).unwrap(),
         };
         let store = LocalStore::open(&dir.join("store"), Options { write_cache: false }, &pool);
         let behind = Behind { store: store.unwrap(), cache };

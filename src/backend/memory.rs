@@ -6,18 +6,28 @@ use parking_lot::RwLock;
 
 use super::check;
 use super::kept::Kept;
+use crate::block::buffer::{CHUNK_BYTES_MAX, Memory};
 use crate::block::{
     Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Extent, Op, Request, SavedState,
     Volume, VolumeInfo,
 };
 
-/// Bytes behind one lock. Memory is taken when a chunk is first written.
+/// Bytes behind one lock.
 const CHUNK_BYTES: u64 = 1 << 20;
+/// Bytes that are lent to reads and taken over from writes as a whole: as much as a chunk of a
+/// long buffer.
+const PAGE_BYTES: u64 = CHUNK_BYTES_MAX as u64;
+const PAGES: usize = (CHUNK_BYTES / PAGE_BYTES) as usize;
 
 /// Memory that is taken when it is first written.
-type Chunk = Option<Box<[u8]>>;
+type Page = Option<Arc<Memory>>;
+type Chunk = Option<Box<[Page; PAGES]>>;
 
 /// Bytes kept in memory; answers every request at once.
+///
+/// A read is not copied: its buffer has a share in the pages until it is sent. What is written
+/// meanwhile goes to a copy of the page. A write that fills a page leaves the memory of its buffer
+/// here.
 pub struct MemoryVolume {
     size_bytes: u64,
     read_only: bool,
@@ -25,25 +35,27 @@ pub struct MemoryVolume {
     state: Kept,
 }
 
-/// The part of a request that falls into one chunk.
+/// The part of a request that falls into one chunk, or one page of it.
+#[derive(Clone, Copy)]
 struct Piece {
-    chunk: usize,
+    /// Its number.
+    index: usize,
     within: usize,
     len: usize,
     /// Offset from the start of the request.
     at: usize,
 }
 
-fn pieces(offset: u64, len: u64) -> impl Iterator<Item = Piece> {
+fn pieces(offset: u64, len: u64, unit: u64) -> impl Iterator<Item = Piece> {
     let end = offset + len;
     let mut at = offset;
     std::iter::from_fn(move || {
         (at < end).then(|| {
-            let next = ((at / CHUNK_BYTES + 1) * CHUNK_BYTES).min(end);
+            let next = ((at / unit + 1) * unit).min(end);
             let index = |n: u64| usize::try_from(n).expect("a request is smaller than memory");
             let piece = Piece {
-                chunk: index(at / CHUNK_BYTES),
-                within: index(at % CHUNK_BYTES),
+                index: index(at / unit),
+                within: index(at % unit),
                 len: index(next - at),
                 at: index(at - offset),
             };
@@ -51,6 +63,14 @@ fn pieces(offset: u64, len: u64) -> impl Iterator<Item = Piece> {
             piece
         })
     })
+}
+
+impl Piece {
+    /// The pages of a piece of a chunk.
+    fn pages(self) -> impl Iterator<Item = Self> {
+        let of_request = move |page: Self| Self { at: self.at + page.at, ..page };
+        pieces(self.within as u64, self.len as u64, PAGE_BYTES).map(of_request)
+    }
 }
 
 impl MemoryVolume {
@@ -62,64 +82,90 @@ impl MemoryVolume {
         Self { size_bytes, read_only, chunks, state }
     }
 
-    fn read(&self, offset: u64, buf: &mut Buffer) -> Result<(), Error> {
-        for piece in pieces(offset, buf.len() as u64) {
-            let chunk = self.chunks[piece.chunk].read();
-            match chunk.as_deref() {
-                Some(bytes) => {
-                    buf.copy_from(piece.at, &bytes[piece.within..piece.within + piece.len]);
-                }
-                None => buf.range_mut(piece.at, piece.len).for_each(|slice| slice.fill(0)),
+    fn read(&self, offset: u64, buf: &mut Buffer) {
+        let mut lent = Buffer::unfilled(0);
+        for piece in pieces(offset, buf.len() as u64, CHUNK_BYTES) {
+            let chunk = self.chunks[piece.index].read();
+            for page in piece.pages() {
+                let Some(mem) = chunk.as_ref().and_then(|pages| pages[page.index].as_ref()) else {
+                    drop(chunk);
+                    return self.read_with_holes(offset, buf);
+                };
+                lent.append(Arc::clone(mem), page.within..page.within + page.len);
             }
         }
-        Ok(())
+        *buf = lent;
     }
 
-    fn write(&self, offset: u64, buf: &Buffer) -> Result<(), Error> {
-        for piece in pieces(offset, buf.len() as u64) {
-            let mut chunk = self.chunks[piece.chunk].write();
-            let bytes = chunk.get_or_insert_with(blank);
-            buf.copy_to(piece.at, &mut bytes[piece.within..piece.within + piece.len]);
+    /// As [`Self::read`], where not everything was ever written.
+    fn read_with_holes(&self, offset: u64, buf: &mut Buffer) {
+        for piece in pieces(offset, buf.len() as u64, CHUNK_BYTES) {
+            let chunk = self.chunks[piece.index].read();
+            for page in piece.pages() {
+                match chunk.as_ref().and_then(|pages| pages[page.index].as_ref()) {
+                    Some(mem) => {
+                        buf.copy_from(page.at, &mem[page.within..page.within + page.len]);
+                    }
+                    None => buf.range_mut(page.at, page.len).for_each(|slice| slice.fill(0)),
+                }
+            }
         }
-        Ok(())
     }
 
-    fn zero(&self, offset: u64, len: u64) -> Result<(), Error> {
-        for piece in pieces(offset, len) {
-            let mut chunk = self.chunks[piece.chunk].write();
+    fn write(&self, offset: u64, buf: &Buffer) {
+        for piece in pieces(offset, buf.len() as u64, CHUNK_BYTES) {
+            put(&mut self.chunks[piece.index].write(), piece, buf);
+        }
+    }
+
+    fn zero(&self, offset: u64, len: u64) {
+        for piece in pieces(offset, len, CHUNK_BYTES) {
+            let mut chunk = self.chunks[piece.index].write();
             if piece.len as u64 == CHUNK_BYTES {
                 *chunk = None;
-            } else if let Some(bytes) = chunk.as_deref_mut() {
-                bytes[piece.within..piece.within + piece.len].fill(0);
+                continue;
+            }
+            let Some(pages) = chunk.as_mut() else { continue };
+            for page in piece.pages() {
+                let place = &mut pages[page.index];
+                if page.len as u64 == PAGE_BYTES {
+                    *place = None;
+                } else if let Some(mem) = place {
+                    Arc::make_mut(mem)[page.within..page.within + page.len].fill(0);
+                }
             }
         }
-        Ok(())
     }
 
     fn compare_and_write(&self, offset: u64, old: &Buffer, new: &Buffer) -> Result<(), Error> {
         // All locks first, in ascending order (as everyone takes them): atomic over the range.
-        let mut locked: Vec<_> = pieces(offset, old.len() as u64)
-            .map(|piece| (self.chunks[piece.chunk].write(), piece))
+        let mut locked: Vec<_> = pieces(offset, old.len() as u64, CHUNK_BYTES)
+            .map(|piece| (self.chunks[piece.index].write(), piece))
             .collect();
         let expected = old.to_vec();
-        for (chunk, piece) in &mut locked {
-            let bytes = &chunk.get_or_insert_with(blank)[piece.within..piece.within + piece.len];
-            let wanted = &expected[piece.at..piece.at + piece.len];
-            if let Some(i) = bytes.iter().zip(wanted).position(|(is, want)| is != want) {
-                return Err(ErrorKind::Miscompare { offset: (piece.at + i) as u64 }.into());
+        for (chunk, piece) in &locked {
+            for page in piece.pages() {
+                let wanted = &expected[page.at..page.at + page.len];
+                let differs = match chunk.as_ref().and_then(|pages| pages[page.index].as_ref()) {
+                    Some(mem) => {
+                        let is = &mem[page.within..page.within + page.len];
+                        is.iter().zip(wanted).position(|(is, wanted)| is != wanted)
+                    }
+                    None => wanted.iter().position(|wanted| *wanted != 0),
+                };
+                if let Some(i) = differs {
+                    return Err(ErrorKind::Miscompare { offset: (page.at + i) as u64 }.into());
+                }
             }
         }
-        for (chunk, piece) in &mut locked {
-            let bytes = chunk.get_or_insert_with(blank);
-            new.copy_to(piece.at, &mut bytes[piece.within..piece.within + piece.len]);
-        }
+        locked.iter_mut().for_each(|(chunk, piece)| put(chunk, *piece, new));
         Ok(())
     }
 
     fn extents(&self, offset: u64, len: u64, max: u32) -> Result<Vec<Extent>, Error> {
         let mut found: Vec<Extent> = Vec::new();
-        for piece in pieces(offset, len) {
-            let mapped = self.chunks[piece.chunk].read().is_some();
+        for piece in pieces(offset, len, CHUNK_BYTES) {
+            let mapped = self.chunks[piece.index].read().is_some();
             let len = piece.len as u64;
             let full = found.len() >= max as usize;
             match found.last_mut() {
@@ -137,7 +183,7 @@ impl MemoryVolume {
         }
         match op {
             Op::Read { offset, mut buf } => {
-                self.read(offset, &mut buf)?;
+                self.read(offset, &mut buf);
                 return Ok(Done::Data(buf));
             }
             Op::Extents { offset, len, max } => {
@@ -145,10 +191,10 @@ impl MemoryVolume {
             }
             // A chunk is written under its lock.
             Op::Write { offset, buf, fua: _ } | Op::WriteAtomic { offset, buf, fua: _ } => {
-                self.write(offset, &buf)?;
+                self.write(offset, &buf);
             }
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, fua: _ } => {
-                self.zero(offset, len)?;
+                self.zero(offset, len);
             }
             Op::CompareAndWrite { offset, compare, write } => {
                 self.compare_and_write(offset, &compare, &write)?;
@@ -161,8 +207,19 @@ impl MemoryVolume {
     }
 }
 
-fn blank() -> Box<[u8]> {
-    vec![0; usize::try_from(CHUNK_BYTES).expect("a chunk fits in memory")].into_boxed_slice()
+/// Writes what falls into one chunk.
+fn put(chunk: &mut Chunk, piece: Piece, buf: &Buffer) {
+    let pages = chunk.get_or_insert_with(Box::default);
+    for page in piece.pages() {
+        let place = &mut pages[page.index];
+        let whole = buf.share(page.at, page.len).filter(|mem| mem.len() as u64 == PAGE_BYTES);
+        if let Some(mem) = whole {
+            place.replace(mem).into_iter().for_each(Memory::give_back);
+            continue;
+        }
+        let mem = place.get_or_insert_with(|| Memory::zeros(CHUNK_BYTES_MAX));
+        buf.copy_to(page.at, &mut Arc::make_mut(mem)[page.within..page.within + page.len]);
+    }
 }
 
 impl Volume for MemoryVolume {
@@ -206,11 +263,48 @@ mod tests {
     fn writes_are_read_back_across_chunks() {
         let volume = MemoryVolume::new(4 << 20, false);
         let bytes: Vec<u8> = (0..(1 << 20) + 1024).map(|i| (i % 253) as u8).collect();
-        volume.write(CHUNK_BYTES - 512, &Buffer::from_slice(&bytes)).unwrap();
+        volume.write(CHUNK_BYTES - 512, &Buffer::from_slice(&bytes));
         let mut out = Buffer::unfilled(bytes.len() + 512);
-        volume.read(CHUNK_BYTES - 1024, &mut out).unwrap();
+        volume.read(CHUNK_BYTES - 1024, &mut out);
         assert_eq!(out.to_vec()[..512], [0; 512]);
         assert_eq!(out.to_vec()[512..], bytes);
+    }
+
+    fn read(volume: &MemoryVolume, offset: u64, len: usize) -> Buffer {
+        let mut buf = Buffer::unfilled(len);
+        volume.read(offset, &mut buf);
+        buf
+    }
+
+    #[test]
+    fn what_was_read_stays_as_it_was() {
+        let volume = MemoryVolume::new(4 << 20, false);
+        let len = 2 * CHUNK_BYTES_MAX;
+        volume.write(0, &Buffer::from_slice(&vec![1; len]));
+        let old = read(&volume, 512, len - 1024);
+        volume.write(4096, &Buffer::from_slice(&[2; 4096]));
+        volume.zero(8192, 4096);
+        volume.zero(PAGE_BYTES, PAGE_BYTES);
+        assert_eq!(old.to_vec(), vec![1; len - 1024]);
+        let wanted = [vec![1; 4096], vec![2; 4096], vec![0; 4096], vec![1; 512]].concat();
+        assert_eq!(read(&volume, 0, 12_800).to_vec(), wanted);
+        volume.compare_and_write(0, &read(&volume, 0, 512), &Buffer::zeroed(512)).unwrap();
+        assert_eq!(old.to_vec(), vec![1; len - 1024]);
+    }
+
+    #[test]
+    fn memory_of_a_write_stays_and_is_not_written_to() {
+        let volume = MemoryVolume::new(4 << 20, false);
+        let mut buf = Buffer::unfilled(CHUNK_BYTES_MAX);
+        buf.copy_from(0, &vec![1; CHUNK_BYTES_MAX]);
+        volume.write(PAGE_BYTES, &buf);
+        let there = read(&volume, PAGE_BYTES, 1).slices().next().map(<[u8]>::as_ptr);
+        assert_eq!(there, buf.slices().next().map(<[u8]>::as_ptr));
+        buf.copy_from(0, &[2]);
+        assert_eq!(read(&volume, PAGE_BYTES, 2).to_vec(), [1, 1]);
+        drop(buf);
+        Buffer::unfilled(CHUNK_BYTES_MAX).copy_from(0, &[3]);
+        assert_eq!(read(&volume, PAGE_BYTES, 2).to_vec(), [1, 1]);
     }
 
     #[test]
@@ -227,16 +321,16 @@ mod tests {
         let error = volume.compare_and_write(at, &Buffer::from_slice(&wanted), &zeros).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Miscompare { offset: 700 });
         let mut out = Buffer::unfilled(1024);
-        volume.read(at, &mut out).unwrap();
+        volume.read(at, &mut out);
         assert_eq!(out.to_vec(), vec![7; 1024]);
     }
 
     #[test]
     fn zeroing_gives_memory_back_and_extents_show_it() {
         let volume = MemoryVolume::new(3 << 20, false);
-        volume.write(0, &Buffer::from_slice(&[1; 4096])).unwrap();
-        volume.write(CHUNK_BYTES, &Buffer::from_slice(&[1; 4096])).unwrap();
-        volume.zero(CHUNK_BYTES, CHUNK_BYTES).unwrap();
+        volume.write(0, &Buffer::from_slice(&[1; 4096]));
+        volume.write(CHUNK_BYTES, &Buffer::from_slice(&[1; 4096]));
+        volume.zero(CHUNK_BYTES, CHUNK_BYTES);
         assert_eq!(
             volume.extents(0, 3 << 20, 16).unwrap(),
             [

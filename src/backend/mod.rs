@@ -13,6 +13,7 @@ mod check;
 pub(crate) mod conformance;
 pub mod file;
 mod fileio;
+pub mod files;
 mod kept;
 pub mod local;
 pub mod memory;
@@ -40,6 +41,8 @@ pub enum StoreKind {
     Local,
     /// Ceph RBD.
     Rbd,
+    /// Files and block devices, each where it is.
+    Files,
 }
 
 /// How a volume is opened.
@@ -210,6 +213,26 @@ pub trait Store: Send + Sync + 'static {
     fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
         let seen = self.open(image, None, OpenMode::ReadOnly)?;
         Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+    }
+
+    /// Makes an image that somebody else has made fit to be opened for writing; what is in it stays
+    /// as it is. By default there is nothing to be done.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`], [`StoreErrorKind::InUse`].
+    fn adopt(&self, image: &str) -> Result<(), StoreError> {
+        let _ = image;
+        Ok(())
+    }
+
+    /// Returns when an image, whose last volume was dropped, is closed, so that somebody else can
+    /// open or remove it. By default it is with that.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn release(&self, image: &str) -> Result<(), StoreError> {
+        let _ = image;
+        Ok(())
     }
 
     /// What is known of how the clones of an image boot, so that it is fetched ahead; by default

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::block::{Completion, CompletionQueue, Request};
-use crate::cache;
 
 /// Fewest and most threads that [`Pool::threads_default`] gives.
 const THREADS_DEFAULT: (usize, usize) = (4, 16);
@@ -122,25 +121,6 @@ impl Pool {
             drop(queue);
             self.shared.ready.notify_one();
         }
-    }
-}
-
-/// Something that needs no more than a thread.
-struct Once(Mutex<Option<cache::Job>>);
-
-impl Work for Once {
-    fn run(self: Arc<Self>, _: Task, _: &mut Finished) {
-        let job = self.0.lock().take();
-        if let Some(job) = job {
-            job();
-        }
-    }
-}
-
-impl cache::Threads for Pool {
-    fn run(&self, job: cache::Job) {
-        let work = Arc::new(Once(Mutex::new(Some(job))));
-        self.submit([Job { work, task: Task::Commit }]);
     }
 }
 

@@ -4,21 +4,27 @@
 //! chunk and a 16 MiB command no huge contiguous allocation; volumes take it as an iovec. Chunks
 //! come from and go back to a free list of the current thread: no lock, no sharing. They are
 //! zeroed when first allocated and *not* when reused: whoever fills a buffer fills all of it.
+//!
+//! A store that keeps its data in memory may lend parts of that to a buffer instead of copying
+//! ([`Buffer::append`]), and keep memory of a buffer ([`Buffer::share`]). Such memory is never
+//! changed: who writes to it, the buffer or the store, writes to a copy of their own.
 
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 /// Chunk sizes in bytes, ascending.
-const CLASSES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
+const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
 /// Largest chunk: longer buffers are made of several.
-const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
+pub const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
 /// Free bytes a thread keeps per size class.
 const FREE_BYTES_PER_CLASS_MAX: usize = 8 << 20;
 
 /// A thread's free chunks by size class.
-type FreeLists = [Vec<Box<[u8]>>; CLASSES.len()];
+type FreeLists = [Vec<Arc<Memory>>; CLASSES.len()];
 
 thread_local! {
     /// Made when the thread first takes a chunk: threads that only drop what others took (a
@@ -26,9 +32,54 @@ thread_local! {
     static FREE: RefCell<Option<FreeLists>> = const { RefCell::new(None) };
 }
 
-/// One piece of contiguous memory; goes back to the free list when dropped.
+/// A piece of contiguous memory that may be shared. Apart from its reference count: where there are
+/// many, the counts lie close together, and looking at one touches no other page of memory.
+#[derive(Clone)]
+pub struct Memory(Box<[u8]>);
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Memory {
+    /// Zeros, as a store has them for [`Buffer::append`].
+    #[must_use]
+    pub fn zeros(len: usize) -> Arc<Self> {
+        Arc::new(Self(vec![0; len].into_boxed_slice()))
+    }
+
+    /// Lets go of memory that buffers may use again, if nobody else has it.
+    pub fn give_back(mut this: Arc<Self>) {
+        let Some(class) = CLASSES.iter().position(|&size| size == this.len()) else { return };
+        if Arc::get_mut(&mut this).is_none() {
+            return;
+        }
+        // `try_with`: during thread exit the list is gone.
+        let _gone_with_thread = FREE.try_with(|free| {
+            if let Some(lists) = free.borrow_mut().as_mut()
+                && (lists[class].len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX
+            {
+                lists[class].push(this);
+            }
+        });
+    }
+}
+
+/// The bytes from `from` on, `len` of them, of one piece of contiguous memory.
 struct Chunk {
-    mem: Box<[u8]>,
+    mem: Arc<Memory>,
+    from: usize,
+    len: usize,
 }
 
 fn class_of(len: usize) -> usize {
@@ -43,21 +94,16 @@ impl Chunk {
             free.borrow_mut().get_or_insert_default()[class].pop()
         };
         let mem = FREE.try_with(take).ok().flatten();
-        Self { mem: mem.unwrap_or_else(|| vec![0; CLASSES[class]].into_boxed_slice()) }
+        Self { mem: mem.unwrap_or_else(|| Memory::zeros(CLASSES[class])), from: 0, len }
     }
-}
 
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        let mem = std::mem::take(&mut self.mem);
-        let class = class_of(mem.len());
-        let _gone_with_thread = FREE.try_with(|free| {
-            if let Some(lists) = free.borrow_mut().as_mut()
-                && (lists[class].len() + 1) * CLASSES[class] <= FREE_BYTES_PER_CLASS_MAX
-            {
-                lists[class].push(mem);
-            }
-        });
+    fn bytes(&self) -> &[u8] {
+        &self.mem[self.from..self.from + self.len]
+    }
+
+    /// For writing: its own from now on.
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut Arc::make_mut(&mut self.mem)[self.from..self.from + self.len]
     }
 }
 
@@ -71,14 +117,9 @@ impl Buffer {
     /// A buffer of `len` bytes with unspecified (but initialised) contents: fill all of it.
     #[must_use]
     pub fn unfilled(len: usize) -> Self {
-        let mut chunks = SmallVec::new();
-        let mut left = len;
-        while left > 0 {
-            let part = left.min(CHUNK_BYTES_MAX);
-            chunks.push(Chunk::take(part));
-            left -= part;
-        }
-        Self { chunks, len }
+        let mut buffer = Self { chunks: SmallVec::new(), len: 0 };
+        buffer.grow(len);
+        buffer
     }
 
     /// A buffer of `len` zeros.
@@ -133,11 +174,8 @@ impl Buffer {
     /// If the range is not inside the buffer: callers check what peers say before.
     pub fn range(&self, offset: usize, len: usize) -> impl Iterator<Item = &[u8]> {
         assert!(offset <= self.len && len <= self.len - offset, "range outside the buffer");
-        let end = offset + len;
-        self.chunks.iter().enumerate().filter_map(move |(i, chunk)| {
-            let (from, to) = part_of(i, offset, end)?;
-            Some(&chunk.mem[from..to])
-        })
+        let mut cut = Cut { skip: offset, left: len };
+        self.chunks.iter().filter_map(move |chunk| Some(&chunk.bytes()[cut.next(chunk.len)?]))
     }
 
     /// As [`Self::range`], for writing.
@@ -146,10 +184,10 @@ impl Buffer {
     /// If the range is not inside the buffer.
     pub fn range_mut(&mut self, offset: usize, len: usize) -> impl Iterator<Item = &mut [u8]> {
         assert!(offset <= self.len && len <= self.len - offset, "range outside the buffer");
-        let end = offset + len;
-        self.chunks.iter_mut().enumerate().filter_map(move |(i, chunk)| {
-            let (from, to) = part_of(i, offset, end)?;
-            Some(&mut chunk.mem[from..to])
+        let mut cut = Cut { skip: offset, left: len };
+        self.chunks.iter_mut().filter_map(move |chunk| {
+            let part = cut.next(chunk.len)?;
+            Some(&mut chunk.bytes_mut()[part])
         })
     }
 
@@ -200,44 +238,108 @@ impl Buffer {
     /// Lengthens the buffer to `len` bytes, what is added being unspecified (but initialised);
     /// shorter than it is: no change.
     pub fn grow(&mut self, len: usize) {
-        if len <= self.len {
-            return;
-        }
-        // Every chunk but the last is of full size; the last may be of too small a class.
+        let Some(mut more) = len.checked_sub(self.len) else { return };
         if let Some(last) = self.chunks.last_mut() {
-            let base = self.len.div_ceil(CHUNK_BYTES_MAX).saturating_sub(1) * CHUNK_BYTES_MAX;
-            let wanted = (len - base).min(CHUNK_BYTES_MAX);
-            if last.mem.len() < wanted {
-                let larger = Chunk::take(wanted);
-                let smaller = std::mem::replace(last, larger);
-                let held = self.len - base;
-                last.mem[..held].copy_from_slice(&smaller.mem[..held]);
+            let wanted = (last.len + more).min(CHUNK_BYTES_MAX).max(last.len);
+            // It may be of too small a class.
+            if last.mem.len() - last.from < wanted {
+                let mut larger = Chunk::take(wanted);
+                larger.len = last.len;
+                larger.bytes_mut().copy_from_slice(last.bytes());
+                Memory::give_back(std::mem::replace(last, larger).mem);
             }
+            more -= wanted - last.len;
+            last.len = wanted;
         }
-        let mut held = self.chunks.len() * CHUNK_BYTES_MAX;
-        while held < len {
-            let part = (len - held).min(CHUNK_BYTES_MAX);
+        while more > 0 {
+            let part = more.min(CHUNK_BYTES_MAX);
             self.chunks.push(Chunk::take(part));
-            held += part;
+            more -= part;
         }
-        self.len = len;
+        self.len = self.len.max(len);
     }
 
     /// Shortens the buffer to `len` bytes; longer than it is: no change.
     pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
-            self.chunks.truncate(len.div_ceil(CHUNK_BYTES_MAX));
-            self.len = len;
+        while self.len > len {
+            let Some(last) = self.chunks.last_mut() else { return };
+            let kept = last.len.saturating_sub(self.len - len);
+            self.len -= last.len - kept;
+            last.len = kept;
+            if kept == 0 {
+                self.chunks.pop().into_iter().for_each(|chunk| Memory::give_back(chunk.mem));
+            }
+        }
+    }
+
+    /// Lengthens the buffer by a part of memory that stays somebody else's, too.
+    ///
+    /// # Panics
+    /// If the part is not inside that memory.
+    pub fn append(&mut self, mem: Arc<Memory>, part: Range<usize>) {
+        assert!(part.start < part.end && part.end <= mem.len(), "range outside the memory");
+        let (from, len) = (part.start, part.len());
+        self.chunks.push(Chunk { mem, from, len });
+        self.len += len;
+    }
+
+    /// The memory of the bytes from `offset` on, `len` of them, to be kept beyond the life of the
+    /// buffer, if it holds these and nothing else.
+    #[must_use]
+    pub fn share(&self, offset: usize, len: usize) -> Option<Arc<Memory>> {
+        let mut at = 0;
+        for chunk in &self.chunks {
+            if at >= offset {
+                let is_whole = at == offset && chunk.len == len && chunk.mem.len() == len;
+                return is_whole.then(|| Arc::clone(&chunk.mem));
+            }
+            at += chunk.len;
+        }
+        None
+    }
+
+    /// Bytes of memory that the buffer keeps from being used for anything else: more than its
+    /// [`footprint`](Self::footprint) where it has parts of somebody else's.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.mem.len()).sum()
+    }
+
+    /// Copies what is somebody else's, so that no more is held than its footprint.
+    pub fn detach(&mut self) {
+        if self.held_bytes() > Self::footprint(self.len) {
+            let mut own = Self::unfilled(self.len);
+            let mut at = 0;
+            for part in self.slices() {
+                own.copy_from(at, part);
+                at += part.len();
+            }
+            *self = own;
         }
     }
 }
 
-/// The part of chunk `i` that lies in `offset..end` of the buffer, as indices into the chunk.
-fn part_of(i: usize, offset: usize, end: usize) -> Option<(usize, usize)> {
-    let base = i * CHUNK_BYTES_MAX;
-    let from = offset.max(base);
-    let to = end.min(base + CHUNK_BYTES_MAX);
-    (from < to).then(|| (from - base, to - base))
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.chunks.drain(..).for_each(|chunk| Memory::give_back(chunk.mem));
+    }
+}
+
+/// Cuts a range out of chunks that follow one another.
+struct Cut {
+    skip: usize,
+    left: usize,
+}
+
+impl Cut {
+    /// The part of the next chunk that lies in the range.
+    fn next(&mut self, len: usize) -> Option<Range<usize>> {
+        let from = self.skip.min(len);
+        self.skip -= from;
+        let part = self.left.min(len - from);
+        self.left -= part;
+        (part > 0).then(|| from..from + part)
+    }
 }
 
 impl std::fmt::Debug for Buffer {
@@ -299,9 +401,57 @@ mod tests {
     #[test]
     fn a_footprint_is_what_is_taken() {
         for len in [0, 1, 512, 4096, 4097, 20_000, 65_537, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1] {
-            let taken: usize = Buffer::unfilled(len).chunks.iter().map(|c| c.mem.len()).sum();
-            assert_eq!(Buffer::footprint(len), taken, "{len}");
+            assert_eq!(Buffer::footprint(len), Buffer::unfilled(len).held_bytes(), "{len}");
         }
+    }
+
+    #[test]
+    fn what_is_lent_is_copied_by_who_writes_to_it() {
+        let mut lent = Memory::zeros(CHUNK_BYTES_MAX);
+        let bytes = Arc::get_mut(&mut lent).unwrap();
+        bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i % 251) as u8);
+        let mut buffer = Buffer::from_slice(b"ab");
+        buffer.append(Arc::clone(&lent), 1000..5000);
+        buffer.append(Arc::clone(&lent), 0..1);
+        let wanted = [&b"ab"[..], &lent[1000..5000], &lent[..1]].concat();
+        assert_eq!(buffer.to_vec(), wanted);
+        assert_eq!(buffer.range(1, 2).map(<[u8]>::len).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(buffer.held_bytes(), 4096 + 2 * CHUNK_BYTES_MAX);
+
+        buffer.copy_from(2, b"x");
+        assert_eq!((lent[1000], buffer.to_vec()[2]), ((1000 % 251) as u8, b'x'));
+        buffer.detach();
+        assert_eq!(buffer.held_bytes(), 4096);
+        assert_eq!(buffer.to_vec()[3..], wanted[3..]);
+        assert_eq!(Arc::strong_count(&lent), 1);
+    }
+
+    #[test]
+    fn memory_is_shared_only_where_there_is_nothing_else_in_it() {
+        let mut buffer = Buffer::unfilled(2 * CHUNK_BYTES_MAX + 4096);
+        let kept = buffer.share(CHUNK_BYTES_MAX, CHUNK_BYTES_MAX).unwrap();
+        buffer.copy_from(CHUNK_BYTES_MAX, &[kept[0] ^ 1]);
+        assert_ne!(kept[0], buffer.to_vec()[CHUNK_BYTES_MAX]);
+        for (offset, len) in [(1, CHUNK_BYTES_MAX), (0, 4096), (0, 2 * CHUNK_BYTES_MAX)] {
+            assert!(buffer.share(offset, len).is_none(), "{offset} {len}");
+        }
+        assert!(buffer.share(2 * CHUNK_BYTES_MAX, 4096).is_some());
+        buffer.truncate(2 * CHUNK_BYTES_MAX + 4095);
+        assert!(buffer.share(2 * CHUNK_BYTES_MAX, 4095).is_none());
+        assert!(buffer.share(2 * CHUNK_BYTES_MAX + 4096, 1).is_none());
+    }
+
+    #[test]
+    fn memory_that_somebody_has_is_not_used_again() {
+        let buffer = Buffer::from_slice(&[7; 4096]);
+        let kept = buffer.share(0, 4096).unwrap();
+        drop(buffer);
+        let mut next = Buffer::unfilled(4096);
+        next.copy_from(0, &[8; 4096]);
+        assert_eq!(kept[..], [7; 4096]);
+        let at = kept.as_ptr();
+        Memory::give_back(kept);
+        assert_eq!(Buffer::unfilled(1).slices().next().map(<[u8]>::as_ptr), Some(at));
     }
 
     #[test]

@@ -24,20 +24,14 @@ use std::task::{Context, Poll};
 #[cfg(not(loom))]
 use atomic_waker::AtomicWaker;
 
-use super::{Buffer, Completion};
+use super::Completion;
 
 /// Many producers, one consumer. See the [module](self) docs.
 #[derive(Default)]
 pub struct CompletionQueue {
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<Vec<Completion>>,
     armed: AtomicBool,
     waker: AtomicWaker,
-}
-
-#[derive(Default)]
-struct Inbox {
-    completions: Vec<Completion>,
-    spent: Vec<Buffer>,
 }
 
 impl CompletionQueue {
@@ -49,30 +43,13 @@ impl CompletionQueue {
 
     /// Hands over one completion; wakes the consumer if nobody has since it last looked.
     pub fn push(&self, completion: Completion) {
-        self.push_spent(completion, None);
-    }
-
-    /// As [`Self::push`], with memory of the request that is of no use any more: it is dropped
-    /// where the queue is drained, so that it comes back to the free list it was taken from.
-    pub fn push_spent(&self, completion: Completion, spent: Option<Buffer>) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.completions.push(completion);
-        inbox.spent.extend(spent);
-        drop(inbox);
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(completion);
         self.wake();
-    }
-
-    /// Memory that came with [`Self::push_spent`], for whoever hands the completion on to another
-    /// queue.
-    pub fn take_spent(&self) -> Option<Buffer> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).spent.pop()
     }
 
     /// Hands over a batch at the price of one.
     pub fn push_all(&self, completions: impl IntoIterator<Item = Completion>) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.completions.extend(completions);
-        drop(inbox);
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).extend(completions);
         self.wake();
     }
 
@@ -91,11 +68,10 @@ impl CompletionQueue {
         self.waker.register_by_ref(cx.waker());
         self.armed.store(false, Ordering::Release);
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if inbox.completions.is_empty() {
+        if inbox.is_empty() {
             return Poll::Pending;
         }
-        out.append(&mut inbox.completions);
-        inbox.spent.clear();
+        out.append(&mut inbox);
         Poll::Ready(())
     }
 }

@@ -8,14 +8,19 @@
 //!
 //! Flushes touch everything, as they promise something about every write before them. Ghosts that
 //! only read need no fence. `docs/decisions` has the argument in full.
+//!
+//! Before the fence stand the limits of the volume ([`super::qos`]): what waits there was not
+//! handed to anybody, and leaves no ghost when it is aborted.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::qos::{Due, Limits, Pace, Throttle};
 use super::{Completion, CompletionQueue, Op, Request, Volume};
 
 /// A range of bytes, from `start` to before `end`.
@@ -115,8 +120,11 @@ impl State {
     }
 }
 
-/// A volume with its fence. See the [module](self) docs.
+/// A volume with its limits and its fence. See the [module](self) docs.
 pub struct Fenced {
+    /// Itself, for who calls when waiting requests may go on.
+    this: Weak<dyn Due>,
+    throttle: Throttle,
     volume: Arc<dyn Volume>,
     /// Ghosts there are: the only thing that is looked at while there are none.
     ghosts: AtomicUsize,
@@ -135,9 +143,33 @@ pub struct Ghost {
 impl Fenced {
     /// A fence around `volume`. There must be one only: everything that is to be held back goes
     /// through it.
+    /// It has no limits; `pace` is for when it gets some.
     #[must_use]
-    pub fn new(volume: Arc<dyn Volume>) -> Arc<Self> {
-        Arc::new(Self { volume, ghosts: AtomicUsize::new(0), state: Mutex::default() })
+    pub fn new(volume: Arc<dyn Volume>, pace: Arc<dyn Pace>) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
+            this: Weak::clone(this) as Weak<dyn Due>,
+            throttle: Throttle::new(pace),
+            volume,
+            ghosts: AtomicUsize::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// From now on the volume is asked for no more than this; what waits for the limits that were
+    /// there goes by the new ones.
+    ///
+    /// # Errors
+    /// When the system has no thread for it; then nothing has changed.
+    pub fn set_limits(&self, limits: Limits) -> io::Result<()> {
+        self.throttle.set(limits)?;
+        self.is_due();
+        Ok(())
+    }
+
+    /// True while it has limits.
+    #[cfg(test)]
+    pub(super) fn throttle_is_limited(&self) -> bool {
+        self.throttle.is_limited()
     }
 
     /// The volume itself.
@@ -146,14 +178,17 @@ impl Fenced {
         &self.volume
     }
 
-    /// As [`Volume::submit`]; what touches a ghost waits until it has ended. Costs one atomic
-    /// load if there is none.
+    /// As [`Volume::submit`]; what goes beyond the limits waits, and what touches a ghost waits
+    /// until it has ended. Costs an atomic load each if there are none.
     pub fn submit(
         &self,
         requests: &mut Vec<Request>,
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
+        if self.throttle.is_limited() {
+            self.throttle.hold_back(requests, queue, &self.this);
+        }
         if self.ghosts.load(Ordering::Acquire) > 0 {
             self.hold_back(requests, queue);
         }
@@ -180,13 +215,15 @@ impl Fenced {
     /// Takes back the requests with this tag and queue that are held back: they are never
     /// submitted. Returns how many there were.
     pub fn cancel(&self, queue: &Arc<CompletionQueue>, tag: u64) -> usize {
+        // In this order: a request goes from the limits to the fence, never back.
+        let throttled = self.throttle.cancel(queue, tag);
         if self.ghosts.load(Ordering::Acquire) == 0 {
-            return 0;
+            return throttled;
         }
         let mut state = self.state.lock();
         let before = state.held.len();
         state.held.retain(|held| held.request.tag != tag || !Arc::ptr_eq(&held.queue, queue));
-        before - state.held.len()
+        throttled + before - state.held.len()
     }
 
     /// From now on nothing that touches `spans` gets to the volume until the ghost has ended.
@@ -221,16 +258,40 @@ impl Fenced {
             self.ghosts.store(state.ghosts.len(), Ordering::Release);
         }
         // Outside the lock: a volume may answer at once, and take its time for it.
-        let (mut requests, mut done) = (Vec::new(), Vec::new());
+        let mut requests = Vec::new();
         while let Some(Held { request, queue, .. }) = freed.pop_front() {
             requests.push(request);
             while let Some(next) = freed.pop_front_if(|next| Arc::ptr_eq(&next.queue, &queue)) {
                 requests.push(next.request);
             }
-            self.volume.submit(&mut requests, &mut done, &queue);
-            if !done.is_empty() {
-                queue.push_all(done.drain(..));
+            self.hand_on(&mut requests, &queue);
+        }
+    }
+
+    /// Gives the volume what had waited; its answers go the way of late ones.
+    fn hand_on(&self, requests: &mut Vec<Request>, queue: &Arc<CompletionQueue>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut done = Vec::new();
+        self.volume.submit(requests, &mut done, queue);
+        if !done.is_empty() {
+            queue.push_all(done);
+        }
+    }
+}
+
+impl Due for Fenced {
+    fn is_due(&self) {
+        let due = self.throttle.take_due(&self.this, |requests, queue| {
+            // Before anybody could look for them in vain: what is neither with the limits nor at
+            // the fence is with the volume, and leaves a ghost when it is aborted.
+            if self.ghosts.load(Ordering::Acquire) > 0 {
+                self.hold_back(requests, queue);
             }
+        });
+        for (mut requests, queue) in due {
+            self.hand_on(&mut requests, &queue);
         }
     }
 }

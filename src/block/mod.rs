@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod completion;
 mod error;
 pub mod fence;
+pub mod qos;
 mod state;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
 pub use fence::{Fenced, Ghost, Span, Spans};
+pub use qos::{Limits, Rates};
 pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
 /// What a volume is like. Cheap to make: it is asked for on every READ CAPACITY and VPD answer,
@@ -106,8 +108,8 @@ pub enum Done {
     Unit,
     /// The filled buffer of a [`Op::Read`].
     Data(Buffer),
-    /// The buffer of a [`Op::Write`] that another thread has executed: dropped by the one that
-    /// submitted it, it serves the next command there.
+    /// The buffer of an operation that another thread has executed (a write, mostly): dropped by
+    /// the one that submitted it, it serves the next command there.
     Written(Buffer),
     /// The answer to [`Op::Extents`]: consecutive, ascending, starting at the asked offset.
     Extents(Vec<Extent>),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::block::Volume;
+
 /// What whoever has the handle of a volume knows of changes that did not come through it (a
 /// resize, the loss of its parent) and of the right to be its only writer.
 pub trait Coherence: Send + Sync + 'static {
@@ -12,6 +14,13 @@ pub trait Coherence: Send + Sync + 'static {
 
     /// What is known after the last of them; `None` while that is being found out. Never waits.
     fn settled(&self) -> Option<Settled>;
+
+    /// Opens anew the parent snapshot of this identity ([`super::Cache::add_parent`]), whose handle,
+    /// another client's it may be, has failed. Blocks.
+    fn reopen(&self, identity: &str) -> Option<Arc<dyn Volume>> {
+        let _ = identity;
+        None
+    }
 }
 
 /// What is known of a volume after a change.

@@ -7,14 +7,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::hash::{Key, Seeded};
+use super::hash::{Hashed, Key};
 
 /// Where an extent stands in line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In no queue: it holds nothing.
-    #[default]
-    Out,
     /// Came a short time ago.
     Small,
     /// Was used more than once.
@@ -27,29 +24,19 @@ const SMALL_SHARE: u64 = 10;
 const GHOSTS_MIN: usize = 64;
 
 /// The queues. An extent is in at most one of them, once.
+#[derive(Default)]
 pub(super) struct Fifo {
     small: VecDeque<Key>,
     main: VecDeque<Key>,
-    /// What the small queue let go lately, by fingerprint.
+    /// What the small queue let go lately, by hash.
     ghosts: VecDeque<u64>,
-    known: HashSet<u64, Seeded>,
-    seeded: Seeded,
+    known: HashSet<u64, Hashed>,
 }
 
 impl Fifo {
-    pub(super) fn new(seeded: Seeded) -> Self {
-        Self {
-            small: VecDeque::new(),
-            main: VecDeque::new(),
-            ghosts: VecDeque::new(),
-            known: HashSet::with_hasher(seeded),
-            seeded,
-        }
-    }
-
     /// Adds a key that is in no queue.
     pub(super) fn admit(&mut self, key: Key) -> Place {
-        if self.known.remove(&self.seeded.fingerprint(key)) {
+        if self.known.remove(&key.hash()) {
             self.push(key, Place::Main);
             Place::Main
         } else {
@@ -61,7 +48,6 @@ impl Fifo {
     /// Puts a key that was taken out with [`Self::pop`] at the end of a queue.
     pub(super) fn push(&mut self, key: Key, place: Place) {
         match place {
-            Place::Out => {}
             Place::Small => self.small.push_back(key),
             Place::Main => self.main.push_back(key),
         }
@@ -82,9 +68,8 @@ impl Fifo {
 
     /// Remembers a key that the small queue let go; at most as many as there are keys.
     pub(super) fn remember(&mut self, key: Key) {
-        let fingerprint = self.seeded.fingerprint(key);
-        if self.known.insert(fingerprint) {
-            self.ghosts.push_back(fingerprint);
+        if self.known.insert(key.hash()) {
+            self.ghosts.push_back(key.hash());
         }
         let most = (self.small.len() + self.main.len()).max(GHOSTS_MIN);
         while self.ghosts.len() > most {

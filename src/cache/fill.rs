@@ -6,6 +6,7 @@ use std::task::{Context, Wake, Waker};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::bounds::{Charge, Charges};
 use super::coherence::Footing;
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, bits};
 use super::hash::Key;
@@ -234,6 +235,14 @@ pub(super) struct Fill {
     ahead: Option<WeakVolume>,
 }
 
+/// Why something is fetched.
+pub(super) enum Reason {
+    /// A read waits for it.
+    Read,
+    /// This volume asked for it ahead; what is under way counts there.
+    Ahead(WeakVolume, Arc<Charges>),
+}
+
 /// Who waits for which blocks of an extent.
 struct Joined {
     waiter: Arc<Waiter>,
@@ -250,6 +259,9 @@ struct Filling {
     /// Whose buffer is read into.
     lender: Option<Arc<Waiter>>,
     len: u64,
+    /// Of what was asked for ahead.
+    charges: Option<Arc<Charges>>,
+    charge: Option<Charge>,
 }
 
 impl Fill {
@@ -258,15 +270,19 @@ impl Fill {
         store: &Arc<Store>,
         source: &Arc<dyn Volume>,
         start: u64,
-        (footing, ahead): (Footing, Option<WeakVolume>),
+        (footing, reason): (Footing, Reason),
     ) -> Arc<Self> {
+        let (ahead, charges) = match reason {
+            Reason::Read => (None, None),
+            Reason::Ahead(volume, charges) => (Some(volume), Some(charges)),
+        };
         Arc::new(Self {
             store: Arc::clone(store),
             footing,
             source: Arc::downgrade(source),
             start,
             queue: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(Filling { charges, ..Filling::default() }),
             ahead,
         })
     }
@@ -306,6 +322,7 @@ impl Fill {
         let (buf, len) = {
             let mut state = self.state.lock();
             let len = state.len as usize;
+            state.charge = state.charges.take().map(|charges| charges.take(len as u64));
             let lender = waiter.filter(|waiter| waiter.offset == self.start);
             let exact = lender.filter(|lender| {
                 lender.state.lock().buf.as_ref().is_some_and(|buf| buf.len() == len)
@@ -331,10 +348,11 @@ impl Fill {
     }
 
     fn end(&self, result: Result<Done, Error>) {
-        let buf = match result {
+        let (buf, spent) = match result {
             // A parent that the starter has left may have gone, and reads as zeros then.
-            Ok(Done::Data(buf)) if self.footing.holds() => Some(buf),
-            _ => None,
+            Ok(Done::Data(buf)) if self.footing.holds() => (Some(buf), None),
+            Ok(Done::Data(buf)) => (None, Some(buf)),
+            _ => (None, None),
         };
         let claims = std::mem::take(&mut self.state.lock().claims);
         for Claim { key, number, blocks } in claims {
@@ -349,6 +367,7 @@ impl Fill {
         // No shard names this fill any more: nobody joins from here on.
         let (waiters, lender, len) = {
             let mut state = self.state.lock();
+            state.charge = None;
             (std::mem::take(&mut state.waiters), state.lender.take(), state.len)
         };
         if let Some(buf) = &buf {
@@ -361,6 +380,8 @@ impl Fill {
         }
         if let Some(lender) = lender {
             let failed = buf.is_none();
+            // Its own memory, if the store gave it back.
+            let buf = buf.or(spent.filter(|spent| spent.len() as u64 == len));
             lender.returned(buf.unwrap_or_else(|| Buffer::unfilled(len as usize)), failed);
         }
         if let Some(volume) = self.ahead.as_ref().and_then(WeakVolume::upgrade) {
@@ -370,7 +391,7 @@ impl Fill {
 
     fn block(&self, key: Key, at: usize, buf: &Buffer) -> Block {
         let mut block: Block = Box::new([0; BLOCK_BYTES as usize]);
-        let offset = key.extent * EXTENT_BYTES + at as u64 * BLOCK_BYTES - self.start;
+        let offset = key.extent() * EXTENT_BYTES + at as u64 * BLOCK_BYTES - self.start;
         buf.copy_to(offset as usize, &mut block[..]);
         block
     }

@@ -11,6 +11,7 @@
 //! rules of coherence.
 
 mod ahead;
+mod bounds;
 mod coherence;
 mod disks;
 mod fifo;
@@ -43,9 +44,9 @@ pub use geometry::{BLOCK_BYTES, EXTENT_BYTES};
 pub use observe::{Observer, Seen};
 pub use parent::{Origin, Parent, Snapshot};
 pub use store::Counts;
-pub use tier::{Job, Threads};
 pub use volume::{CachedVolume, PREFETCH_BYTES_MAX, Prefetched};
 
+use bounds::Charges;
 use disks::Disks;
 use parent::Parents;
 use store::Store;
@@ -66,6 +67,12 @@ impl Default for Options {
     }
 }
 
+/// Bytes that are fetched ahead at the same time, at most, for all disks together.
+const PREFETCHING_BYTES_MAX: u64 = 64 << 20;
+/// The part of the memory for golden images that may be taken by what is known of open clones and
+/// their parents: 1 / this.
+const MAPS_SHARE: u64 = 8;
+
 /// The cache of one store. See the [module](self) docs.
 pub struct Cache {
     options: Options,
@@ -73,6 +80,9 @@ pub struct Cache {
     tier: Option<Arc<Tier>>,
     disks: Option<Arc<Disks>>,
     parents: Parents,
+    /// What is known of open clones and their parents.
+    maps: Arc<Charges>,
+    prefetching: Arc<Charges>,
 }
 
 /// What a cache counted since it was made, and what it takes.
@@ -97,28 +107,26 @@ impl Cache {
 
     /// An empty cache with a file of up to `bytes_max` bytes in `directory` for what of golden
     /// images finds no room in memory. The file has no name, and nothing of it outlasts this
-    /// process; `threads` read and write it.
+    /// process.
     ///
     /// # Errors
-    /// When no file can be made there.
-    pub fn with_file(
-        options: Options,
-        directory: &Path,
-        bytes_max: u64,
-        threads: Arc<dyn Threads>,
-    ) -> io::Result<Arc<Self>> {
-        let tier = Tier::create(directory, bytes_max, threads)?;
+    /// When no file can be made there, or there can be no threads.
+    pub fn with_file(options: Options, directory: &Path, bytes_max: u64) -> io::Result<Arc<Self>> {
+        let tier = Tier::create(directory, bytes_max)?;
         Ok(Self::over(options, Some(&tier)))
     }
 
     fn over(options: Options, tier: Option<&Arc<Tier>>) -> Arc<Self> {
-        let golden = || Store::golden(options.golden_bytes, tier.cloned());
+        let maps = Charges::new(options.golden_bytes / MAPS_SHARE);
+        let golden = || Store::golden(options.golden_bytes, &maps, tier.cloned());
         Arc::new(Self {
             options,
             golden: (options.golden_bytes > 0).then(golden),
             tier: tier.cloned(),
             disks: (options.disk_bytes > 0).then(|| Disks::new(options.disk_bytes)),
             parents: Parents::default(),
+            maps,
+            prefetching: Charges::new(PREFETCHING_BYTES_MAX),
         })
     }
 
@@ -131,8 +139,9 @@ impl Cache {
     /// What it counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let golden = self.golden.as_ref().map(|golden| golden.counts()).unwrap_or_default();
         Stats {
-            golden: self.golden.as_ref().map(|golden| golden.counts()).unwrap_or_default(),
+            golden: Counts { bytes: golden.bytes + self.maps.bytes(), ..golden },
             file_hits: self.tier.as_ref().map_or(0, |tier| tier.hits()),
             file_bytes: self.tier.as_ref().map_or(0, |tier| tier.bytes()),
             disks: self.disks.as_ref().map(|disks| disks.counts()).unwrap_or_default(),
@@ -148,7 +157,12 @@ impl Cache {
     /// Makes a parent snapshot known under its identity: whatever else is ever called by it holds
     /// the same bytes. What the cache still holds of it from an earlier time is found again.
     pub fn add_parent(&self, identity: &str, snapshot: Snapshot) -> Arc<Parent> {
-        self.parents.open(identity, snapshot, self.tier.as_ref())
+        self.parents.open(identity, snapshot, self.tier.as_ref(), &self.maps)
+    }
+
+    /// What is fetched ahead counts there while it is under way.
+    fn prefetching(&self) -> &Arc<Charges> {
+        &self.prefetching
     }
 
     /// Puts `inner` behind the cache. With an `origin` it is served from its parent's blocks
@@ -163,6 +177,13 @@ impl Cache {
         coherence: impl Coherence,
     ) -> CachedVolume {
         let own = self.disks.as_ref().map(Store::disk);
+        let origin = origin.and_then(|origin| {
+            let charged = origin.charged(&self.maps);
+            if charged.is_none() && self.golden.is_some() {
+                tracing::warn!("no memory to know what a clone shares: it is cached by itself");
+            }
+            charged
+        });
         CachedVolume::new(self, inner, origin, (own, Arc::new(coherence)))
     }
 }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use super::bounds::{Charge, Charges};
+use super::coherence::Coherence;
 use super::geometry::EXTENT_BYTES;
 use super::tier::Tier;
 use crate::block::Volume;
@@ -34,6 +37,11 @@ impl Extents {
 
     fn empty(count: u64) -> Self {
         Self { words: (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Memory that [`Self::wholly_below`] takes for it.
+    fn bytes(end: u64) -> u64 {
+        (end / EXTENT_BYTES).min(EXTENTS_MAX).div_ceil(64) * 8
     }
 
     fn contains(&self, extent: u64) -> bool {
@@ -65,13 +73,28 @@ impl Extents {
 pub struct Parent {
     /// Its number in the cache; no other ever has it.
     pub(super) id: u64,
-    pub(super) volume: Arc<dyn Volume>,
+    identity: String,
+    /// How it is read now: its handle may fail, and be replaced.
+    volume: RwLock<Arc<dyn Volume>>,
+    reopening: Mutex<Reopening>,
     /// Extents in which it has nothing of its own and that its own parent covers wholly.
     inherited: Extents,
     above: Option<Arc<Parent>>,
     /// Extents of which nobody in the chain has anything: they read as zeros.
     zeros: Extents,
+    tier: Option<Arc<Tier>>,
+    _charge: Option<Charge>,
 }
+
+/// When a handle that has failed may be replaced.
+#[derive(Default)]
+struct Reopening {
+    under_way: bool,
+    not_before: Option<Instant>,
+}
+
+/// Between two attempts to replace a handle.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the store knows of a snapshot, for [`Cache::add_parent`](super::Cache::add_parent).
 pub struct Snapshot {
@@ -94,9 +117,18 @@ pub(super) enum Holder<'a> {
 }
 
 impl Parent {
-    fn new(id: u64, snapshot: Snapshot) -> Self {
+    fn new(
+        (id, identity): (u64, &str),
+        snapshot: Snapshot,
+        tier: Option<&Arc<Tier>>,
+        charges: &Arc<Charges>,
+    ) -> Self {
         let Snapshot { volume, own, above } = snapshot;
         let size = volume.info().size_bytes;
+        let bytes = Extents::bytes(size) * if above.is_some() { 2 } else { 1 };
+        let charge = own.as_ref().and_then(|_| charges.try_take(bytes));
+        // Without room for that, all of it counts as its own.
+        let own = own.filter(|_| charge.is_some());
         let none = || Extents::empty(0);
         let (inherited, zeros) = match (&own, &above) {
             (None, _) => (none(), none()),
@@ -107,7 +139,61 @@ impl Parent {
                 (Extents::wholly_below(size.min(*covered), own), zeros)
             }
         };
-        Self { id, volume, inherited, above: above.map(|(parent, _)| parent), zeros }
+        let this = Self {
+            id,
+            identity: identity.to_owned(),
+            volume: RwLock::new(Arc::clone(&volume)),
+            reopening: Mutex::default(),
+            inherited,
+            above: above.map(|(parent, _)| parent),
+            zeros,
+            tier: tier.cloned(),
+            _charge: charge,
+        };
+        this.replace(volume);
+        this
+    }
+
+    /// How it is read now.
+    pub(super) fn volume(&self) -> Arc<dyn Volume> {
+        Arc::clone(&self.volume.read())
+    }
+
+    /// From now on it is read through this handle.
+    fn replace(&self, volume: Arc<dyn Volume>) {
+        let volume = match &self.tier {
+            Some(tier) => tier.before(self.id, volume),
+            None => volume,
+        };
+        let _failed = std::mem::replace(&mut *self.volume.write(), volume);
+    }
+
+    /// Has the handle, which has failed, replaced by a thread, as `coherence` of a clone can.
+    pub(super) fn reopen(self: &Arc<Self>, coherence: &Arc<dyn Coherence>) {
+        {
+            let Some(mut state) = self.reopening.try_lock() else { return };
+            let early = state.not_before.is_some_and(|at| Instant::now() < at);
+            if state.under_way || early {
+                return;
+            }
+            state.under_way = true;
+        }
+        let (this, coherence) = (Arc::clone(self), Arc::clone(coherence));
+        let thread = std::thread::Builder::new().name("golden-reopen".to_owned());
+        let started = thread.spawn(move || {
+            if let Some(volume) = coherence.reopen(&this.identity) {
+                this.replace(volume);
+            }
+            this.has_reopened();
+        });
+        if started.is_err() {
+            self.has_reopened();
+        }
+    }
+
+    fn has_reopened(&self) {
+        let not_before = Some(Instant::now() + REOPEN_AFTER);
+        *self.reopening.lock() = Reopening { under_way: false, not_before };
     }
 
     /// What it was a clone of itself when it was opened.
@@ -140,6 +226,7 @@ impl Parent {
 pub struct Origin {
     parent: Arc<Parent>,
     shared: Extents,
+    _charge: Option<Charge>,
 }
 
 impl Origin {
@@ -148,8 +235,14 @@ impl Origin {
     /// missing one data.
     #[must_use]
     pub fn new(parent: Arc<Parent>, overlap_bytes: u64, own: &[Range<u64>]) -> Self {
-        let covered = overlap_bytes.min(parent.volume.info().size_bytes);
-        Self { parent, shared: Extents::wholly_below(covered, own) }
+        let covered = overlap_bytes.min(parent.volume().info().size_bytes);
+        Self { parent, shared: Extents::wholly_below(covered, own), _charge: None }
+    }
+
+    /// The same, if there is room for what it takes.
+    pub(super) fn charged(self, charges: &Arc<Charges>) -> Option<Self> {
+        let charge = charges.try_take(size_of_val(&*self.shared.words) as u64)?;
+        Some(Self { _charge: Some(charge), ..self })
     }
 
     /// Who has the extent; `None`: it is the clone's own.
@@ -179,7 +272,7 @@ impl Known {
     /// The snapshot, unless its handle has failed: then it has to be opened anew, and keeps its
     /// number.
     fn usable(&self) -> Option<Arc<Parent>> {
-        self.open.upgrade().filter(|parent| !parent.volume.has_failed())
+        self.open.upgrade().filter(|parent| !parent.volume().has_failed())
     }
 }
 
@@ -192,12 +285,14 @@ impl Parents {
         self.known.lock().get(identity)?.usable()
     }
 
-    /// The snapshot, now open. Of two callers at the same time the first one's is taken.
+    /// The snapshot, now open. Of two callers at the same time the first one's is taken. Where it is
+    /// open with a handle that has failed, this one takes its place, for all clones.
     pub(super) fn open(
         &self,
         identity: &str,
         snapshot: Snapshot,
         tier: Option<&Arc<Tier>>,
+        charges: &Arc<Charges>,
     ) -> Arc<Parent> {
         // 0 is what disks have of their own.
         let fresh = || self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -210,14 +305,13 @@ impl Parents {
             .entry(identity.to_owned())
             .or_insert_with(|| Known { id: fresh(), open: Weak::new() });
         let above = snapshot.above.as_ref().map(|(above, _)| above);
-        if let Some(parent) = entry.usable().filter(|parent| parent.has_above(above)) {
+        if let Some(parent) = entry.open.upgrade().filter(|parent| parent.has_above(above)) {
+            if parent.volume().has_failed() {
+                parent.replace(snapshot.volume);
+            }
             return parent;
         }
-        let mut parent = Parent::new(entry.id, snapshot);
-        if let Some(tier) = tier {
-            parent.volume = tier.before(parent.id, parent.volume);
-        }
-        let parent = Arc::new(parent);
+        let parent = Arc::new(Parent::new((entry.id, identity), snapshot, tier, charges));
         entry.open = Arc::downgrade(&parent);
         parent
     }

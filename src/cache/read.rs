@@ -5,9 +5,10 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::CachedVolume;
-use super::fill::{Fill, Waiter};
+use super::fill::{Fill, Reason, Waiter};
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Mask, Piece, bits, pieces};
 use super::hash::Key;
+use super::parent::Parent;
 use super::store::{Block, Shard, Store};
 use crate::block::{Buffer, Completion, CompletionQueue, Volume};
 
@@ -18,16 +19,66 @@ pub(super) enum Place<'a> {
     Zeros,
     /// The volume itself; it is not cached.
     Inner,
-    /// A store, which is filled from `source`.
-    In { store: &'a Arc<Store>, id: u64, source: &'a Arc<dyn Volume> },
+    /// What golden images are kept in, which is filled from this snapshot.
+    Golden(&'a Arc<Store>, &'a Arc<Parent>),
+    /// What is kept of the disk itself.
+    Own(&'a Arc<Store>),
 }
 
 impl Place<'_> {
-    /// For a fetch: a source that has failed (another client's, it may be) brings nothing.
-    fn to_fetch(self) -> Self {
+    /// Of a place that is cached: the store, and the key of the extent there.
+    fn kept(&self, extent: u64) -> Option<(&Arc<Store>, Key)> {
         match self {
-            Place::In { source, .. } if source.has_failed() => Place::Inner,
-            place => place,
+            Place::Golden(store, parent) => Some((store, Key::new(parent.id, extent))),
+            Place::Own(store) => Some((store, Key::own(extent))),
+            Place::Zeros | Place::Inner => None,
+        }
+    }
+
+    /// Of a place that is cached: what fills it. `None`: a source that has failed, another client's
+    /// it may be, brings nothing.
+    fn source(&self, volume: &CachedVolume) -> Option<Arc<dyn Volume>> {
+        match self {
+            Place::Golden(_, parent) => {
+                let source = parent.volume();
+                if source.has_failed() {
+                    volume.reopen(parent);
+                    return None;
+                }
+                Some(source)
+            }
+            Place::Own(_) => Some(Arc::clone(volume.inner())),
+            Place::Zeros | Place::Inner => None,
+        }
+    }
+}
+
+/// What reads have found, to be counted once for many.
+#[derive(Default)]
+pub(super) struct Found {
+    golden: Tally,
+    own: Tally,
+}
+
+#[derive(Default)]
+struct Tally {
+    hits: u64,
+    misses: u64,
+}
+
+impl Found {
+    fn count(&mut self, place: Place<'_>, hit: bool) {
+        let tally = match place {
+            Place::Golden(..) => &mut self.golden,
+            _ => &mut self.own,
+        };
+        *(if hit { &mut tally.hits } else { &mut tally.misses }) += 1;
+    }
+
+    /// Counts it where it was found.
+    pub(super) fn settle(self, golden: Option<&Arc<Store>>, own: Option<&Arc<Store>>) {
+        for (store, tally) in [(golden, self.golden), (own, self.own)] {
+            store.iter().for_each(|store| store.count(tally.hits, tally.misses));
         }
     }
 }
@@ -36,25 +87,26 @@ impl Place<'_> {
 type Read = (u64, u64, Buffer);
 
 /// Fills `buf` if everything is there; otherwise false, with anything in `buf`.
-pub(super) fn now(volume: &CachedVolume, offset: u64, buf: &mut Buffer) -> bool {
-    pieces(offset, buf.len() as u64).all(|piece| match volume.place(piece.extent) {
-        Place::Inner => false,
-        Place::Zeros => {
-            buf.range_mut(piece.at, piece.len).for_each(|slice| slice.fill(0));
-            true
-        }
-        Place::In { store, id, .. } => {
-            let key = Key { source: id, extent: piece.extent };
-            let want = piece.touched();
-            let copied = store.look(key, |shard| {
-                let blocks = shard.get(key, want)?;
-                bits(want).try_for_each(|at| {
-                    copy(piece, at, blocks[at].as_ref()?, buf);
-                    Some(())
-                })
-            });
-            copied.is_some()
-        }
+pub(super) fn now(volume: &CachedVolume, offset: u64, buf: &mut Buffer, found: &mut Found) -> bool {
+    pieces(offset, buf.len() as u64).all(|piece| {
+        let place = volume.place(piece.extent);
+        let Some((store, key)) = place.kept(piece.extent) else {
+            if let Place::Zeros = place {
+                buf.range_mut(piece.at, piece.len).for_each(|slice| slice.fill(0));
+            }
+            return matches!(place, Place::Zeros);
+        };
+        let want = piece.touched();
+        let shard = store.look(key);
+        let copied = shard.get(key, want).and_then(|blocks| {
+            bits(want).try_for_each(|at| {
+                copy(piece, at, blocks[at].as_ref()?, buf);
+                Some(())
+            })
+        });
+        drop(shard);
+        found.count(place, copied.is_some());
+        copied.is_some()
     })
 }
 
@@ -79,7 +131,10 @@ pub(super) fn later(
 ) -> Result<Option<Completion>, Buffer> {
     let len = buf.len() as u64;
     let in_blocks = (offset + len).next_multiple_of(BLOCK_BYTES) <= size_bytes;
-    let is_cached = |piece: Piece| !matches!(volume.place(piece.extent).to_fetch(), Place::Inner);
+    let is_cached = |piece: Piece| {
+        let place = volume.place(piece.extent);
+        matches!(place, Place::Zeros) || place.source(volume).is_some()
+    };
     if !in_blocks || !pieces(offset, len).all(is_cached) {
         return Err(buf);
     }
@@ -88,28 +143,25 @@ pub(super) fn later(
     let mut fills = Fills::new(volume, changes, false);
     let complete = pieces(offset, len).all(|piece| {
         let at = piece.extent * EXTENT_BYTES;
-        match volume.place(piece.extent).to_fetch() {
-            Place::Inner => false,
-            Place::Zeros => {
-                waiter.zero(at + piece.within as u64, piece.len);
-                true
-            }
-            Place::In { store, id, source } => {
-                let key = Key { source: id, extent: piece.extent };
-                let mut shard = store.lock(key);
-                let found = shard.find(
-                    key,
-                    piece.touched(),
-                    |block, bytes| waiter.put(at + block as u64 * BLOCK_BYTES, &bytes[..]),
-                    |blocks, fill| fill.join(&waiter, piece.extent, blocks),
-                );
-                let Some(absent) = found else { return false };
-                fills.add(&mut shard, (store, source), key, absent, |blocks, fill| {
-                    fill.join(&waiter, piece.extent, blocks);
-                });
-                true
-            }
+        let place = volume.place(piece.extent);
+        if let Place::Zeros = place {
+            waiter.zero(at + piece.within as u64, piece.len);
+            return true;
         }
+        let Some((store, key)) = place.kept(piece.extent) else { return false };
+        let Some(source) = place.source(volume) else { return false };
+        let mut shard = store.lock(key);
+        let found = shard.find(
+            key,
+            piece.touched(),
+            |block, bytes| waiter.put(at + block as u64 * BLOCK_BYTES, &bytes[..]),
+            |blocks, fill| fill.join(&waiter, piece.extent, blocks),
+        );
+        let Some(absent) = found else { return false };
+        fills.add(&mut shard, (store, &source), key, absent, |blocks, fill| {
+            fill.join(&waiter, piece.extent, blocks);
+        });
+        true
     });
     // What was begun is finished, whether this read waits for it or not.
     let given_up = if complete { None } else { waiter.give_up() };
@@ -120,17 +172,27 @@ pub(super) fn later(
     }
 }
 
-/// Fetches what is absent of a range, which nobody waits for yet; how many bytes that are.
-pub(super) fn ahead(volume: &CachedVolume, (offset, len): (u64, u64), changes: u64) -> u64 {
+/// Fetches what is absent of a range, which nobody waits for yet; how many bytes that are. Of
+/// golden images only, or of the disk itself, too.
+pub(super) fn ahead(
+    volume: &CachedVolume,
+    (offset, len): (u64, u64),
+    golden_only: bool,
+    changes: u64,
+) -> u64 {
     let mut fills = Fills::new(volume, changes, true);
     for piece in pieces(offset, len) {
-        let Place::In { store, id, source } = volume.place(piece.extent).to_fetch() else {
+        let place = volume.place(piece.extent);
+        let Some((store, key)) = place.kept(piece.extent) else { continue };
+        let is_wanted = !golden_only || matches!(place, Place::Golden(..));
+        // Most of it may be there: that is found out beside those who read it.
+        if !is_wanted || !store.look(key).lacks(key, piece.touched()) {
             continue;
-        };
-        let key = Key { source: id, extent: piece.extent };
+        }
+        let Some(source) = place.source(volume) else { continue };
         let mut shard = store.lock(key);
         if let Some(absent) = shard.find(key, piece.touched(), |_, _| {}, |_, _| {}) {
-            fills.add(&mut shard, (store, source), key, absent, |_, _| {});
+            fills.add(&mut shard, (store, &source), key, absent, |_, _| {});
         }
     }
     let bytes = fills.list.iter().map(|fill| fill.len()).sum();
@@ -164,14 +226,20 @@ impl<'a> Fills<'a> {
     ) {
         for blocks in runs(absent) {
             let first = u64::from(blocks.trailing_zeros());
-            let at = key.extent * EXTENT_BYTES + first * BLOCK_BYTES;
+            let at = key.extent() * EXTENT_BYTES + first * BLOCK_BYTES;
             let last = self.list.last().filter(|fill| fill.ends_at(source, at));
             let fill = match last {
                 Some(fill) => Arc::clone(fill),
                 None => {
                     let footing = self.volume.footing(self.changes);
-                    let ahead = self.is_ahead.then(|| self.volume.downgrade());
-                    let fill = Fill::new(store, source, at, (footing, ahead));
+                    let reason = match self.is_ahead {
+                        true => {
+                            let charges = Arc::clone(self.volume.cache().prefetching());
+                            Reason::Ahead(self.volume.downgrade(), charges)
+                        }
+                        false => Reason::Read,
+                    };
+                    let fill = Fill::new(store, source, at, (footing, reason));
                     self.list.push(Arc::clone(&fill));
                     fill
                 }

@@ -19,10 +19,13 @@ use smallvec::SmallVec;
 
 use super::fifo::{Fifo, Place};
 use super::geometry::{BLOCK_BYTES, BLOCKS, Mask, bits};
-use super::hash::{Key, Seeded};
+use super::hash::{Hashed, Key};
 
 /// Uses that are counted for an extent at most: rounds that it survives in the main queue.
 const USES_MAX: u8 = 3;
+
+/// Extents that are looked at for one sweep at most, under the lock.
+const STEPS_MAX: u64 = 4096;
 
 /// Blocks, and which of their extent they are.
 pub(super) type Taken<D> = SmallVec<[(usize, D); 1]>;
@@ -44,8 +47,8 @@ struct Writer {
     alone: Mask,
 }
 
-/// An extent that is in the cache, or on which something is under way.
-struct Slot<D, F> {
+/// An extent that is in the cache.
+struct Slot<D> {
     blocks: [Option<D>; BLOCKS],
     /// The blocks that are there.
     held: Mask,
@@ -54,35 +57,24 @@ struct Slot<D, F> {
     /// Reads of blocks that had been read before.
     uses: AtomicU8,
     place: Place,
-    flights: SmallVec<[Flight<F>; 1]>,
-    writers: SmallVec<[Writer; 1]>,
 }
 
-impl<D, F> Slot<D, F> {
+impl<D> Slot<D> {
     /// What it takes beside its blocks.
-    const OVERHEAD: u64 = (size_of::<Self>() + 4 * size_of::<Key>()) as u64;
+    const OVERHEAD: u64 = (size_of::<Self>() + 3 * size_of::<Key>()) as u64;
 
-    fn new() -> Self {
+    fn new(place: Place) -> Self {
         Self {
             blocks: [const { None }; BLOCKS],
             held: 0,
             touched: AtomicU16::new(0),
             uses: AtomicU8::new(0),
-            place: Place::Out,
-            flights: SmallVec::new(),
-            writers: SmallVec::new(),
+            place,
         }
     }
 
     fn bytes(&self) -> u64 {
-        match self.place {
-            Place::Out => 0,
-            _ => Self::OVERHEAD + u64::from(self.held.count_ones()) * BLOCK_BYTES,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.place == Place::Out && self.flights.is_empty() && self.writers.is_empty()
+        Self::OVERHEAD + u64::from(self.held.count_ones()) * BLOCK_BYTES
     }
 
     /// Counts a use: the first read of a block tells nothing, as a scan does that, too.
@@ -99,14 +91,59 @@ impl<D, F> Slot<D, F> {
         }
     }
 
+    fn take(&mut self, blocks: Mask) -> Taken<D> {
+        let blocks = blocks & self.held;
+        self.held &= !blocks;
+        *self.touched.get_mut() &= !blocks;
+        bits(blocks).filter_map(|at| Some((at, self.blocks[at].take()?))).collect()
+    }
+}
+
+/// What is under way on an extent, in the cache or not.
+struct Busy<F> {
+    flights: SmallVec<[Flight<F>; 1]>,
+    writers: SmallVec<[Writer; 1]>,
+}
+
+impl<F> Default for Busy<F> {
+    fn default() -> Self {
+        Self { flights: SmallVec::new(), writers: SmallVec::new() }
+    }
+}
+
+impl<F> Busy<F> {
     fn under_write(&self) -> Mask {
         self.writers.iter().fold(0, |mask, writer| mask | writer.touched)
     }
 
-    fn take(&mut self, blocks: Mask) -> Taken<D> {
-        self.held &= !blocks;
-        *self.touched.get_mut() &= !blocks;
-        bits(blocks).filter_map(|at| Some((at, self.blocks[at].take()?))).collect()
+    fn is_over(&self) -> bool {
+        self.flights.is_empty() && self.writers.is_empty()
+    }
+
+    /// Nothing of it may put anything in any more.
+    fn forget(&mut self) {
+        self.flights.iter_mut().for_each(|flight| flight.blocks = 0);
+        self.writers.iter_mut().for_each(|writer| writer.alone = 0);
+    }
+}
+
+/// What was dropped. To give its memory back takes a time: not under the lock.
+#[must_use]
+pub(super) struct Gone<D> {
+    slots: HashMap<Key, Slot<D>, Hashed>,
+    blocks: Vec<Taken<D>>,
+}
+
+impl<D> Default for Gone<D> {
+    fn default() -> Self {
+        Self { slots: HashMap::default(), blocks: Vec::new() }
+    }
+}
+
+impl<D> Gone<D> {
+    /// Extents of which something was dropped.
+    pub(super) fn extents(&self) -> usize {
+        self.slots.len() + self.blocks.len()
     }
 }
 
@@ -126,7 +163,8 @@ struct Sweep {
 
 /// Extents behind one lock. `D` is the data of one block, `F` is what one waits for.
 pub(super) struct Shard<D, F> {
-    slots: HashMap<Key, Slot<D, F>, Seeded>,
+    slots: HashMap<Key, Slot<D>, Hashed>,
+    busy: HashMap<Key, Busy<F>, Hashed>,
     fifo: Fifo,
     bytes: u64,
     /// Of the small queue.
@@ -135,22 +173,30 @@ pub(super) struct Shard<D, F> {
     sweeps: Vec<Sweep>,
     #[cfg(test)]
     pub(super) bug: Option<Bug>,
+    /// Extents that were looked at because of sweeps.
+    #[cfg(test)]
+    pub(super) swept: u64,
 }
 
-impl<D, F> Shard<D, F> {
-    pub(super) fn new(seeded: Seeded) -> Self {
+impl<D, F> Default for Shard<D, F> {
+    fn default() -> Self {
         Self {
-            slots: HashMap::with_hasher(seeded),
-            fifo: Fifo::new(seeded),
+            slots: HashMap::default(),
+            busy: HashMap::default(),
+            fifo: Fifo::default(),
             bytes: 0,
             small_bytes: 0,
             next: 0,
             sweeps: Vec::new(),
             #[cfg(test)]
             bug: None,
+            #[cfg(test)]
+            swept: 0,
         }
     }
+}
 
+impl<D, F> Shard<D, F> {
     /// Bytes of memory that it takes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -170,9 +216,14 @@ impl<D, F> Shard<D, F> {
         })
     }
 
+    /// Whether some of `want` are not there, nobody brings them, and they may be fetched.
+    pub(super) fn lacks(&self, key: Key, want: Mask) -> bool {
+        self.find(key, want, |_, _| {}, |_, _| {}).is_some_and(|absent| absent != 0)
+    }
+
     /// Looks for `want`: hands each block that is there to `held`, and each fill that brings some,
-    /// with these, to `coming`: of all else that it reads, nothing may be taken from it. Left are those that nobody brings yet. `None`: a write is under way on some; go
-    /// past the cache.
+    /// with these, to `coming`: of all else that it reads, nothing may be taken from it. Left are
+    /// those that nobody brings yet. `None`: a write is under way on some; go past the cache.
     pub(super) fn find(
         &self,
         key: Key,
@@ -180,21 +231,21 @@ impl<D, F> Shard<D, F> {
         mut held: impl FnMut(usize, &D),
         mut coming: impl FnMut(Mask, &F),
     ) -> Option<Mask> {
-        if self.is_swept(key) {
+        let busy = self.busy.get(&key);
+        if self.is_swept(key) || busy.is_some_and(|busy| busy.under_write() & want != 0) {
             return None;
         }
-        let Some(slot) = self.slots.get(&key) else { return Some(want) };
-        if slot.under_write() & want != 0 {
-            return None;
-        }
-        slot.used(slot.held & want);
-        for at in bits(slot.held & want) {
-            if let Some(block) = &slot.blocks[at] {
-                held(at, block);
+        let mut absent = want;
+        if let Some(slot) = self.slots.get(&key) {
+            slot.used(slot.held & want);
+            for at in bits(slot.held & want) {
+                if let Some(block) = &slot.blocks[at] {
+                    held(at, block);
+                }
             }
+            absent &= !slot.held;
         }
-        let mut absent = want & !slot.held;
-        for flight in &slot.flights {
+        for flight in busy.iter().flat_map(|busy| &busy.flights) {
             let brings = flight.blocks & absent;
             if brings != 0 {
                 absent &= !brings;
@@ -207,8 +258,7 @@ impl<D, F> Shard<D, F> {
     /// Registers a fill of `blocks`, which [`Self::find`] has found absent under the same lock.
     pub(super) fn begin_fill(&mut self, key: Key, blocks: Mask, fill: F) -> u64 {
         let number = self.number();
-        let slot = self.slots.entry(key).or_insert_with(Slot::new);
-        slot.flights.push(Flight { number, blocks, fill });
+        self.busy.entry(key).or_default().flights.push(Flight { number, blocks, fill });
         number
     }
 
@@ -221,11 +271,11 @@ impl<D, F> Shard<D, F> {
         blocks: impl IntoIterator<Item = (usize, D)>,
         read: bool,
     ) {
-        let Some(slot) = self.slots.get_mut(&key) else { return };
-        let Some(at) = slot.flights.iter().position(|flight| flight.number == number) else {
+        let Some(busy) = self.busy.get_mut(&key) else { return };
+        let Some(at) = busy.flights.iter().position(|flight| flight.number == number) else {
             return;
         };
-        let may = slot.flights.swap_remove(at).blocks;
+        let may = busy.flights.swap_remove(at).blocks;
         self.put(key, may, blocks, read);
     }
 
@@ -239,20 +289,20 @@ impl<D, F> Shard<D, F> {
     ) -> (u64, Taken<D>) {
         let number = self.number();
         let cuts = self.cuts_fills();
-        let is_swept = self.is_swept(key);
-        let slot = self.slots.entry(key).or_insert_with(Slot::new);
-        let before = slot.bytes();
+        let mut alone = if self.is_swept(key) { 0 } else { touched };
+        let busy = self.busy.entry(key).or_default();
         if cuts {
-            for flight in &mut slot.flights {
+            for flight in &mut busy.flights {
                 flight.blocks &= !touched;
             }
         }
-        let mut alone = if is_swept { 0 } else { touched };
-        for other in &mut slot.writers {
+        for other in &mut busy.writers {
             other.alone &= !touched;
             alone &= !other.touched;
         }
-        slot.writers.push(Writer { number, touched, alone });
+        busy.writers.push(Writer { number, touched, alone });
+        let Some(slot) = self.slots.get_mut(&key) else { return (number, Taken::new()) };
+        let before = slot.bytes();
         let _partly = slot.take(touched & !covered);
         let taken = slot.take(covered);
         let (after, place) = (slot.bytes(), slot.place);
@@ -267,20 +317,20 @@ impl<D, F> Shard<D, F> {
         number: u64,
         blocks: impl IntoIterator<Item = (usize, D)>,
     ) {
-        let Some(slot) = self.slots.get_mut(&key) else { return };
-        let Some(at) = slot.writers.iter().position(|writer| writer.number == number) else {
+        let Some(busy) = self.busy.get_mut(&key) else { return };
+        let Some(at) = busy.writers.iter().position(|writer| writer.number == number) else {
             return;
         };
-        let alone = slot.writers.swap_remove(at).alone;
+        let alone = busy.writers.swap_remove(at).alone;
         self.put(key, alone, blocks, true);
     }
 
-    /// Registers a write of many whole extents, which leave the cache.
-    pub(super) fn begin_sweep(&mut self, extents: Range<u64>) -> u64 {
+    /// Registers a write of many whole extents of a disk, which leave the cache.
+    pub(super) fn begin_sweep(&mut self, extents: Range<u64>) -> (u64, Gone<D>) {
         let number = self.number();
-        self.forget(|key| extents.contains(&key.extent));
+        let gone = self.forget(&extents);
         self.sweeps.push(Sweep { number, extents });
-        number
+        (number, gone)
     }
 
     /// The end of such a write.
@@ -289,10 +339,10 @@ impl<D, F> Shard<D, F> {
     }
 
     fn is_swept(&self, key: Key) -> bool {
-        self.sweeps.iter().any(|sweep| sweep.extents.contains(&key.extent))
+        self.sweeps.iter().any(|sweep| sweep.extents.contains(&key.extent()))
     }
 
-    /// Puts blocks in if they are in `may`; removes the extent if nothing is left of it.
+    /// Puts blocks in if they are in `may`, when something that was under way has ended.
     fn put(
         &mut self,
         key: Key,
@@ -300,27 +350,27 @@ impl<D, F> Shard<D, F> {
         blocks: impl IntoIterator<Item = (usize, D)>,
         read: bool,
     ) {
-        let Some(slot) = self.slots.get_mut(&key) else { return };
-        let before = slot.bytes();
-        for (at, block) in blocks {
-            let bit = 1 << at;
-            if may & bit == 0 {
-                continue;
-            }
+        if self.busy.get(&key).is_some_and(Busy::is_over) {
+            self.busy.remove(&key);
+        }
+        for (at, block) in blocks.into_iter().filter(|(at, _)| may & 1 << at != 0) {
+            let slot = self.slots.entry(key).or_insert_with(|| {
+                let slot = Slot::new(self.fifo.admit(key));
+                self.bytes += slot.bytes();
+                if slot.place == Place::Small {
+                    self.small_bytes += slot.bytes();
+                }
+                slot
+            });
+            let (before, bit) = (slot.bytes(), 1 << at);
             slot.blocks[at] = Some(block);
             slot.held |= bit;
             if read {
                 *slot.touched.get_mut() |= bit;
             }
+            let (after, place) = (slot.bytes(), slot.place);
+            self.account(place, before, after);
         }
-        if slot.held != 0 && slot.place == Place::Out {
-            slot.place = self.fifo.admit(key);
-        }
-        let (after, place) = (slot.bytes(), slot.place);
-        if slot.is_idle() {
-            self.slots.remove(&key);
-        }
-        self.account(place, before, after);
     }
 
     fn account(&mut self, place: Place, before: u64, after: u64) {
@@ -330,20 +380,48 @@ impl<D, F> Shard<D, F> {
         }
     }
 
-    /// Drops every block of the extents that `which` names, also those that fills under way bring.
-    pub(super) fn forget(&mut self, which: impl Fn(Key) -> bool) {
-        let mut gone = Vec::new();
-        for (_, slot) in self.slots.iter_mut().filter(|(key, _)| which(**key)) {
+    /// Drops every block of these extents of a disk, also those that fills and writes under way
+    /// bring; everything, if that is less work.
+    fn forget(&mut self, extents: &Range<u64>) -> Gone<D> {
+        let (count, held) = (extents.end - extents.start, self.slots.len() as u64);
+        if count.min(held) > STEPS_MAX {
+            return self.forget_all();
+        }
+        let inside = |key: &Key| extents.contains(&key.extent());
+        #[cfg(test)]
+        {
+            self.swept += count.min(held);
+        }
+        let mut gone = Gone::default();
+        let (bytes, small_bytes) = (&mut self.bytes, &mut self.small_bytes);
+        let mut empty = |slot: &mut Slot<D>| {
             let before = slot.bytes();
-            slot.flights.iter_mut().for_each(|flight| flight.blocks = 0);
-            // A write that ends later must not put in what it brought, either.
-            slot.writers.iter_mut().for_each(|writer| writer.alone = 0);
-            let _dropped = slot.take(Mask::MAX);
-            gone.push((slot.place, before, slot.bytes()));
+            gone.blocks.push(slot.take(Mask::MAX));
+            let freed = before - slot.bytes();
+            *bytes -= freed;
+            if slot.place == Place::Small {
+                *small_bytes -= freed;
+            }
+        };
+        if count <= held {
+            for key in extents.clone().map(Key::own) {
+                self.slots.get_mut(&key).into_iter().for_each(&mut empty);
+            }
+        } else {
+            let slots = self.slots.iter_mut().filter(|(key, _)| inside(key));
+            slots.for_each(|(_, slot)| empty(slot));
         }
-        for (place, before, after) in gone {
-            self.account(place, before, after);
-        }
+        // No more than there are requests under way.
+        self.busy.iter_mut().filter(|(key, _)| inside(key)).for_each(|(_, busy)| busy.forget());
+        gone
+    }
+
+    /// Drops all blocks, also those that fills and writes under way bring.
+    pub(super) fn forget_all(&mut self) -> Gone<D> {
+        self.busy.values_mut().for_each(Busy::forget);
+        self.fifo = Fifo::default();
+        (self.bytes, self.small_bytes) = (0, 0);
+        Gone { slots: std::mem::take(&mut self.slots), blocks: Vec::new() }
     }
 
     /// Lets extents go, into `gone`, until no more than `bytes_max` are taken; `share` is what the
@@ -359,34 +437,22 @@ impl<D, F> Shard<D, F> {
     fn step(&mut self, key: Key, place: Place) -> Option<Taken<D>> {
         let slot = self.slots.get_mut(&key)?;
         let bytes = slot.bytes();
-        let uses = slot.uses.get_mut();
-        let next = match place {
-            _ if slot.held == 0 => Place::Out,
-            Place::Small | Place::Main if *uses > 0 => Place::Main,
-            _ => Place::Out,
-        };
-        let mut gone = None;
-        if next == Place::Main {
-            *uses = if place == Place::Small { 0 } else { *uses - 1 };
-        } else {
-            *uses = 0;
-            if place == Place::Small && slot.held != 0 {
-                self.fifo.remember(key);
-            }
-            gone = Some(slot.take(Mask::MAX));
-        }
-        slot.place = next;
-        if slot.is_idle() {
-            self.slots.remove(&key);
-        }
         if place == Place::Small {
             self.small_bytes -= bytes;
         }
-        if next == Place::Out {
-            self.bytes -= bytes;
+        let uses = slot.uses.get_mut();
+        if slot.held != 0 && *uses > 0 {
+            *uses = if place == Place::Small { 0 } else { *uses - 1 };
+            slot.place = Place::Main;
+            self.fifo.push(key, Place::Main);
+            return None;
         }
-        self.fifo.push(key, next);
-        gone
+        self.bytes -= bytes;
+        let mut slot = self.slots.remove(&key)?;
+        if place == Place::Small && slot.held != 0 {
+            self.fifo.remember(key);
+        }
+        Some(slot.take(Mask::MAX))
     }
 
     #[cfg(test)]

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::bounds::Charges;
 use super::disks::Disks;
 use super::fill::Fill;
 use super::geometry::BLOCK_BYTES;
-use super::hash::{Key, Seeded};
-use super::shard::{self, Taken};
+use super::hash::Key;
+use super::shard::{self, Gone, Taken};
 use super::tier::Tier;
 
 /// The bytes of one block.
@@ -19,20 +20,18 @@ pub(super) type Shard = shard::Shard<Block, Arc<Fill>>;
 /// Memory that is worth a lock of its own, and most of these.
 const SHARD_BYTES: u64 = 8 << 20;
 const SHARDS_MAX: u64 = 64;
+/// So many extents are given back where they were dropped; more of them by a thread.
+const GONE_MAX: usize = 512;
 
-/// A shard with its counters. Aligned, so that two never share a cache line.
+/// A shard. Aligned, so that two never share a cache line.
 #[repr(align(128))]
-struct Locked {
-    shard: RwLock<Shard>,
-    /// Bytes of reads that were answered, and of reads that had to wait.
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
+#[derive(Default)]
+struct Locked(RwLock<Shard>);
 
 /// What bounds a store.
 enum Bound {
-    /// So many bytes for each shard.
-    Each(u64),
+    /// So many bytes, what is charged included.
+    Own(u64, Arc<Charges>),
     /// Disks share theirs.
     Shared(Arc<Disks>),
 }
@@ -40,10 +39,18 @@ enum Bound {
 /// Extents of one kind.
 pub(super) struct Store {
     shards: Box<[Locked]>,
-    seeded: Seeded,
     bound: Bound,
+    tally: Tally,
     /// Where that goes which finds no room.
     tier: Option<Arc<Tier>>,
+}
+
+/// Parts of extents that were answered, and that had to wait. Apart from what is read only.
+#[derive(Default)]
+#[repr(align(128))]
+struct Tally {
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// What a store counted.
@@ -58,10 +65,14 @@ pub struct Counts {
 }
 
 impl Store {
-    /// For golden images: at most `bytes_max` bytes.
-    pub(super) fn golden(bytes_max: u64, tier: Option<Arc<Tier>>) -> Arc<Self> {
+    /// For golden images: at most `bytes_max` bytes, what is charged included.
+    pub(super) fn golden(
+        bytes_max: u64,
+        charges: &Arc<Charges>,
+        tier: Option<Arc<Tier>>,
+    ) -> Arc<Self> {
         let count = (bytes_max / SHARD_BYTES).clamp(1, SHARDS_MAX).next_power_of_two();
-        Arc::new(Self::new(count, Bound::Each(bytes_max / count), tier))
+        Arc::new(Self::new(count, Bound::Own(bytes_max, Arc::clone(charges)), tier))
     }
 
     /// For what one disk has of its own.
@@ -72,40 +83,33 @@ impl Store {
     }
 
     fn new(count: u64, bound: Bound, tier: Option<Arc<Tier>>) -> Self {
-        let seeded = Seeded::new();
-        let shards = (0..count).map(|_| Locked {
-            shard: RwLock::new(Shard::new(seeded)),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        });
-        Self { shards: shards.collect(), seeded, bound, tier }
+        let shards = (0..count).map(|_| Locked::default()).collect();
+        Self { shards, bound, tally: Tally::default(), tier }
     }
 
-    fn locked(&self, key: Key) -> &Locked {
-        if self.shards.len() == 1 {
-            return &self.shards[0];
-        }
+    fn locked(&self, key: Key) -> &RwLock<Shard> {
         // The table inside uses the low bits and the topmost.
-        let at = (self.seeded.fingerprint(key) >> 32) as usize & (self.shards.len() - 1);
-        &self.shards[at]
+        let at = (key.hash() >> 32) as usize & (self.shards.len() - 1);
+        &self.shards[at].0
     }
 
-    /// The shard of a key, for looking; counts whether the caller found there what it wanted.
-    pub(super) fn look<R>(
-        &self,
-        key: Key,
-        look: impl FnOnce(RwLockReadGuard<'_, Shard>) -> Option<R>,
-    ) -> Option<R> {
-        let locked = self.locked(key);
-        let found = look(locked.shard.read());
-        let counter = if found.is_some() { &locked.hits } else { &locked.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        found
+    /// The shard of a key, for looking.
+    pub(super) fn look(&self, key: Key) -> RwLockReadGuard<'_, Shard> {
+        self.locked(key).read()
     }
 
     /// The shard of a key.
     pub(super) fn lock(&self, key: Key) -> RwLockWriteGuard<'_, Shard> {
-        self.locked(key).shard.write()
+        self.locked(key).write()
+    }
+
+    /// Counts what was found, and what was not.
+    pub(super) fn count(&self, hits: u64, misses: u64) {
+        for (counter, count) in [(&self.tally.hits, hits), (&self.tally.misses, misses)] {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Changes the shard of a key in a way that may put something in, and keeps the bound.
@@ -114,9 +118,11 @@ impl Store {
         let before = shard.bytes();
         put(&mut shard);
         match &self.bound {
-            Bound::Each(bytes_max) => {
+            Bound::Own(bytes_max, charges) => {
+                let bytes_max =
+                    bytes_max.saturating_sub(charges.bytes()) / self.shards.len() as u64;
                 let mut gone: Vec<(Key, Taken<Block>)> = Vec::new();
-                shard.shrink(*bytes_max, *bytes_max, &mut gone);
+                shard.shrink(bytes_max, bytes_max, &mut gone);
                 // What is let go is given back, or handed on, when nobody waits for it.
                 drop(shard);
                 if let Some(tier) = self.tier.as_ref().filter(|_| !gone.is_empty()) {
@@ -136,26 +142,22 @@ impl Store {
         self.cut_in(self.locked(key), cut)
     }
 
-    fn cut_in<R>(&self, locked: &Locked, cut: impl FnOnce(&mut Shard) -> R) -> R {
-        let mut shard = locked.shard.write();
+    fn cut_in<R>(&self, locked: &RwLock<Shard>, cut: impl FnOnce(&mut Shard) -> R) -> R {
+        let mut shard = locked.write();
         let before = shard.bytes();
         let result = cut(&mut shard);
         let after = shard.bytes();
         drop(shard);
-        self.moved(before, after);
+        if let Bound::Shared(disks) = &self.bound {
+            disks.moved(before, after);
+        }
         result
     }
 
-    /// Drops the extents from number `first` on.
-    pub(super) fn forget_from(&self, first: u64) {
+    /// Drops everything.
+    pub(super) fn forget(&self) {
         for locked in &self.shards {
-            self.cut_in(locked, |shard| shard.forget(|key| key.extent >= first));
-        }
-    }
-
-    fn moved(&self, before: u64, after: u64) {
-        if let Bound::Shared(disks) = &self.bound {
-            disks.moved(before, after);
+            let_go(self.cut_in(&locked.0, Shard::forget_all));
         }
     }
 
@@ -163,7 +165,7 @@ impl Store {
     pub(super) fn give_back(&self, share: u64) -> u64 {
         let mut freed = 0;
         for locked in &self.shards {
-            let mut shard = locked.shard.write();
+            let mut shard = locked.0.write();
             let before = shard.bytes();
             let mut gone = Vec::new();
             shard.shrink(before - before / 8, share, &mut gone);
@@ -175,27 +177,43 @@ impl Store {
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> u64 {
-        self.shards.iter().map(|locked| locked.shard.read().bytes()).sum()
+        self.shards.iter().map(|locked| locked.0.read().bytes()).sum()
     }
 
     /// What it counted.
     pub(super) fn counts(&self) -> Counts {
-        let sum = |of: fn(&Locked) -> &AtomicU64| {
-            self.shards.iter().map(|locked| of(locked).load(Ordering::Relaxed)).sum()
-        };
-        Counts { hits: sum(|l| &l.hits), misses: sum(|l| &l.misses), bytes: self.bytes() }
+        let Tally { hits, misses } = &self.tally;
+        Counts {
+            hits: hits.load(Ordering::Relaxed),
+            misses: misses.load(Ordering::Relaxed),
+            bytes: self.bytes(),
+        }
     }
 
     #[cfg(test)]
     pub(super) fn seed_bug(&self, bug: shard::Bug) {
-        self.shards.iter().for_each(|locked| locked.shard.write().bug = Some(bug));
+        self.shards.iter().for_each(|locked| locked.0.write().bug = Some(bug));
+    }
+
+    /// Extents that were looked at because of sweeps.
+    #[cfg(test)]
+    pub(super) fn swept(&self) -> u64 {
+        self.shards.iter().map(|locked| locked.0.read().swept).sum()
+    }
+}
+
+/// Gives memory back; much of it on a thread, as the caller may be a shard of the target.
+pub(super) fn let_go(gone: Gone<Block>) {
+    if gone.extents() > GONE_MAX {
+        // Without a thread it is given back here.
+        let _ = std::thread::Builder::new().name("cache-free".into()).spawn(move || drop(gone));
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         if let Bound::Shared(disks) = &self.bound {
-            let bytes = self.shards.iter_mut().map(|l| l.shard.get_mut().bytes()).sum();
+            let bytes = self.shards.iter_mut().map(|locked| locked.0.get_mut().bytes()).sum();
             disks.moved(bytes, 0);
         }
     }

@@ -10,8 +10,8 @@ use super::Cache;
 use super::coherence::{Coherence, Footing};
 use super::geometry::BLOCK_BYTES;
 use super::observe::{Attached, Observer, Seen};
-use super::parent::{Holder, Origin};
-use super::read::{self, Place};
+use super::parent::{Holder, Origin, Parent};
+use super::read::{self, Found, Place};
 use super::store::Store;
 use super::write::{Atomics, Write};
 use crate::block::{
@@ -139,10 +139,15 @@ impl CachedVolume {
     }
 
     /// Fetches what of `ranges` (bytes of this volume, in the order in which they will be wanted)
-    /// could be in the cache and is not; stops once `budget_bytes` are under way because of this
+    /// could be in the cache and is not (`golden_only`: of golden images); stops once `budget_bytes` are under way because of this
     /// call (a range that was begun is finished, of which no more than [`PREFETCH_BYTES_MAX`]
     /// count). Never waits. May be called on a shard.
-    pub fn prefetch(&self, ranges: &[Range<u64>], budget_bytes: u64) -> Prefetched {
+    pub fn prefetch(
+        &self,
+        ranges: &[Range<u64>],
+        golden_only: bool,
+        budget_bytes: u64,
+    ) -> Prefetched {
         let mut sum = Prefetched::default();
         let Some((size_bytes, changes)) = self.usable() else {
             return Prefetched { bytes: 0, ranges: ranges.len() };
@@ -155,7 +160,8 @@ impl CachedVolume {
             // Whole blocks: the last one of a volume may be none.
             let end = end.min(size_bytes / BLOCK_BYTES * BLOCK_BYTES);
             if range.start < end {
-                sum.bytes += read::ahead(self, (range.start, end - range.start), changes);
+                let range = (range.start, end - range.start);
+                sum.bytes += read::ahead(self, range, golden_only, changes);
             }
             sum.ranges += 1;
         }
@@ -168,14 +174,23 @@ impl CachedVolume {
         match shared.origin.as_ref().and_then(|origin| origin.holder(extent)) {
             Some(Holder::Zeros) => Place::Zeros,
             Some(Holder::Parent(parent)) => match &shared.cache.golden {
-                Some(store) => Place::In { store, id: parent.id, source: &parent.volume },
+                Some(store) => Place::Golden(store, parent),
                 None => Place::Inner,
             },
-            None => match &shared.own {
-                Some(store) => Place::In { store, id: 0, source: &shared.inner },
-                None => Place::Inner,
-            },
+            None => shared.own.as_ref().map_or(Place::Inner, Place::Own),
         }
+    }
+
+    /// Has the handle of a parent, which has failed, replaced in the background.
+    pub(super) fn reopen(&self, parent: &Arc<Parent>) {
+        if !self.has_failed() {
+            parent.reopen(&self.shared.coherence);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn swept(&self) -> u64 {
+        self.shared.own.as_ref().map_or(0, |own| own.swept())
     }
 
     #[cfg(test)]
@@ -217,7 +232,7 @@ impl CachedVolume {
             if !shared.failed.swap(true, Ordering::AcqRel)
                 && let Some(own) = &shared.own
             {
-                own.forget_from(0);
+                own.forget();
             }
             return None;
         }
@@ -243,7 +258,7 @@ impl CachedVolume {
         }
         // It may have been smaller for a moment: what was cut off reads as zeros.
         if let Some(own) = &shared.own {
-            own.forget_from(0);
+            own.forget();
         }
         shared.size_bytes.store(size_bytes, Ordering::Release);
         shared.seen.store(changes, Ordering::Release);
@@ -256,8 +271,8 @@ impl CachedVolume {
         &self,
         request: &mut Request,
         usable: Option<(u64, u64)>,
-        done: &mut Vec<Completion>,
-        queue: &Arc<CompletionQueue>,
+        found: &mut Found,
+        (done, queue): (&mut Vec<Completion>, &Arc<CompletionQueue>),
     ) -> bool {
         let tag = request.tag;
         match &mut request.op {
@@ -269,7 +284,8 @@ impl CachedVolume {
                     return false;
                 }
                 let Some(since) = self.shared.atomics.now() else { return false };
-                let hit = read::now(self, offset, buf) && self.shared.atomics.none_since(since);
+                let hit =
+                    read::now(self, offset, buf, found) && self.shared.atomics.none_since(since);
                 let buf = std::mem::replace(buf, Buffer::unfilled(0));
                 let answer = match hit {
                     true => Ok(Some(Completion { tag, result: Ok(Done::Data(buf)) })),
@@ -358,7 +374,9 @@ impl Volume for CachedVolume {
         // Changes are registered also while nothing is answered from the cache: what is put into it
         // afterwards must not be older than they are.
         if usable.is_some() || !self.has_failed() {
-            requests.retain_mut(|request| !self.take(request, usable, done, queue));
+            let mut found = Found::default();
+            requests.retain_mut(|request| !self.take(request, usable, &mut found, (done, queue)));
+            found.settle(self.shared.cache.golden.as_ref(), self.shared.own.as_ref());
         }
         if !requests.is_empty() {
             self.shared.inner.submit(requests, done, queue);

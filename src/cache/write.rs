@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::fill::{submit, taken};
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Piece, pieces};
 use super::hash::Key;
-use super::store::{Block, Store};
+use super::store::{Block, Store, let_go};
 use crate::block::{Completion, CompletionQueue, Done, Error, Op, Request, Span, Volume};
 
 /// The part of a change that lies in one extent.
@@ -127,9 +127,8 @@ impl Write {
 
 impl Wake for Write {
     fn wake(self: Arc<Self>) {
-        let spent = self.queue.get().and_then(Weak::upgrade).and_then(|queue| queue.take_spent());
         if let Some(result) = taken(&self.queue) {
-            self.home.push_spent(self.end(result), spent);
+            self.home.push(self.end(result));
         }
     }
 }
@@ -137,8 +136,10 @@ impl Wake for Write {
 fn claim(store: &Store, op: &Op, span: Span) -> Claims {
     let (first, last) = (span.start / EXTENT_BYTES, (span.end - 1) / EXTENT_BYTES);
     if last - first >= FEW {
-        let key = Key { source: 0, extent: first };
-        return Claims::Sweep(key, store.cut(key, |shard| shard.begin_sweep(first..last + 1)));
+        let key = Key::own(first);
+        let (number, gone) = store.cut(key, |shard| shard.begin_sweep(first..last + 1));
+        let_go(gone);
+        return Claims::Sweep(key, number);
     }
     // What another operation than a plain write leaves there is read again when it is wanted.
     let data = match op {
@@ -146,7 +147,7 @@ fn claim(store: &Store, op: &Op, span: Span) -> Claims {
         _ => None,
     };
     let of_one = |piece: Piece| {
-        let key = Key { source: 0, extent: piece.extent };
+        let key = Key::own(piece.extent);
         let covered = if data.is_some() { piece.covered() } else { 0 };
         let (number, mut blocks) =
             store.cut(key, |shard| shard.begin_write(key, piece.touched(), covered));

@@ -42,6 +42,8 @@ pub enum Noun {
     Job,
     /// A bearer token.
     Token,
+    /// A client certificate.
+    Certificate,
     /// A project.
     Project,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Noun {
             Self::Tag => "tag",
             Self::Job => "job",
             Self::Token => "token",
+            Self::Certificate => "certificate",
             Self::Project => "project",
         })
     }
@@ -95,6 +98,7 @@ impl Error {
             Noun::Tag => "tag-not-found",
             Noun::Job => "job-not-found",
             Noun::Token => "token-not-found",
+            Noun::Certificate => "certificate-not-found",
             Noun::Project => "project-not-found",
         };
         Self::new(ErrorKind::NotFound, code, format!("no {noun} '{name}' in project '{project}'"))

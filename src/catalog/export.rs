@@ -3,13 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::block::Volume;
+use crate::block::{Limits, Volume};
 
 use super::model::{Chap, Moved, Network};
+use super::name::Name;
 
 /// A disk as a target with one logical unit.
 #[derive(Clone)]
 pub struct Export {
+    /// Project of the disk.
+    pub project: Name,
+    /// The disk.
+    pub disk: Name,
     /// Target name; the same for as long as the disk lives.
     pub target: String,
     /// Logical unit number.
@@ -28,6 +33,12 @@ pub struct Export {
     pub portal_groups: Vec<u16>,
     /// Where initiators that log in are sent to.
     pub moved: Option<Moved>,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// What it may be asked for.
+    pub limits: Limits,
+    /// Initiators that may log in are to be told to try again: others are still to be seen out.
+    pub paused: bool,
 }
 
 /// Which initiator names may log in.
@@ -66,6 +77,9 @@ pub trait Exporter: Send + Sync + 'static {
     /// # Errors
     /// When the sessions did not end in time.
     fn disconnect(&self, target: &str) -> Result<(), ExportError>;
+
+    /// The volume of a target could not be opened; that is tried again.
+    fn failed(&self, _target: &str, _why: &str) {}
 }
 
 /// One line that says what failed.

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::error::Noun;
 
-/// Locks are taken in the order node, disk, image, and one of each at most, but for two images,
-/// which are taken in the order of their names: no circle.
+/// Locks are taken in the order node, disk, image, and one of each at most, but for two images
+/// or two nodes, which are taken in the order of their names: no circle.
 #[derive(Default)]
 pub(super) struct Locks(Mutex<HashMap<Key, Weak<AsyncMutex<()>>>>);
 

@@ -14,12 +14,14 @@
 //!
 //! # Who may use a disk
 //!
-//! A disk that was unbound from a node is closed to everyone until it is bound again: the machine
+//! A disk that is disabled or has no target admits nobody at all. A disk that was unbound from a node is closed to everyone until it is bound again: the machine
 //! that had it would log in again by itself. Any other disk admits the initiator names given with
 //! it, and that of the node it is bound to. If there is neither (the flow of M2, where a machine boots before anyone knows its initiator name),
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
 
+mod attach;
+mod certificates;
 mod engine;
 mod error;
 mod export;
@@ -28,19 +30,24 @@ mod jobs;
 mod locks;
 mod model;
 mod name;
+mod qos;
 mod service;
 mod spec;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::Store;
 
+pub use attach::{AccessRules, AttachSpec};
+
 pub use crate::backend::StoreKind;
+pub use certificates::{Certificate, CertificateName};
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};
@@ -48,13 +55,15 @@ pub use error::{Error, ErrorKind, Noun};
 pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
-    Amounts, Chap, Disk, DiskState, Format, Image, ImageState, Moved, Network, Node, Origin,
-    Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
+    Amounts, Chap, ChapPerNode, Delivery, Disk, DiskState, Exposure, Format, Image, ImageState,
+    Moved, Network, Node, Origin, Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
 };
 pub use name::{ImageName, Name};
+pub use qos::{Qos, Rates};
 pub use service::{Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView};
-pub use spec::{ChapSpec, CopySpec, DiskSpec, ImportSpec, NodeSpec};
+pub use spec::{ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec};
 pub use tokens::{Role, Token, TokenSpec};
+pub use watch::{RowChange, Watched, WatchedState, Watcher, What};
 
 /// Stores by their name in the configuration.
 pub type Stores = BTreeMap<String, Arc<dyn Store>>;

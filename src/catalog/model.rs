@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
+use super::qos::Qos;
 
 /// Where an image stands. All but `Ready` and `Broken` are intents of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,12 @@ pub struct Image {
     /// While it is filled from a disk: the snapshot of the disk that goes with the end of that.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// It was there before, and is only looked after: it is served, and never removed.
+    #[serde(default)]
+    pub attached: bool,
+    /// Of an image made of a disk: the image that the disk was cloned from.
+    #[serde(default)]
+    pub parent: Option<ImageName>,
     /// Size in bytes, a multiple of 512.
     pub size_bytes: u64,
     /// What it was imported from.
@@ -235,6 +242,18 @@ pub struct Disk {
     /// Tags of the portal groups in which its target is offered; empty: all.
     #[serde(default)]
     pub portal_groups: Vec<u16>,
+    /// The credentials are its node's: made when it is bound, and gone when it is unbound.
+    #[serde(default)]
+    pub chap_per_node: Option<ChapPerNode>,
+    /// Writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Whether it has a target.
+    #[serde(default)]
+    pub exposure: Exposure,
+    /// What it may be asked for.
+    #[serde(default)]
+    pub qos: Qos,
     /// Where initiators that log in are sent to.
     #[serde(default)]
     pub moved: Option<Moved>,
@@ -252,6 +271,66 @@ impl Disk {
     /// It has a target: it is neither being made nor being removed.
     pub(super) fn is_there(&self) -> bool {
         matches!(self.state, DiskState::Ready | DiskState::Broken)
+    }
+}
+
+/// Whether a disk has a target, and is served there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// It has a target, which serves it.
+    #[default]
+    Enabled,
+    /// It has a target, where initiators are told to try again.
+    Disabled,
+    /// It has none: nobody finds it.
+    Unexposed,
+}
+
+/// Credentials that are made for each binding of a disk to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChapPerNode {
+    /// The target proves itself too.
+    pub mutual: bool,
+    /// How often they are handed out.
+    pub delivery: Delivery,
+    /// When they were handed out last.
+    #[serde(default)]
+    pub delivered: Option<Timestamp>,
+}
+
+/// How often credentials are handed out in a boot script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Once; then not before somebody says so.
+    #[default]
+    Once,
+    /// To whoever asks for the script.
+    Always,
+}
+
+impl FromStr for Delivery {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "once" => Ok(Self::Once),
+            "always" => Ok(Self::Always),
+            _ => {
+                let message = format!("{} is no delivery: use once or always", quoted(text));
+                Err(Error::invalid("invalid-chap", message))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Once => "once",
+            Self::Always => "always",
+        })
     }
 }
 

@@ -1,29 +1,32 @@
 //! The catalog as async calls: locks and the blocking pool.
 
+mod attach;
 mod background;
+mod boot;
+mod certificates;
+mod disks;
+mod nodes;
 mod projects;
 mod tokens;
 mod versions;
 mod works;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+use super::Options;
 use super::engine::{Engine, Serving};
 use super::error::{Error, ErrorKind, Noun};
 use super::export::{Allowed, Exporter};
 use super::jobs::{Job, Jobs};
 use super::locks::{Guard, Locks};
-use super::model::{Disk, Image, Moved, Node};
+use super::model::{Disk, Image};
 use super::name::{ImageName, Name};
-use super::spec::{DiskSpec, NodeSpec};
-use super::state::{RedbState, State};
-use super::{Options, Stores};
+use super::state::State;
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
@@ -98,6 +101,8 @@ pub struct DiskView {
     pub serving: Serving,
     /// Which initiators may log in.
     pub allowed: Allowed,
+    /// Bytes that it takes in its store, as they were a while ago.
+    pub used_bytes: Option<u64>,
 }
 
 /// What a store's probe said.
@@ -112,24 +117,11 @@ pub struct StoreHealth {
 }
 
 impl Catalog {
-    /// Opens the catalog in `directory` and publishes every disk without its volume. Blocks; no
+    /// Opens the catalog that is kept in `state` and publishes every disk without its volume. Blocks; no
     /// store is asked. Call [`Catalog::start`] next.
     ///
     /// # Errors
     /// When the catalog cannot be read, or the exporter refuses.
-    pub fn open(
-        directory: &Path,
-        stores: Stores,
-        exporter: Arc<dyn Exporter>,
-        options: Options,
-    ) -> Result<Self, Error> {
-        Self::over(Arc::new(RedbState::open(directory)?), stores, exporter, options)
-    }
-
-    /// As [`Catalog::open`], over any state.
-    ///
-    /// # Errors
-    /// As [`Catalog::open`].
     pub fn over(
         state: Arc<dyn State>,
         stores: BTreeMap<String, Arc<dyn Store>>,
@@ -214,27 +206,6 @@ impl Catalog {
         self.0.locks.lock(noun, project.as_str(), name).await
     }
 
-    /// Locks a node, and the disk that is bound to it or, if there is none, `disk`. The second
-    /// answer is what a call on them waits for.
-    async fn lock_node(
-        &self,
-        project: &Name,
-        node: &Name,
-        disk: Option<&Name>,
-    ) -> Result<(Vec<Guard>, Subject), Error> {
-        let mut guards = vec![self.lock(Noun::Node, project, node.as_str()).await];
-        let (project_too, node) = (project.clone(), node.clone());
-        let bound = self.blocking(move |engine| match engine.node(&project_too, &node) {
-            Ok(node) => Ok(node.disk),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        });
-        let bound = bound.await?;
-        let Some(disk) = bound.as_ref().or(disk) else { return Ok((guards, Subject::Nothing)) };
-        guards.push(self.lock(Noun::Disk, project, disk.as_str()).await);
-        Ok((guards, Subject::Disk(project.clone(), disk.clone())))
-    }
-
     /// Asks every store whether it answers, without waiting longer than `patience`. A store that
     /// has not yet answered the last one who asked is not asked again.
     pub async fn store_health(&self, patience: Duration) -> Vec<StoreHealth> {
@@ -306,219 +277,16 @@ impl Catalog {
         self.call(subject, vec![guard], call).await
     }
 
-    /// How many disks should be served, and how many of them are at the moment. Cheap.
-    #[must_use]
-    pub fn served(&self) -> (usize, usize) {
-        self.0.engine.served()
-    }
-
-    /// The disks of a project, or of all, sorted.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub async fn disks(&self, project: Option<Name>) -> Result<Vec<DiskView>, Error> {
-        self.blocking(move |engine| {
-            engine.disks(project.as_ref())?.into_iter().map(|disk| view(engine, disk)).collect()
-        })
-        .await
-    }
-
-    /// A disk.
-    ///
-    /// # Errors
-    /// `disk-not-found`.
-    pub async fn disk(&self, project: Name, name: Name) -> Result<DiskView, Error> {
-        self.blocking(move |engine| view(engine, engine.disk(&project, &name)?)).await
-    }
-
-    /// Clones an image and publishes the clone. The second answer: it was there already.
-    ///
-    /// # Errors
-    /// `image-not-found`, `disk-exists`, and what the store says; nothing is left behind.
-    pub async fn create_disk(
-        &self,
-        project: Name,
-        name: Name,
-        spec: DiskSpec,
-    ) -> Result<(DiskView, bool), Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
-        self.call(subject, vec![guard], move |engine| {
-            let created = engine.create_disk(&project, &name, &spec, None)?;
-            Ok((view(engine, created.disk)?, created.existed))
-        })
-        .await
-    }
-
-    /// Makes a disk larger; its sessions go on. The second answer: it had that size already.
-    ///
-    /// # Errors
-    /// `disk-not-found`, `disk-not-ready`, `disk-cannot-shrink`, `invalid-size`, and what the
-    /// store says.
-    pub async fn resize_disk(
-        &self,
-        project: Name,
-        name: Name,
-        size_bytes: u64,
-    ) -> Result<(DiskView, bool), Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Disk(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| {
-            let (disk, existed) = engine.resize_disk(&project, &name, size_bytes)?;
-            Ok((view(engine, disk)?, existed))
-        })
-        .await
-    }
-
-    /// Ends a disk's sessions and removes it.
-    ///
-    /// # Errors
-    /// `disk-bound`; what the store says (repeat the call then).
-    pub async fn remove_disk(&self, project: Name, name: Name) -> Result<(), Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Disk(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| engine.remove_disk(&project, &name)).await
-    }
-
-    /// Sends initiators that log in to a disk elsewhere, from now on and after restarts; with `None`
-    /// no more. Sessions go on.
-    ///
-    /// # Errors
-    /// `disk-not-found`, `busy`.
-    pub async fn move_disk(
-        &self,
-        project: Name,
-        name: Name,
-        moved: Option<Moved>,
-    ) -> Result<DiskView, Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        self.call(Subject::Nothing, vec![guard], move |engine| {
-            view(engine, engine.move_disk(&project, &name, moved)?)
-        })
-        .await
-    }
-
-    /// The nodes of a project, or of all, sorted, each with its disk.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub async fn nodes(
-        &self,
-        project: Option<Name>,
-    ) -> Result<Vec<(Node, Option<DiskView>)>, Error> {
-        self.blocking(move |engine| {
-            let nodes = engine.nodes(project.as_ref())?.into_iter();
-            nodes.map(|node| with_disk(engine, node)).collect()
-        })
-        .await
-    }
-
-    /// A node and its disk.
-    ///
-    /// # Errors
-    /// `node-not-found`.
-    pub async fn node(&self, project: Name, name: Name) -> Result<(Node, Option<DiskView>), Error> {
-        self.blocking(move |engine| with_disk(engine, engine.node(&project, &name)?)).await
-    }
-
-    /// Makes a node, or replaces what is known of it. The last answer: nothing had to be done.
-    ///
-    /// # Errors
-    /// `mac-taken`, `invalid-mac`, `invalid-initiator`.
-    pub async fn put_node(
-        &self,
-        project: Name,
-        name: Name,
-        spec: NodeSpec,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.put_node(&project, &name, &spec)).await
-    }
-
-    /// Removes a node.
-    ///
-    /// # Errors
-    /// `node-bound`.
-    pub async fn remove_node(&self, project: Name, name: Name) -> Result<(), Error> {
-        let (guards, _) = self.lock_node(&project, &name, None).await?;
-        self.call(Subject::Nothing, guards, move |engine| engine.remove_node(&project, &name)).await
-    }
-
-    /// Binds a disk to a node. The last answer: it was bound already.
-    ///
-    /// # Errors
-    /// `node-bound`, `disk-bound`, `disk-not-ready`.
-    pub async fn bind(
-        &self,
-        project: Name,
-        node: Name,
-        disk: Name,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let guards = self.lock_node(&project, &node, Some(&disk)).await?;
-        self.node_call(guards, move |engine| engine.bind(&project, &node, &disk)).await
-    }
-
-    /// Takes the disk off a node; its sessions end. The last answer: there was none.
-    ///
-    /// # Errors
-    /// `node-not-found`.
-    pub async fn unbind(
-        &self,
-        project: Name,
-        name: Name,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.unbind(&project, &name)).await
-    }
-
-    /// Gives a node a disk of its own name, cloned from an image, in one step; the node is made
-    /// if it is not known. The last answer: nothing had to be done.
-    ///
-    /// # Errors
-    /// `node-bound`, `disk-exists`, `disk-bound`, `image-not-found`, and what the store says;
-    /// nothing is left behind.
-    pub async fn provision(
-        &self,
-        project: Name,
-        name: Name,
-        spec: DiskSpec,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
-        let subject = Subject::Image(project.clone(), spec.image.clone());
-        self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
-            .await
-    }
-
-    /// Takes the disk off a node and removes it. The last answer: there was none.
-    ///
-    /// # Errors
-    /// `node-not-found`; what the store says. The disk is not served any more then, and stays the
-    /// node's until a repeated call, or the next start, has removed it; or the node is unbound.
-    pub async fn deprovision(
-        &self,
-        project: Name,
-        name: Name,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.deprovision(&project, &name)).await
-    }
-
-    async fn node_call(
-        &self,
-        (guards, subject): (Vec<Guard>, Subject),
-        call: impl FnOnce(&Engine) -> Result<(Node, bool), Error> + Send + 'static,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
-        self.call(subject, guards, move |engine| {
-            let (node, existed) = call(engine)?;
-            Ok((with_disk(engine, node)?, existed))
-        })
-        .await
-    }
-
     /// All jobs, newest first.
     #[must_use]
     pub fn jobs(&self) -> Vec<Job> {
         self.0.jobs.list()
+    }
+
+    /// The jobs that are at work.
+    #[must_use]
+    pub fn running_jobs(&self) -> Vec<Job> {
+        self.0.jobs.running()
     }
 
     /// A job.
@@ -557,7 +325,8 @@ fn probe(places: &Places, store: &Arc<dyn Store>) -> watch::Receiver<Option<Prob
 fn view(engine: &Engine, disk: Disk) -> Result<DiskView, Error> {
     let node = engine.bound_node(&disk)?;
     let (serving, allowed) = (engine.serving(&disk), engine.allowed(&disk, node.as_ref()));
-    Ok(DiskView { disk, serving, allowed })
+    let used_bytes = engine.used_bytes(&disk, &serving);
+    Ok(DiskView { disk, serving, allowed, used_bytes })
 }
 
 fn image_view(engine: &Engine, image: Image) -> Result<ImageView, Error> {
@@ -565,11 +334,6 @@ fn image_view(engine: &Engine, image: Image) -> Result<ImageView, Error> {
     let tags = engine.tags(&image.project, &Tagged::Image(image.name.clone()))?;
     let tags = tags.into_iter().map(|tag| tag.name.to_string()).collect();
     Ok(ImageView { image, users, tags })
-}
-
-fn with_disk(engine: &Engine, node: Node) -> Result<(Node, Option<DiskView>), Error> {
-    let disk = engine.disk_of(&node)?.map(|disk| view(engine, disk)).transpose()?;
-    Ok((node, disk))
 }
 
 fn stopping() -> Error {

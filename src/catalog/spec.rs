@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::error::Error;
-use super::model::{Chap, Disk, Format, Network, Secret, Tagged};
+use super::model::{Chap, ChapPerNode, Delivery, Disk, Exposure, Format, Network, Secret, Tagged};
 use super::name::{ImageName, Name, quoted};
+use super::qos::Qos;
 
 /// RFC 7143 4.2.7.1.
 const INITIATOR_NAME_MAX_BYTES: usize = 223;
@@ -54,6 +55,29 @@ pub struct DiskSpec {
     pub chap: Option<ChapSpec>,
     /// Tags of the portal groups in which it is offered; empty: all.
     pub portal_groups: Vec<u16>,
+    /// Writes are refused; `None`: they are not, unless that was changed.
+    pub read_only: Option<bool>,
+    /// What it may be asked for; `None`: everything, unless that was changed.
+    pub qos: Option<Qos>,
+}
+
+/// What becomes of a disk; `None`: that stays.
+#[derive(Debug, Clone, Default)]
+pub struct DiskChange {
+    /// Initiator names that may log in besides the bound node's.
+    pub initiators: Option<Vec<String>>,
+    /// Networks that an initiator must come from; empty: any.
+    pub networks: Option<Vec<Network>>,
+    /// CHAP is required; `Some(None)`: no more.
+    pub chap: Option<Option<ChapSpec>>,
+    /// Tags of the portal groups in which it is offered; empty: all.
+    pub portal_groups: Option<Vec<u16>>,
+    /// Writes are refused.
+    pub read_only: Option<bool>,
+    /// Whether it has a target.
+    pub exposure: Option<Exposure>,
+    /// What it may be asked for.
+    pub qos: Option<Qos>,
 }
 
 /// CHAP credentials as asked for; what is `None` is made up.
@@ -69,6 +93,10 @@ pub struct ChapSpec {
     pub mutual_user: Option<String>,
     /// Its secret.
     pub mutual_secret: Option<Secret>,
+    /// New ones are made for each node that the disk is bound to, and handed out so often.
+    pub per_node: Option<Delivery>,
+    /// Others than there are, if there are some.
+    pub renew: bool,
 }
 
 /// What becomes an image by a copy.
@@ -123,6 +151,8 @@ impl DiskSpec {
             networks: Vec::new(),
             chap: None,
             portal_groups: Vec::new(),
+            read_only: None,
+            qos: None,
         }
     }
 
@@ -139,19 +169,8 @@ impl DiskSpec {
             let message = "a tag cannot be edited: edit the image, and make another tag of it";
             return Err(Error::invalid("invalid-image", message));
         }
-        let rules = [self.initiators.len(), self.networks.len(), self.portal_groups.len()];
-        if rules.iter().any(|count| *count > RULES_MAX) {
-            return Err(Error::invalid(
-                "too-many-rules",
-                format!(
-                    "a disk takes {RULES_MAX} initiator names, {RULES_MAX} networks and \
-                     {RULES_MAX} portal groups"
-                ),
-            ));
-        }
-        for name in &self.initiators {
-            check_initiator(name.strip_suffix('*').unwrap_or(name))?;
-        }
+        check_rules(&self.initiators, &self.networks, &self.portal_groups)?;
+        self.qos.map_or(Ok(()), |qos| qos.check())?;
         self.chap.as_ref().map_or(Ok(()), ChapSpec::check)
     }
 
@@ -164,12 +183,65 @@ impl DiskSpec {
             && self.initiators == disk.initiators
             && self.networks == disk.networks
             && self.portal_groups == disk.portal_groups
-            && match (&self.chap, &disk.chap) {
-                (None, None) => true,
-                (Some(spec), Some(chap)) => spec.matches(chap),
-                _ => false,
+            && self.read_only.is_none_or(|read_only| read_only == disk.read_only)
+            && self.qos.is_none_or(|qos| qos == disk.qos)
+            && match &self.chap {
+                None => disk.chap.is_none() && disk.chap_per_node.is_none(),
+                Some(spec) => spec.is_of(disk),
             }
     }
+}
+
+impl DiskChange {
+    /// # Errors
+    /// As for what a disk is made of.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        check_rules(
+            self.initiators.as_deref().unwrap_or_default(),
+            self.networks.as_deref().unwrap_or_default(),
+            self.portal_groups.as_deref().unwrap_or_default(),
+        )?;
+        self.qos.map_or(Ok(()), |qos| qos.check())?;
+        self.chap.iter().flatten().try_for_each(ChapSpec::check)
+    }
+
+    /// Changes a disk. What of it stays as it is, credentials that were made up too, is left alone.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn apply(&self, disk: &mut Disk) -> Result<(), Error> {
+        fn set<T: Clone>(place: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                place.clone_from(value);
+            }
+        }
+        set(&mut disk.initiators, self.initiators.as_ref());
+        set(&mut disk.networks, self.networks.as_ref());
+        set(&mut disk.portal_groups, self.portal_groups.as_ref());
+        set(&mut disk.read_only, self.read_only.as_ref());
+        set(&mut disk.exposure, self.exposure.as_ref());
+        set(&mut disk.qos, self.qos.as_ref());
+        match &self.chap {
+            None => {}
+            Some(None) => (disk.chap, disk.chap_per_node) = (None, None),
+            Some(Some(spec)) if spec.is_of(disk) && !spec.renew => {}
+            Some(Some(spec)) => spec.put_into(disk)?,
+        }
+        Ok(())
+    }
+}
+
+fn check_rules(initiators: &[String], networks: &[Network], groups: &[u16]) -> Result<(), Error> {
+    if [initiators.len(), networks.len(), groups.len()].iter().any(|count| *count > RULES_MAX) {
+        return Err(Error::invalid(
+            "too-many-rules",
+            format!(
+                "a disk takes {RULES_MAX} initiator names, {RULES_MAX} networks and {RULES_MAX} \
+                 portal groups"
+            ),
+        ));
+    }
+    initiators.iter().try_for_each(|name| check_initiator(name.strip_suffix('*').unwrap_or(name)))
 }
 
 impl ChapSpec {
@@ -194,6 +266,11 @@ impl ChapSpec {
                 ));
             }
         }
+        let given = [&self.user, &self.mutual_user].into_iter().any(Option::is_some)
+            || [&self.secret, &self.mutual_secret].into_iter().any(Option::is_some);
+        if self.per_node.is_some() && given {
+            return invalid("credentials that are made for each node cannot be given".to_owned());
+        }
         if !self.mutual && (self.mutual_user.is_some() || self.mutual_secret.is_some()) {
             return invalid("mutual_user and mutual_secret need \"mutual\": true".to_owned());
         }
@@ -201,6 +278,27 @@ impl ChapSpec {
             return invalid("the two secrets of mutual CHAP must differ (RFC 7143 9.2.1)".into());
         }
         Ok(())
+    }
+
+    /// Whether `disk` has what this asks for.
+    fn is_of(&self, disk: &Disk) -> bool {
+        match (self.per_node, &disk.chap_per_node, &disk.chap) {
+            (Some(delivery), Some(has), _) => (delivery, self.mutual) == (has.delivery, has.mutual),
+            (None, None, Some(chap)) => self.matches(chap),
+            _ => false,
+        }
+    }
+
+    /// Gives a disk what this asks for, as it is bound now.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn put_into(&self, disk: &mut Disk) -> Result<(), Error> {
+        let Self { per_node, mutual, .. } = *self;
+        disk.chap_per_node =
+            per_node.map(|delivery| ChapPerNode { mutual, delivery, delivered: None });
+        disk.chap = if per_node.is_none() { Some(self.complete(&disk.name)?) } else { None };
+        disk.make_node_chap()
     }
 
     fn matches(&self, chap: &Chap) -> bool {
@@ -235,6 +333,21 @@ impl ChapSpec {
             secret: secret_or_random(self.secret.as_ref())?,
             mutual,
         })
+    }
+}
+
+impl Disk {
+    /// Makes the credentials of the node that a disk is bound to, if each node has its own; takes
+    /// them away if it is bound to none.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn make_node_chap(&mut self) -> Result<(), Error> {
+        let Some(per_node) = &mut self.chap_per_node else { return Ok(()) };
+        per_node.delivered = None;
+        let spec = ChapSpec { mutual: per_node.mutual, ..ChapSpec::default() };
+        self.chap = self.node.as_ref().map(|node| spec.complete(node)).transpose()?;
+        Ok(())
     }
 }
 
@@ -301,7 +414,11 @@ impl NodeSpec {
     }
 }
 
-fn canonical_mac(text: &str) -> Result<String, Error> {
+/// A MAC address in its one form.
+///
+/// # Errors
+/// `invalid-mac`.
+pub(super) fn canonical_mac(text: &str) -> Result<String, Error> {
     let octets: Vec<&str> = text.split([':', '-']).collect();
     let hex = |octet: &&str| octet.len() == 2 && octet.bytes().all(|b| b.is_ascii_hexdigit());
     if octets.len() == 6 && octets.iter().all(hex) {

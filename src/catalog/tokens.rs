@@ -109,6 +109,12 @@ impl Token {
         Ok((token, Secret::new(format!("{PREFIX}{name}.{secret}"))))
     }
 
+    /// Whether a text is a token or means to be one.
+    #[must_use]
+    pub fn is_meant_by(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// The name in a text that may be a token.
     pub(super) fn name_in(text: &str) -> Option<Name> {
         if text.len() > TOKEN_BYTES_MAX {
@@ -150,6 +156,7 @@ mod tests {
         for wrong in [&other, shorter, &longer, "", "stirrup_ci.lab-1."] {
             assert!(!a.is_proved_by(wrong, now), "{wrong}");
         }
+        assert!(Token::is_meant_by(&text) && !Token::is_meant_by("password"));
         for wrong in ["", "stirrup_", "stirrup_a", "other_a.b", "stirrup_A.b", "stirrup_.b"] {
             assert_eq!(Token::name_in(wrong), None, "{wrong}");
         }

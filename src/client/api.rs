@@ -6,15 +6,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
+use crate::control::api::boot::BootArguments;
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
     BootProfile, DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
 };
 use crate::control::api::jobs::{Job, JobList};
-use crate::control::api::nodes::{Bind, Node, NodeList, NodePut, Provision};
+use crate::control::api::nodes::{Bind, Migrate, Node, NodeList, NodePut, Provision, Rearm};
 use crate::control::api::problem::Problem;
 use crate::control::api::projects::{Project, ProjectList, ProjectQuota};
 use crate::control::api::sessions::{LogoutRequest, SessionList};
+use crate::control::api::settings::DiskChange;
 use crate::control::api::system::{Health, Version};
 use crate::control::api::tags::{Tag, TagList, TagPut};
 use crate::control::api::targets::{Drained, Target, TargetList};
@@ -263,12 +265,46 @@ impl Api {
         self.send(Method::POST, path, Some(resize)).await
     }
 
+    pub(super) async fn change_disk(
+        &self,
+        project: &str,
+        disk: &str,
+        change: &DiskChange,
+    ) -> Result<Answer<Disk>> {
+        self.send(Method::PATCH, path(&["projects", project, "disks", disk]), Some(change)).await
+    }
+
+    pub(super) async fn migrate(
+        &self,
+        project: &str,
+        disk: &str,
+        migrate: &Migrate,
+    ) -> Result<Answer<Node>> {
+        let path = path(&["projects", project, "disks", disk, "migrate"]);
+        self.send(Method::POST, path, Some(migrate)).await
+    }
+
     pub(super) async fn remove_disk(&self, project: &str, disk: &str) -> Result<()> {
         self.delete(path(&["projects", project, "disks", disk])).await
     }
 
-    pub(super) async fn nodes(&self, project: Option<&str>) -> Result<Answer<NodeList>> {
-        self.get(with_query(path(&["nodes"]), "project", project)).await
+    pub(super) async fn nodes(
+        &self,
+        project: Option<&str>,
+        mac: Option<&str>,
+    ) -> Result<Answer<NodeList>> {
+        let path = with_query(path(&["nodes"]), "project", project);
+        self.get(with_query(path, "mac", mac)).await
+    }
+
+    pub(super) async fn rearm(
+        &self,
+        project: &str,
+        node: &str,
+        rearm: &Rearm,
+    ) -> Result<Answer<Node>> {
+        self.send(Method::POST, path(&["projects", project, "nodes", node, "rearm"]), Some(rearm))
+            .await
     }
 
     pub(super) async fn node(&self, project: &str, node: &str) -> Result<Answer<Node>> {
@@ -363,6 +399,25 @@ impl Api {
 
     pub(super) async fn cancel_job(&self, id: u64) -> Result<Answer<Job>> {
         self.send(Method::DELETE, path(&["jobs", &id.to_string()]), None::<&()>).await
+    }
+
+    /// The event stream, handed on as it comes.
+    pub(super) async fn events(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let refused = self.http.download(path, &mut |_, bytes| take(bytes)).await?;
+        refused.map_or(Ok(()), |answer| Err(self.refused(&answer)))
+    }
+
+    /// What to boot a node by.
+    pub(super) async fn boot_arguments(
+        &self,
+        project: &str,
+        node: &str,
+    ) -> Result<Answer<BootArguments>> {
+        self.get(path(&["projects", project, "nodes", node, "boot-arguments"])).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: String) -> Result<Answer<T>> {

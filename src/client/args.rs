@@ -1,7 +1,14 @@
 //! The arguments of `stirrup`.
 
 mod access;
+mod disks;
+mod events;
+mod images;
+mod jobs;
+mod nodes;
 mod size;
+mod tags;
+mod targets;
 
 use std::path::PathBuf;
 
@@ -9,7 +16,14 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 pub(super) use access::{ProjectCommand, TokenCommand};
+pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
+pub(super) use events::EventsArgs;
+pub(super) use images::{ImageCommand, ImportArgs};
+pub(super) use jobs::JobCommand;
+pub(super) use nodes::{NodeCommand, ProvisionArgs};
 pub(super) use size::NewSize;
+pub(super) use tags::{OneTag, TagCommand};
+pub(super) use targets::{SessionCommand, TargetCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,6 +102,7 @@ pub(super) enum Command {
         sure: Sure,
     },
     /// Show which nodes are provisioned, and with what
+    #[command(visible_alias = "showdisks")]
     Showpro {
         /// Project
         project: String,
@@ -129,6 +144,9 @@ pub(super) enum Command {
     /// What is exported over iSCSI
     #[command(subcommand)]
     Iscsi(IscsiCommand),
+    /// What the catalog has, as M2's command shows its database
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Nodes: bare-metal machines and what they boot from
     #[command(subcommand)]
     Node(NodeCommand),
@@ -147,6 +165,8 @@ pub(super) enum Command {
     /// Jobs: imports, copies and the like, under way and ended
     #[command(subcommand)]
     Job(JobCommand),
+    /// What has happened, and what happens
+    Events(EventsArgs),
     /// Projects: tenants, what they have and what they may have
     #[command(subcommand)]
     Project(ProjectCommand),
@@ -202,399 +222,45 @@ pub(super) enum SnapCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum IscsiCommand {
-    /// List targets
-    Ls,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ImageCommand {
-    /// List images
-    List(MaybeProject),
-    /// Show one image
-    Show {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-    },
-    /// Show what is known of how an image boots: what is fetched when a node logs in
-    Profile {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-        /// Forget it: the next boot is the first one again
-        #[arg(long)]
-        forget: bool,
-    },
-    /// Import an image from a raw or qcow2 file
-    Import {
-        #[command(flatten)]
-        project: Project,
-        #[command(flatten)]
-        import: ImportArgs,
-    },
-    /// Copy an image into a new one that does not need it
-    Copy {
-        #[command(flatten)]
-        project: Project,
-        /// Image to copy, as IMAGE or IMAGE@TAG
-        image: String,
-        /// Name of the copy
-        name: String,
-        #[command(flatten)]
-        copy: CopyArgs,
-    },
-    /// Give an image another name, or another project
-    Rename {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-        /// New name
-        name: String,
-        /// New project; it must have no disks then
-        #[arg(long, value_name = "PROJECT")]
-        to_project: Option<String>,
-    },
-    /// Protect an image from removal
-    Protect {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-    },
-    /// Protect an image no more
-    Unprotect {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-    },
-    /// Set the tag that disks are cloned from when none is named
-    Default {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-        /// Tag; the image as it was imported when not given
-        tag: Option<String>,
-    },
-    /// Tags of an image: what it held at a moment, for disks to be cloned from
-    #[command(subcommand)]
-    Tag(TagCommand),
-    /// Download an image into a file here, as a raw disk; zeros become holes
-    Download {
-        #[command(flatten)]
-        project: Project,
-        /// Image, as IMAGE or IMAGE@TAG
-        image: String,
-        /// File to make
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
-    /// Remove an image
-    Remove {
-        #[command(flatten)]
-        project: Project,
-        /// Image
-        image: String,
-        #[command(flatten)]
-        sure: Sure,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DiskCommand {
-    /// List disks
-    List(MaybeProject),
-    /// Show one disk
-    Show {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-    },
-    /// Make a disk: a clone of an image, and its target
+    /// Export an image itself, to be edited: no clone is made
     Create {
-        #[command(flatten)]
-        project: Project,
-        /// Name of the disk
-        disk: String,
-        /// Image to clone, as IMAGE or IMAGE@TAG
+        /// Project
+        project: String,
+        /// Image
         image: String,
-        /// Do not clone the image, but export it itself, to be edited
-        #[arg(long)]
-        edit: bool,
-        /// Number of its logical unit, 0 to 16383
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0x3fff))]
-        lun: Option<u16>,
-        /// Initiator that may log in (`*` at its end matches any end); may be repeated
-        #[arg(long = "initiator", value_name = "NAME")]
-        initiators: Vec<String>,
-        /// Network that may log in, as ADDR or ADDR/PREFIX; may be repeated
-        #[arg(long = "address", value_name = "NETWORK")]
-        addresses: Vec<String>,
-        /// Portal group in which it is offered, by its tag; may be repeated [default: all]
-        #[arg(long = "portal-group", value_name = "TAG")]
-        portal_groups: Vec<u16>,
-        #[command(flatten)]
-        chap: ChapArgs,
+        /// Name of the disk that it becomes; the image's when not given
+        disk: Option<String>,
     },
-    /// Send initiators that log in to a disk to another gateway; sessions go on
-    Redirect {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-        /// Where to, as HOST or HOST:PORT
-        address: String,
-        /// For good: initiators may forget this gateway
-        #[arg(long)]
-        permanently: bool,
-    },
-    /// Take a redirection back: initiators log in here again
-    Recall {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-    },
-    /// Make a disk larger, while it is in use too
-    Resize {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-        /// Its new size, as 40GiB, or how much more, as +10GiB
-        size: NewSize,
-    },
-    /// Tags of a disk: what it held at a moment, for it to be rolled back to
-    #[command(subcommand)]
-    Tag(TagCommand),
-    /// Have a disk hold again what it held at a tag
-    Rollback {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-        /// Tag
-        tag: String,
-        /// Even if somebody is logged in, who will be disconnected
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        wait: Wait,
-        #[command(flatten)]
-        sure: Sure,
-    },
-    /// Make a disk independent of its image, while it is in use too
-    Flatten {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
-        disk: String,
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// Make an image of what a disk holds now, or held at a tag
-    Snapshot {
-        #[command(flatten)]
-        project: Project,
-        /// Disk, as DISK or DISK@TAG
-        disk: String,
-        /// Name of the image
-        name: String,
-        #[command(flatten)]
-        copy: CopyArgs,
-    },
-    /// Remove a disk, its data and its target
-    Remove {
-        #[command(flatten)]
-        project: Project,
-        /// Disk
+    /// Export an image no more; it stays
+    Rm {
+        /// Project
+        project: String,
+        /// Disk that it became: the image's name, unless another was given
         disk: String,
         #[command(flatten)]
         sure: Sure,
     },
-}
-
-/// Tags of an image or a disk, which is named first.
-#[derive(Debug, Subcommand)]
-pub(super) enum TagCommand {
-    /// List tags
-    List {
-        #[command(flatten)]
-        project: Project,
-        /// What has them
-        name: String,
+    /// List what is exported: all targets, or those of a project
+    Ls {
+        /// Project
+        project: Option<String>,
     },
-    /// Show one tag
-    Show(OneTag),
-    /// Make a tag of what is there now
-    Create {
-        #[command(flatten)]
-        tag: OneTag,
-        /// Protect it from removal
-        #[arg(long)]
-        protect: bool,
-    },
-    /// Protect a tag, and what has it, from removal
-    Protect(OneTag),
-    /// Protect a tag no more
-    Unprotect(OneTag),
-    /// Remove a tag
-    Remove {
-        #[command(flatten)]
-        tag: OneTag,
-        #[command(flatten)]
-        sure: Sure,
-    },
-}
-
-/// A tag of an image or a disk.
-#[derive(Debug, Args)]
-pub(super) struct OneTag {
-    #[command(flatten)]
-    pub(super) project: Project,
-    /// What has it
-    pub(super) name: String,
-    /// Tag
-    pub(super) tag: String,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum NodeCommand {
-    /// List nodes
-    List(MaybeProject),
-    /// Show one node
-    Show {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-    },
-    /// Make a node known, or replace what is known of it
-    Create {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-        /// MAC address of a network interface; may be repeated
-        #[arg(long = "mac", value_name = "MAC")]
-        macs: Vec<String>,
-        /// Name it logs in with; then no other may use its disk
+pub(super) enum DbCommand {
+    /// List images and disks with their names in the store
+    Ls {
+        /// Only of this project
+        #[arg(long, short, value_name = "PROJECT")]
+        project: Option<String>,
+        /// Only of this name
         #[arg(long, value_name = "NAME")]
-        initiator: Option<String>,
-    },
-    /// Forget a node; it must not have a disk
-    Remove {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-    },
-    /// Bind a disk that exists to a node
-    Bind {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-        /// Disk
-        disk: String,
-    },
-    /// Take a node's disk away; the disk stays
-    Unbind {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-    },
-    /// Print the iPXE script that boots a node
-    Ipxe {
-        #[command(flatten)]
-        project: Project,
-        /// Node
-        node: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TargetCommand {
-    /// List targets
-    List,
-    /// Show one target
-    Show {
-        /// Name of the target
-        target: String,
-    },
-    /// Ask all initiators of a target to log out, and end the sessions that are left then
-    Drain {
-        /// Name of the target
-        target: String,
-        /// Time they have
-        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-        seconds: u16,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SessionCommand {
-    /// List sessions
-    List {
-        /// Those of one target
+        name: Option<String>,
+        /// Only with this name in the store
         #[arg(long, value_name = "NAME")]
-        target: Option<String>,
+        ceph: Option<String>,
     },
-    /// Ask an initiator to log out, and end its session if it has not in time
-    Logout {
-        /// Number of the session
-        id: u64,
-        /// Time it has
-        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-        seconds: u16,
-    },
-    /// End a session at once; its initiator may log in again
-    Kill {
-        /// Number of the session
-        id: u64,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum JobCommand {
-    /// List jobs, newest first
-    List,
-    /// Show one job
-    Show {
-        /// Number of the job
-        id: u64,
-    },
-    /// Cancel a job
-    Cancel {
-        /// Number of the job
-        id: u64,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImportArgs {
-    /// Name of the image
-    pub(super) image: String,
-    /// File on the machine that stirrupd runs on
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(super) file: PathBuf,
-    /// Format of the file; found out by itself when not given
-    #[arg(long, value_parser = ["raw", "qcow2"])]
-    pub(super) format: Option<String>,
-    /// Store that gets the image; the default one when not given
-    #[arg(long, value_name = "NAME")]
-    pub(super) store: Option<String>,
-    /// Mend, in the copy, a protective MBR that slows BIOS GRUB down
-    #[arg(long)]
-    pub(super) fix_boot_chs: bool,
-    #[command(flatten)]
-    pub(super) wait: Wait,
 }
 
 /// Where a copy goes.
@@ -619,22 +285,16 @@ pub(super) struct Wait {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ProvisionArgs {
-    /// Node; it is made known if it is not
-    pub(super) node: String,
-    /// Image to clone, as IMAGE or IMAGE@TAG
-    pub(super) image: String,
-    #[command(flatten)]
-    pub(super) chap: ChapArgs,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ChapArgs {
     /// Demand CHAP, with generated credentials; the node's iPXE script holds them
-    #[arg(long)]
+    #[arg(long, group = "any_chap")]
     pub(super) chap: bool,
+    /// Demand CHAP, with credentials that are each node's own and handed out in its iPXE script
+    #[arg(long, value_name = "HOW", value_parser = ["once", "always"], num_args = 0..=1,
+          default_missing_value = "once", require_equals = true, group = "any_chap")]
+    pub(super) chap_per_node: Option<String>,
     /// The target proves itself to the initiator, too
-    #[arg(long, requires = "chap")]
+    #[arg(long, requires = "any_chap")]
     pub(super) mutual_chap: bool,
 }
 

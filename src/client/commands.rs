@@ -1,29 +1,34 @@
 //! From arguments to calls, from answers to the console.
 
+mod disks;
+mod m2;
+mod nodes;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
 
+use crate::config::nearest;
 use crate::control::api::access::TokenCreate;
-use crate::control::api::disks::{ChapRequest, DiskCreate, DiskResize, DiskRollback, Redirect};
+use crate::control::api::disks::ChapRequest;
 use crate::control::api::images::{ImageCopy, ImageRename};
 use crate::control::api::jobs::Job;
-use crate::control::api::nodes::{Bind, NodePut, Provision};
+use crate::control::api::problem::Problem;
 use crate::control::api::projects::ProjectQuota;
 use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
-    ChapArgs, Cli, Command, CopyArgs, DiskCommand, ImageCommand, IscsiCommand, JobCommand,
-    MaybeProject, NewSize, NodeCommand, OneTag, Project, ProjectCommand, ProvisionArgs,
-    SessionCommand, SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
+    ChapArgs, Cli, Command, CopyArgs, DbCommand, ImageCommand, JobCommand, MaybeProject, OneTag,
+    Project, ProjectCommand, SessionCommand, SnapCommand, Sure, TagCommand, TargetCommand,
+    TokenCommand, Wait,
 };
 use super::console::Console;
 use super::error::ClientError;
 use super::http::Http;
-use super::{download, import, output};
+use super::{download, events, import, output};
 
 const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
 
@@ -60,8 +65,11 @@ pub(super) async fn run(cli: Cli, environment: &Environment, console: &mut Conso
         None => environment.token.clone(),
     };
     let http = Http::new(socket, Duration::from_secs(cli.global.timeout), token);
-    let calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
-    calls.run(cli.command).await
+    let mut calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
+    match calls.run(cli.command).await {
+        Err(ClientError::Problem(problem)) => Err(calls.spelling(problem).await),
+        other => other,
+    }
 }
 
 fn read_token(file: &Path) -> std::result::Result<String, ClientError> {
@@ -79,7 +87,7 @@ struct Calls<'a, 'c> {
 }
 
 impl<'c> Calls<'_, 'c> {
-    async fn run(mut self, command: Command) -> Result {
+    async fn run(&mut self, command: Command) -> Result {
         match command {
             Command::Import { project, import } => {
                 import::run(&self.api, self.json, &project, &import, self.console).await
@@ -111,7 +119,11 @@ impl<'c> Calls<'_, 'c> {
                 self.show(&answer, output::image)
             }
             Command::Snap(command) => self.snap(command).await,
-            Command::Iscsi(IscsiCommand::Ls) | Command::Target(TargetCommand::List) => {
+            Command::Iscsi(command) => self.iscsi(command).await,
+            Command::Db(DbCommand::Ls { project, name, ceph }) => {
+                self.rows(project.as_deref(), name.as_deref(), ceph.as_deref()).await
+            }
+            Command::Target(TargetCommand::List) => {
                 let answer = self.api.targets().await?;
                 self.show(&answer, |console, list| output::targets(console, &list.items))
             }
@@ -132,6 +144,7 @@ impl<'c> Calls<'_, 'c> {
             Command::Disk(command) => self.disk(command).await,
             Command::Session(command) => self.session(command).await,
             Command::Job(command) => self.job(command).await,
+            Command::Events(args) => events::run(&self.api, self.json, &args, self.console).await,
             Command::Project(command) => self.project(command).await,
             Command::Token(command) => self.token(command).await,
             Command::Audit { limit } => {
@@ -222,89 +235,6 @@ impl<'c> Calls<'_, 'c> {
         self.note(&format!("image {image} is removed"))
     }
 
-    async fn disk(&mut self, command: DiskCommand) -> Result {
-        match command {
-            DiskCommand::List(project) => {
-                let answer = self.api.disks(self.maybe(project).as_deref()).await?;
-                self.show(&answer, |console, list| output::disks(console, &list.items))
-            }
-            DiskCommand::Show { project, disk } => {
-                let answer = self.api.disk(&self.named(project)?, &disk).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Create {
-                project,
-                disk,
-                image,
-                edit,
-                lun,
-                initiators,
-                addresses,
-                portal_groups,
-                chap,
-            } => {
-                let chap = chap_request(&chap);
-                let create =
-                    DiskCreate { image, edit, lun, initiators, addresses, chap, portal_groups };
-                let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Redirect { project, disk, address, permanently } => {
-                let redirect = Redirect { address, permanently };
-                let project = self.named(project)?;
-                let answer = self.api.redirect_disk(&project, &disk, Some(&redirect)).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Recall { project, disk } => {
-                let answer = self.api.redirect_disk(&self.named(project)?, &disk, None).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Resize { project, disk, size } => {
-                let project = self.named(project)?;
-                let size_bytes = match size {
-                    NewSize::Bytes(bytes) => bytes,
-                    NewSize::More(more) => {
-                        let now = self.api.disk(&project, &disk).await?.value.size_bytes;
-                        now.saturating_add(more)
-                    }
-                };
-                let resize = DiskResize { size_bytes };
-                let answer = self.api.resize_disk(&project, &disk, &resize).await?;
-                self.show(&answer, output::disk)
-            }
-            DiskCommand::Tag(command) => self.tag("disks", command).await,
-            DiskCommand::Rollback { project, disk, tag, force, wait, sure } => {
-                let project = self.named(project)?;
-                let question = format!(
-                    "Take disk {disk} of project {project} back to {tag}, and lose what was written since?"
-                );
-                self.confirm(&sure, &question)?;
-                let rollback = DiskRollback { tag, force };
-                let asked = self.api.rollback(&project, &disk, &rollback).await?;
-                self.follow(asked, &wait).await
-            }
-            DiskCommand::Flatten { project, disk, wait } => {
-                let asked = self.api.flatten(&self.named(project)?, &disk).await?;
-                self.follow(asked, &wait).await
-            }
-            DiskCommand::Snapshot { project, disk, name, copy } => {
-                let (disk, tag) = at_tag(&disk);
-                let asked =
-                    self.api.copy_disk(&self.named(project)?, &disk, &to(name, tag, &copy)).await?;
-                self.follow(asked, &copy.wait).await
-            }
-            DiskCommand::Remove { project, disk, sure } => {
-                let project = self.named(project)?;
-                let question = format!(
-                    "Remove disk {disk} of project {project} and all that was written to it?"
-                );
-                self.confirm(&sure, &question)?;
-                self.api.remove_disk(&project, &disk).await?;
-                self.note(&format!("disk {disk} is removed"))
-            }
-        }
-    }
-
     async fn snap(&mut self, command: SnapCommand) -> Result {
         match command {
             SnapCommand::Create { project, disk, snap } => {
@@ -367,71 +297,6 @@ impl<'c> Calls<'_, 'c> {
         import::follow(&self.api, self.json, asked, wait, self.console).await
     }
 
-    async fn node(&mut self, command: NodeCommand) -> Result {
-        match command {
-            NodeCommand::List(project) => {
-                let answer = self.api.nodes(self.maybe(project).as_deref()).await?;
-                self.show(&answer, |console, list| output::nodes(console, &list.items))
-            }
-            NodeCommand::Show { project, node } => {
-                let answer = self.api.node(&self.named(project)?, &node).await?;
-                self.show(&answer, output::node)
-            }
-            NodeCommand::Create { project, node, macs, initiator } => {
-                let put = NodePut { macs, initiator };
-                let answer = self.api.put_node(&self.named(project)?, &node, &put).await?;
-                self.show(&answer, output::node)
-            }
-            NodeCommand::Remove { project, node } => {
-                self.api.remove_node(&self.named(project)?, &node).await?;
-                self.note(&format!("node {node} is forgotten"))
-            }
-            NodeCommand::Bind { project, node, disk } => {
-                let answer = self.api.bind(&self.named(project)?, &node, &Bind { disk }).await?;
-                self.show(&answer, output::node)
-            }
-            NodeCommand::Unbind { project, node } => {
-                let answer = self.api.unbind(&self.named(project)?, &node).await?;
-                self.show(&answer, output::node)
-            }
-            NodeCommand::Ipxe { project, node } => {
-                let script = self.api.ipxe(&self.named(project)?, &node).await?;
-                self.console.verbatim(&script)
-            }
-        }
-    }
-
-    async fn provision(&mut self, project: &str, args: ProvisionArgs) -> Result {
-        let provision = Provision { image: args.image, chap: chap_request(&args.chap) };
-        let answer = self.api.provision(project, &args.node, &provision).await?;
-        self.show(&answer, |console, node| {
-            let Some(disk) = &node.disk else {
-                return console.note(&format!("node {} has no disk", node.name));
-            };
-            let how = if node.existed == Some(true) { "boots already" } else { "boots now" };
-            console
-                .note(&format!("node {} {how} from its own clone of {}:", node.name, disk.image))?;
-            writeln!(console.out, "{}", output::plain(&disk.boot.uri))?;
-            let how = if disk.chap {
-                "it demands CHAP; chain the script of"
-            } else {
-                "type `sanboot` and this line into iPXE, or chain the script of"
-            };
-            console.note(&format!("{how}: stirrup node ipxe -p {} {}", node.project, node.name))
-        })
-    }
-
-    async fn deprovision(&mut self, project: &str, node: &str, sure: &Sure) -> Result {
-        let question = format!(
-            "Take the disk of node {node} of project {project} away and remove all that was written to it?"
-        );
-        self.confirm(sure, &question)?;
-        let answer = self.api.deprovision(project, node).await?;
-        self.show(&answer, |console, node| {
-            console.note(&format!("node {} has no disk any more", node.name))
-        })
-    }
-
     async fn session(&mut self, command: SessionCommand) -> Result {
         match command {
             SessionCommand::List { target } => {
@@ -458,6 +323,10 @@ impl<'c> Calls<'_, 'c> {
             JobCommand::Show { id } => {
                 let answer = self.api.job(id).await?;
                 self.show(&answer, output::job)
+            }
+            JobCommand::Wait { id } => {
+                let job = self.api.job(id).await?;
+                import::wait(&self.api, self.json, job, self.console).await
             }
             JobCommand::Cancel { id } => {
                 let answer = self.api.cancel_job(id).await?;
@@ -531,6 +400,40 @@ impl<'c> Calls<'_, 'c> {
         })
     }
 
+    /// What may have been meant by a name that there is not.
+    async fn spelling(&self, problem: Box<Problem>) -> ClientError {
+        let mut words = problem.detail.split('\'');
+        // `no image 'debain' in project 'demo'`
+        let (_, name, _, project) = (words.next(), words.next(), words.next(), words.next());
+        let names: Option<Vec<String>> = match problem.code.as_str() {
+            "image-not-found" => self
+                .api
+                .images(project)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|image| image.name).collect()),
+            "disk-not-found" => self
+                .api
+                .disks(project)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|disk| disk.name).collect()),
+            "node-not-found" => self
+                .api
+                .nodes(project, None)
+                .await
+                .ok()
+                .map(|list| list.value.items.into_iter().map(|node| node.name).collect()),
+            _ => None,
+        };
+        let names = names.unwrap_or_default();
+        let near = name.and_then(|name| nearest(name, names.iter().map(String::as_str)));
+        match near.map(str::to_owned) {
+            Some(near) => ClientError::Misspelt(problem, near),
+            None => ClientError::Problem(problem),
+        }
+    }
+
     /// An answer as JSON, or as `people` shows it.
     fn show<T>(
         &mut self,
@@ -575,5 +478,7 @@ fn to(name: String, tag: Option<String>, args: &CopyArgs) -> ImageCopy {
 }
 
 fn chap_request(args: &ChapArgs) -> Option<ChapRequest> {
-    args.chap.then(|| ChapRequest { mutual: args.mutual_chap, ..ChapRequest::default() })
+    let wanted = args.chap || args.chap_per_node.is_some();
+    let per_node = args.chap_per_node.clone();
+    wanted.then(|| ChapRequest { mutual: args.mutual_chap, per_node, ..ChapRequest::default() })
 }

@@ -20,6 +20,8 @@ pub(super) enum ClientError {
     Answer { socket: PathBuf, what: String },
     /// stirrupd says no.
     Problem(Box<Problem>),
+    /// There is nothing of that name, but something of one that is much like it.
+    Misspelt(Box<Problem>, String),
     /// A job did not succeed.
     Job { id: u64, what: String },
     /// The daemon is degraded.
@@ -67,7 +69,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("image-not-ready", "stirrup job list shows how far its import is"),
     ("image-broken", "stirrup health; import it again under another name"),
     ("disk-exists", "another name, or remove it first: stirrup disk remove"),
-    ("disk-bound", "take it away from its node first: stirrup node unbind, or stirrup dpro"),
+    (
+        "disk-bound",
+        "stirrup disk migrate DISK NODE, or take it away first: stirrup node unbind, or stirrup dpro",
+    ),
     ("disk-in-use", "shut its machine down (stirrup session list), or --force"),
     (
         "disk-has-tags",
@@ -79,6 +84,8 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk-broken", "stirrup health; provision the node afresh: stirrup dpro, then stirrup pro"),
     ("node-bound", "take its disk away first: stirrup node unbind, or stirrup dpro"),
     ("node-unbound", "stirrup pro PROJECT NODE IMAGE gives it a disk"),
+    ("secret-delivered", "stirrup node rearm NODE, if it is that node that boots"),
+    ("no-node-secret", "stirrup disk set DISK --chap-per-node"),
     ("mac-taken", "stirrup node list shows whose it is"),
     (
         "source-*",
@@ -105,6 +112,15 @@ impl ClientError {
         matches!(self, Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether it may be otherwise in a moment: the daemon is being restarted, or has much to do.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::HungUp { .. } => true,
+            Self::Problem(problem) => problem.status == 503,
+            _ => false,
+        }
+    }
+
     /// 2 for bad arguments, as clap's own; 1 for everything else.
     pub(super) fn exit_code(&self) -> u8 {
         if matches!(self, Self::NoProject) { 2 } else { 1 }
@@ -115,6 +131,10 @@ impl ClientError {
         match self {
             Self::Problem(problem) => {
                 advice_for(&problem.code).map(|advice| format!("try: {advice}")).into_iter().collect()
+            }
+            Self::Misspelt(problem, near) => {
+                let advice = advice_for(&problem.code).map(|advice| format!("try: {advice}"));
+                std::iter::once(format!("did you mean '{near}'?")).chain(advice).collect()
             }
             Self::Unreachable { cause, .. } => vec![match cause.kind() {
                 io::ErrorKind::PermissionDenied => {
@@ -173,7 +193,9 @@ impl fmt::Display for ClientError {
             Self::Answer { socket, what } => {
                 write!(f, "the answer from {} makes no sense: {what}", socket.display())
             }
-            Self::Problem(problem) => write!(f, "{} ({})", problem.detail, problem.code),
+            Self::Problem(problem) | Self::Misspelt(problem, _) => {
+                write!(f, "{} ({})", problem.detail, problem.code)
+            }
             Self::Job { what, .. } => f.write_str(what),
             Self::Degraded => f.write_str("stirrupd is degraded"),
             Self::NoProject => f.write_str("no project is given"),

@@ -78,7 +78,7 @@ impl Http {
     pub(super) async fn download(
         &self,
         path: &str,
-        take: &mut (dyn FnMut(u64, &[u8]) -> io::Result<()> + Send),
+        take: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<Option<RawAnswer>, ClientError> {
         let late = || ClientError::TimedOut { socket: self.socket.clone(), after: self.timeout };
         let sent = tokio::time::timeout(self.timeout, self.send(Method::GET, path, None)).await;
@@ -158,7 +158,7 @@ pub(super) fn path(segments: &[&str]) -> String {
 /// Appends a query parameter, if there is a value.
 pub(super) fn with_query(mut path: String, name: &str, value: Option<&str>) -> String {
     if let Some(value) = value {
-        path.push('?');
+        path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str(name);
         path.push('=');
         encode(&mut path, value);
@@ -189,5 +189,7 @@ mod tests {
         );
         assert_eq!(with_query(path(&["disks"]), "project", Some("a&b")), "/v1/disks?project=a%26b");
         assert_eq!(with_query(path(&["disks"]), "project", None), "/v1/disks");
+        let two = with_query(with_query(path(&["x"]), "a", Some("?")), "b", Some("c"));
+        assert_eq!(two, "/v1/x?a=%3F&b=c");
     }
 }

@@ -56,8 +56,31 @@ pub(super) async fn follow(
     wait: &Wait,
     console: &mut Console<'_>,
 ) -> Result<(), ClientError> {
-    let id = asked.value.id;
     let ended = if wait.no_wait { asked } else { watch(api, asked, console).await? };
+    tell(json, ended, console)
+}
+
+/// Waits for the end of a job that somebody else has begun: an interrupt ends the waiting only.
+pub(super) async fn wait(
+    api: &Api,
+    json: bool,
+    job: Answer<Job>,
+    console: &mut Console<'_>,
+) -> Result<(), ClientError> {
+    let mut progress = Progress::start(console.bar, &job.value);
+    let mut answer = job;
+    while !is_ended(&answer.value) {
+        progress.show(console, &answer.value)?;
+        tokio::time::sleep(LOOK_EVERY).await;
+        answer = api.job(answer.value.id).await?;
+    }
+    progress.end();
+    tell(json, answer, console)
+}
+
+/// Says what has become of a job.
+fn tell(json: bool, ended: Answer<Job>, console: &mut Console<'_>) -> Result<(), ClientError> {
+    let id = ended.value.id;
     if json {
         console.verbatim(&ended.json)?;
     } else {

@@ -9,6 +9,7 @@ mod commands;
 mod console;
 mod download;
 mod error;
+mod events;
 mod http;
 mod import;
 mod output;

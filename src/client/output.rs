@@ -1,19 +1,23 @@
 //! Answers for people: tables of many things, one thing line by line.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Write;
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, HumanDuration};
 
 use crate::control::api::access::{AuditEntry, Token, WhoAmI};
+use crate::control::api::boot::BootArguments;
 use crate::control::api::disks::{Disk, Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
 use crate::control::api::jobs::Job;
 use crate::control::api::nodes::Node;
 use crate::control::api::projects::Project;
 use crate::control::api::sessions::Session;
+use crate::control::api::settings::Qos;
 use crate::control::api::system::Health;
 use crate::control::api::tags::Tag;
 use crate::control::api::targets::Target;
@@ -28,8 +32,8 @@ const NONE: &str = "-";
 
 /// States that ask for attention, and those in between; all others are as they should be.
 const BAD: [&str; 5] = ["broken", "failed", "degraded", "no", "cancelled"];
-const UNDER_WAY: [&str; 7] =
-    ["importing", "creating", "removing", "opening", "queued", "running", "withdrawn"];
+const UNDER_WAY: [&str; 8] =
+    ["importing", "creating", "removing", "opening", "queued", "running", "disabled", "withdrawn"];
 
 pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
     let rows = images.iter().map(|image| {
@@ -207,12 +211,13 @@ pub(super) fn disks(console: &mut Console<'_>, disks: &[Disk]) -> Result {
             text(disk.node.as_deref().unwrap_or(NONE)),
             text(&disk.image),
             text(size(disk.size_bytes)),
+            text(disk.used_bytes.map_or_else(|| NONE.to_owned(), size)),
             state(&disk.state),
             state(&disk.export),
             text(&disk.boot.iqn),
         ]
     });
-    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "STATE", "EXPORT", "TARGET"];
+    let header = ["PROJECT", "DISK", "NODE", "IMAGE", "SIZE", "USED", "STATE", "EXPORT", "TARGET"];
     table(console, "disks", &header, rows)
 }
 
@@ -262,7 +267,10 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
         ("created", time(&disk.created)),
         ("initiators", initiators),
         ("addresses", addresses),
-        ("CHAP", if disk.chap { "required" } else { "no" }.to_owned()),
+        ("CHAP", chap(disk)),
+        ("access", if disk.read_only { "read-only" } else { "read-write" }.to_owned()),
+        ("limits", limits(disk.qos.as_ref())),
+        ("used", disk.used_bytes.map_or_else(|| NONE.to_owned(), size)),
         ("target", disk.boot.iqn.clone()),
         ("LUN", disk.boot.lun.to_string()),
         ("WWID", disk.boot.wwid.clone()),
@@ -273,6 +281,61 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     lines.extend(redirect(disk.redirect.as_ref()));
     lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
     lines
+}
+
+fn chap(disk: &Disk) -> String {
+    let when = disk.chap_delivered.as_deref().map(time);
+    match (disk.chap, disk.chap_per_node.as_deref(), when) {
+        (false, ..) => "no".to_owned(),
+        (true, None, _) => "required".to_owned(),
+        (true, Some("once"), None) => "the node's own, to be handed out once".to_owned(),
+        (true, Some(_), None) => "the node's own".to_owned(),
+        (true, Some(_), Some(when)) => format!("the node's own, handed out {when}"),
+    }
+}
+
+/// What a disk may be asked for, on a line.
+fn limits(qos: Option<&Qos>) -> String {
+    let Some(qos) = qos else { return "none".to_owned() };
+    let rate = |what: &str, operations: Option<u64>, bytes: Option<u64>| {
+        let operations = operations.map(|n| format!("{n} {what}/s"));
+        let bytes = bytes.map(|bytes| format!("{} {what}/s", size(bytes)));
+        [operations, bytes].into_iter().flatten().collect::<Vec<_>>()
+    };
+    let mut parts = rate("I/O", qos.iops, qos.bytes_per_second);
+    parts.extend(rate("read", qos.read_iops, qos.read_bytes_per_second));
+    parts.extend(rate("written", qos.write_iops, qos.write_bytes_per_second));
+    format!("{}, bursts of {} s", parts.join(", "), qos.burst_seconds.unwrap_or(1))
+}
+
+pub(super) fn qos(console: &mut Console<'_>, disk: &Disk) -> Result {
+    let lines = [("disk", disk.name.clone()), ("limits", limits(disk.qos.as_ref()))];
+    details(console, &lines)
+}
+
+/// M2's `db ls`.
+pub(super) fn rows(console: &mut Console<'_>, images: &[Image], disks: &[Disk]) -> Result {
+    let images = images.iter().map(|image| {
+        let snapshot = yes(image.source.starts_with("disk "));
+        vec![
+            text(&image.name),
+            text(&image.project),
+            text(&image.backing),
+            text(snapshot),
+            text(NONE),
+        ]
+    });
+    let disks = disks.iter().map(|disk| {
+        vec![
+            text(&disk.name),
+            text(&disk.project),
+            text(&disk.backing),
+            text(NONE),
+            text(&disk.image),
+        ]
+    });
+    let header = ["NAME", "PROJECT", "IN STORE", "SNAPSHOT", "PARENT"];
+    table(console, "images and disks", &header, images.chain(disks))
 }
 
 pub(super) fn nodes(console: &mut Console<'_>, nodes: &[Node]) -> Result {
@@ -371,9 +434,24 @@ pub(super) fn sessions(console: &mut Console<'_>, sessions: &[Session]) -> Resul
             text(size(session.bytes_read)),
             text(size(session.bytes_written)),
             text(session.commands.to_string()),
+            text(session.iops.to_string()),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.mean_us))),
+            text(session.latency.map_or_else(|| NONE.to_owned(), |it| micros(it.p99_us))),
         ]
     });
-    let header = ["ID", "INITIATOR", "TARGET", "ADDRESS", "SINCE", "READ", "WRITTEN", "COMMANDS"];
+    let header = [
+        "ID",
+        "INITIATOR",
+        "TARGET",
+        "ADDRESS",
+        "SINCE",
+        "READ",
+        "WRITTEN",
+        "COMMANDS",
+        "IOPS",
+        "LATENCY",
+        "P99",
+    ];
     table(console, "sessions", &header, rows)
 }
 
@@ -452,7 +530,27 @@ pub(super) fn progress(job: &Job) -> String {
         return NONE.to_owned();
     }
     let percent = u128::from(job.done_bytes) * 100 / u128::from(job.total_bytes);
-    format!("{percent} % of {}", size(job.total_bytes))
+    let mut text = format!("{percent} % of {}", size(job.total_bytes));
+    if let Some(rate) = job.bytes_per_second {
+        let _infallible = write!(text, ", {}/s", size(rate));
+    }
+    if let Some(seconds) = job.seconds_left {
+        let _infallible = write!(text, ", {} left", HumanDuration(Duration::from_secs(seconds)));
+    }
+    text
+}
+
+pub(super) fn boot_arguments(console: &mut Console<'_>, boot: &BootArguments) -> Result {
+    let mut lines: Vec<(&str, String)> =
+        boot.uris.iter().map(|uri| ("sanboot", uri.clone())).collect();
+    lines.extend([
+        ("CHAP", yes(boot.chap)),
+        ("dracut, by iBFT", boot.dracut_ibft.clone()),
+        ("dracut", boot.dracut.clone()),
+        ("Debian, by iBFT", boot.initramfs_tools_ibft.clone()),
+        ("Debian", boot.initramfs_tools.clone()),
+    ]);
+    details(console, &lines)
 }
 
 /// A text as it may go to a terminal: names can come from initiators, so control characters are
@@ -465,12 +563,21 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Microseconds, for a person.
+fn micros(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} µs"),
+        1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
 fn size(bytes: u64) -> String {
     BinaryBytes(bytes).to_string()
 }
 
 /// A time of RFC 3339 without fractions of a second.
-fn time(text: &str) -> String {
+pub(super) fn time(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, rest)) => {
             format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))

@@ -1,7 +1,10 @@
 //! The one table of keys. The loader, `docs/configuration.md` and the sample file are made from
 //! it, so a key cannot exist without its text.
 
+mod boot;
 mod cache;
+mod compat;
+mod control;
 mod portal_group;
 mod prefetch;
 mod store;
@@ -14,7 +17,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Chap, Config, DefaultStore, LogFormat, PortalGroup, parse};
+use boot::BOOT;
 use cache::CACHE;
+use compat::{PICASSO, SMART_PROXY, TGT, smart_proxy, tgt};
 use portal_group::{PORTAL_GROUP, check_group};
 use prefetch::PREFETCH;
 use store::{LOCAL, RBD, rbd};
@@ -72,6 +77,11 @@ pub(super) enum Kind {
     Integers { max: u64, set: fn(&mut Draft, &[u64]) },
 }
 
+/// What is missing in a table that is there: table and key.
+pub(super) fn missing(draft: &Draft) -> Option<(&'static str, &'static str)> {
+    control::missing(draft).or_else(|| compat::missing(draft))
+}
+
 type Push = fn(&mut Draft, &str) -> Result<(), String>;
 
 use Sample::{Default as Def, Example as Ex};
@@ -87,6 +97,30 @@ const fn section(name: &'static str, doc: &'static str, keys: &'static [Key]) ->
 pub(super) const SECTIONS: &[Section] = &[
     section("", "The top of the file, before any table.", TOP),
     section("control", "The Unix socket of the control API.", CONTROL),
+    Section {
+        optional: true,
+        enter: control::enter_tls,
+        ..section(
+            "control.tls",
+            "The control API over TCP with mutual TLS (1.2 and 1.3). When this table is there, clients \
+             need a certificate; what its holder may do is said through the API (`stirrup certificate \
+             create`), and a token counts alone. The files are looked at again when they change, without a \
+             restart.",
+            control::TLS,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            control::delegate(draft);
+        },
+        ..section(
+            "control.delegate",
+            "Somebody who knows users that Stirrup does not: they make calls with their own \
+             credentials, and see one project only. Tokens of Stirrup are never passed on.",
+            control::DELEGATE,
+        )
+    },
     section("log", "What is logged to standard error, and how.", LOG),
     section("target", "Where and under which names targets are served.", TARGET),
     Section {
@@ -139,6 +173,42 @@ pub(super) const SECTIONS: &[Section] = &[
         CACHE,
     ),
     section("prefetch", "What is fetched from Ceph before an initiator asks for it.", PREFETCH),
+    section(
+        "boot",
+        "Boot scripts for iPXE over plain HTTP. `docs/boot.md` tells how machines get there.",
+        BOOT,
+    ),
+    Section {
+        optional: true,
+        ..section(
+            "compat.picasso",
+            "M2's REST API, for M2's clients. [docs/doors.md](doors.md#picasso) has what they need.",
+            PICASSO,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            smart_proxy(draft);
+        },
+        ..section(
+            "compat.smart_proxy",
+            "A Foreman smart proxy with the feature M2; see [docs/doors.md](doors.md#smart-proxy).",
+            SMART_PROXY,
+        )
+    },
+    Section {
+        optional: true,
+        enter: |draft| {
+            tgt(draft);
+        },
+        ..section(
+            "compat.tgt",
+            "The management socket of tgtd, for `tgtadm` and `tgt-admin`; see \
+             [docs/doors.md](doors.md#tgt).",
+            TGT,
+        )
+    },
 ];
 
 const TOP: &[Key] = &[
@@ -304,6 +374,31 @@ const TARGET: &[Key] = &[
         Def("0"),
         Kind::Integer { min: 0, max: 1024, set: |d, v| d.config.target.shards = to_usize(v) },
         "Number of threads that serve connections; 0: one per core.",
+    ),
+    key(
+        "look_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.look_max = Duration::from_micros(v),
+        },
+        "How long such a thread looks for the next command of an initiator that sends one at a time \
+         before it sleeps, at most; 0: not at all. It looks for twice the time that the initiator \
+         usually takes, and only if that is within this bound, so an idle session costs nothing. \
+         This shortens what a command takes and costs CPU time while such commands come.",
+    ),
+    key(
+        "nap_max_microseconds",
+        Def("100"),
+        Kind::Integer {
+            min: 0,
+            max: 1000,
+            set: |d, v| d.config.target.nap_max = Duration::from_micros(v),
+        },
+        "How long such a thread sleeps, at most, to let commands gather when an initiator goes on \
+         sending them without looking at the answers to the first ones, and no other has had \
+         anything to do lately; 0: not at all. This saves CPU time on both sides.",
     ),
 ];
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section};
-use super::{Config, ConfigError, DefaultStore, parse_size};
+use super::keys::{Check, Draft, Key, Kind, SECTIONS, Section, missing};
+use super::{Config, ConfigError, DefaultStore, nearest, parse_size};
 
 /// More than this is not a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -178,6 +178,10 @@ impl Reader<'_> {
                 key,
                 "`first_burst_length` must not be above `max_burst_length` (RFC 7143 13.14)",
             ));
+        }
+        if let Some((section, key)) = missing(&self.draft) {
+            let message = format!("`{key}` is missing in [{section}]");
+            return Err(self.at_key(section, key, &message));
         }
         if self.line_of("discovery", "chap_secret").is_some()
             && self.line_of("discovery", "chap_secret_file").is_some()
@@ -350,32 +354,4 @@ fn unknown(section: &str, word: &str, table: bool) -> String {
     };
     let place = if section.is_empty() { " at the top of the file".into() } else { within(section) };
     format!("unknown key `{word}`{place}{hint}")
-}
-
-/// The nearest of `names`, if it is near enough to be what was meant.
-fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > 64 {
-        return None;
-    }
-    names
-        .map(|name| (distance(word, name), name))
-        .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

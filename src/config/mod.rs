@@ -11,6 +11,7 @@ mod load;
 mod parse;
 mod reference;
 mod sizes;
+mod spelling;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use load::Loaded;
 pub use reference::sample;
 pub use sizes::{format_size, parse_size};
+pub use spelling::nearest;
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/stirrup/stirrup.toml";
@@ -60,6 +62,110 @@ pub struct Config {
     pub cache: Cache,
     /// What is fetched from Ceph ahead.
     pub prefetch: Prefetch,
+    /// Boot scripts over HTTP.
+    pub boot: Boot,
+    /// Doors for clients of other software.
+    pub compat: Compat,
+}
+
+/// `[boot]`: boot scripts over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Addresses to listen on; empty: none are served.
+    pub listen: Vec<SocketAddr>,
+    /// Networks, with their prefix lengths, from which scripts may be asked for; empty: any.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// By what machines are known, in this order; never empty.
+    pub identify_by: Vec<BootIdentity>,
+    /// When scripts hold CHAP secrets.
+    pub chap_secrets: BootSecrets,
+    /// Machines without a script ask again.
+    pub retry_unknown: bool,
+    /// Directory of templates.
+    pub templates: Option<PathBuf>,
+}
+
+/// By what a machine is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootIdentity {
+    /// Its MAC addresses.
+    Mac,
+    /// Its UUID (SMBIOS).
+    Uuid,
+    /// Its serial number (SMBIOS).
+    Serial,
+    /// Its host name, by DHCP.
+    Hostname,
+}
+
+/// When a boot script holds a CHAP secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootSecrets {
+    /// If it is the node's own, as often as was said when it was asked for.
+    PerNode,
+    /// Others too, whoever asks.
+    All,
+    /// Never.
+    Never,
+}
+
+/// `[compat.*]`: doors for clients of other software.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// Where M2's REST API is served.
+    pub picasso: Option<SocketAddr>,
+    /// Where a Foreman smart proxy is served.
+    pub smart_proxy: Option<SmartProxy>,
+    /// The management socket of tgtd.
+    pub tgt: Option<Tgt>,
+}
+
+/// `[compat.smart_proxy]`: a Foreman smart proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartProxy {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The private key of that.
+    pub key: PathBuf,
+    /// The authority of Foreman's certificate.
+    pub client_ca: PathBuf,
+    /// What that authority has revoked.
+    pub client_crl: Option<PathBuf>,
+}
+
+impl Default for SmartProxy {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0; 4], 0)),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_crl: None,
+        }
+    }
+}
+
+/// `[compat.tgt]`: the management socket of tgtd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tgt {
+    /// Path of the socket.
+    pub socket: PathBuf,
+    /// Project of the disks that are made through it.
+    pub project: String,
+    /// Where files and devices may be backing stores.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Default for Tgt {
+    fn default() -> Self {
+        Self {
+            socket: "/var/run/tgtd/socket.0".into(),
+            project: "tgt".to_owned(),
+            directories: Vec::new(),
+        }
+    }
 }
 
 /// `[cache]`: what is kept near of the disks in Ceph.
@@ -99,6 +205,78 @@ pub struct Control {
     pub reader_uids: Vec<u32>,
     /// Primary groups of users that may.
     pub reader_gids: Vec<u32>,
+    /// The API over TLS; `None`: on the socket only.
+    pub tls: Option<ControlTls>,
+    /// Who else knows users; `None`: nobody.
+    pub delegate: Option<Delegate>,
+}
+
+/// `[control.tls]`: the control API over TCP with mutual TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlTls {
+    /// Addresses to listen on; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// File with the certificate (PEM).
+    pub certificate: PathBuf,
+    /// File with its private key.
+    pub key: PathBuf,
+    /// File with the authorities of clients.
+    pub client_ca: PathBuf,
+    /// File with lists of revoked certificates of clients.
+    pub client_crl: Option<PathBuf>,
+}
+
+/// `[control.delegate]`: who is asked about users that Stirrup does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegate {
+    /// Whom to ask; never `None` once the file is checked.
+    pub kind: Option<DelegateKind>,
+    /// Where.
+    pub url: String,
+    /// File with the authorities of its certificate; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// What users of HIL may do.
+    pub role: DelegateRole,
+    /// The domain of Keystone.
+    pub domain: String,
+    /// Time for an answer.
+    pub timeout: Duration,
+    /// How long a yes holds.
+    pub cache: Duration,
+}
+
+impl Default for Delegate {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            url: String::new(),
+            ca: None,
+            role: DelegateRole::Operator,
+            domain: "Default".into(),
+            timeout: Duration::from_secs(5),
+            cache: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who can be asked about users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateKind {
+    /// The Hardware Isolation Layer.
+    Hil,
+    /// OpenStack's identity service.
+    Keystone,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DelegateRole {
+    /// See.
+    Reader,
+    /// Work with disks and nodes.
+    Operator,
+    /// Everything in the project.
+    Admin,
 }
 
 /// `[log]`: what is logged, and how.
@@ -136,6 +314,10 @@ pub struct Target {
     pub unnamed_access_open: bool,
     /// Number of shards (threads that serve connections); 0: one per core.
     pub shards: usize,
+    /// How long a shard looks for the next command before it sleeps, at most.
+    pub look_max: Duration,
+    /// How long a shard sleeps to let commands gather, at most.
+    pub nap_max: Duration,
 }
 
 /// `[[portal_group]]`: portals that belong together, and who may log in there.
@@ -307,6 +489,8 @@ impl Default for Config {
                 operator_gids: Vec::new(),
                 reader_uids: Vec::new(),
                 reader_gids: Vec::new(),
+                tls: None,
+                delegate: None,
             },
             log: Log { format: LogFormat::Human, level: "info".into() },
             target: Target {
@@ -319,6 +503,8 @@ impl Default for Config {
                 portal_group_tag: 1,
                 unnamed_access_open: true,
                 shards: 0,
+                look_max: Duration::from_micros(100),
+                nap_max: Duration::from_micros(100),
             },
             portal_groups: Vec::new(),
             limits: Limits {
@@ -367,6 +553,15 @@ impl Default for Config {
                 boot: Duration::from_secs(180),
                 boot_bytes: 128 << 20,
             },
+            boot: Boot {
+                listen: Vec::new(),
+                addresses: Vec::new(),
+                identify_by: vec![BootIdentity::Mac],
+                chap_secrets: BootSecrets::PerNode,
+                retry_unknown: false,
+                templates: None,
+            },
+            compat: Compat::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::{ChapAlgorithm, Digest};
+use super::{BootIdentity, ChapAlgorithm, Digest};
 
 /// Port registered for iSCSI (RFC 7143 15).
 pub(super) const ISCSI_PORT: u16 = 3260;
@@ -97,6 +97,20 @@ pub(super) fn chap_algorithm(text: &str) -> Result<ChapAlgorithm, String> {
     }
 }
 
+/// By what a machine is known.
+pub(super) fn boot_identity(text: &str) -> Result<BootIdentity, String> {
+    match text {
+        "mac" => Ok(BootIdentity::Mac),
+        "uuid" => Ok(BootIdentity::Uuid),
+        "serial" => Ok(BootIdentity::Serial),
+        "hostname" => Ok(BootIdentity::Hostname),
+        _ => Err(format!(
+            "`{text}` is nothing that machines are known by: use \"mac\", \"uuid\", \"serial\" or \
+             \"hostname\""
+        )),
+    }
+}
+
 /// An initiator name, or the beginning of some with `*` after it.
 pub(super) fn initiator(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('*').unwrap_or(text);
@@ -166,6 +180,30 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
         ));
     }
     path(text)
+}
+
+/// A URL with a host; what is behind a `?` or `#`, and a user in it, make no sense here.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let good = |rest: &str| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', ':'])
+            && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"\\".contains(&b))
+    };
+    match rest {
+        Some(rest) if text.len() <= 1024 && good(rest) => Ok(text.to_owned()),
+        _ => {
+            Err(format!("{text:?} is no URL: write https://HOST, https://HOST:PORT or with a path"))
+        }
+    }
+}
+
+/// A name of somebody else's: 1 to 255 characters, none of them a control character.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if (1..=255).contains(&text.len()) && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 255 bytes without control characters".to_owned())
 }
 
 /// A Ceph user, without `client.`.

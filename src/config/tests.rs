@@ -30,6 +30,13 @@ fn documented_defaults_hold() {
         if section.repeated.is_some() {
             text += "tag = 1\nportals = [\"[::1]:1\"]\n";
         }
+        // Of a secret there are two forms, and one may be given.
+        let (repeated, secret) = (section.repeated.is_some(), section.name == "discovery");
+        for key in section.keys.iter().filter(|_| !repeated && !secret) {
+            if let Sample::Example(value) = key.default {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
         let bare = parse(&text).unwrap().config;
         for key in section.keys {
             if let Sample::Default(value) = key.default {
@@ -110,6 +117,20 @@ fn every_key_is_read() {
         operator_gids = [2001]
         reader_uids = [1002]
         reader_gids = [2002, 2003]
+        [control.tls]
+        listen = ["192.0.2.1:8443"]
+        certificate = "/t/server.pem"
+        key = "/t/server.key"
+        client_ca = "/t/ca.pem"
+        client_crl = "/t/crl.pem"
+        [control.delegate]
+        kind = "keystone"
+        url = "https://keystone.example:5000/identity"
+        ca = "/t/other.pem"
+        role = "reader"
+        domain = "Lab"
+        timeout_seconds = 3
+        cache_seconds = 0
         [log]
         format = "json"
         level = "info,stirrup::target=debug"
@@ -120,6 +141,8 @@ fn every_key_is_read() {
         portal_group_tag = 7
         unnamed_access = "closed"
         shards = 3
+        look_max_microseconds = 0
+        nap_max_microseconds = 30
         [limits]
         max_sessions = 10
         max_half_open_connections = 11
@@ -164,6 +187,25 @@ fn every_key_is_read() {
         boot_profiles = false
         boot_seconds = 16
         boot_memory = "17MiB"
+        [boot]
+        listen = ["192.0.2.1:8080"]
+        addresses = ["10.1.0.0/16"]
+        identify_by = ["serial", "mac"]
+        chap_secrets = "never"
+        unknown_machines = "retry"
+        templates = "/t"
+        [compat.picasso]
+        listen = "192.0.2.1:8000"
+        [compat.smart_proxy]
+        listen = "192.0.2.1:8444"
+        certificate = "/t/proxy.pem"
+        key = "/t/proxy.key"
+        client_ca = "/t/foreman-ca.pem"
+        client_crl = ""
+        [compat.tgt]
+        socket = "/run/tgtd.0"
+        project = "cinder"
+        directories = ["/dev/volumes"]
     "#;
     let config = parse(text).unwrap().config;
     let expected = Config {
@@ -176,6 +218,22 @@ fn every_key_is_read() {
             operator_gids: vec![2001],
             reader_uids: vec![1002],
             reader_gids: vec![2002, 2003],
+            tls: Some(ControlTls {
+                listen: vec!["192.0.2.1:8443".parse().unwrap()],
+                certificate: "/t/server.pem".into(),
+                key: "/t/server.key".into(),
+                client_ca: "/t/ca.pem".into(),
+                client_crl: Some("/t/crl.pem".into()),
+            }),
+            delegate: Some(Delegate {
+                kind: Some(DelegateKind::Keystone),
+                url: "https://keystone.example:5000/identity".into(),
+                ca: Some("/t/other.pem".into()),
+                role: DelegateRole::Reader,
+                domain: "Lab".into(),
+                timeout: Duration::from_secs(3),
+                cache: Duration::ZERO,
+            }),
         },
         log: Log { format: LogFormat::Json, level: "info,stirrup::target=debug".into() },
         target: Target {
@@ -185,6 +243,8 @@ fn every_key_is_read() {
             portal_group_tag: 7,
             unnamed_access_open: false,
             shards: 3,
+            look_max: Duration::ZERO,
+            nap_max: Duration::from_micros(30),
         },
         portal_groups: Vec::new(),
         limits: Limits {
@@ -233,6 +293,29 @@ fn every_key_is_read() {
             boot: Duration::from_secs(16),
             boot_bytes: 17 << 20,
         },
+        boot: Boot {
+            listen: vec!["192.0.2.1:8080".parse().unwrap()],
+            addresses: vec![("10.1.0.0".parse().unwrap(), 16)],
+            identify_by: vec![BootIdentity::Serial, BootIdentity::Mac],
+            chap_secrets: BootSecrets::Never,
+            retry_unknown: true,
+            templates: Some("/t".into()),
+        },
+        compat: Compat {
+            picasso: Some("192.0.2.1:8000".parse().unwrap()),
+            smart_proxy: Some(SmartProxy {
+                listen: "192.0.2.1:8444".parse().unwrap(),
+                certificate: "/t/proxy.pem".into(),
+                key: "/t/proxy.key".into(),
+                client_ca: "/t/foreman-ca.pem".into(),
+                client_crl: None,
+            }),
+            tgt: Some(Tgt {
+                socket: "/run/tgtd.0".into(),
+                project: "cinder".into(),
+                directories: vec!["/dev/volumes".into()],
+            }),
+        },
     };
     assert_eq!(config, expected);
     // Every key of the table stands in the text above, so a new one has to be added there.
@@ -268,6 +351,11 @@ fn complaints() {
         "[limits]\nbuffer_memory = true",
         "[control]\nsocket = \"stirrup.sock\"",
         "[control]\nallowed_uids = [\"root\"]",
+        "[control.tls]\nlisten = [\"[::1]:8443\"]\ncertificate = \"/c\"\nkey = \"/k\"",
+        "[control.tls]",
+        "[control.delegate]\nkind = \"hil\"",
+        "[control.delegate]\nkind = \"hil\"\nurl = \"hil.example\"",
+        "[control.delegate]\nkind = \"ldap\"",
         "[log]\nformat = \"xml\"",
         "[log]\nlevel = \"stirrup=loud\"",
         "[iscsi]\nmax_burst_length = 512",

@@ -1,17 +1,19 @@
 //! Who may make which call: one table, asked before every call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Control;
 use super::audit::Record;
+use super::authenticate::{self, Authenticator, Credentials, Identity, Tokens, unknown};
+use super::peer::{ClientCertificate, Local, Peer};
 use super::respond::Failure;
-use super::socket::Peer;
-use crate::catalog::{Name, Role, Secret, Token};
+use crate::catalog::{CertificateName, Name, Role};
 
 /// Which users of this machine may do what, besides root and the daemon's own user, who may do
 /// everything.
@@ -24,18 +26,18 @@ pub struct LocalRoles {
 }
 
 impl LocalRoles {
-    fn of(&self, peer: Peer) -> Option<Role> {
-        if peer.bound_to_own_files().is_none() {
+    pub(super) fn of(&self, local: Local) -> Option<Role> {
+        if local.is_trusted() {
             return Some(Role::Admin);
         }
-        self.users.get(&peer.uid).or_else(|| self.groups.get(&peer.gid)).copied()
+        self.users.get(&local.uid).or_else(|| self.groups.get(&local.gid)).copied()
     }
 }
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    /// For the audit log: `uid 0`, `token ci`.
+    /// For the audit log: `uid 0`, `token ci`, `certificate ci.example`.
     pub(super) who: String,
     pub(super) role: Role,
     /// The only project that exists for this caller.
@@ -69,9 +71,9 @@ impl Caller {
     }
 }
 
-impl From<Token> for Caller {
-    fn from(token: Token) -> Self {
-        Self { who: format!("token {}", token.name), role: token.role, project: token.project }
+impl From<Identity> for Caller {
+    fn from(Identity { who, role, project }: Identity) -> Self {
+        Self { who, role, project }
     }
 }
 
@@ -102,6 +104,9 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/tokens", Admin, Global),
     (Method::PUT, "/v1/tokens/{token}", Admin, Global),
     (Method::DELETE, "/v1/tokens/{token}", Admin, Global),
+    (Method::GET, "/v1/certificates", Admin, Global),
+    (Method::PUT, "/v1/certificates/{certificate}", Admin, Global),
+    (Method::DELETE, "/v1/certificates/{certificate}", Admin, Global),
     (Method::GET, "/v1/projects", Reader, Seen),
     (Method::GET, "/v1/projects/{project}", Reader, Project),
     (Method::PUT, "/v1/projects/{project}", Admin, Global),
@@ -125,6 +130,8 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/projects/{project}/disks/{disk}", Reader, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::PATCH, "/v1/projects/{project}/disks/{disk}", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/disks/{disk}/migrate", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/disks/{disk}/redirect", Operator, Project),
     (Method::POST, "/v1/projects/{project}/disks/{disk}/resize", Operator, Project),
@@ -143,8 +150,10 @@ const RULES: &[Rule] = &[
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/disk", Operator, Project),
     (Method::PUT, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
     (Method::DELETE, "/v1/projects/{project}/nodes/{node}/provision", Operator, Project),
+    (Method::POST, "/v1/projects/{project}/nodes/{node}/rearm", Operator, Project),
     // It holds the CHAP secret.
     (Method::GET, "/v1/projects/{project}/nodes/{node}/ipxe", Operator, Project),
+    (Method::GET, "/v1/projects/{project}/nodes/{node}/boot-arguments", Reader, Project),
     (Method::GET, "/v1/targets", Reader, Seen),
     (Method::GET, "/v1/targets/{name}", Reader, Seen),
     (Method::POST, "/v1/targets/{name}/drain", Operator, Seen),
@@ -154,6 +163,7 @@ const RULES: &[Rule] = &[
     (Method::GET, "/v1/jobs", Reader, Seen),
     (Method::GET, "/v1/jobs/{id}", Reader, Seen),
     (Method::DELETE, "/v1/jobs/{id}", Operator, Seen),
+    (Method::GET, "/v1/events", Reader, Seen),
 ];
 
 /// Runs a call if its caller may make it, and keeps a record of it.
@@ -164,11 +174,12 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let peer = request.extensions().get::<Peer>().copied();
-    let caller = caller(&control, peer, request.headers()).await;
+    let peer = request.extensions().get::<Peer>().cloned();
+    let project = project_of(request.uri());
+    let caller = identify(&control, peer.as_ref(), request.headers(), project.as_ref()).await;
     let who = caller.as_ref().map_or("nobody", |caller| &caller.who);
     let changes = method != Method::GET && method != Method::HEAD;
-    let mut record = Record::new(&control.audit, who, peer, &method, &path);
+    let mut record = Record::new(&control.audit, who, peer.as_ref(), &method, &path);
     let admitted = caller.and_then(|caller| {
         admit(&caller, &method, matched.as_str(), &path)?;
         Ok(caller)
@@ -190,32 +201,65 @@ pub(super) async fn guard(
     response
 }
 
-/// Who it is: by the token, if there is one; otherwise by what the kernel says of the peer.
-async fn caller(
+/// Who makes a call: by its credentials, if it has some; otherwise by what its connection tells.
+///
+/// # Errors
+/// `not-authorized`, and what [`authenticate::identify`] has.
+pub(super) async fn identify(
     control: &Control,
-    peer: Option<Peer>,
+    peer: Option<&Peer>,
     headers: &HeaderMap,
+    project: Option<&Name>,
 ) -> Result<Caller, Failure> {
-    let unknown = |detail: &str| Failure::new(StatusCode::UNAUTHORIZED, "not-authorized", detail);
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let text = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, text)) = text else {
-            return Err(unknown("the Authorization header must be 'Bearer TOKEN'"));
-        };
-        let token = control.catalog.proved_token(Secret::new(text.trim().to_owned())).await?;
-        return token.map(Caller::from).ok_or_else(|| {
-            unknown("the token is unknown, revoked or has expired; ask an admin for another")
-        });
+    if let Some(credentials) = Credentials::of(headers)? {
+        let tokens: Arc<dyn Authenticator> = Arc::new(Tokens(control.catalog.clone()));
+        let all: Vec<_> = std::iter::once(tokens).chain(control.delegate.clone()).collect();
+        return authenticate::identify(&all, &credentials, project).await.map(Caller::from);
     }
-    let role = peer.and_then(|peer| Some((peer, control.local_roles.of(peer)?)));
-    role.map(|(peer, role)| Caller { who: format!("uid {}", peer.uid), role, project: None })
-        .ok_or_else(|| {
-            unknown(
-                "this user has no role: use a token, or have an admin name the user in [control] \
-                 of stirrup.toml",
-            )
-        })
+    match peer {
+        Some(Peer::Local(local)) => {
+            let role = control.local_roles.of(*local).ok_or_else(|| {
+                unknown(
+                    "this user has no role: use a token, or have an admin name the user in \
+                     [control] of stirrup.toml",
+                )
+            })?;
+            Ok(Caller { who: format!("uid {}", local.uid), role, project: None })
+        }
+        Some(Peer::Tls(_, ClientCertificate::Named(name))) => of_certificate(control, name).await,
+        Some(Peer::Tls(_, ClientCertificate::Unnamed)) => Err(unknown(
+            "this certificate does not say who holds it: it needs one common name (CN), or else \
+             one DNS name or URI among the alternative names",
+        )),
+        Some(Peer::Tls(_, ClientCertificate::None) | Peer::Network(_)) | None => {
+            Err(unknown("use a client certificate or a token"))
+        }
+    }
+}
+
+async fn of_certificate(control: &Control, name: &str) -> Result<Caller, Failure> {
+    let named = match CertificateName::new(name) {
+        Ok(name) => control.catalog.certificate(name).await?,
+        Err(_) => None,
+    };
+    let named = named.ok_or_else(|| {
+        unknown(&format!(
+            "the certificate of {name:?} has no role: have an admin name it (stirrup certificate \
+             create), or use a token"
+        ))
+    })?;
+    let who = format!("certificate {}", named.name);
+    Ok(Caller { who, role: named.role, project: named.project })
+}
+
+/// The project that a call is about, by its path or its query.
+fn project_of(uri: &Uri) -> Option<Name> {
+    let in_path = uri.path().strip_prefix("/v1/projects/").and_then(|rest| rest.split('/').next());
+    let in_query = || {
+        let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.rev().find(|(name, _)| *name == "project").map(|(_, value)| value)
+    };
+    Name::project(in_path.or_else(in_query)?).ok()
 }
 
 /// The methods of a path.

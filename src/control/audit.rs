@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::socket::Peer;
+use super::peer::Peer;
 
 /// File name inside the state directory; the lines before these are in the file with `.1` added.
 const FILE: &str = "audit.jsonl";
@@ -21,8 +22,8 @@ const FILE: &str = "audit.jsonl";
 const FILE_BYTES_MAX: u64 = 8 << 20;
 /// Lines that may wait to be written.
 const WAITING_MAX: usize = 4096;
-/// Bytes of a path that are kept.
-const PATH_BYTES_MAX: usize = 512;
+/// Characters of a path or a name that are kept.
+const TEXT_MAX: usize = 512;
 
 /// A call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ pub(super) struct Entry {
     pub(super) time: Timestamp,
     pub(super) who: String,
     pub(super) uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<String>,
     pub(super) method: String,
     pub(super) path: String,
     /// `None`: the caller went away, or the time was over. The call was carried through.
@@ -163,6 +168,10 @@ impl Log {
     }
 }
 
+fn shortened(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
+
 /// The record of a call under way. One that is dropped before its end is kept as well: the call may
 /// have done its work.
 pub(super) struct Record {
@@ -174,17 +183,18 @@ impl Record {
     pub(super) fn new(
         log: &AuditLog,
         who: &str,
-        peer: Option<Peer>,
+        peer: Option<&Peer>,
         method: &Method,
         path: &str,
     ) -> Self {
         let entry = Entry {
             time: Timestamp::now(),
             who: who.to_owned(),
-            uid: peer.map(|peer| peer.uid),
+            uid: peer.and_then(Peer::uid),
+            address: peer.and_then(Peer::address),
+            certificate: peer.and_then(Peer::certificate).map(shortened),
             method: method.to_string(),
-            // Ended where a character ends: what is no ASCII is percent-encoded in a path.
-            path: path.chars().take(PATH_BYTES_MAX).collect(),
+            path: shortened(path),
             status: None,
         };
         Self { log: log.clone(), entry: Some(entry) }
@@ -217,6 +227,8 @@ mod tests {
             time: Timestamp::UNIX_EPOCH,
             who: "uid 0".to_owned(),
             uid: Some(0),
+            address: None,
+            certificate: None,
             method: "PUT".to_owned(),
             path: "/v1/x".to_owned(),
             status: Some(number),

@@ -1,12 +1,19 @@
-//! HTTP and JSON on the control socket.
+//! HTTP and JSON on the control socket, and over TLS.
 //!
-//! [`socket`] makes the socket and decides who may speak on it, [`server`] reads requests within
-//! bounds, [`api`] is what can be asked for. [`DataPath`] is what control wants to know of the
-//! targets that are served.
+//! [`listener`] says where connections come from ([`socket`] makes the Unix socket) and who is at
+//! their other ends ([`Peer`]), [`server`] reads requests within bounds, [`api`] is what can be asked
+//! for. [`DataPath`] is what control wants to know of the targets that are served.
 
 mod access;
 pub mod api;
 mod audit;
+pub mod authenticate;
+mod body;
+pub mod boot;
+pub mod compat;
+mod events;
+pub mod listener;
+mod peer;
 mod respond;
 pub mod server;
 pub mod socket;
@@ -23,9 +30,13 @@ use jiff::Timestamp;
 pub use api::system::CacheCounts;
 
 use crate::catalog::Catalog;
+use authenticate::Authenticator;
 
 pub use access::LocalRoles;
 pub use audit::AuditLog;
+pub use boot::{BootCounts, BootOptions, BootScripts};
+pub use events::Events;
+pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
 pub trait DataPath: Send + Sync + 'static {
@@ -117,6 +128,25 @@ pub struct SessionInfo {
     pub bytes_written: u64,
     /// SCSI commands so far.
     pub commands: u64,
+    /// SCSI commands a second, of late.
+    pub commands_per_second: f64,
+    /// Bytes a second to the initiator, of late.
+    pub read_per_second: f64,
+    /// Bytes a second from the initiator, of late.
+    pub written_per_second: f64,
+    /// How long commands take; `None`: there were none of late.
+    pub latency: Option<LatencyInfo>,
+}
+
+/// How long commands take, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyInfo {
+    /// On average.
+    pub mean_us: u64,
+    /// Half of them.
+    pub median_us: u64,
+    /// 99 of a hundred.
+    pub p99_us: u64,
 }
 
 /// What all calls share.
@@ -128,10 +158,22 @@ pub struct Control {
     pub data_path: Arc<dyn DataPath>,
     /// Which users of this machine may do what.
     pub local_roles: LocalRoles,
+    /// Who else may be asked who a caller is, besides the catalog for its tokens.
+    pub delegate: Option<Arc<dyn Authenticator>>,
     /// Who did what.
     pub audit: AuditLog,
+    /// What happens.
+    pub events: Events,
+    /// What machines boot by.
+    pub boot: boot::BootScripts,
     /// The bounds of a request.
     pub limits: Limits,
+}
+
+/// All calls of the API, and how they answer.
+#[must_use]
+pub fn router(control: Control) -> axum::Router {
+    api::router(control)
 }
 
 /// The bounds of a request.
@@ -141,11 +183,13 @@ pub struct Limits {
     pub body_max_bytes: usize,
     /// Largest request line and headers together, in bytes; at least 8192.
     pub head_max_bytes: usize,
+    /// How long a client may take for the TLS handshake, where there is one.
+    pub handshake_timeout: Duration,
     /// How long a client may take to send the head of a request.
     pub head_timeout: Duration,
     /// How long a call may take, its body included. What was begun is carried through.
     pub call_timeout: Duration,
-    /// Connections at once; further ones wait.
+    /// Connections at once; further ones wait. One address has a quarter of them at most.
     pub connections_max: usize,
     /// How long a call may go on after the daemon was told to stop.
     pub stop_timeout: Duration,
@@ -156,6 +200,7 @@ impl Default for Limits {
         Self {
             body_max_bytes: 64 << 10,
             head_max_bytes: 16 << 10,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(60),
             connections_max: 256,

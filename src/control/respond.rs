@@ -157,6 +157,6 @@ async fn existing(
             let found = control.catalog.node(project, Name::node(name).ok()?).await.ok()?;
             serde_json::to_value(nodes::render(control, found)).ok()
         }
-        Noun::Tag | Noun::Job | Noun::Token | Noun::Project => None,
+        Noun::Tag | Noun::Job | Noun::Token | Noun::Certificate | Noun::Project => None,
     }
 }

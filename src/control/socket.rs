@@ -8,27 +8,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
+use super::peer::Local;
+
 /// Bytes of a path in `sockaddr_un`, without the final zero.
 const PATH_MAX_BYTES: usize = 107;
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
-    /// As the kernel says.
-    pub(super) uid: u32,
-    /// Its primary group.
-    pub(super) gid: u32,
-}
-
-impl Peer {
-    /// The user whose files the daemon may read on this peer's behalf; `None`: anyone's. Who is
-    /// neither root nor the daemon itself must not get at files through the daemon that it could
-    /// not read by itself.
-    pub(super) fn bound_to_own_files(self) -> Option<u32> {
-        let trusted = [0, rustix::process::geteuid().as_raw()];
-        (!trusted.contains(&self.uid)).then_some(self.uid)
-    }
-}
 
 /// A listening control socket; its file goes with it.
 pub struct ControlSocket {
@@ -66,11 +49,14 @@ impl ControlSocket {
     }
 
     /// The next connection, and who is at its other end.
-    pub(super) async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(UnixStream, Local)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             match stream.peer_cred() {
-                Ok(peer) => return Ok((stream, Peer { uid: peer.uid(), gid: peer.gid() })),
+                Ok(peer) => {
+                    let local = Local { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
+                    return Ok((stream, local));
+                }
                 Err(error) => tracing::warn!(%error, "refused: peer without credentials"),
             }
         }
@@ -158,13 +144,5 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         let long = directory.path().join("x".repeat(200));
         assert!(ControlSocket::bind(&long).is_err());
-    }
-
-    #[test]
-    fn only_root_and_the_daemon_import_files_of_others() {
-        let own = rustix::process::geteuid().as_raw();
-        for (uid, bound) in [(0, None), (own, None), (own + 1, Some(own + 1))] {
-            assert_eq!(Peer { uid, gid: 0 }.bound_to_own_files(), bound);
-        }
     }
 }

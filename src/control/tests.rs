@@ -1,7 +1,12 @@
 //! Every call over a real socket, with a fake store and a fake data path.
 
 mod access;
+mod boot;
+mod doors;
+mod events;
 mod places;
+mod settings;
+mod tls;
 mod versions;
 
 use std::path::PathBuf;
@@ -19,13 +24,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::authenticate::Authenticator;
+use super::listener::Listener;
+use super::server::Service;
 use super::socket::ControlSocket;
 use super::{
-    AuditLog, CacheCounts, Control, DataPath, Limits, LocalRoles, LunInfo, PortalInfo, SessionInfo,
-    TargetInfo, server,
+    AuditLog, BootScripts, CacheCounts, Control, DataPath, Events, Limits, LocalRoles, LunInfo,
+    PortalInfo, SessionInfo, TargetInfo, server,
 };
 use crate::catalog::tests::world::{FakeExporter, Fault, World};
-use crate::catalog::{Catalog, Options};
+use crate::catalog::{Catalog, Options, WatchedState};
 
 /// No test takes so long; one that hangs ends.
 const HANG: Duration = Duration::from_secs(120);
@@ -103,6 +111,7 @@ struct Daemon {
     stop: Option<oneshot::Sender<()>>,
     server: Option<tokio::task::JoinHandle<()>>,
     catalog: Catalog,
+    control: Control,
 }
 
 impl Daemon {
@@ -111,10 +120,20 @@ impl Daemon {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::serving(limits, Vec::new(), None)
+    }
+
+    /// On these listeners as well as on its socket.
+    fn serving(
+        limits: Limits,
+        mut listeners: Vec<Listener>,
+        delegate: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let world = World::new();
         let exporter = world.exporter.clone();
-        let catalog =
-            Catalog::over(world.state(), world.stores(), exporter.clone(), Options::default());
+        let events = Events::new();
+        let state = Arc::new(WatchedState::new(world.state(), Arc::new(events.clone())));
+        let catalog = Catalog::over(state, world.stores(), exporter.clone(), Options::default());
         let catalog = catalog.unwrap();
         catalog.start().unwrap();
         let data_path = Arc::new(FakeDataPath {
@@ -128,15 +147,23 @@ impl Daemon {
             catalog: catalog.clone(),
             data_path: data_path.clone(),
             local_roles: LocalRoles::default(),
+            delegate,
             audit: AuditLog::open(directory.path()).unwrap(),
-            limits,
+            events: events.clone(),
+            boot: BootScripts::default(),
+            limits: limits.clone(),
         };
+        let router = super::router(control.clone());
+        listeners.push(Listener::Unix(socket));
+        let service =
+            |listener| Service { listener, router: router.clone(), limits: limits.clone() };
+        let services = listeners.into_iter().map(service).collect();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(server::serve(socket, control, async {
+        let server = tokio::spawn(server::serve(services, async {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Self { world, data_path, directory, stop, server, catalog }
+        Self { world, data_path, directory, stop, server, catalog, control }
     }
 
     fn path(&self) -> PathBuf {
@@ -501,11 +528,16 @@ async fn sessions_are_listed_and_ended() {
         bytes_read: 1,
         bytes_written: 2,
         commands: 3,
+        commands_per_second: 4.0,
+        read_per_second: 5.0,
+        written_per_second: 6.0,
+        latency: None,
     };
     *daemon.data_path.sessions.lock() = vec![session(7, Some("t1")), session(8, None)];
     let expected = json!({"id": 7, "target": "t1", "initiator": "iqn.2004-10.org.example:n1",
         "isid": "40002723abcd", "tpgt": 2, "address": "10.0.0.9:40000", "since": "1970-01-01T00:00:00Z",
-        "bytes_read": 1, "bytes_written": 2, "commands": 3});
+        "bytes_read": 1, "bytes_written": 2, "commands": 3, "iops": 4, "read_bytes_per_second": 5,
+        "written_bytes_per_second": 6});
     for name in ["t1", "T1"] {
         let found = daemon.get(&format!("/v1/sessions?target={name}")).await;
         assert_eq!(found["items"], json!([expected]));
@@ -562,12 +594,13 @@ async fn what_the_http_layer_refuses_is_a_problem_too() {
     for nowhere in ["/", "/v2/health", "/v1/disks/", "/v1/projects/default/disks/a/b"] {
         daemon.call(Method::GET, nowhere, None).await.problem(404, "route-not-found");
     }
-    daemon.call(Method::PATCH, path, None).await.problem(405, "method-not-allowed");
+    daemon.call(Method::POST, path, None).await.problem(405, "method-not-allowed");
     let json_text = "application/json";
     for (body, status, code) in [
         (&b"{"[..], 400, "bad-request"),
         (b"", 400, "bad-request"),
         (b"[]", 422, "invalid-body"),
+        (b" [\"golden\"]", 422, "invalid-body"),
         (b"{}", 422, "invalid-body"),
         (b"{\"image\": 1}", 422, "invalid-body"),
         (b"{\"image\": \"a\", \"imgae\": 1}", 422, "invalid-body"),

@@ -9,11 +9,13 @@ use zeroize::Zeroizing;
 
 use crate::cache::Cache;
 use crate::catalog::{self, Allowed, Export, ExportError, Exporter};
-use crate::control::{CacheCounts, DataPath, LunInfo, PortalInfo, SessionInfo, TargetInfo};
+use crate::control::{
+    CacheCounts, DataPath, Events, LatencyInfo, LunInfo, PortalInfo, SessionInfo, TargetInfo,
+};
 use crate::scsi;
 use crate::target::{
-    Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, TargetSpec,
-    TargetStatus,
+    Access, Chap, Handle, Initiators, Lun, LunStatus, Redirect, SessionStatus, SessionWatcher,
+    TargetSpec, TargetStatus,
 };
 
 /// How long the sessions of a target may take to end. What they have in the store has to end
@@ -27,11 +29,25 @@ pub(super) struct Exports {
     handle: Handle,
     runtime: runtime::Handle,
     cache: Option<Arc<Cache>>,
+    events: Events,
+}
+
+/// Tells of sessions.
+pub(super) struct Sessions(pub(super) Events);
+
+impl SessionWatcher for Sessions {
+    fn began(&self, session: &SessionStatus) {
+        self.0.session_began(session_info(session.clone()));
+    }
+
+    fn ended(&self, session: &SessionStatus, why: &str) {
+        self.0.session_ended(session_info(session.clone()), why);
+    }
 }
 
 impl Exports {
-    pub(super) fn new(handle: Handle, cache: Option<Arc<Cache>>) -> Self {
-        Self { handle, runtime: runtime::Handle::current(), cache }
+    pub(super) fn new(handle: Handle, cache: Option<Arc<Cache>>, events: Events) -> Self {
+        Self { handle, runtime: runtime::Handle::current(), cache, events }
     }
 
     /// Waits for the end of sessions, for a bounded time. Called from blocking threads.
@@ -47,17 +63,26 @@ impl Exports {
 
 impl Exporter for Exports {
     fn publish(&self, export: Export) -> Result<(), ExportError> {
+        let target = export.target.clone();
+        let (project, disk) = (export.project.clone(), export.disk.clone());
+        let serving = export.volume.is_some();
         self.handle.publish(spec(export));
+        self.events.target_published(&target, project.as_str(), disk.as_str(), serving);
         Ok(())
     }
 
     fn withdraw(&self, target: &str) -> Result<(), ExportError> {
-        self.wait(target, self.handle.withdraw(target))
+        self.wait(target, self.handle.withdraw(target))?;
+        self.events.target_withdrawn(target);
+        Ok(())
+    }
+
+    fn failed(&self, target: &str, why: &str) {
+        self.events.target_failed(target, why);
     }
 
     fn sessions(&self, target: &str) -> usize {
-        let is_of = |session: &SessionStatus| session.target.as_deref() == Some(target);
-        self.handle.sessions().iter().filter(|session| is_of(session)).count()
+        self.handle.session_count(target)
     }
 
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
@@ -79,7 +104,8 @@ fn spec(export: Export) -> TargetSpec {
             volume: export.volume,
             identity: export.identity,
             block_bytes: BLOCK_BYTES,
-            read_only: false,
+            read_only: export.read_only,
+            limits: export.limits,
         }],
         access: Access {
             initiators,
@@ -89,6 +115,7 @@ fn spec(export: Export) -> TargetSpec {
             moved: export
                 .moved
                 .map(|moved| Redirect { address: moved.address, permanently: moved.permanently }),
+            paused: export.paused,
         },
     }
 }
@@ -148,19 +175,7 @@ impl DataPath for Exports {
     }
 
     fn sessions(&self) -> Vec<SessionInfo> {
-        let info = |session: SessionStatus| SessionInfo {
-            id: session.id,
-            target: session.target,
-            initiator: session.initiator,
-            isid: session.isid,
-            tpgt: session.portal_group_tag,
-            address: session.peer,
-            since: jiff::Timestamp::try_from(session.since).unwrap_or_default(),
-            bytes_read: session.read_bytes,
-            bytes_written: session.written_bytes,
-            commands: session.commands,
-        };
-        self.handle.sessions().into_iter().map(info).collect()
+        self.handle.sessions().into_iter().map(session_info).collect()
     }
 
     fn kill_session(&self, id: u64) -> bool {
@@ -177,6 +192,29 @@ impl DataPath for Exports {
 
     fn wwid(&self, identity: &str) -> String {
         scsi::wwid(identity)
+    }
+}
+
+fn session_info(session: SessionStatus) -> SessionInfo {
+    SessionInfo {
+        id: session.id,
+        target: session.target,
+        initiator: session.initiator,
+        isid: session.isid,
+        tpgt: session.portal_group_tag,
+        address: session.peer,
+        since: jiff::Timestamp::try_from(session.since).unwrap_or_default(),
+        bytes_read: session.read_bytes,
+        bytes_written: session.written_bytes,
+        commands: session.commands,
+        commands_per_second: session.pace.commands_per_second,
+        read_per_second: session.pace.read_bytes_per_second,
+        written_per_second: session.pace.written_bytes_per_second,
+        latency: session.pace.latency.map(|latency| LatencyInfo {
+            mean_us: latency.mean_us,
+            median_us: latency.median_us,
+            p99_us: latency.p99_us,
+        }),
     }
 }
 

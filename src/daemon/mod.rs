@@ -4,6 +4,7 @@
 mod exports;
 mod quick;
 mod run;
+mod scheduling;
 mod settings;
 
 use std::fmt;
@@ -23,6 +24,13 @@ use crate::target::Server;
 const CONTROL_THREADS: usize = 2;
 /// How long the sessions may take to end after a signal.
 const STOP_WAIT: Duration = Duration::from_secs(30);
+
+/// Before any thread is started. The daemon does as well without, only more slowly.
+fn schedule() {
+    if let Err(error) = scheduling::batch() {
+        tracing::warn!("threads stay SCHED_OTHER: {error}");
+    }
+}
 
 /// Why the daemon ended: one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -67,6 +75,7 @@ pub fn main(command: DaemonCommand) -> ExitCode {
 
 fn check_config(path: &std::path::Path) -> Result<(), Failure> {
     let loaded = Config::load(path).map_err(Failure::usage)?;
+    settings::boot_templates(&loaded.config).map_err(Failure::usage)?;
     for warning in loaded.warnings {
         eprintln!("warning: {warning}");
     }

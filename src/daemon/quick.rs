@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Failure, Signals, runtime};
+use super::{Failure, Signals, runtime, schedule};
 use crate::backend::file::{FileOptions, FileVolume};
 use crate::backend::memory::MemoryVolume;
 use crate::backend::null::NullVolume;
@@ -18,6 +18,7 @@ use crate::telemetry;
 /// Serves until a signal comes.
 pub(super) fn run(args: &QuickArgs) -> Result<(), Failure> {
     telemetry::init(telemetry::Format::Human, &args.log).map_err(Failure::usage)?;
+    schedule();
     let (volume, identity) = open(args)?;
     check_size(args, volume.as_ref())?;
     let spec = TargetSpec {
@@ -28,6 +29,7 @@ pub(super) fn run(args: &QuickArgs) -> Result<(), Failure> {
             identity,
             block_bytes: args.block_size,
             read_only: args.read_only,
+            limits: crate::block::Limits::default(),
         }],
         access: Access {
             chap: args.chap.as_ref().map(|chap| Chap {

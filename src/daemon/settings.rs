@@ -1,15 +1,21 @@
 //! The configuration in the terms of each room.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::backend::pool::Pool;
 use crate::backend::rbd::Prefetch;
+use crate::boot::{TemplateError, Templates};
 use crate::cache::{self, Cache, profile};
 use crate::catalog::{Role, UnnamedAccess};
-use crate::config::{self, Config, Digest};
-use crate::control::LocalRoles;
+use crate::config::{self, BootIdentity, BootSecrets, Config, Digest};
+use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
+use crate::control::boot::{Identity, Secrets};
+use crate::control::compat::Door;
+use crate::control::listener::Listener;
+use crate::control::{BootOptions, LocalRoles};
 use crate::iscsi::login::{self, ChapAlgorithm, DigestPolicy};
 use crate::target::{Chap, Initiators, Options, PortalGroup};
+use crate::tls::{self, ClientCertificates, ServerFiles};
 use crate::{catalog, telemetry};
 
 pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
@@ -19,9 +25,8 @@ pub(super) fn log_format(log: &config::Log) -> telemetry::Format {
     }
 }
 
-/// The cache of the Ceph store, if there is anything to be kept in it; `pool` does the I/O of its
-/// file.
-pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option<Arc<Cache>>> {
+/// The cache of the Ceph store, if there is anything to be kept in it.
+pub(super) fn cache(config: &Config) -> std::io::Result<Option<Arc<Cache>>> {
     let config::Cache {
         golden_memory_bytes,
         golden_file_bytes,
@@ -36,8 +41,7 @@ pub(super) fn cache(config: &Config, pool: &Arc<Pool>) -> std::io::Result<Option
     if options.golden_bytes == 0 || *golden_file_bytes == 0 {
         return Ok(Some(Cache::new(options)));
     }
-    let threads = Arc::clone(pool) as _;
-    Cache::with_file(options, directory, *golden_file_bytes, threads).map(Some)
+    Cache::with_file(options, directory, *golden_file_bytes).map(Some)
 }
 
 /// What is fetched into that cache ahead.
@@ -70,6 +74,8 @@ pub(super) fn target(config: &Config) -> Options {
         ping_timeout: config.limits.nop_in_timeout,
         data_timeout: config.limits.data_out_timeout,
         keepalive_idle: config.limits.tcp_keepalive,
+        look_max: config.target.look_max,
+        nap_max: config.target.nap_max,
         ..Options::default()
     }
 }
@@ -158,6 +164,84 @@ pub(super) fn local_roles(control: &config::Control) -> LocalRoles {
     }
 }
 
+/// Where the control API is served besides its socket.
+///
+/// # Errors
+/// One line: a file is no good, or an address is taken.
+pub(super) fn control_listeners(control: &config::Control) -> Result<Vec<Listener>, String> {
+    let Some(tls) = &control.tls else { return Ok(Vec::new()) };
+    let files = ServerFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: Some(tls.client_ca.clone()),
+        crl: tls.client_crl.clone(),
+    };
+    let server = tls::Server::load(files, ClientCertificates::Required);
+    let server = Arc::new(server.map_err(|error| format!("[control.tls]: {error}"))?);
+    let listener = |address: &SocketAddr| Listener::tls(*address, Arc::clone(&server));
+    let listeners = tls.listen.iter().map(listener).collect::<std::io::Result<_>>();
+    listeners.map_err(|error| format!("[control.tls]: {error}"))
+}
+
+/// Where the doors are that are on the network.
+///
+/// # Errors
+/// One line: a file is no good, or an address is taken.
+pub(super) fn door_listeners(compat: &config::Compat) -> Result<Vec<(Door, Listener)>, String> {
+    let mut listeners = Vec::new();
+    if let Some(address) = compat.picasso {
+        let listener = Listener::tcp(address).map_err(|error| format!("compat.picasso: {error}"));
+        listeners.push((Door::Picasso, listener?));
+    }
+    if let Some(proxy) = &compat.smart_proxy {
+        let files = ServerFiles {
+            certificate: proxy.certificate.clone(),
+            key: proxy.key.clone(),
+            client_ca: Some(proxy.client_ca.clone()),
+            crl: proxy.client_crl.clone(),
+        };
+        // As a smart proxy has it: what is open to all needs none.
+        let server = tls::Server::load(files, ClientCertificates::Wanted)
+            .map_err(|error| format!("[compat.smart_proxy]: {error}"))?;
+        let listener = Listener::tls(proxy.listen, Arc::new(server))
+            .map_err(|error| format!("compat.smart_proxy: {error}"))?;
+        listeners.push((Door::SmartProxy, listener));
+    }
+    Ok(listeners)
+}
+
+/// Who else is asked who a caller is.
+///
+/// # Errors
+/// One line: the URL or a file is no good.
+pub(super) fn delegate(
+    control: &config::Control,
+) -> Result<Option<Arc<dyn Authenticator>>, String> {
+    let Some(delegate) = &control.delegate else { return Ok(None) };
+    let Some(kind) = delegate.kind else { return Ok(None) };
+    if delegate.url.starts_with("http://") {
+        tracing::warn!(url = delegate.url, "credentials of users are passed on without TLS");
+    }
+    let delegation = Delegation {
+        url: delegate.url.clone(),
+        ca: delegate.ca.clone(),
+        timeout: delegate.timeout,
+        cache: delegate.cache,
+    };
+    let role = match delegate.role {
+        config::DelegateRole::Reader => Role::Reader,
+        config::DelegateRole::Operator => Role::Operator,
+        config::DelegateRole::Admin => Role::Admin,
+    };
+    let made: Result<Arc<dyn Authenticator>, String> = match kind {
+        config::DelegateKind::Hil => Hil::new(&delegation, role).map(|it| Arc::new(it) as _),
+        config::DelegateKind::Keystone => {
+            Keystone::new(&delegation, delegate.domain.clone()).map(|it| Arc::new(it) as _)
+        }
+    };
+    made.map(Some).map_err(|error| format!("[control.delegate]: {error}"))
+}
+
 pub(super) fn catalog(config: &Config) -> catalog::Options {
     catalog::Options {
         target_prefix: config.target.iqn_prefix.clone(),
@@ -175,5 +259,33 @@ pub(super) fn store_name(store: config::DefaultStore) -> &'static str {
     match store {
         config::DefaultStore::Local => "local",
         config::DefaultStore::Rbd => "rbd",
+    }
+}
+
+/// What boot scripts are made of.
+///
+/// # Errors
+/// The first template that cannot be used, with its file and line.
+pub(super) fn boot_templates(config: &Config) -> Result<Templates, TemplateError> {
+    config.boot.templates.as_deref().map_or_else(|| Ok(Templates::default()), Templates::load)
+}
+
+/// Boot scripts over HTTP.
+pub(super) fn boot(config: &config::Boot) -> BootOptions {
+    let identity = |identity: &BootIdentity| match identity {
+        BootIdentity::Mac => Identity::Mac,
+        BootIdentity::Uuid => Identity::Uuid,
+        BootIdentity::Serial => Identity::Serial,
+        BootIdentity::Hostname => Identity::Hostname,
+    };
+    BootOptions {
+        identify_by: config.identify_by.iter().map(identity).collect(),
+        secrets: match config.chap_secrets {
+            BootSecrets::PerNode => Secrets::PerNode,
+            BootSecrets::All => Secrets::All,
+            BootSecrets::Never => Secrets::Never,
+        },
+        addresses: config.addresses.clone(),
+        retry: config.retry_unknown,
     }
 }

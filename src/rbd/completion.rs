@@ -22,17 +22,6 @@ const ZERO_OBJECTS_MAX: u64 = 256;
 /// Largest compare-and-write: more than one sector librbd refuses.
 pub(super) const COMPARE_AND_WRITE_BYTES: usize = 512;
 
-type Outcome = (Result<Done, block::Error>, Option<Buffer>);
-
-fn buffer_of(op: Op) -> Option<Buffer> {
-    match op {
-        Op::Read { buf, .. } | Op::Write { buf, .. } | Op::CompareAndWrite { write: buf, .. } => {
-            Some(buf)
-        }
-        _ => None,
-    }
-}
-
 /// A request in librbd's hands.
 struct Pending {
     image: Arc<Image>,
@@ -69,21 +58,22 @@ impl Image {
         unsafe { start(Box::into_raw(pending)) };
     }
 
-    /// The result, and memory that is of no use any more.
-    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Outcome {
+    fn outcome(&self, op: Op, code: i64, mismatch: u64) -> Result<Done, block::Error> {
         if code < 0 {
-            return (Err(self.failure(&op, code, mismatch)), buffer_of(op));
+            return Err(self.failure(&op, code, mismatch));
         }
         match op {
+            // librbd cuts what goes beyond the end: the image has just become smaller.
             Op::Read { offset, buf } if code != buf.len() as i64 => {
                 let message =
                     format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
-                (Err(block::Error::new(ErrorKind::Medium, message)), Some(buf))
+                Err(block::Error::new(ErrorKind::OutOfRange, message))
             }
             // What it read may have been gone.
-            Op::Read { buf, .. } if !self.is_current() => (Err(self.not_current()), Some(buf)),
-            Op::Read { buf, .. } => (Ok(Done::Data(buf)), None),
-            op => (Ok(Done::Unit), buffer_of(op)),
+            Op::Read { .. } if !self.is_current() => Err(self.not_current()),
+            Op::Read { buf, .. } => Ok(Done::Data(buf)),
+            Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => Ok(Done::Written(buf)),
+            _ => Ok(Done::Unit),
         }
     }
 
@@ -146,10 +136,10 @@ impl Pending {
     /// Reports the end of the request.
     fn finish(self, code: i64) {
         let Self { image, queue, tag, op, mismatch, .. } = self;
-        let (result, spent) = image.outcome(op, code, mismatch);
+        let result = image.outcome(op, code, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
-        queue.push_spent(Completion { tag, result }, spent);
+        queue.push(Completion { tag, result });
     }
 }
 

@@ -277,6 +277,7 @@ table! {
         fn rbd_update_unwatch(image: *mut ImageHandle, watch: u64) -> c_int;
         fn rbd_get_id(image: *mut ImageHandle, id: *mut c_char, len: usize) -> c_int;
         fn rbd_get_features(image: *mut ImageHandle, features: *mut u64) -> c_int;
+        fn rbd_update_features(image: *mut ImageHandle, features: u64, enabled: u8) -> c_int;
         fn rbd_get_flags(image: *mut ImageHandle, flags: *mut u64) -> c_int;
         fn rbd_get_overlap(image: *mut ImageHandle, overlap: *mut u64) -> c_int;
         fn rbd_get_parent(

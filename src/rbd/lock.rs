@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use rustix::io::Errno;
 
 use super::cluster::cstring;
-use super::ffi::{LOCK_EXCLUSIVE, Watcher};
+use super::ffi::{FEATURE_EXCLUSIVE_LOCK, LOCK_EXCLUSIVE, Watcher};
 use super::pool::{fetch, text};
 use super::{Error, Image};
 
@@ -77,6 +77,18 @@ impl Image {
             (api.rbd_watchers_list_cleanup)(watchers.as_mut_ptr(), watchers.len());
             Ok(addresses)
         }
+    }
+
+    /// Gives an image that was made without it the exclusive-lock feature; handles that are open
+    /// see it when they are refreshed.
+    ///
+    /// # Errors
+    /// EROFS for a snapshot.
+    pub fn enable_exclusive_lock(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code =
+            unsafe { (self.api().rbd_update_features)(self.handle(), FEATURE_EXCLUSIVE_LOCK, 1) };
+        self.check(code, "the feature exclusive-lock")
     }
 
     /// Takes the exclusive lock for good: librbd will not hand it to another client that asks.

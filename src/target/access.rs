@@ -47,7 +47,7 @@ fn name_matches(pattern: &str, name: &str) -> bool {
 
 /// True if the network holds the address; an IPv4 address that came over an IPv6 socket counts
 /// as IPv4.
-fn contains((network, prefix): (IpAddr, u8), address: IpAddr) -> bool {
+pub(crate) fn contains((network, prefix): (IpAddr, u8), address: IpAddr) -> bool {
     match (network, address.to_canonical()) {
         (IpAddr::V4(network), IpAddr::V4(address)) => {
             let shift = 32u32.saturating_sub(prefix.into());

@@ -243,6 +243,7 @@ mod tests {
             identity: "one".into(),
             block_bytes: 512,
             read_only: false,
+            limits: crate::block::Limits::default(),
         };
         let backing = Backing::new("iqn.2026-07.example:a", &[lun], &Fences::default());
         let works = Arc::clone(&backing.works);
@@ -294,6 +295,7 @@ mod tests {
             identity: "one".into(),
             block_bytes: 512,
             read_only: false,
+            limits: crate::block::Limits::default(),
         };
         let access = crate::target::spec::Access::default();
         registry.publish(TargetSpec { name: name.into(), luns: vec![lun], access });

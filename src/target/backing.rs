@@ -10,6 +10,7 @@ use super::background::Works;
 use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
+use crate::block::qos::{Pace, Timer};
 use crate::block::{Fenced, Hold, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
@@ -55,24 +56,51 @@ pub(super) type Volumes = Vec<(UnitId, Arc<Fenced>)>;
 /// as long as anything that went through it is still in the store.
 #[derive(Default)]
 pub(super) struct Fences {
-    /// By the address of the volume, which is nobody else's as long as the fence is there.
-    by_volume: Mutex<HashMap<usize, Weak<Fenced>>>,
+    by_volume: Mutex<ByVolume>,
+    /// For those that have limits.
+    pace: Arc<Timer>,
 }
+
+#[derive(Default)]
+struct ByVolume {
+    /// By the address of the volume, which is nobody else's as long as the fence is there.
+    fences: HashMap<usize, Weak<Fenced>>,
+    /// With more than so many, those that nobody has are swept out.
+    sweep_above: usize,
+}
+
+/// Fences that are not worth a sweep.
+const SWEEP_ABOVE: usize = 64;
 
 impl Fences {
     fn of(&self, volume: &Arc<dyn Volume>) -> Arc<Fenced> {
-        let mut fences = self.by_volume.lock();
-        // Now and then: there are never many more than are in use.
-        if fences.len().is_power_of_two() {
-            fences.retain(|_, fenced| fenced.strong_count() > 0);
-        }
+        let mut held = self.by_volume.lock();
+        let ByVolume { fences, sweep_above } = &mut *held;
         let address = Arc::as_ptr(volume).cast::<()>().addr();
         if let Some(fenced) = fences.get(&address).and_then(Weak::upgrade) {
             return fenced;
         }
-        let fenced = Fenced::new(Arc::clone(volume));
+        // Now and then: there are never more than twice as many as are in use, and each costs
+        // the same, however many there are.
+        if fences.len() > *sweep_above {
+            fences.retain(|_, fenced| fenced.strong_count() > 0);
+            *sweep_above = fences.len() * 2 + SWEEP_ABOVE;
+        }
+        let pace = Arc::clone(&self.pace) as Arc<dyn Pace>;
+        let fenced = Fenced::new(Arc::clone(volume), pace);
         fences.insert(address, Arc::downgrade(&fenced));
         fenced
+    }
+
+    /// Has the volumes of these LUNs be asked for no more than that.
+    pub(super) fn limit(&self, luns: &[Lun]) {
+        for lun in luns {
+            let Some(volume) = &lun.volume else { continue };
+            if let Err(error) = self.of(volume).set_limits(lun.limits) {
+                let identity = &lun.identity;
+                tracing::error!(identity, %error, "cannot limit what the disk is asked for");
+            }
+        }
     }
 }
 
@@ -319,7 +347,17 @@ mod tests {
         let (volume, identity) = (Held::default(), format!("disk {number}"));
         let holds = Arc::clone(&volume.0);
         let volume: Option<Arc<dyn Volume>> = Some(Arc::new(volume));
-        (Lun { number, volume, identity, block_bytes: 512, read_only: false }, holds)
+        (
+            Lun {
+                number,
+                volume,
+                identity,
+                block_bytes: 512,
+                read_only: false,
+                limits: crate::block::Limits::default(),
+            },
+            holds,
+        )
     }
 
     #[test]

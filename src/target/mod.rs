@@ -11,8 +11,9 @@ mod background;
 mod backing;
 mod budget;
 mod connection;
+mod meter;
 mod options;
-mod places;
+pub(crate) mod places;
 mod portal;
 mod registry;
 mod server;
@@ -21,7 +22,11 @@ mod shard;
 mod spec;
 mod task_set;
 
+pub(crate) use access::contains as network_holds;
+pub use meter::{Latency, SessionPace};
 pub use options::Options;
 pub use portal::PortalGroup;
-pub use server::{Handle, LunStatus, PortalError, Server, SessionStatus, TargetStatus};
+pub use server::{
+    Handle, LunStatus, PortalError, Server, SessionStatus, SessionWatcher, TargetStatus,
+};
 pub use spec::{Access, Chap, Initiators, Lun, Redirect, TargetSpec};

@@ -36,6 +36,12 @@ pub struct Options {
     /// How long a command that others wait for (ORDERED, HEAD OF QUEUE, or before one that is
     /// ORDERED) may wait for data that its initiator was asked for. Then it fails.
     pub data_timeout: Duration,
+    /// How long the thread of a shard looks for the next command of an initiator that sends one at
+    /// a time before it sleeps, at most. Zero: not at all.
+    pub look_max: Duration,
+    /// How long it sleeps, at most, where an initiator goes on sending commands without looking at
+    /// the answers to the first ones, and no other has anything to do. Zero: not at all.
+    pub nap_max: Duration,
     /// TCP keepalive: idle time before the first probe. Probes follow each 10 s, and three
     /// unanswered ones end the connection; this clears away what boot firmware leaves behind.
     /// `None`: no probes.
@@ -57,6 +63,8 @@ impl Default for Options {
             ping_interval: Some(Duration::from_secs(15)),
             ping_timeout: Duration::from_secs(15),
             data_timeout: Duration::from_secs(30),
+            look_max: Duration::from_micros(100),
+            nap_max: Duration::from_micros(100),
             keepalive_idle: Some(Duration::from_secs(30)),
         }
     }

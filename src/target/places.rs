@@ -11,33 +11,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many places.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     free: Arc<Semaphore>,
     address_max: usize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// One of them; goes back when dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     of: Arc<Places>,
     address: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(Self { free, address_max: max.div_ceil(4), by_address: Mutex::default() })
     }
 
     /// A place, as soon as there is one; `None` if the address has its part already.
-    pub(super) async fn wait(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) async fn wait(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
         self.give(address, permit)
     }
 
     /// A place; `None` if there is none, or the address has its part already.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         self.give(address, permit)
     }

@@ -2,8 +2,10 @@
 //!
 //! Logins look targets up here. Commands look up nothing: a session keeps its target.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -12,7 +14,7 @@ use parking_lot::Mutex;
 use super::background::{Look, Works};
 use super::backing::{Backing, Change, Fences, Removal};
 use super::session::{Life, NewSession, SessionEntry, SessionKey};
-use super::spec::{Access, TargetSpec};
+use super::spec::{Access, Lun, TargetSpec};
 
 /// A published target.
 pub(super) struct Target {
@@ -61,6 +63,9 @@ pub(super) struct Registry {
     /// What may go on behind targets that were taken away, by their names.
     closing: Mutex<Vec<(String, Weak<Works>)>>,
     sessions: DashMap<SessionKey, Arc<SessionEntry>>,
+    /// All of both maps that are on a target, by its name: what is done with one target takes the same
+    /// time however many there are.
+    of_target: DashMap<String, BTreeMap<u64, Arc<SessionEntry>>>,
     /// Those that have fallen quiet, and still have operations in a store, by their ids.
     draining: DashMap<u64, Arc<SessionEntry>>,
     /// Normal ones in both maps.
@@ -82,6 +87,7 @@ impl Registry {
             fences: Fences::default(),
             closing: Mutex::default(),
             sessions: DashMap::new(),
+            of_target: DashMap::new(),
             draining: DashMap::new(),
             session_count: AtomicUsize::new(0),
             // TSIHs have 16 bits, and 0 means none.
@@ -116,20 +122,26 @@ impl Registry {
     /// Adds a target or replaces the one of that name; says what that means for its sessions.
     pub(super) fn publish(&self, spec: TargetSpec) -> Published {
         let TargetSpec { name, luns, access } = spec;
+        let published = self.put(name, &luns, access);
+        self.fences.limit(&luns);
+        published
+    }
+
+    fn put(&self, name: String, luns: &[Lun], access: Access) -> Published {
         // The entry is locked meanwhile: two publishers of one target take turns.
         match self.targets.entry(normalised(&name)) {
             Entry::Occupied(mut held) => {
                 let old = held.get();
                 let changed_chap = old.access.chap != access.chap;
                 let (backing, removal, replaced) =
-                    match Backing::change(&old.backing, &luns, &self.fences) {
+                    match Backing::change(&old.backing, luns, &self.fences) {
                         Change::None => (Arc::clone(&old.backing), None, changed_chap),
                         Change::Luns(removal) => {
                             (Arc::clone(&old.backing), Some(removal), changed_chap)
                         }
                         Change::NotPossible => {
                             self.close_works_of(held.key(), &old.backing);
-                            (Backing::new(&name, &luns, &self.fences), None, true)
+                            (Backing::new(&name, luns, &self.fences), None, true)
                         }
                     };
                 let target = Arc::new(Target { name, access, backing });
@@ -137,7 +149,7 @@ impl Registry {
                 Published { target, replaced, removal }
             }
             Entry::Vacant(vacant) => {
-                let backing = Backing::new(&name, &luns, &self.fences);
+                let backing = Backing::new(&name, luns, &self.fences);
                 let target = Arc::new(Target { name, access, backing });
                 vacant.insert(Arc::clone(&target));
                 Published { target, replaced: false, removal: None }
@@ -187,10 +199,20 @@ impl Registry {
 
     /// The sessions on a target.
     pub(super) fn sessions_of(&self, target: &str) -> Vec<Arc<SessionEntry>> {
-        let name = normalised(target);
-        let mut sessions = self.sessions();
-        sessions.retain(|session| session.key.target.as_deref() == Some(&name));
+        let mut sessions = self.sessions_of_to_the_end(target);
+        sessions.retain(|session| !self.draining.contains_key(&session.id));
         sessions
+    }
+
+    /// How many sessions each target has, by its normalised name.
+    pub(super) fn session_counts(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for session in &self.sessions {
+            if let Some(target) = &session.key.target {
+                *counts.entry(target.clone()).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// All sessions, those that are only in the store any more, too.
@@ -203,10 +225,15 @@ impl Registry {
 
     /// As [`Self::sessions_to_the_end`], of one target.
     pub(super) fn sessions_of_to_the_end(&self, target: &str) -> Vec<Arc<SessionEntry>> {
-        let name = normalised(target);
-        let mut sessions = self.sessions_to_the_end();
-        sessions.retain(|session| session.key.target.as_deref() == Some(&name));
-        sessions
+        let of_target = self.of_target.get(&normalised(target));
+        of_target.map_or_else(Vec::new, |sessions| sessions.values().map(Arc::clone).collect())
+    }
+
+    /// Has every session's meter look at what was done since it looked last.
+    pub(super) fn read_meters(&self, now: Instant) {
+        for session in &self.sessions {
+            session.read_meter(now);
+        }
     }
 
     /// The session of a key.
@@ -232,7 +259,11 @@ impl Registry {
         let tsih = if new.tsih == 0 { self.take_tsih() } else { new.tsih };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let entry = SessionEntry::new(id, tsih, new);
-        vacant.insert(Arc::clone(&entry));
+        drop(vacant.insert(Arc::clone(&entry)));
+        if let Some(target) = &entry.key.target {
+            let mut of_target = self.of_target.entry(target.clone()).or_default();
+            of_target.insert(id, Arc::clone(&entry));
+        }
         Ok(entry)
     }
 
@@ -266,6 +297,12 @@ impl Registry {
         entry.set_lease(None);
         let was_live = self.sessions.remove_if(&entry.key, |_, held| held.id == entry.id);
         let was_quiet = self.draining.remove(&entry.id);
+        if let Some(target) = &entry.key.target {
+            self.of_target.remove_if_mut(target, |_, sessions| {
+                sessions.remove(&entry.id);
+                sessions.is_empty()
+            });
+        }
         if !entry.is_discovery() && (was_live.is_some() || was_quiet.is_some()) {
             self.session_count.fetch_sub(1, Ordering::AcqRel);
         }

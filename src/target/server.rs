@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::background::{Look, Works};
+use super::meter::SessionPace;
 use super::options::Options;
 use super::places::Places;
 use super::portal::PortalGroup;
@@ -44,6 +45,17 @@ pub(super) struct Shared {
     groups: OnceLock<Vec<Arc<PortalGroup>>>,
     /// True once the target is shutting down.
     pub(super) stopping: watch::Sender<bool>,
+    pub(super) watcher: Option<Arc<dyn SessionWatcher>>,
+}
+
+/// Hears of normal sessions as they come and go. Called by the thread that serves the session, which
+/// has others to serve: must return at once.
+pub trait SessionWatcher: Send + Sync + 'static {
+    /// A session is logged in.
+    fn began(&self, session: &SessionStatus);
+
+    /// A session is over; `why` is for people.
+    fn ended(&self, session: &SessionStatus, why: &str);
 }
 
 /// The running target: shards and portals. Ends with [`Server::stop`].
@@ -102,6 +114,17 @@ impl Server {
     /// # Errors
     /// When a thread or its runtime cannot be made.
     pub fn start(options: Options) -> io::Result<Self> {
+        Self::start_watched(options, None)
+    }
+
+    /// As [`Server::start`], with somebody who hears of sessions.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_watched(
+        options: Options,
+        watcher: Option<Arc<dyn SessionWatcher>>,
+    ) -> io::Result<Self> {
         let shard_count = match options.shards {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             count => count,
@@ -112,6 +135,7 @@ impl Server {
             discovery: Places::new(options.discovery_max),
             groups: OnceLock::new(),
             stopping: watch::Sender::new(false),
+            watcher,
             options,
         });
         let shards = (0..shard_count)
@@ -223,6 +247,8 @@ async fn all_ended(works: Vec<Arc<Works>>) {
     }
 }
 
+/// Looks at what goes on, once a second: at the sessions' meters, and at the volumes.
+///
 /// Asks volumes what they are like, rather than have them tell: that would be a callback through
 /// everything that wraps a volume, and a thousand answers a second are nothing.
 async fn refresh(shared: Arc<Shared>) {
@@ -234,6 +260,7 @@ async fn refresh(shared: Arc<Shared>) {
         // A file system may hang; and one target after the other is enough.
         let looks = tokio::task::spawn_blocking(move || {
             let registry = &shared.registry;
+            registry.read_meters(Instant::now());
             registry
                 .names()
                 .iter()
@@ -325,7 +352,7 @@ pub struct LunStatus {
 }
 
 /// A session as the control plane shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SessionStatus {
     /// Unique in the life of the daemon.
     pub id: u64,
@@ -353,6 +380,8 @@ pub struct SessionStatus {
     pub read_bytes: u64,
     /// Bytes taken from the initiator.
     pub written_bytes: u64,
+    /// What it does at the moment.
+    pub pace: SessionPace,
 }
 
 impl Handle {
@@ -404,21 +433,24 @@ impl Handle {
     /// All targets, by name.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetStatus> {
-        let sessions = self.shared.registry.sessions();
+        let sessions = self.shared.registry.session_counts();
         let status = |target: Arc<Target>| {
             let name = normalised(&target.name);
             TargetStatus {
                 luns: target.backing.lun_status(),
-                sessions: sessions
-                    .iter()
-                    .filter(|session| session.key.target.as_deref() == Some(&name))
-                    .count(),
+                sessions: sessions.get(&name).copied().unwrap_or(0),
                 name: target.name.clone(),
                 portal_groups: target.access.portal_groups.clone(),
                 moved: target.access.moved.clone(),
             }
         };
         self.shared.registry.targets().into_iter().map(status).collect()
+    }
+
+    /// How many sessions a target has.
+    #[must_use]
+    pub fn session_count(&self, name: &str) -> usize {
+        self.shared.registry.sessions_of(name).len()
     }
 
     /// All sessions, oldest first.

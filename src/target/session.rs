@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use atomic_waker::AtomicWaker;
 use tokio::sync::watch;
 
 use super::backing::{Backing, Removal, Service};
 use super::connection::Joining;
+use super::meter::{Meter, Stopwatch, Totals};
 use super::server::SessionStatus;
 use crate::iscsi::login::SessionParams;
 use crate::iscsi::session::{Notice, TmfFunction, tmf_response};
@@ -223,6 +224,9 @@ pub(super) struct SessionEntry {
     pub(super) peer: SocketAddr,
     pub(super) since: SystemTime,
     pub(super) counters: Counters,
+    /// How long commands take.
+    pub(super) stopwatch: Stopwatch,
+    meter: Mutex<Meter>,
     /// CIDs and addresses of its connections, those that are about to join included.
     connections: Mutex<Vec<(u16, SocketAddr)>>,
     lease: Mutex<Option<Arc<Lease>>>,
@@ -243,6 +247,14 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    fn totals(&self) -> Totals {
+        Totals {
+            commands: self.commands.load(Ordering::Relaxed),
+            read_bytes: self.read_bytes.load(Ordering::Relaxed),
+            written_bytes: self.written_bytes.load(Ordering::Relaxed),
+        }
+    }
+
     /// Adds without a locked instruction: there is one writer.
     pub(super) fn add(counter: &AtomicU64, n: u64) {
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
@@ -259,6 +271,8 @@ impl SessionEntry {
             peer: new.peer,
             since: SystemTime::now(),
             counters: Counters::default(),
+            stopwatch: Stopwatch::default(),
+            meter: Mutex::new(Meter::begin(Instant::now())),
             connections: Mutex::default(),
             lease: Mutex::default(),
             orders: Mutex::new(Some(Vec::new())),
@@ -349,6 +363,18 @@ impl SessionEntry {
         self.key.discovery.is_some()
     }
 
+    /// Whether a command that begins now is timed: one of some, so that a clock costs nothing.
+    pub(super) fn start_timing(&self) -> Option<Instant> {
+        Stopwatch::start(self.counters.commands.load(Ordering::Relaxed))
+    }
+
+    /// Looks at what was done since this was called last.
+    pub(super) fn read_meter(&self, now: Instant) {
+        let totals = self.counters.totals();
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.read(now, totals, &self.stopwatch);
+    }
+
     /// What the control plane shows of it.
     pub(super) fn status(&self) -> SessionStatus {
         let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -366,6 +392,7 @@ impl SessionEntry {
             write_commands: counter(&self.counters.write_commands),
             read_bytes: counter(&self.counters.read_bytes),
             written_bytes: counter(&self.counters.written_bytes),
+            pace: self.meter.lock().unwrap_or_else(PoisonError::into_inner).pace(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::block::Volume;
+use crate::block::{Limits, Volume};
 use crate::iscsi::login::{ChapCredentials, ChapIdentity, Secret};
 
 /// A target to publish. Publishing one whose name is there already replaces it
@@ -38,6 +38,8 @@ pub struct Lun {
     pub block_bytes: u32,
     /// Writes are refused with DATA PROTECT even if the volume would take them.
     pub read_only: bool,
+    /// What the volume may be asked for, by all of its sessions together. They go on when it changes.
+    pub limits: Limits,
 }
 
 /// Which initiator names may log in.
@@ -63,6 +65,8 @@ pub struct Access {
     pub portal_groups: Vec<u16>,
     /// New logins are sent elsewhere.
     pub moved: Option<Redirect>,
+    /// New logins are told to try again (0x0301), those that the rules admit.
+    pub paused: bool,
 }
 
 /// Where a target has moved to (RFC 7143 11.13.5, status class 1).

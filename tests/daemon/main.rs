@@ -16,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use initiator::{HANG, Initiator, Wishes};
 use serde_json::Value;
@@ -308,6 +309,53 @@ fn portal_groups_redirections_and_drains_through_a_kill_9() {
     assert_eq!(daemon.signal(rustix::process::Signal::TERM), Some(0));
     let (bhs, _) = node.receive().expect("another one");
     assert_eq!((bhs[0] & 0x3f, bhs[36]), (0x32, 3), "the daemon ends");
+}
+
+/// CPU time that the threads of the shards have used.
+fn cpu_of_shards(daemon: &Child) -> Duration {
+    let mut used = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{}/task", daemon.id())).unwrap() {
+        let task = task.unwrap().path();
+        if fs::read_to_string(task.join("comm")).unwrap().starts_with("shard-") {
+            let times = fs::read_to_string(task.join("schedstat")).unwrap();
+            used += Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap());
+        }
+    }
+    used
+}
+
+#[test]
+fn sessions_with_nothing_to_do_cost_nothing() {
+    let child = Command::new(STIRRUPD)
+        .args(["quick", "--memory", "1MiB", "--lun", "1", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut daemon = Running(child);
+    let mut url = String::new();
+    BufReader::new(daemon.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let [_, _, portal, target, ..] = url.trim().split('/').collect::<Vec<_>>()[..] else {
+        panic!("{url}")
+    };
+    let log_in = |isid| {
+        let wishes = Wishes { isid, ..Wishes::default() };
+        let mut session = Initiator::log_in(portal.parse().unwrap(), target, &wishes).unwrap();
+        session.acknowledge();
+        session.get_ready();
+        session
+    };
+    // One command after the other, as fast as they are answered: that is what is looked for.
+    let mut sessions: Vec<_> = (1..=50).map(log_in).collect();
+    for session in &mut sessions {
+        (0..50).for_each(|lba| drop(session.read_blocks(lba, 1)));
+    }
+    let before = cpu_of_shards(&daemon.0);
+    assert!(before > Duration::ZERO);
+    // Not an event that is waited for: the time in which nothing is to happen.
+    std::thread::sleep(Duration::from_secs(2));
+    let used = cpu_of_shards(&daemon.0) - before;
+    assert!(used < Duration::from_millis(20), "1 % of the time: {used:?}");
 }
 
 #[test]

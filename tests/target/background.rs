@@ -107,6 +107,7 @@ fn a_copy_goes_from_one_disk_of_a_target_to_another() {
         identity: format!("copy {number}"),
         block_bytes: 512,
         read_only: false,
+        limits: stirrup::block::Limits::default(),
     });
     let luns = luns.collect();
     lab.handle.publish(TargetSpec { name: A.into(), luns, access: Access::default() });

@@ -42,6 +42,9 @@ pub(crate) struct Initiator {
     cmd_sn: u32,
     itt: u32,
     lun: u64,
+    /// The ExpStatSN of its commands; 0: it does not care for what it was answered.
+    exp_stat_sn: u32,
+    acknowledges: bool,
 }
 
 /// How a command ended.
@@ -65,7 +68,15 @@ impl Initiator {
         let stream = TcpStream::connect(portal).unwrap();
         stream.set_read_timeout(Some(HANG)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut peer = Self { stream, digests: false, cmd_sn: 1, itt: 0, lun: 1 << 48 };
+        let mut peer = Self {
+            stream,
+            digests: false,
+            cmd_sn: 1,
+            itt: 0,
+            lun: 1 << 48,
+            exp_stat_sn: 0,
+            acknowledges: false,
+        };
         let request = LoginRequest {
             transit: true,
             cont: false,
@@ -137,6 +148,15 @@ impl Initiator {
             assert_eq!(digest, crc32c([&data[..]]), "data digest");
         }
         data.truncate(lengths.data);
+        let has_status = match Opcode::of(&bhs) {
+            Some(Opcode::ScsiResponse) => true,
+            Some(Opcode::DataIn) => bhs[1] & 1 != 0,
+            _ => false,
+        };
+        if self.acknowledges && has_status {
+            let stat_sn = u32::from_be_bytes([bhs[24], bhs[25], bhs[26], bhs[27]]);
+            self.exp_stat_sn = stat_sn.wrapping_add(1);
+        }
         Some((bhs, data))
     }
 
@@ -160,6 +180,11 @@ impl Initiator {
         self
     }
 
+    /// Says from now on which answers it has.
+    pub(crate) fn acknowledge(&mut self) {
+        self.acknowledges = true;
+    }
+
     /// A command that is not sent yet.
     pub(crate) fn command(&mut self, cdb: &[u8], read: u32, write: u32) -> ScsiCommand {
         self.itt += 1;
@@ -176,7 +201,7 @@ impl Initiator {
             itt: self.itt,
             expected_length: read.max(write),
             cmd_sn: self.cmd_sn,
-            exp_stat_sn: 0,
+            exp_stat_sn: self.exp_stat_sn,
             cdb: padded,
         };
         self.cmd_sn += 1;

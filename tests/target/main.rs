@@ -14,6 +14,7 @@ mod luns;
 mod order;
 mod panics;
 mod portals;
+mod qos;
 
 use crate::support::gated::Gated;
 use std::net::SocketAddr;
@@ -88,7 +89,14 @@ impl Lab {
 
 fn lun(number: u16, volume: Option<Arc<dyn Volume>>) -> Lun {
     let identity = format!("image {number}");
-    Lun { number, volume, identity, block_bytes: 512, read_only: false }
+    Lun {
+        number,
+        volume,
+        identity,
+        block_bytes: 512,
+        read_only: false,
+        limits: stirrup::block::Limits::default(),
+    }
 }
 
 impl Drop for Lab {

@@ -164,6 +164,7 @@ pub(crate) fn lun(number: u16, identity: &str, volume: Arc<dyn Volume>) -> Lun {
         identity: identity.into(),
         block_bytes: BLOCK as u32,
         read_only: false,
+        limits: stirrup::block::Limits::default(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! One session under load, on one thread: keep the queue full, send all that is due with one
-//! system call, take all that came with another.
+//! Sessions under load, each on a thread or all on one: keep the queue full, send all that is due
+//! with one system call, take all that came with another.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -63,6 +63,19 @@ pub(crate) struct Stats {
     pub(crate) cpu: Duration,
 }
 
+impl Stats {
+    /// Adds what another session did.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.latency.merge(&other.latency);
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.read_bytes += other.read_bytes;
+        self.errors += other.errors;
+        self.cpu += other.cpu;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+}
+
 /// A task in flight.
 #[derive(Debug, Clone)]
 struct Slot {
@@ -76,27 +89,50 @@ struct Slot {
     started: Instant,
 }
 
-/// Runs `plan` on a fresh session, which is logged out at its end.
-pub(crate) fn run(connection: Connection, plan: Plan) -> Result<Stats> {
-    let cpu_before = thread_cpu();
-    let mut incoming = Incoming::new(connection.params);
-    let mut tasks = Tasks::new(&connection, plan);
-    let stream = &connection.stream;
-    loop {
+/// A session under its plan.
+struct Session {
+    connection: Connection,
+    incoming: Incoming,
+    tasks: Tasks,
+}
+
+/// How far [`Session::send`] got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// All that is due.
+    All,
+    /// As much as the socket took.
+    Part,
+    /// There will be nothing more to send or to receive.
+    Over,
+}
+
+impl Session {
+    fn new(connection: Connection, plan: Plan) -> Self {
+        let incoming = Incoming::new(connection.params);
+        let tasks = Tasks::new(&connection, plan);
+        Self { connection, incoming, tasks }
+    }
+
+    /// Starts what is due and sends it, without waiting.
+    fn send(&mut self) -> Result<Sent> {
+        let tasks = &mut self.tasks;
         tasks.refill();
         if tasks.in_flight() == 0 && tasks.out.is_empty() {
             ensure!(tasks.stopping, "the target keeps its command window closed");
-            break;
+            return Ok(Sent::Over);
         }
-        let all_sent = tasks.out.send(stream, &tasks.payloads)?;
-        if !all_sent && !wait_readable_or_writable(stream)? {
-            continue;
-        }
-        let len = match rustix::net::recv(stream, incoming.space(), RecvFlags::empty()) {
+        let is_all = tasks.out.send(&self.connection.stream, &tasks.payloads)?;
+        Ok(if is_all { Sent::All } else { Sent::Part })
+    }
+
+    /// Takes in what has come, all that one receive brings; false: nothing.
+    fn receive(&mut self, flags: RecvFlags) -> Result<bool> {
+        let (incoming, tasks) = (&mut self.incoming, &mut self.tasks);
+        let len = match rustix::net::recv(&self.connection.stream, incoming.space(), flags) {
             Ok((0, _)) => bail!("the target closed the connection"),
             Ok((len, _)) => len,
-            Err(rustix::io::Errno::AGAIN) => bail!("no answer for {} s", SILENCE.as_secs()),
-            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
         incoming.received(len);
@@ -108,11 +144,80 @@ pub(crate) fn run(connection: Connection, plan: Plan) -> Result<Stats> {
                 Event::End => tasks.end()?,
             }
         }
+        Ok(true)
     }
-    tasks.stats.cpu = thread_cpu().saturating_sub(cpu_before);
-    let Numbers { cmd_sn, exp_stat_sn } = tasks.numbers;
-    Connection { cmd_sn, exp_stat_sn, ..connection }.logout();
-    Ok(tasks.stats)
+
+    /// Logs out.
+    fn end(self) -> Stats {
+        let Numbers { cmd_sn, exp_stat_sn } = self.tasks.numbers;
+        Connection { cmd_sn, exp_stat_sn, ..self.connection }.logout();
+        self.tasks.stats
+    }
+}
+
+/// Runs `plan` on a fresh session, which is logged out at its end.
+pub(crate) fn run(connection: Connection, plan: Plan) -> Result<Stats> {
+    let cpu_before = thread_cpu();
+    let mut session = Session::new(connection, plan);
+    loop {
+        let sent = session.send()?;
+        if sent == Sent::Over {
+            break;
+        }
+        if sent == Sent::Part && !wait_readable_or_writable(&session.connection.stream)? {
+            continue;
+        }
+        let began = Instant::now();
+        if !session.receive(RecvFlags::empty())? && began.elapsed() >= SILENCE {
+            bail!("no answer for {} s", SILENCE.as_secs());
+        }
+    }
+    let cpu = thread_cpu().saturating_sub(cpu_before);
+    Ok(Stats { cpu, ..session.end() })
+}
+
+/// Runs fresh sessions, each with its plan, on this thread: a client that costs as little as it can,
+/// where it shares the machine with the target. What each did.
+pub(crate) fn run_together(plans: Vec<(Connection, Plan)>) -> Result<Vec<Stats>> {
+    let cpu_before = thread_cpu();
+    let mut all = Vec::new();
+    let mut live = Vec::new();
+    for (connection, plan) in plans {
+        let mut session = Session::new(connection, plan);
+        let sent = session.send()?;
+        live.push((session, sent));
+    }
+    loop {
+        let over = live.extract_if(.., |(_, sent)| *sent == Sent::Over);
+        all.extend(over.map(|(session, _): (Session, Sent)| session.end()));
+        if live.is_empty() {
+            break;
+        }
+        let mut fds = Vec::with_capacity(live.len());
+        for (session, sent) in &live {
+            let wanted = match sent {
+                Sent::Part => PollFlags::IN | PollFlags::OUT,
+                Sent::All | Sent::Over => PollFlags::IN,
+            };
+            fds.push(PollFd::new(&session.connection.stream, wanted));
+        }
+        let timeout = Timespec { tv_sec: SILENCE.as_secs() as i64, tv_nsec: 0 };
+        ensure!(poll(&mut fds, Some(&timeout))? > 0, "no answer for {} s", SILENCE.as_secs());
+        let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        for ((session, sent), ready) in live.iter_mut().zip(ready) {
+            if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                session.receive(RecvFlags::DONTWAIT)?;
+            }
+            if !ready.is_empty() {
+                *sent = session.send()?;
+            }
+        }
+    }
+    // It is all of them that took it.
+    if let Some(first) = all.first_mut() {
+        first.cpu = thread_cpu().saturating_sub(cpu_before);
+    }
+    Ok(all)
 }
 
 /// Waits for either direction; true if there is something to read.

@@ -246,15 +246,7 @@ fn run_all(sessions: Vec<(Connection, Plan)>) -> Result<Stats> {
     let mut failed = None;
     for thread in threads {
         match thread.join().map_err(|_| anyhow!("a session's thread panicked"))? {
-            Ok(stats) => {
-                total.latency.merge(&stats.latency);
-                total.reads += stats.reads;
-                total.writes += stats.writes;
-                total.read_bytes += stats.read_bytes;
-                total.errors += stats.errors;
-                total.cpu += stats.cpu;
-                total.first_error = total.first_error.or(stats.first_error);
-            }
+            Ok(stats) => total.add(stats),
             Err(error) => failed = Some(error),
         }
     }

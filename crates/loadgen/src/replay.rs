@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::connection::{Connection, Digests};
-use crate::engine::{Plan, Stats, Work};
+use crate::engine::{self, Plan, Stats, Work};
 use crate::trace::{self, Replay};
 use crate::url::Url;
 
@@ -74,7 +74,8 @@ impl Options {
             };
             sessions.push((session, plan));
         }
-        let stats = crate::run_all(sessions)?;
+        let mut stats = Stats::default();
+        engine::run_together(sessions)?.into_iter().for_each(|of_one| stats.add(of_one));
         let seconds = started.elapsed().as_secs_f64();
         let whole = (operations.len() * self.urls.len()) as u64;
         self.show(&stats, seconds);

@@ -14,12 +14,15 @@ mod hash;
 #[path = "../../../src/cache/shard.rs"]
 mod shard;
 
-use hash::{Key, Seeded};
+use hash::Key;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use shard::{Bug, Shard};
 
-const KEY: Key = Key { source: 0, extent: 0 };
+fn key() -> Key {
+    Key::own(0)
+}
+
 /// The one block.
 const BLOCK: u16 = 1;
 
@@ -31,7 +34,7 @@ struct Disk {
 
 impl Disk {
     fn new(bug: Option<Bug>) -> Arc<Self> {
-        let mut shard = Shard::new(Seeded::new());
+        let mut shard = Shard::default();
         shard.bug = bug;
         Arc::new(Self { stored: Mutex::new(0), cache: Mutex::new(shard) })
     }
@@ -50,15 +53,15 @@ impl Disk {
 
     /// What the cache holds.
     fn held(&self) -> Option<u64> {
-        self.cache(|shard| shard.get(KEY, BLOCK).and_then(|blocks| blocks[0]))
+        self.cache(|shard| shard.get(key(), BLOCK).and_then(|blocks| blocks[0]))
     }
 
     fn read(&self) -> u64 {
         let (mut held, mut coming) = (None, false);
         let fill = self.cache(|shard| {
             let absent =
-                shard.find(KEY, BLOCK, |_, value| held = Some(*value), |_, ()| coming = true)?;
-            (absent != 0).then(|| shard.begin_fill(KEY, absent, ()))
+                shard.find(key(), BLOCK, |_, value| held = Some(*value), |_, ()| coming = true)?;
+            (absent != 0).then(|| shard.begin_fill(key(), absent, ()))
         });
         let Some(number) = fill else {
             // Whoever finds a fill waits for it, and gets what that reads no earlier than it
@@ -66,20 +69,20 @@ impl Disk {
             return held.unwrap_or_else(|| self.stored());
         };
         let value = self.stored();
-        self.cache(|shard| shard.end_fill(KEY, number, [(0, value)], true));
+        self.cache(|shard| shard.end_fill(key(), number, [(0, value)], true));
         value
     }
 
     fn write(&self, value: u64) {
-        let (number, taken) = self.cache(|shard| shard.begin_write(KEY, BLOCK, BLOCK));
+        let (number, taken) = self.cache(|shard| shard.begin_write(key(), BLOCK, BLOCK));
         self.store(value);
         let blocks = taken.into_iter().map(|(at, _)| (at, value));
-        self.cache(|shard| shard.end_write(KEY, number, blocks));
+        self.cache(|shard| shard.end_write(key(), number, blocks));
     }
 
     /// A write of so much that it is not told apart.
     fn sweep(&self, value: u64) {
-        let number = self.cache(|shard| shard.begin_sweep(0..1000));
+        let (number, _gone) = self.cache(|shard| shard.begin_sweep(0..1000));
         self.store(value);
         self.cache(|shard| shard.end_sweep(number));
     }
@@ -134,7 +137,7 @@ fn sweep_and_read(disk: &Disk) {
 /// The disk changes in a way that the cache hears of afterwards.
 fn cut(disk: &Disk) {
     disk.store(4);
-    disk.cache(|shard| shard.forget(|_| true));
+    disk.cache(|shard| drop(shard.forget_all()));
     assert_eq!(disk.read(), 4, "what was dropped is read anew");
 }
 

@@ -105,6 +105,16 @@ impl Store for OnDemand {
         self.store.kept(image, name)
     }
 
+    fn adopt(&self, image: &str) -> Result<(), StoreError> {
+        self.store.adopt(image)
+    }
+
+    fn release(&self, image: &str) -> Result<(), StoreError> {
+        // A volume that was dropped while it was opened is closed after that.
+        self.opener.wait_opened(image);
+        self.store.release(image)
+    }
+
     fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
         self.store.boot_profile(image)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::{StoreError, StoreErrorKind};
 use super::parents::OpenParent;
 use super::volume::RbdVolume;
+use crate::block::Volume;
 use crate::cache::{Cache, CachedVolume, Coherence, Origin, Parent, Settled, Snapshot};
 use crate::rbd::{self, Access, Image, SnapshotKey};
 
@@ -43,6 +44,25 @@ impl Coherence for Watched {
         let rbd::Settled { changes, parent } = self.image.settled()?;
         let parent = parent.filter(|parent| self.parent.as_ref() == Some(&parent.key));
         Some(Settled { changes, shared_bytes: parent.map_or(0, |parent| parent.overlap_bytes) })
+    }
+
+    fn reopen(&self, wanted: &str) -> Option<Arc<dyn Volume>> {
+        let mut image = Arc::clone(&self.image);
+        for _ in 0..CHAIN_MAX {
+            let opened = match OpenParent::of(&image) {
+                Ok(opened) => opened?,
+                Err(error) => {
+                    tracing::warn!(%error, "a golden image that was lost cannot be opened anew");
+                    return None;
+                }
+            };
+            if identity(&opened.parent.key) == wanted {
+                tracing::info!(image = opened.image.label(), "a golden image was opened anew");
+                return Some(opened.volume);
+            }
+            image = opened.image;
+        }
+        None
     }
 }
 

@@ -388,14 +388,46 @@ impl Store for RbdStore {
         Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
     }
 
+    /// M2 made its disks without an exclusive lock, for an iSCSI target that wanted none.
+    fn adopt(&self, image: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        let pool = self.pool_of(image)?;
+        pool.wait_closed(image);
+        // Not a watcher itself.
+        let seen = Image::open(&pool, image, None, Access::ReadOnly)?;
+        if seen.has_exclusive_lock() {
+            return Ok(());
+        }
+        if let Some(other) = seen.watchers()?.first() {
+            let message = format!(
+                "{} is open on {other}, without an exclusive lock; stop that one first",
+                seen.label()
+            );
+            return Err(StoreError::new(StoreErrorKind::InUse, message));
+        }
+        drop(seen);
+        pool.wait_closed(image);
+        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        open.enable_exclusive_lock()?;
+        tracing::info!(image = open.label(), "given an exclusive lock, to be served");
+        Ok(())
+    }
+
+    fn release(&self, image: &str) -> Result<(), StoreError> {
+        check_name(image)?;
+        self.pool_of(image)?.wait_closed(image);
+        Ok(())
+    }
+
     fn boot_profile(&self, image: &str) -> Result<BootProfile, StoreError> {
         prefetch::boot_profile(self.kept(image, RECORD_NAME)?.as_deref())
     }
 
     fn forget_boot_profile(&self, image: &str) -> Result<(), StoreError> {
         self.keep(image, RECORD_NAME, &[])?;
-        let id = id_of(&self.pool_of(image)?, image)?;
-        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&id));
+        let pool = self.pool_of(image)?;
+        let id = id_of(&pool, image)?;
+        self.prefetch.iter().for_each(|prefetch| prefetch.forget(&pool, &id));
         Ok(())
     }
 

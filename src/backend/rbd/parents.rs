@@ -26,8 +26,7 @@ impl OpenParent {
     ///
     /// # Errors
     /// When the clone or the parent cannot be read, or the parent is not there.
-    #[cfg(test)]
-    pub(super) fn of(image: &Image) -> Result<Option<Self>, StoreError> {
+    pub fn of(image: &Image) -> Result<Option<Self>, StoreError> {
         if image.is_decrypted() {
             return Ok(None);
         }

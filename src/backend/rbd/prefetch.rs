@@ -44,15 +44,20 @@ impl Prefetch {
             let pool = image.pool();
             let here = parent.key.pool_id == pool.id() && parent.key.namespace == pool.namespace();
             let record = Record { pool: Arc::clone(pool), image_id: parent.key.image_id };
-            here.then(|| profiles.image(&record.image_id.clone(), record))
+            here.then(|| profiles.image(&name(pool, &record.image_id), record))
         });
         volume.attach(Ahead::new(self.readahead, profile));
     }
 
     /// Forgets what it holds of an image in memory.
-    pub(super) fn forget(&self, image_id: &str) {
-        self.profiles.iter().for_each(|profiles| profiles.forget(image_id));
+    pub(super) fn forget(&self, pool: &Pool, image_id: &str) {
+        self.profiles.iter().for_each(|profiles| profiles.forget(&name(pool, image_id)));
     }
+}
+
+/// One name for an image, whoever asks.
+fn name(pool: &Pool, image_id: &str) -> String {
+    format!("{}/{}/{}/{image_id}", pool.cluster().fsid(), pool.id(), pool.namespace())
 }
 
 /// What is kept of how an image boots.

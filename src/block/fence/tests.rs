@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use proptest::prelude::*;
 
 use super::*;
+use crate::block::qos::Timer;
 use crate::block::{Buffer, Done, VolumeInfo};
 
 /// One byte for each logical block.
@@ -78,7 +79,7 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let slow = Arc::new(Slow::default());
-        let fenced = Fenced::new(Arc::clone(&slow) as Arc<dyn Volume>);
+        let fenced = Fenced::new(Arc::clone(&slow) as Arc<dyn Volume>, Arc::new(Timer::default()));
         Self { slow, fenced, queues: Default::default() }
     }
 

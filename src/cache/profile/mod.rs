@@ -7,12 +7,15 @@
 mod learner;
 mod record;
 mod recorder;
+mod runner;
+mod walk;
 
 use std::time::Duration;
 
 pub(super) use learner::Slot;
 pub use learner::{ImageProfile, Keeper, Profiles};
 pub use record::{Profile, Unreadable};
+pub(super) use walk::{Rest, Turn};
 
 /// Unit in which it is remembered what was read, in bytes.
 pub const UNIT_BYTES: u64 = 16 << 10;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::gated::Gated;
-use crate::block::{Buffer, CompletionQueue, Op, Request, Volume};
+use crate::block::{Buffer, CompletionQueue, Hold, Op, Request, Volume};
 use crate::cache::profile::{self, Keeper, Profiles};
 use crate::cache::{Ahead, Cache, CachedVolume, Mine, Options, Origin, Snapshot};
 
@@ -25,6 +25,8 @@ fn bytes() -> Vec<u8> {
 struct Gateway {
     cache: Arc<Cache>,
     parent: Arc<Gated>,
+    /// What all clones are read from where they are not the parent's any more.
+    disk: Arc<Gated>,
     profiles: Profiles,
     kept: Arc<Kept>,
 }
@@ -44,11 +46,16 @@ impl Keeper for Arc<Kept> {
 
 impl Gateway {
     fn new(kept: &Arc<Kept>, prefetch_bytes: u64) -> Self {
+        Self::with_memory(kept, prefetch_bytes, 2 * SIZE)
+    }
+
+    fn with_memory(kept: &Arc<Kept>, prefetch_bytes: u64, golden_bytes: u64) -> Self {
         let learn_for = Duration::from_secs(3600);
         let options = profile::Options { learn_for, prefetch_bytes };
         Self {
-            cache: Cache::new(Options { golden_bytes: 2 * SIZE, disk_bytes: 0 }),
+            cache: Cache::new(Options { golden_bytes, disk_bytes: SIZE }),
             parent: Gated::new(bytes()),
+            disk: Gated::new(bytes()),
             profiles: Profiles::start(options).unwrap(),
             kept: Arc::clone(kept),
         }
@@ -59,10 +66,27 @@ impl Gateway {
         let volume = Arc::clone(&self.parent) as _;
         let above = self.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
         let origin = Origin::new(above, SIZE, &[]);
-        let volume = self.cache.wrap(Gated::new(bytes()) as _, Some(origin), Mine);
+        let volume = self.cache.wrap(Arc::clone(&self.disk) as _, Some(origin), Mine);
         let image = (!readahead).then(|| self.profiles.image("golden", Arc::clone(&self.kept)));
         assert!(volume.attach(Ahead::new(readahead, image)));
         volume
+    }
+}
+
+impl Gateway {
+    /// A machine logs in; what that brings about has begun.
+    fn login(&self, disk: &CachedVolume) -> Option<Hold> {
+        let session = disk.hold();
+        self.profiles.wait();
+        session
+    }
+
+    /// Everything that is under way ends, and what comes of that.
+    fn finish(&self) {
+        while self.parent.pending() > 0 {
+            self.parent.finish();
+            self.profiles.wait();
+        }
     }
 }
 
@@ -89,7 +113,7 @@ fn sum(reads: &[(u64, u64)]) -> u64 {
 fn learn(kept: &Arc<Kept>, heard: &Receiver<()>, megabytes: &[u64]) {
     let gateway = Gateway::new(kept, SIZE);
     let disk = gateway.clone(false);
-    let session = disk.hold();
+    let session = gateway.login(&disk);
     for megabyte in megabytes {
         read(&disk, megabyte * MIB, MIB);
         gateway.parent.finish();
@@ -148,13 +172,13 @@ fn what_one_boot_reads_is_there_for_the_next_node() {
     let gateway = Gateway::new(&kept, SIZE);
     let (disk, other) = (gateway.clone(false), gateway.clone(false));
     assert!(gateway.parent.reads().is_empty(), "nobody is there yet");
-    let _sessions = (disk.hold(), other.hold());
+    let _sessions = (gateway.login(&disk), gateway.login(&other));
     let first = gateway.parent.reads();
     assert_eq!(first[0].0, 9 * MIB, "in the order in which it was read");
     assert_eq!(sum(&first), MIB, "and only so much at a time, for all disks together");
     assert!(!read(&other, 12 * MIB, 4096), "what is not known is not there");
     assert_eq!(gateway.parent.reads(), [(12 * MIB, 4096)], "and does not wait for the rest");
-    gateway.parent.finish();
+    gateway.finish();
     let rest = gateway.parent.reads();
     assert_eq!((rest[0].0, sum(&rest)), (2 * MIB, 3 * MIB));
     for megabyte in [9, 2, 5, 6] {
@@ -169,20 +193,38 @@ fn when_the_node_is_gone_nothing_more_is_fetched() {
     learn(&kept, &heard, &[0, 1, 2, 3]);
     let gateway = Gateway::new(&kept, SIZE);
     let disk = gateway.clone(false);
-    drop(disk.hold());
-    gateway.parent.finish();
+    drop(gateway.login(&disk));
+    gateway.finish();
     assert_eq!(sum(&gateway.parent.reads()), MIB);
-    let first = disk.hold();
+    let first = gateway.login(&disk);
     let second = disk.hold();
     drop(first);
-    gateway.parent.finish();
-    assert_eq!(sum(&gateway.parent.reads()), 3 * MIB, "it goes on with the next login");
-    drop(second);
-    let closed = gateway.clone(false);
-    let session = closed.hold();
-    drop(closed);
-    drop(session);
-    assert!(gateway.profiles.image("golden", Arc::clone(&kept)).fetch().is_some());
+    gateway.parent.step(0, false, true);
+    gateway.parent.step(0, false, true);
+    gateway.profiles.wait();
+    // The disk is closed meanwhile: another one goes on.
+    drop((disk, second));
+    let other = gateway.clone(false);
+    let _session = gateway.login(&other);
+    gateway.finish();
+    assert_eq!(sum(&gateway.parent.reads()), 3 * MIB, "and nothing is fetched twice");
+}
+
+#[test]
+fn who_logs_in_again_and_again_has_no_more_fetched() {
+    let (kept, heard) = kept();
+    learn(&kept, &heard, &[0, 1, 2, 3]);
+    let gateway = Gateway::with_memory(&kept, 2 * MIB, MIB);
+    let disk = gateway.clone(false);
+    for _ in 0..10 {
+        drop(gateway.login(&disk));
+        gateway.finish();
+        let session = gateway.login(&disk);
+        gateway.finish();
+        drop(session);
+    }
+    // Half of it found no room to stay.
+    assert_eq!(sum(&gateway.parent.reads()), 2 * MIB);
 }
 
 #[test]
@@ -192,10 +234,65 @@ fn a_login_fetches_no_more_than_its_budget() {
     for (budget, fetched) in [(0, 0), (256 * KIB, 256 * KIB), (2 * MIB, 2 * MIB)] {
         let gateway = Gateway::new(&kept, budget);
         let disk = gateway.clone(false);
-        let _session = disk.hold();
-        gateway.parent.finish();
+        let _session = gateway.login(&disk);
+        gateway.finish();
         assert_eq!(sum(&gateway.parent.reads()), fetched);
     }
+}
+
+#[test]
+fn what_disks_have_of_their_own_is_not_fetched_by_a_profile() {
+    let (kept, heard) = kept();
+    learn(&kept, &heard, &[0, 1, 2, 3]);
+    let gateway = Gateway::with_memory(&kept, SIZE, 2 * SIZE);
+    let disk = gateway.clone(false);
+    for megabyte in [1, 2] {
+        let zeros = Op::WriteZeroes { offset: megabyte * MIB, len: MIB, fua: false };
+        let queue = Arc::new(CompletionQueue::new());
+        disk.submit(&mut vec![Request { tag: 0, op: zeros }], &mut Vec::new(), &queue);
+    }
+    let _session = gateway.login(&disk);
+    gateway.finish();
+    let reads = gateway.parent.reads();
+    assert_eq!(sum(&reads), 2 * MIB);
+    assert!(reads.iter().all(|(at, _)| [0, 3].contains(&(at / MIB))), "{reads:?}");
+    assert_eq!(sum(&gateway.disk.reads()), 0);
+}
+
+#[test]
+fn all_disks_together_have_a_bound_for_what_is_fetched_ahead() {
+    let (kept, _heard) = kept();
+    let gateway = Gateway::new(&kept, 0);
+    let max = gateway.cache.prefetching().room();
+    let mut disks = Vec::new();
+    // Each would have two megabytes under way of a disk of its own.
+    for number in 0..2 * max / MIB {
+        let gated = Gated::sparse(SIZE);
+        let disk = gateway.cache.wrap(Arc::clone(&gated) as _, None, Mine);
+        assert!(disk.attach(Ahead::new(true, None)));
+        for i in 0..64 {
+            read(&disk, i * 32 * KIB, 32 * KIB);
+        }
+        disks.push((disk, gated));
+        let under_way = gateway.cache.prefetching().bytes();
+        assert!(under_way <= max + MIB, "{under_way} for {number}");
+    }
+    assert!(gateway.cache.prefetching().room() < MIB, "the bound was met");
+    disks.iter().for_each(|(_, gated)| gated.finish());
+    assert_eq!(gateway.cache.prefetching().bytes(), 0);
+}
+
+#[test]
+fn an_image_is_fetched_however_much_is_under_way() {
+    let (kept, heard) = kept();
+    learn(&kept, &heard, &[0, 1]);
+    let gateway = Gateway::new(&kept, SIZE);
+    let _all = gateway.cache.prefetching().take(1 << 40);
+    let disk = gateway.clone(false);
+    let _session = gateway.login(&disk);
+    assert_eq!(sum(&gateway.parent.reads()), 128 * KIB, "piece by piece");
+    gateway.finish();
+    assert_eq!(sum(&gateway.parent.reads()), 2 * MIB - 128 * KIB);
 }
 
 #[test]
@@ -204,9 +301,10 @@ fn a_store_that_fails_ends_the_fetching() {
     learn(&kept, &heard, &[0, 1, 2, 3]);
     let gateway = Gateway::new(&kept, SIZE);
     let disk = gateway.clone(false);
-    let _session = disk.hold();
+    let _session = gateway.login(&disk);
     while gateway.parent.pending() > 0 {
         gateway.parent.step(0, true, false);
+        gateway.profiles.wait();
     }
     assert_eq!(sum(&gateway.parent.reads()), 4 * MIB, "each piece was tried once");
     assert!(!read(&disk, 0, 4096));

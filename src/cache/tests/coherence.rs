@@ -20,6 +20,8 @@ struct Told {
     changes: AtomicU64,
     settled: Mutex<Settled>,
     lost: Mutex<bool>,
+    /// What the parent is opened anew as.
+    reopened: Mutex<Option<Arc<Gated>>>,
 }
 
 impl Told {
@@ -41,6 +43,11 @@ impl Coherence for Arc<Told> {
     fn settled(&self) -> Option<Settled> {
         let settled = *self.settled.lock();
         (settled.changes == self.changes.load(Ordering::SeqCst)).then_some(settled)
+    }
+
+    fn reopen(&self, identity: &str) -> Option<Arc<dyn Volume>> {
+        assert_eq!(identity, "golden");
+        self.reopened.lock().take().map(|volume| volume as _)
     }
 }
 
@@ -69,7 +76,8 @@ impl World {
         let above = self.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
         let origin = Origin::new(above, SIZE as u64, std::slice::from_ref(&(0..1)));
         let settled = Mutex::new(Settled { changes: 0, shared_bytes: SIZE as u64 });
-        let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost: Mutex::new(false) });
+        let (lost, reopened) = (Mutex::new(false), Mutex::default());
+        let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost, reopened });
         let disk = Gated::new(vec![2; SIZE]);
         let volume = self.cache.wrap(Arc::clone(&disk) as _, Some(origin), Arc::clone(&told));
         Clone { volume, disk, told, queue: Arc::new(CompletionQueue::new()) }
@@ -215,11 +223,49 @@ fn a_parent_of_which_nothing_can_be_had_is_not_asked() {
 }
 
 #[test]
+fn a_parent_whose_handle_has_failed_is_opened_anew_for_all_clones() {
+    let world = World::new();
+    let (clone, other) = (world.open(), world.open());
+    world.parent.fence();
+    // The first one's client was blocklisted, too: it can open nothing.
+    clone.disk.fence();
+    let anew = Gated::new(vec![1; SIZE]);
+    *other.told.reopened.lock() = Some(Arc::clone(&anew));
+    assert_eq!(other.read(&world, 1), 2, "it is asked itself meanwhile");
+    let begun = std::time::Instant::now();
+    while other.told.reopened.lock().is_some() {
+        assert!(begun.elapsed().as_secs() < 60, "nobody has opened it");
+        std::thread::yield_now();
+    }
+    // The handle is taken a moment after it was given.
+    let third = world.open();
+    while anew.reads().is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "it is not asked");
+        let _waits = third.ask(2);
+    }
+    anew.finish();
+    assert_eq!((other.ask(2), third.ask(2)), (Some(1), Some(1)), "kept for all");
+    assert_eq!(world.parent.reads(), []);
+}
+
+#[test]
+fn a_handle_that_was_opened_for_another_clone_replaces_one_that_has_failed() {
+    let world = World::new();
+    let clone = world.open();
+    world.parent.fence();
+    let anew = Gated::new(vec![1; SIZE]);
+    let volume = Arc::clone(&anew) as _;
+    world.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
+    assert!(clone.ask(1).is_none());
+    assert_eq!((anew.reads().len(), clone.disk.reads().len()), (1, 0));
+}
+
+#[test]
 fn the_volume_is_let_go_before_its_last_completion_is_seen() {
     let world = World::new();
     let clone = world.open();
     assert!(clone.ask(0).is_none() && clone.ask(1).is_none());
-    clone.volume.prefetch(std::slice::from_ref(&(4 * E..5 * E)), u64::MAX);
+    clone.volume.prefetch(std::slice::from_ref(&(4 * E..5 * E)), false, u64::MAX);
     let Clone { volume, disk, queue, .. } = clone;
     drop(volume);
     world.parent.finish();

@@ -24,51 +24,63 @@ enum State {
 }
 
 /// Bytes, and what is under way on them.
-pub(super) struct Gated {
+pub(in crate::cache) struct Gated {
     bytes: Mutex<Vec<u8>>,
     pending: Mutex<Vec<Pending>>,
     failed: AtomicBool,
+    /// Size that it says it has, whatever there is.
+    size_bytes: u64,
     /// Reads that were submitted, as offset and length.
     reads: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Gated {
-    pub(super) fn new(bytes: Vec<u8>) -> Arc<Self> {
+    pub(in crate::cache) fn new(bytes: Vec<u8>) -> Arc<Self> {
+        Self::of_size(bytes, 0)
+    }
+
+    /// A large one of which nothing is ever answered.
+    pub(in crate::cache) fn sparse(size_bytes: u64) -> Arc<Self> {
+        Self::of_size(Vec::new(), size_bytes)
+    }
+
+    fn of_size(bytes: Vec<u8>, size_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             bytes: Mutex::new(bytes),
             pending: Mutex::default(),
             failed: AtomicBool::new(false),
+            size_bytes,
             reads: Mutex::default(),
         })
     }
 
     /// How many requests are not answered.
-    pub(super) fn pending(&self) -> usize {
+    pub(in crate::cache) fn pending(&self) -> usize {
         self.pending.lock().len()
     }
 
     /// The reads that were submitted since this was asked last.
-    pub(super) fn reads(&self) -> Vec<(u64, u64)> {
+    pub(in crate::cache) fn reads(&self) -> Vec<(u64, u64)> {
         std::mem::take(&mut *self.reads.lock())
     }
 
     /// What it holds.
-    pub(super) fn bytes(&self, offset: u64, len: usize) -> Vec<u8> {
+    pub(in crate::cache) fn bytes(&self, offset: u64, len: usize) -> Vec<u8> {
         self.bytes.lock()[offset as usize..offset as usize + len].to_vec()
     }
 
     /// From now on everything is refused.
-    pub(super) fn fence(&self) {
+    pub(in crate::cache) fn fence(&self) {
         self.failed.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn set_len(&self, len: usize) {
+    pub(in crate::cache) fn set_len(&self, len: usize) {
         self.bytes.lock().resize(len, 0);
     }
 
     /// One step of the request at `at`: it happens (or fails, and has happened or not), or is
     /// answered.
-    pub(super) fn step(&self, at: usize, fails: bool, happens: bool) {
+    pub(in crate::cache) fn step(&self, at: usize, fails: bool, happens: bool) {
         let mut pending = self.pending.lock();
         let request = &mut pending[at];
         if let State::Asked(op) = &mut request.state {
@@ -92,7 +104,7 @@ impl Gated {
     }
 
     /// Answers everything there is, and what comes of it.
-    pub(super) fn finish(&self) {
+    pub(in crate::cache) fn finish(&self) {
         while self.pending() > 0 {
             self.step(0, false, true);
         }
@@ -138,7 +150,7 @@ impl Gated {
 impl Volume for Gated {
     fn info(&self) -> VolumeInfo {
         VolumeInfo {
-            size_bytes: self.bytes.lock().len() as u64,
+            size_bytes: self.size_bytes.max(self.bytes.lock().len() as u64),
             read_only: false,
             write_cache: false,
             physical_block_bytes: 4096,

@@ -2,6 +2,6 @@
 
 mod ahead;
 mod coherence;
-mod gated;
+pub(super) mod gated;
 mod model;
 mod sharing;

@@ -227,7 +227,7 @@ impl World {
             }
             Step::Prefetch(at, len) => {
                 let range = offset(at)..offset(at + len);
-                let _ = self.volume.prefetch(std::slice::from_ref(&range), u64::MAX);
+                let _ = self.volume.prefetch(std::slice::from_ref(&range), false, u64::MAX);
                 Ok(())
             }
             Step::Compare(at, len) => {

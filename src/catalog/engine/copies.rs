@@ -29,6 +29,8 @@ struct Original {
     snapshot: Option<String>,
     size_bytes: u64,
     label: String,
+    /// The image that a disk was cloned from.
+    parent: Option<ImageName>,
     work: Work,
 }
 
@@ -52,6 +54,7 @@ impl Engine {
         }
         let mut image = self.new_image(project, name, store, original.size_bytes);
         image.source = original.label.clone();
+        image.parent = original.parent.clone();
         let mut snapshot = String::new();
         let more = Usage { bytes: image.size_bytes, ..Usage::default() };
         let intend = |uid: &str, id: u64, batch: &mut Batch| {
@@ -119,6 +122,7 @@ impl Engine {
                     backing: image.backing,
                     snapshot: Some(snapshot),
                     label,
+                    parent: image.parent,
                     work: work(Noun::Image),
                 })
             }
@@ -133,6 +137,7 @@ impl Engine {
                     backing: disk.backing,
                     snapshot: tag.map(|tag| tag.snapshot),
                     label,
+                    parent: Some(disk.image),
                     work: work(Noun::Disk),
                 })
             }
@@ -284,6 +289,8 @@ impl Engine {
             default_tag: None,
             protected: false,
             origin: None,
+            attached: false,
+            parent: None,
             size_bytes,
             format: Format::Raw,
             source: String::new(),

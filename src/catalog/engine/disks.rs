@@ -10,10 +10,10 @@ use super::tags::tag_key;
 use super::{Engine, FOREIGN, Held, backing_prefix, busy, foreign, key};
 use crate::backend::{OpenMode, StoreErrorKind};
 use crate::block::Volume;
-use crate::catalog::UnnamedAccess;
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::export::{Allowed, Export};
-use crate::catalog::model::{Disk, DiskState, Image, ImageState, Moved, Node, Tagged, Usage};
+use crate::catalog::model::{
+    Disk, DiskState, Exposure, Image, ImageState, Moved, Node, Tagged, Usage,
+};
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
@@ -27,6 +27,8 @@ pub enum ExportState {
     Serving,
     /// It cannot be served; this is tried again by itself.
     Failed,
+    /// It has a target, which is switched off.
+    Disabled,
     /// It has no target.
     Withdrawn,
 }
@@ -67,7 +69,11 @@ impl Engine {
     /// How a disk is served.
     pub(in crate::catalog) fn serving(&self, disk: &Disk) -> Serving {
         let found = self.serving.get(&key(&disk.project, &disk.name)).map(|entry| entry.clone());
-        found.unwrap_or(Serving { state: ExportState::Withdrawn, error: None, volume: None })
+        let state = match disk.exposure {
+            Exposure::Disabled => ExportState::Disabled,
+            Exposure::Enabled | Exposure::Unexposed => ExportState::Withdrawn,
+        };
+        found.unwrap_or(Serving { state, error: None, volume: None })
     }
 
     /// How many disks should be served, and how many of them are. Reads no rows.
@@ -81,7 +87,11 @@ impl Engine {
             .ok_or_else(|| Error::not_found(Noun::Disk, project.as_str(), name.as_str()))
     }
 
-    fn find_disk(&self, project: &Name, name: &Name) -> Result<Option<Versioned<Disk>>, Error> {
+    pub(super) fn find_disk(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<Option<Versioned<Disk>>, Error> {
         rows::load(self.state.as_ref(), Table::Disks, &key(project, name))
     }
 
@@ -131,13 +141,20 @@ impl Engine {
             lun: spec.lun,
             initiators: spec.initiators.clone(),
             networks: spec.networks.clone(),
-            chap: spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
+            chap: None,
             portal_groups: spec.portal_groups.clone(),
+            chap_per_node: None,
+            read_only: spec.read_only.unwrap_or(false),
+            exposure: Exposure::Enabled,
+            qos: spec.qos.unwrap_or_default(),
             moved: None,
             node: node.cloned(),
             closed: false,
             created: Timestamp::now(),
         };
+        if let Some(chap) = &spec.chap {
+            chap.put_into(&mut disk)?;
+        }
         let more = Usage {
             disks: 1,
             bytes: if disk.edits { 0 } else { disk.size_bytes },
@@ -312,150 +329,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Serves a disk with these rules; if that fails, it is to be tried again.
-    pub(super) fn publish(
-        &self,
-        disk: &Disk,
-        node: Option<&Node>,
-        volume: Held,
-    ) -> Result<(), Error> {
-        self.try_publish(disk, node, volume).inspect_err(|_| self.serve_again(disk))
-    }
-
-    /// Applies a batch that changes who may use a disk, to what `disk` and `node` say. When this
-    /// returns, no one else uses it: the target has the new rules, then its sessions end (who is
-    /// still admitted logs in again), then the rows are written. Whatever fails, the rules of the
-    /// row come back, and a repeated call does all of it again.
-    pub(super) fn change_access(
-        &self,
-        disk: &Disk,
-        node: Option<&Node>,
-        batch: &Batch,
-    ) -> Result<(), Error> {
-        if !disk.is_there() {
-            // It is being removed and must not be published again.
-            self.exporter.withdraw(&disk.target)?;
-            return batch.apply(self.state.as_ref()).map(drop);
-        }
-        let volume = self.serving(disk).volume;
-        self.try_publish(disk, node, volume)
-            .and_then(|()| Ok(self.exporter.disconnect(&disk.target)?))
-            .and_then(|()| batch.apply(self.state.as_ref()).map(drop))
-            .inspect_err(|_| self.serve_again(disk))
-    }
-
-    fn serve_again(&self, disk: &Disk) {
-        self.unserved.lock().push((disk.project.clone(), disk.name.clone()));
-    }
-
-    /// The disks that may not be served as their rows say, since this was asked last.
-    pub(in crate::catalog) fn take_unserved(&self) -> Vec<(Name, Name)> {
-        std::mem::take(&mut *self.unserved.lock())
-    }
-
-    fn try_publish(&self, disk: &Disk, node: Option<&Node>, volume: Held) -> Result<(), Error> {
-        let export = Export {
-            target: disk.target.clone(),
-            lun: disk.lun,
-            volume: volume.clone(),
-            identity: disk.identity.clone(),
-            allowed: self.allowed(disk, node),
-            networks: disk.networks.clone(),
-            chap: disk.chap.clone(),
-            portal_groups: disk.portal_groups.clone(),
-            moved: disk.moved.clone(),
-        };
-        let result = self.exporter.publish(export);
-        let state = match (&result, &volume) {
-            (Err(_), _) => ExportState::Failed,
-            (Ok(()), None) => ExportState::Opening,
-            (Ok(()), Some(_)) => ExportState::Serving,
-        };
-        let error = result.as_ref().err().map(ToString::to_string);
-        let serving = Serving { state, error, volume };
-        self.serving.insert(key(&disk.project, &disk.name), serving);
-        Ok(result?)
-    }
-
-    /// Who may log in to a disk that `node` is bound to.
-    pub(in crate::catalog) fn allowed(&self, disk: &Disk, node: Option<&Node>) -> Allowed {
-        if disk.closed {
-            return Allowed::Nobody;
-        }
-        let bound = node.and_then(|node| node.initiator.clone());
-        let mut names: Vec<String> = bound.into_iter().chain(disk.initiators.clone()).collect();
-        names.dedup();
-        match (names.is_empty(), self.options.unnamed_access) {
-            (false, _) => Allowed::Initiators(names),
-            (true, UnnamedAccess::Open) => Allowed::Anyone,
-            (true, UnnamedAccess::Closed) => Allowed::Nobody,
-        }
-    }
-
-    /// Publishes every disk without its volume, so that a login during the start is told to try
-    /// again; the keys of those disks, for [`Engine::serve`].
-    pub(in crate::catalog) fn publish_all(&self) -> Result<Vec<(Name, Name)>, Error> {
-        let mut keys = Vec::new();
-        for disk in self.disks(None)? {
-            if !disk.is_there() {
-                continue;
-            }
-            let node = self.node_of(&disk)?.map(|row| row.value);
-            self.publish(&disk, node.as_ref(), None)?;
-            keys.push((disk.project, disk.name));
-        }
-        Ok(keys)
-    }
-
-    /// Opens a disk's volume, if that is still to be done, and publishes it with its current
-    /// rules. A disk that is gone is no error.
-    pub(in crate::catalog) fn serve(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let Some(row) = self.find_disk(project, name)?.filter(|row| row.value.is_there()) else {
-            return Ok(());
-        };
-        let Versioned { value: mut disk, revision } = self.finish_rollback(row)?;
-        let node = self.node_of(&disk)?.map(|row| row.value);
-        let opened = match self.serving(&disk).volume {
-            Some(volume) if !volume.has_failed() => Ok((volume, disk.flattened)),
-            failed => {
-                if failed.is_some() {
-                    // Ends its sessions; the last of them lets go of the volume.
-                    self.try_publish(&disk, node.as_ref(), None)?;
-                    drop(failed);
-                }
-                self.open(&disk)
-            }
-        };
-        let state = match &opened {
-            Ok(_) => DiskState::Ready,
-            Err(error) if error.code() == BROKEN => DiskState::Broken,
-            Err(_) => disk.state,
-        };
-        // Another than the row has if a resize was cut short, or somebody else grew the image.
-        let size_bytes =
-            opened.as_ref().map_or(disk.size_bytes, |(volume, _)| volume.info().size_bytes);
-        // Likewise.
-        let flattened = opened.as_ref().map_or(disk.flattened, |(_, flattened)| *flattened);
-        if (state, size_bytes, flattened) != (disk.state, disk.size_bytes, disk.flattened) {
-            (disk.state, disk.size_bytes) = (state, size_bytes);
-            let mut batch = Batch::default();
-            if flattened {
-                self.add_flattened(&mut batch, &mut disk)?;
-            }
-            batch.put(Table::Disks, &key(project, name), revision, &disk)?;
-            batch.apply(self.state.as_ref())?;
-        }
-        match opened {
-            Ok((volume, _)) => self.try_publish(&disk, node.as_ref(), Some(volume)),
-            Err(error) => {
-                let mut serving = self.serving(&disk);
-                (serving.state, serving.error) = (ExportState::Failed, Some(error.to_string()));
-                self.serving.insert(key(project, name), serving);
-                Err(error)
-            }
-        }
-    }
-
     /// The disks whose volumes have become useless since this was asked last; they are shown as
     /// failed from now on, and are for [`Engine::serve`] to open anew. Asks no store.
     pub(in crate::catalog) fn take_failed(&self) -> Vec<(Name, Name)> {
@@ -481,7 +354,7 @@ impl Engine {
     }
 
     /// Opens a disk. The second answer: it does not need its image any more.
-    fn open(&self, disk: &Disk) -> Result<(Arc<dyn Volume>, bool), Error> {
+    pub(super) fn open(&self, disk: &Disk) -> Result<(Arc<dyn Volume>, bool), Error> {
         let store = self.store(&disk.store)?;
         let broken = |message: String| Error::new(ErrorKind::Internal, BROKEN, message);
         let stat = store.stat(&disk.backing).map_err(|error| match error.kind() {
@@ -501,13 +374,13 @@ impl Engine {
     }
 }
 
-const BROKEN: &str = "disk-broken";
+pub(super) const BROKEN: &str = "disk-broken";
 
 pub(super) fn use_key(disk: &Disk) -> String {
     format!("{}/{}/{}", disk.project, disk.image, disk.name)
 }
 
-fn exists(disk: &Disk) -> Error {
+pub(super) fn exists(disk: &Disk) -> Error {
     let (project, name) = (disk.project.as_str(), disk.name.as_str());
     if disk.state == DiskState::Broken {
         let message = format!(

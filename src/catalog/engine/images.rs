@@ -277,7 +277,15 @@ impl Engine {
     /// Removes what an image has in the store, then its row.
     pub(super) fn erase_image(&self, image: &Image) -> Result<(), Error> {
         self.remove_origin(image)?;
-        self.remove_backing(self.store(&image.store)?.as_ref(), &image.backing)?;
+        let store = self.store(&image.store)?;
+        if image.attached {
+            // Only what was made of it here.
+            for tag in self.tag_rows(&image.project, &Tagged::Image(image.name.clone()))? {
+                gone_is_fine(store.remove_snapshot(&image.backing, &tag.value.snapshot))?;
+            }
+        } else {
+            self.remove_backing(store.as_ref(), &image.backing)?;
+        }
         self.forget_image(image)
     }
 

@@ -6,6 +6,8 @@
 //! call is repeated or at the next start (`reconcile`). Callers hold the object's lock.
 
 mod at_work;
+mod attach;
+mod certificates;
 mod copies;
 mod disks;
 mod images;
@@ -15,8 +17,13 @@ mod projects;
 mod reconcile;
 mod resize;
 mod rows;
+mod secrets;
+mod serving;
+mod settings;
 mod tags;
+mod tally;
 mod tokens;
+mod used;
 mod works;
 
 use std::collections::BTreeMap;
@@ -38,6 +45,8 @@ use super::spec::random;
 use super::state::{ABSENT, State, Table};
 use at_work::AtWork;
 use rows::Batch;
+use tally::Tallied;
+use used::Used;
 
 pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
@@ -53,12 +62,16 @@ const IN_USE_POLL: Duration = Duration::from_millis(20);
 /// See the [module](self) docs.
 pub(super) struct Engine {
     state: Arc<dyn State>,
+    /// The same, as far as it counts.
+    tally: Arc<Tallied>,
     stores: BTreeMap<String, Arc<dyn Store>>,
     exporter: Arc<dyn Exporter>,
     options: Options,
     ids: Mutex<Ids>,
     /// What is served now, by `project/name` of the disk.
     serving: DashMap<String, Serving>,
+    /// What disks take in their stores, by `project/name`, as far as their volumes do not say.
+    used: DashMap<String, Used>,
     /// Disks that a call left published otherwise than their rows say, or not at all.
     unserved: Mutex<Vec<(Name, Name)>>,
     /// The installation as it was when this process began.
@@ -103,16 +116,20 @@ impl Engine {
                 format!("the default store '{}' is not configured", options.default_store);
             return Err(Error::invalid("store-unknown", message));
         }
+        let tally = Tallied::new(state);
+        let state = Arc::clone(&tally) as Arc<dyn State>;
         let ids = Ids::load(state.as_ref())?;
         let loaded = ids.installation.clone();
         let checked = stores.keys().map(|name| (name.clone(), Mutex::new(false))).collect();
         Ok(Self {
             state,
+            tally,
             stores,
             exporter,
             options,
             ids: Mutex::new(ids),
             serving: DashMap::new(),
+            used: DashMap::new(),
             unserved: Mutex::default(),
             loaded,
             checked,

@@ -7,7 +7,7 @@ use super::{Engine, key};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::model::{Disk, DiskState, Node, Usage};
 use crate::catalog::name::Name;
-use crate::catalog::spec::{DiskSpec, NodeSpec};
+use crate::catalog::spec::{DiskSpec, NodeSpec, canonical_mac};
 use crate::catalog::state::{ABSENT, Table};
 
 impl Node {
@@ -154,6 +154,7 @@ impl Engine {
         node.disk = Some(disk.name.clone());
         disk.node = Some(node.name.clone());
         disk.closed = false;
+        disk.make_node_chap()?;
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(&node.project, &node.name), revision, &node)?;
         batch.put(Table::Disks, &key(&disk.project, &disk.name), disk_revision, &disk)?;
@@ -175,11 +176,59 @@ impl Engine {
             self.disk_row(project, &disk)?;
         disk.node = None;
         disk.closed = true;
+        disk.make_node_chap()?;
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(project, name), revision, &node)?;
         batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
         self.change_access(&disk, None, &batch)?;
         Ok((node, false))
+    }
+
+    /// Gives a disk to a node, whoever has it: that one is out before the other is in. With `from`
+    /// only if that node has it. The second answer: the node had it already.
+    pub(in crate::catalog) fn migrate(
+        &self,
+        project: &Name,
+        disk: &Name,
+        to: &Name,
+        from: Option<&Name>,
+    ) -> Result<(Node, bool), Error> {
+        let node = self.node_row(project, to)?;
+        let disk = self.disk_row(project, disk)?;
+        if disk.value.node.as_ref() == Some(to) {
+            return self.bind_rows(node, disk);
+        }
+        if let Some(from) = from.filter(|from| disk.value.node.as_ref() != Some(from)) {
+            let has = disk.value.node.as_ref().map_or("no node".to_owned(), |n| format!("'{n}'"));
+            let name = &disk.value.name;
+            let message = format!("disk '{name}' is bound to {has}, not to '{from}'");
+            return Err(disk_bound(&disk.value, message));
+        }
+        let Some(owner) = self.node_of(&disk.value)? else { return self.bind_rows(node, disk) };
+        let (Versioned { value: mut node, revision }, disk_revision) = (node, disk.revision);
+        let mut disk = disk.value;
+        self.check_idle(&disk)?;
+        check_bindable(&node, &Disk { node: None, ..disk.clone() })?;
+        let owner_now = Node { disk: None, ..owner.value };
+        node.disk = Some(disk.name.clone());
+        disk.node = Some(node.name.clone());
+        disk.make_node_chap()?;
+        let mut batch = Batch::default();
+        batch.put(Table::Nodes, &key(project, &owner_now.name), owner.revision, &owner_now)?;
+        batch.put(Table::Nodes, &key(project, to), revision, &node)?;
+        batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
+        self.change_access(&disk, Some(&node), &batch)?;
+        Ok((node, false))
+    }
+
+    /// The node that has a MAC address, in whatever form it is written.
+    pub(in crate::catalog) fn node_by_mac(&self, mac: &str) -> Result<Option<Node>, Error> {
+        let mac = canonical_mac(mac)?;
+        let Some(row) = rows::load::<String>(self.state.as_ref(), Table::Macs, &mac)? else {
+            return Ok(None);
+        };
+        let node = rows::load::<Node>(self.state.as_ref(), Table::Nodes, &row.value)?;
+        Ok(node.map(|node| node.value))
     }
 
     /// A disk named after the node, bound to it; both are made if need be. The second answer:
@@ -235,12 +284,18 @@ fn check_bindable(node: &Node, disk: &Disk) -> Result<(), Error> {
         return Err(bound(node, message));
     }
     if let Some(other) = disk.node.as_ref().filter(|other| **other != node.name) {
-        let message =
-            format!("disk '{}' is bound to node '{other}' already; unbind it first", disk.name);
-        let (project, name) = (disk.project.as_str(), disk.name.as_str());
-        return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
+        let message = format!(
+            "disk '{}' is bound to node '{other}' already; unbind it first, or migrate it",
+            disk.name
+        );
+        return Err(disk_bound(disk, message));
     }
     Ok(())
+}
+
+fn disk_bound(disk: &Disk, message: String) -> Error {
+    let (project, name) = (disk.project.as_str(), disk.name.as_str());
+    Error::conflict("disk-bound", Noun::Disk, project, name, message)
 }
 
 fn bound(node: &Node, message: String) -> Error {

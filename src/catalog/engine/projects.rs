@@ -30,7 +30,7 @@ impl Engine {
         name: &Name,
     ) -> Result<(Option<Project>, Usage), Error> {
         let row = self.find_project(name)?.map(|row| row.value);
-        let usage = self.usage(name)?;
+        let usage = self.tally.usage(name)?;
         if row.is_none() && self.contents(name)?.is_empty() {
             let code = Error::not_found(Noun::Project, "", "").code();
             let message = format!("no project '{name}': nothing is in it, and it has no limits");
@@ -95,7 +95,7 @@ impl Engine {
         }
         let alone = Arc::clone(&self.quotas.entry(name.clone()).or_default());
         let _alone = alone.lock();
-        let has = self.usage(name)?;
+        let has = self.tally.usage(name)?;
         let limits = [
             ("disks", quota.disks, has.disks, more.disks),
             ("bytes", quota.bytes, has.bytes, more.bytes),
@@ -112,22 +112,6 @@ impl Engine {
             return Err(Error::new(ErrorKind::Conflict, "quota-exceeded", message));
         }
         work()
-    }
-
-    fn usage(&self, name: &Name) -> Result<Usage, Error> {
-        let mut usage = Usage::default();
-        for image in self.images(Some(name))? {
-            usage.bytes = usage.bytes.saturating_add(image.size_bytes);
-        }
-        for disk in self.disks(Some(name))? {
-            usage.disks += 1;
-            usage.nodes += u64::from(disk.node.is_some());
-            // Otherwise it is the image, which is counted already.
-            if !disk.edits {
-                usage.bytes = usage.bytes.saturating_add(disk.size_bytes);
-            }
-        }
-        Ok(usage)
     }
 
     /// What is in a project, for a person.

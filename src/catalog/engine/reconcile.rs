@@ -59,7 +59,9 @@ impl Engine {
             return Ok(());
         }
         let state = match self.store(&image.store)?.stat(&image.backing) {
-            Ok(stat) if stat.snapshots.contains(&image.snapshot) => ImageState::Ready,
+            Ok(stat) if image.attached || stat.snapshots.contains(&image.snapshot) => {
+                ImageState::Ready
+            }
             Ok(_) => ImageState::Broken,
             Err(error) if error.kind() == StoreErrorKind::NotFound => ImageState::Broken,
             Err(error) => return Err(error.into()),

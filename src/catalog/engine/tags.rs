@@ -185,6 +185,15 @@ impl Engine {
         tag: Option<&ImageName>,
     ) -> Result<(String, Option<Versioned<Tag>>), Error> {
         let Some(name) = tag.or(image.default_tag.as_ref()) else {
+            if image.attached {
+                let message = format!(
+                    "image '{}' is attached, and changes while it is used: make a tag of it, and \
+                     name that",
+                    image.name
+                );
+                let of = Tagged::Image(image.name.clone());
+                return Err(conflict("image-attached", &image.project, &of, message));
+            }
             return Ok((image.snapshot.clone(), None));
         };
         let row = self.ready_tag(&image.project, &Tagged::Image(image.name.clone()), name)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, Subject, stopping};
-use crate::catalog::engine::Report;
+use crate::catalog::engine::{Engine, Report};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Image, Tag, TagState};
 use crate::catalog::name::Name;
@@ -12,6 +12,9 @@ use crate::catalog::name::Name;
 const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How soon it is noticed that a volume has failed.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon it is noticed that a disk is to be measured, and what is left to others between two.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
+const MEASURE_PAUSE: Duration = Duration::from_millis(200);
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_LAST: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,7 @@ impl Catalog {
             self.search_later(store.clone());
         }
         tokio::spawn(self.clone().watch_volumes());
+        tokio::spawn(self.clone().measure_disks());
         Ok(())
     }
 
@@ -71,6 +75,40 @@ impl Catalog {
                 _ = stopping.changed() => {}
             }
         }
+    }
+
+    /// Asks the stores, one disk after the other and not often, what disks take that do not say so
+    /// themselves.
+    async fn measure_disks(self) {
+        let mut stopping = self.0.stopping.subscribe();
+        let mut wanted = Vec::new();
+        let mut pause = MEASURE_INTERVAL;
+        while !*stopping.borrow_and_update() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopping.changed() => continue,
+            }
+            match wanted.pop() {
+                Some((project, name)) => {
+                    if let Err(error) = self.measure(&project, &name).await {
+                        tracing::debug!(disk = %format_args!("{project}/{name}"), %error, "not measured");
+                    }
+                }
+                None => {
+                    let found = self.blocking(Engine::disks_to_measure).await;
+                    wanted = found.unwrap_or_default();
+                }
+            }
+            pause = if wanted.is_empty() { MEASURE_INTERVAL } else { MEASURE_PAUSE };
+        }
+    }
+
+    async fn measure(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let subject = || Subject::Disk(project.clone(), name.clone());
+        let places = self.places(subject()).await?;
+        let _opener = places.openers.acquire().await.map_err(|_| stopping())?;
+        let (subject, project, name) = (subject(), project.clone(), name.clone());
+        self.call(subject, Vec::new(), move |engine| engine.measure(&project, &name)).await
     }
 
     /// Ends what runs in the background, cancels the jobs, and waits (a bounded time: a store may

@@ -199,6 +199,8 @@ impl Catalog {
             done_bytes: 0,
             total_bytes: begun.total_bytes,
             created: Timestamp::now(),
+            started: None,
+            rate: None,
             finished: None,
             error: None,
             warnings: Vec::new(),
@@ -213,7 +215,7 @@ impl Catalog {
 
     /// Runs a job whose turn it is, and keeps its end.
     async fn run_job(&self, id: u64, work: impl Future<Output = Result<Vec<Warning>, Error>>) {
-        self.0.jobs.update(id, |job| job.state = JobState::Running);
+        self.0.jobs.start(id);
         let result = work.await;
         let ended = self.0.jobs.update(id, |job| {
             job.finished = Some(Timestamp::now());

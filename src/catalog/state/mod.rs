@@ -30,6 +30,8 @@ pub enum Table {
     Jobs,
     /// Bearer tokens, by name.
     Tokens,
+    /// Client certificates, by the name in them.
+    Certificates,
     /// Projects that have limits, by name.
     Projects,
 }

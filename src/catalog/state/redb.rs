@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
@@ -33,6 +34,7 @@ fn definition(table: Table) -> Definition {
         Table::Macs => "macs",
         Table::Jobs => "jobs",
         Table::Tokens => "tokens",
+        Table::Certificates => "certificates",
         Table::Projects => "projects",
     })
 }
@@ -51,6 +53,8 @@ struct Held {
     database: Database,
     /// Its file once more, for reserving space.
     file: Option<File>,
+    /// As much of it has no holes.
+    reserved_bytes: AtomicU64,
 }
 
 impl RedbState {
@@ -127,7 +131,7 @@ fn open_file(path: &Path) -> Result<Held, StateError> {
         }
         error => context(&error),
     })?;
-    let held = Held { database, file: Some(file) };
+    let held = Held { database, file: Some(file), reserved_bytes: AtomicU64::new(0) };
     held.reserve();
     Ok(held)
 }
@@ -138,10 +142,17 @@ impl Held {
     fn reserve(&self) {
         let Some(file) = &self.file else { return };
         let reserved = file.metadata().and_then(|metadata| {
-            match fallocate(file, FallocateFlags::empty(), 0, metadata.len()) {
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-                other => other.map_err(Into::into),
+            let (from, to) = (self.reserved_bytes.load(Ordering::Relaxed), metadata.len());
+            // Only what has come since: the rest stays, and a call must not take the longer the larger
+            // the file is.
+            if to > from {
+                match fallocate(file, FallocateFlags::empty(), from, to - from) {
+                    Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+            self.reserved_bytes.store(to, Ordering::Relaxed);
+            Ok(())
         });
         if let Err(error) = reserved {
             tracing::warn!(%error, "cannot reserve space for the catalog");
@@ -252,7 +263,7 @@ mod tests {
     use std::io;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use parking_lot::Mutex;
 
@@ -267,7 +278,8 @@ mod tests {
         RedbState::over(Box::new(move || {
             let opened = Database::builder().create_with_backend(disk.clone());
             disk.full.store(disk.full_once_open.load(Ordering::SeqCst), Ordering::SeqCst);
-            opened.map(|database| Held { database, file: None }).map_err(failed)
+            let held = |database| Held { database, file: None, reserved_bytes: AtomicU64::new(0) };
+            opened.map(held).map_err(failed)
         }))
     }
 

@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use super::world::{Fault, World};
 use crate::catalog::engine::{Engine, Report};
 use crate::catalog::import::Progress;
 use crate::catalog::model::{DiskState, ImageState, Node};
 use crate::catalog::{
-    Allowed, DiskSpec, Error, ErrorKind, ImageName, ImportSpec, Name, NodeSpec, Options, TagState,
-    Tagged,
+    Allowed, DiskSpec, Error, ErrorKind, Exposure, ImageName, ImportSpec, Name, NodeSpec, Options,
+    TagState, Tagged,
 };
 
 const FAULTS: [Fault; 4] = [Fault::Refused, Fault::Unsure, Fault::Outage, Fault::OutageAfter];
@@ -99,7 +100,10 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
         let tags = engine.tags(&project(), &of).unwrap().into_iter();
         tags.map(|tag| tag.snapshot).collect::<Vec<_>>()
     };
-    let stored: BTreeSet<String> = world.store.images.lock().keys().cloned().collect();
+    let stored = world.store.images.lock().keys().cloned().collect::<BTreeSet<String>>();
+    // What others made is theirs to keep.
+    let ours = |name: &String| name.starts_with("stirrup-") || rows.contains(name);
+    let stored: BTreeSet<String> = stored.into_iter().filter(ours).collect();
     assert_eq!(stored, rows, "{context}: the store and the rows");
     for image in &images {
         let stored = world.store.images.lock();
@@ -107,7 +111,9 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
         drop(stored);
         snapshots.sort();
         let mut known = tags(Tagged::Image(image.name.clone()));
-        known.push("golden".to_owned());
+        if !image.attached {
+            known.push("golden".to_owned());
+        }
         known.sort();
         assert_eq!(snapshots, known, "{context}");
         assert_eq!(image.origin, None, "{context}");
@@ -120,8 +126,11 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
         assert_eq!(users, cloned, "{context}: uses of {}", image.name);
     }
     let exported: Vec<String> = world.exporter.targets.lock().keys().cloned().collect();
-    let targets: Vec<String> = disks.iter().map(|disk| disk.target.clone()).collect();
+    let exposed = || disks.iter().filter(|disk| disk.exposure != Exposure::Unexposed);
+    let targets: Vec<String> = exposed().map(|disk| disk.target.clone()).collect();
     assert_eq!(exported, targets, "{context}: the targets and the rows");
+    let open = world.exporter.open_when_disconnected.load(Ordering::SeqCst);
+    assert_eq!(open, 0, "{context}: others could log in while sessions were ended");
     for disk in &disks {
         assert_eq!((disk.state, &disk.rollback), (DiskState::Ready, &None), "{context}: {disk:?}");
         if !disk.edits {
@@ -130,10 +139,15 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
             let parent = world.store.images.lock()[&disk.backing].parent.clone();
             assert_eq!(parent.is_none(), disk.flattened, "{context}");
         }
-        let export = world.exporter.targets.lock()[&disk.target].clone();
-        assert!(export.volume.is_some() && !export.identity.is_empty(), "{context}");
         let node = disk.node.as_ref().map(|node| engine.node(&disk.project, node).unwrap());
-        assert_eq!(export.allowed, engine.allowed(disk, node.as_ref()), "{context}");
+        if let Some(export) = world.exporter.targets.lock().get(&disk.target) {
+            let is_enabled = disk.exposure == Exposure::Enabled;
+            assert_eq!(export.volume.is_some(), is_enabled, "{context}");
+            assert!(!export.identity.is_empty() && !export.paused, "{context}");
+            assert_eq!(export.allowed, engine.allowed(disk, node.as_ref()), "{context}");
+            assert_eq!((&export.chap, export.read_only), (&disk.chap, disk.read_only), "{context}");
+            assert_eq!(export.limits, disk.qos.into(), "{context}");
+        }
         if let Some(node) = node {
             assert_eq!(node.disk.as_ref(), Some(&disk.name), "{context}");
         }
@@ -158,7 +172,7 @@ pub(super) fn golden(engine: &Engine) {
     import(engine, "golden").unwrap();
 }
 
-fn spec() -> DiskSpec {
+pub(super) fn spec() -> DiskSpec {
     DiskSpec::new(image_name("golden"))
 }
 
@@ -167,14 +181,14 @@ pub(super) fn with_disk(engine: &Engine) {
     engine.create_disk(&project(), &name("d1"), &spec(), None).unwrap();
 }
 
-fn with_named_node(engine: &Engine) {
+pub(super) fn with_named_node(engine: &Engine) {
     with_disk(engine);
     let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
     let node = NodeSpec { macs: vec!["52:54:00:00:00:01".into()], initiator };
     engine.put_node(&project(), &name("n1"), &node).unwrap();
 }
 
-fn with_bound_node(engine: &Engine) {
+pub(super) fn with_bound_node(engine: &Engine) {
     with_named_node(engine);
     engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
 }
@@ -184,7 +198,7 @@ fn with_provisioned_node(engine: &Engine) {
     engine.provision(&project(), &name("n1"), &spec()).unwrap();
 }
 
-fn node(engine: &Engine) -> Node {
+pub(super) fn node(engine: &Engine) -> Node {
     engine.node(&project(), &name("n1")).unwrap()
 }
 
@@ -278,6 +292,8 @@ fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .chain(super::versions::cases())
+    .chain(super::settings::cases())
+    .chain(super::attach::cases())
     .collect()
 }
 
@@ -307,6 +323,10 @@ fn walk(case: &Case, fault: Fault, crash: bool, step: i64) -> bool {
         Ok(()) => {}
         Err(error) if Some(error.code()) == case.repeat_code => {}
         Err(error) => panic!("{context}: repeated: {error}"),
+    }
+    // What goes on without a caller: a target that a call has left otherwise than the rows say.
+    for (project, disk) in engine.take_unserved() {
+        engine.serve(&project, &disk).unwrap_or_else(|error| panic!("{context}: {error}"));
     }
     assert_consistent(&world, &engine, &context);
     assert!((case.done)(&engine), "{context}");

@@ -1,9 +1,11 @@
 //! Tests of the catalog over a store, a state and an exporter that fail when told to.
 
+mod attach;
 mod calls;
 mod faults;
 mod imports;
 mod lasting;
 mod service;
+mod settings;
 mod versions;
 pub(crate) mod world;

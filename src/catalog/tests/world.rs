@@ -43,6 +43,15 @@ impl Faults {
         *self.fault.lock() = Some(fault);
     }
 
+    /// How many steps `call` takes.
+    pub(crate) fn count<T>(&self, call: impl FnOnce() -> T) -> (T, i64) {
+        const MANY: i64 = 1 << 40;
+        self.arm(MANY, Fault::Refused);
+        let result = call();
+        *self.fault.lock() = None;
+        (result, MANY - self.left.load(Ordering::SeqCst))
+    }
+
     /// Everything works again; whether the fault had struck.
     pub(crate) fn disarm(&self) -> bool {
         *self.fault.lock() = None;
@@ -465,6 +474,8 @@ pub(crate) struct FakeExporter {
     pub(crate) targets: Mutex<BTreeMap<String, Export>>,
     /// Who was admitted to a target when its sessions were ended.
     pub(crate) disconnected: Mutex<Vec<(String, Allowed)>>,
+    /// How often sessions were ended while others could log in.
+    pub(crate) open_when_disconnected: AtomicUsize,
     /// It refuses to publish.
     pub(crate) ill: AtomicBool,
     /// Sessions of every target.
@@ -501,6 +512,8 @@ impl Exporter for FakeExporter {
     fn disconnect(&self, target: &str) -> Result<(), ExportError> {
         self.step(|| {
             let export = self.targets.lock().get(target).cloned();
+            let is_open = export.as_ref().is_some_and(|it| !it.paused && it.volume.is_some());
+            self.open_when_disconnected.fetch_add(usize::from(is_open), Ordering::SeqCst);
             let allowed = export.map_or(Allowed::Nobody, |export| export.allowed);
             self.disconnected.lock().push((target.to_owned(), allowed));
         })
@@ -541,5 +554,40 @@ impl World {
         for image in self.store.images.lock().values_mut() {
             image.open = None;
         }
+    }
+}
+
+/// A state that counts the rows that it gives and takes.
+pub(crate) struct Counting {
+    inner: Arc<dyn State>,
+    rows: AtomicUsize,
+}
+
+impl Counting {
+    pub(crate) fn new(inner: Arc<dyn State>) -> Self {
+        Self { inner, rows: AtomicUsize::new(0) }
+    }
+
+    /// So far.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.load(Ordering::SeqCst)
+    }
+}
+
+impl State for Counting {
+    fn get(&self, table: Table, key: &str) -> Result<Option<Row>, StateError> {
+        self.rows.fetch_add(1, Ordering::SeqCst);
+        self.inner.get(table, key)
+    }
+
+    fn list(&self, table: Table, prefix: &str) -> Result<Vec<(String, Row)>, StateError> {
+        let found = self.inner.list(table, prefix)?;
+        self.rows.fetch_add(found.len(), Ordering::SeqCst);
+        Ok(found)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
+        self.rows.fetch_add(changes.len(), Ordering::SeqCst);
+        self.inner.apply(changes)
     }
 }

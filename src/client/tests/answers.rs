@@ -102,6 +102,11 @@ pub(super) fn all() -> Answers {
     on("DELETE", project("disks/node1/redirect"), 200, Some(&bound));
     on("POST", project("disks/data/resize"), 200, Some(&free));
     on("GET", project("disks/data"), 200, Some(&free));
+    on("PATCH", project("disks/data"), 200, Some(&free));
+    on("POST", project("disks/data/migrate"), 200, Some(&node));
+    on("POST", project("nodes/node1/rearm"), 200, Some(&node));
+    let by_mac = "/v1/nodes?project=demo&mac=52-54-00-12-34-56".to_owned();
+    on("GET", by_mac, 200, Some(&list(std::slice::from_ref(&node))));
     on("DELETE", project("disks/node1"), 204, None);
     on("GET", "/v1/nodes?project=demo".into(), 200, Some(&list(&[node.clone(), self::node(None)])));
     on("GET", project("nodes/node1"), 200, Some(&node));
@@ -122,6 +127,21 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/jobs".into(), 200, Some(&list(&[job("running", 35), job("failed", 35)])));
     on("GET", "/v1/jobs/3".into(), 200, Some(&job("failed", 35)));
     on("DELETE", "/v1/jobs/3".into(), 202, Some(&job("running", 35)));
+    on(
+        "GET",
+        project("nodes/node1/boot-arguments"),
+        200,
+        Some(&json!({
+            "uris": [format!("iscsi:192.0.2.1:tcp:3260:1:{TARGET}")], "chap": true,
+            "dracut_ibft": "rd.iscsi.firmware=1 ip=ibft", "dracut": "netroot=iscsi:192.0.2.1::3260:1:x",
+            "initramfs_tools_ibft": "iscsi_auto", "initramfs_tools": "iscsi_target_name=x"
+        })),
+    );
+    on("POST", project("nodes/node1/rearm"), 200, Some(&node));
+    let all = ("GET", "/v1/events?since=start&follow=false".to_owned());
+    answers.entry(all).or_default().push_back((200, events()));
+    let some = "/v1/events?since=a-1&types=disk%2Cjob.ended&project=demo&follow=false".to_owned();
+    answers.entry(("GET", some)).or_default().push_back((200, ":\nid: a-9\n\n".to_owned()));
     let script = "#!ipxe\nsanboot iscsi:192.0.2.1:tcp:3260:1:iqn\n".to_owned();
     answers.entry(("GET", project("nodes/node1/ipxe"))).or_default().push_back((200, script));
     answers
@@ -170,6 +190,11 @@ fn disk(name: &str, node: Option<&str>, open: bool) -> Value {
     if !open {
         disk["export_error"] = json!("the pool is gone");
         disk["initiators"] = json!(["iqn.2010-04.org.ipxe:*"]);
+        disk["qos"] = json!({"iops": 100, "read_bytes_per_second": 10 << 20, "burst_seconds": 5});
+        disk["chap_per_node"] = json!("once");
+        disk["chap_delivered"] = json!("2026-01-02T03:04:06.5Z");
+        disk["used_bytes"] = json!(5_242_880);
+        disk["read_only"] = json!(true);
     }
     disk
 }
@@ -205,7 +230,8 @@ fn session(id: u64, target: Option<&str>) -> Value {
     json!({
         "id": id, "target": target, "initiator": "iqn.2010-04.org.ipxe:\u{1b}[2J",
         "isid": "80123456789a", "address": "192.0.2.7:49152", "since": "2026-01-02T03:05:00Z",
-        "bytes_read": 52_428_800, "bytes_written": 4096, "commands": 1234
+        "bytes_read": 52_428_800, "bytes_written": 4096, "commands": 1234,
+        "iops": 250, "latency": {"mean_us": 420, "median_us": 300, "p99_us": 8100}
     })
 }
 
@@ -223,6 +249,42 @@ fn job(state: &str, percent: u64) -> Value {
         job["warnings"] = json!([{"code": "no-boot-code", "message": "it may not boot"}]);
     }
     job
+}
+
+/// A stream of events.
+fn events() -> String {
+    let event = |number: u64, kind: &str, more: Value| {
+        let mut data =
+            json!({"id": format!("a-{number}"), "time": "2026-01-02T03:04:05.5Z", "type": kind});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("id: a-{number}\nevent: {kind}\ndata: {data}\n\n")
+    };
+    let in_demo = |object: &str| json!({"project": "demo", "object": object});
+    let mut disk = in_demo("node1");
+    (disk["state"], disk["image"], disk["node"]) =
+        (json!("ready"), json!("debian"), json!("node1"));
+    let mut ended = in_demo("debian");
+    ended["job"] = job("failed", 35);
+    (ended["state"], ended["reason"]) = (json!("failed"), json!("the store is full"));
+    let mut tag = in_demo("v2");
+    tag["of"] = json!("image debian");
+    let began = json!({"project": "demo", "disk": "node1", "target": TARGET,
+        "session": session(7, Some(TARGET))});
+    let mut booted = in_demo("node1");
+    (booted["mac"], booted["address"]) = (json!("52:54:00:12:34:56"), json!("192.0.2.7"));
+    (booted["disk"], booted["secret"]) = (json!("node1"), json!(true));
+    [
+        ":\nid: a-0\n\n".to_owned(),
+        event(1, "lost", json!({"lost": 12})),
+        event(2, "disk.changed", disk),
+        event(3, "job.ended", ended),
+        event(4, "tag.removed", tag),
+        event(5, "project.made", json!({"project": "demo", "object": "demo"})),
+        event(6, "session.began", began),
+        event(7, "boot.delivered", booted),
+        event(8, "end", json!({"reason": "stirrupd is stopping"})),
+    ]
+    .concat()
 }
 
 fn health() -> Value {

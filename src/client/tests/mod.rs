@@ -126,6 +126,18 @@ const EVERY_COMMAND: &[&str] = &[
     "disk redirect node1 192.0.2.9 --permanently",
     "disk recall node1",
     "disk create data debian --edit",
+    "disk create data debian --read-only --iops 100 --bandwidth 10MiB --burst 5 --chap-per-node --mutual-chap",
+    "disk set data --initiator iqn.a* --address 10.0.0.0/8 --portal-group 2 --chap --renew-chap --read-only",
+    "disk set data --no-initiators --any-address --all-portal-groups --no-chap --read-write",
+    "disk set data --chap-per-node=always",
+    "disk qos data",
+    "disk qos data --iops 100 --read-bandwidth 10MiB --write-iops 20 --burst 5",
+    "disk qos data --none",
+    "disk enable data",
+    "disk disable data",
+    "disk expose data",
+    "disk unexpose data",
+    "disk migrate data node1 --from node2",
     "disk tag list node1",
     "disk tag show node1 v2",
     "disk tag create node1 v2",
@@ -142,8 +154,17 @@ const EVERY_COMMAND: &[&str] = &[
     "node remove node1",
     "node bind node1 data",
     "node unbind node1",
+    "node list --mac 52-54-00-12-34-56",
+    "node rearm node1 --renew",
+    "node ip demo node1",
     "node ipxe node1",
+    "iscsi create demo debian data",
+    "iscsi rm demo node1",
     "iscsi ls",
+    "iscsi ls demo",
+    "db ls -p demo",
+    "db ls --project demo --name data",
+    "showdisks demo",
     "target list",
     "target show iqn.2026-01.io.stirrup:demo:node1",
     "session list",
@@ -163,6 +184,11 @@ const EVERY_COMMAND: &[&str] = &[
     "job list",
     "job show 3",
     "job cancel 3",
+    "job wait 3",
+    "events",
+    "events --type disk --type job.ended --project demo --since a-1",
+    "node boot-arguments node1",
+    "node rearm node1",
 ];
 
 /// Every command: what it asks for, and what it shows.
@@ -187,7 +213,7 @@ async fn commands_and_api_agree() {
     let description = serde_json::to_value(crate::control::api::openapi()).unwrap();
     let mut unused = std::collections::BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let methods = ["get", "put", "post", "delete"].into_iter();
+        let methods = ["get", "put", "post", "patch", "delete"].into_iter();
         unused.extend(
             methods.filter(|m| item.get(m).is_some()).map(|m| (m.to_uppercase(), path.clone())),
         );
@@ -346,4 +372,64 @@ fn completion_knows_the_commands() {
         let outcome = runtime.block_on(stirrup_at("/nowhere".as_ref(), &line, None));
         assert!(outcome.out.contains("showpro"), "{shell}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_there_may_have_been_meant_otherwise() {
+    let mut answers = answers::all();
+    let problem = |what: &str| {
+        serde_json::json!({"type": "urn:stirrup:problem:x", "title": "Not Found", "status": 404,
+            "detail": format!("no {what} in project 'demo'"), "instance": "/",
+            "code": format!("{}-not-found", what.split(' ').next().unwrap())})
+        .to_string()
+    };
+    for (path, what) in [
+        ("images/debain", "image 'debain'"),
+        ("disks/dtaa", "disk 'dtaa'"),
+        ("nodes/nod1", "node 'nod1'"),
+        ("disks/else", "disk 'else'"),
+    ] {
+        let path = format!("/v1/projects/demo/{path}");
+        answers.insert(("GET", path), [(404, problem(what))].into());
+    }
+    let server = Server::start(answers);
+    for (line, near) in [
+        ("image show debain", Some("debian")),
+        ("disk show dtaa", Some("data")),
+        ("node show nod1", Some("node1")),
+        ("disk show else", None),
+    ] {
+        let outcome = stirrup(&server, line).await;
+        let meant = near.map(|near| format!("did you mean '{near}'?"));
+        assert!(outcome.result.is_err());
+        match meant {
+            Some(meant) => assert!(outcome.shown().contains(&meant), "{}", outcome.shown()),
+            None => assert!(!outcome.shown().contains("did you mean"), "{}", outcome.shown()),
+        }
+    }
+}
+
+/// What `docs/m2-commands.md` says of M2's commands are commands.
+#[test]
+fn the_table_of_m2_s_commands_is_true() {
+    let text = include_str!("../../../docs/m2-commands.md");
+    let mut words = std::collections::BTreeSet::new();
+    let mut commands = 0;
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        words.insert(cells[1].trim_matches('`').split(' ').next().unwrap().to_owned());
+        for example in cells[3].split("<br>").filter_map(|it| it.trim().strip_prefix("`stirrup ")) {
+            let example = example.split('`').next().unwrap();
+            let words = std::iter::once("stirrup").chain(example.split(' '));
+            let parsed = Cli::try_parse_from(words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.err().unwrap());
+            commands += 1;
+        }
+    }
+    let m2 = [
+        "cp", "db", "download", "dpro", "export", "import", "iscsi", "ls", "mv", "node", "pro",
+        "project", "rm", "showpro", "snap", "upload",
+    ];
+    assert!(m2.iter().all(|command| words.contains(*command)), "{words:?}");
+    assert!(commands >= 20, "{commands}");
 }

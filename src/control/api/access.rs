@@ -13,12 +13,13 @@ use crate::catalog::{self, Error, Name, TokenSpec};
 use crate::control::Control;
 use crate::control::access::Caller;
 use crate::control::audit;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 
 /// Entries of the audit log in an answer, unless asked for otherwise.
-const ENTRIES_DEFAULT: u16 = 100;
+const ENTRIES_DEFAULT: u64 = 100;
 /// Most of them.
-const ENTRIES_MAX: u16 = 10_000;
+const ENTRIES_MAX: u64 = 10_000;
 /// Longest life of a token that has an end: a hundred years.
 const LIFE_SECONDS_MAX: u64 = 100 * 366 * 86_400;
 
@@ -66,7 +67,7 @@ pub struct TokenList {
 /// Who makes this call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WhoAmI {
-    /// `uid N` or `token NAME`.
+    /// `uid N`, `token NAME`, `certificate NAME`, `hil NAME` or `keystone NAME`.
     pub who: String,
     /// `reader`, `operator` or `admin`.
     pub role: String,
@@ -80,11 +81,17 @@ pub struct WhoAmI {
 pub struct AuditEntry {
     /// When (RFC 3339).
     pub time: String,
-    /// `uid N`, `token NAME` or `nobody`.
+    /// As `who` of the answer to `whoami`, or `nobody`.
     pub who: String,
     /// User of this machine who was at the other end of the socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// Address and port at the other end, of a call over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The name in the client certificate that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// HTTP method.
     pub method: String,
     /// Path, without the query.
@@ -108,7 +115,7 @@ pub struct AuditList {
 #[into_params(parameter_in = Query)]
 pub(super) struct Last {
     /// Most entries of the answer, up to 10000; 100 when absent.
-    limit: Option<u16>,
+    limit: Option<u64>,
 }
 
 fn render(token: &catalog::Token) -> Token {
@@ -189,7 +196,7 @@ pub(super) async fn tokens(State(control): State<Control>) -> Answer<Json<TokenL
 pub(super) async fn make_token(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(request): Json<TokenCreate>,
+    Fields(request): Fields<TokenCreate>,
 ) -> Answer<(StatusCode, Json<Token>)> {
     let name = Name::token(&name)?;
     let (token, text) = control.catalog.make_token(name, request.try_into()?).await?;
@@ -232,14 +239,18 @@ pub(super) async fn log(
     Query(query): Query<Last>,
 ) -> Answer<Json<AuditList>> {
     let limit = query.limit.unwrap_or(ENTRIES_DEFAULT).min(ENTRIES_MAX);
-    let entries = control.audit.last(limit.into()).await.map_err(|error| {
-        let detail = format!("the audit log cannot be read: {error}");
-        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "audit-failed", detail)
-    })?;
+    let entries = control.audit.last(usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(
+        |error| {
+            let detail = format!("the audit log cannot be read: {error}");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "audit-failed", detail)
+        },
+    )?;
     let render = |entry: audit::Entry| AuditEntry {
         time: entry.time.to_string(),
         who: entry.who,
         uid: entry.uid,
+        address: entry.address.map(|address| address.to_string()),
+        certificate: entry.certificate,
         method: entry.method,
         path: entry.path,
         status: entry.status,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::images::ImageCopy;
 use super::jobs::{self, Job};
 use super::problem::Problem;
+use super::settings::Qos;
 use super::{Answer, Filter, made, portal, portals};
 use crate::catalog::{
     Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Moved, Name,
@@ -18,6 +19,7 @@ use crate::catalog::{
 };
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 
 /// What a disk is made of. The same call again gives the same answer; with other values 409.
@@ -46,6 +48,12 @@ pub struct DiskCreate {
     /// Tags of the portal groups in which it is offered; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub portal_groups: Vec<u16>,
+    /// Writes are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// What it may be asked for; everything when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
 }
 
 /// Where initiators that log in to a disk's target are sent to (RFC 7143 11.13.5).
@@ -100,6 +108,14 @@ pub struct ChapRequest {
     /// Its secret, 12 to 64 printable characters, not the initiator's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutual_secret: Option<String>,
+    /// Credentials are generated anew for each node that the disk is bound to, and gone when it is
+    /// unbound; while it is bound to none, nobody may log in. They are handed out in the node's boot
+    /// script: `once` (then not before the node is rearmed), or `always`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_node: Option<String>,
+    /// What was generated before is generated anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew: bool,
 }
 
 /// A disk.
@@ -137,7 +153,7 @@ pub struct Disk {
     /// When it was made (RFC 3339).
     pub created: String,
     /// Whether the target serves it: `opening`, `serving`, `failed` (tried again by itself),
-    /// `withdrawn`.
+    /// `disabled` (initiators are told to try again), `withdrawn` (there is no target).
     pub export: String,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,7 +174,24 @@ pub struct Disk {
     pub redirect: Option<Redirect>,
     /// How to boot from it.
     pub boot: Boot,
-    /// Answer to a PUT or a resize only: it was there, or as large, before.
+    /// How often the node's own CHAP secret is handed out in its boot script: `once` or `always`;
+    /// absent: it is not the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chap_per_node: Option<String>,
+    /// When that secret was handed out (RFC 3339); absent: not yet, or always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chap_delivered: Option<String>,
+    /// Writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
+    /// What it may be asked for; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
+    /// Bytes that it takes in its store, what it shares with its image not counted, as they were a
+    /// while ago; absent while they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<u64>,
+    /// Answer to a PUT, PATCH or a resize only: it was there, so, or as large, before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existed: Option<bool>,
 }
@@ -199,15 +232,19 @@ pub struct DiskList {
     pub items: Vec<Disk>,
 }
 
-impl From<ChapRequest> for ChapSpec {
-    fn from(request: ChapRequest) -> Self {
-        Self {
+impl TryFrom<ChapRequest> for ChapSpec {
+    type Error = Error;
+
+    fn try_from(request: ChapRequest) -> Result<Self, Error> {
+        Ok(Self {
+            per_node: request.per_node.as_deref().map(str::parse).transpose()?,
+            renew: request.renew,
             user: request.user,
             secret: request.secret.map(Secret::new),
             mutual: request.mutual,
             mutual_user: request.mutual_user,
             mutual_secret: request.mutual_secret.map(Secret::new),
-        }
+        })
     }
 }
 
@@ -221,16 +258,22 @@ impl TryFrom<DiskCreate> for DiskSpec {
         spec.initiators = request.initiators;
         spec.networks =
             request.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        spec.chap = request.chap.map(Into::into);
-        spec.portal_groups = request.portal_groups;
-        spec.portal_groups.sort_unstable();
-        spec.portal_groups.dedup();
+        spec.chap = request.chap.map(TryInto::try_into).transpose()?;
+        spec.portal_groups = sorted(request.portal_groups);
+        spec.read_only = request.read_only;
+        spec.qos = request.qos.map(Into::into);
         Ok(spec)
     }
 }
 
+pub(super) fn sorted(mut tags: Vec<u16>) -> Vec<u16> {
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
 pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
-    let DiskView { disk, serving, allowed } = view;
+    let DiskView { disk, serving, allowed, used_bytes } = view;
     let state = match disk.state {
         DiskState::Creating => "creating",
         DiskState::Ready => "ready",
@@ -241,6 +284,7 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
         ExportState::Opening => "opening",
         ExportState::Serving => "serving",
         ExportState::Failed => "failed",
+        ExportState::Disabled => "disabled",
         ExportState::Withdrawn => "withdrawn",
     };
     let initiators = match allowed {
@@ -263,7 +307,7 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
         created: disk.created.to_string(),
         export: export.to_owned(),
         export_error: serving.error.clone(),
-        chap: disk.chap.is_some(),
+        chap: disk.chap.is_some() || disk.chap_per_node.is_some(),
         initiators,
         open: *allowed == Allowed::Anyone,
         addresses: disk.networks.iter().map(ToString::to_string).collect(),
@@ -273,6 +317,14 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
             .clone()
             .map(|Moved { address, permanently }| Redirect { address, permanently }),
         boot: boot(control, view),
+        chap_per_node: disk.chap_per_node.as_ref().map(|chap| chap.delivery.to_string()),
+        chap_delivered: disk
+            .chap_per_node
+            .as_ref()
+            .and_then(|chap| chap.delivered.map(|when| when.to_string())),
+        read_only: disk.read_only,
+        qos: Some(disk.qos).filter(|qos| !qos.is_unlimited()).map(Into::into),
+        used_bytes: *used_bytes,
         existed: None,
     }
 }
@@ -294,7 +346,7 @@ fn boot(control: &Control, DiskView { disk, .. }: &DiskView) -> Boot {
 }
 
 /// A disk in a portal group that is not there could not be reached.
-fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
+pub(super) fn check_groups(control: &Control, groups: &[u16]) -> Result<(), Error> {
     let mut known: Vec<u16> = control.data_path.portals().iter().map(|p| p.tpgt).collect();
     known.sort_unstable();
     known.dedup();
@@ -318,7 +370,7 @@ fn check_elsewhere(control: &Control, moved: &Moved) -> Answer<()> {
     Err(Failure::new(StatusCode::BAD_REQUEST, "redirect-to-self", detail))
 }
 
-fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
+pub(super) fn names((project, disk): &(String, String)) -> Result<(Name, Name), Error> {
     Ok((Name::project(project)?, Name::disk(disk)?))
 }
 
@@ -359,7 +411,7 @@ pub(super) async fn create(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskCreate>,
+    Fields(request): Fields<DiskCreate>,
 ) -> Answer<(StatusCode, Json<Disk>)> {
     let (project, name) = names(&path)?;
     if request.edit {
@@ -427,7 +479,7 @@ pub(super) async fn remove(
 pub(super) async fn redirect(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Redirect>,
+    Fields(request): Fields<Redirect>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let moved = Moved::to(&request.address, request.permanently)?;
@@ -472,7 +524,7 @@ pub(super) async fn recall(
 pub(super) async fn resize(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskResize>,
+    Fields(request): Fields<DiskResize>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let (disk, existed) = control.catalog.resize_disk(project, name, request.size_bytes).await?;
@@ -495,7 +547,7 @@ pub(super) async fn resize(
 pub(super) async fn rollback(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskRollback>,
+    Fields(request): Fields<DiskRollback>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     let tag = ImageName::tag(&request.tag)?;
@@ -539,7 +591,7 @@ pub(super) async fn image(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageCopy>,
+    Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;

@@ -13,8 +13,9 @@ use crate::catalog::{
     self, CopySpec, Error, ImageName, ImageState, ImageView, ImportSpec, Name, Tagged,
 };
 use crate::control::Control;
+use crate::control::Peer;
 use crate::control::access::Caller;
-use crate::control::socket::Peer;
+use crate::control::body::Fields;
 
 /// A file on the gateway that becomes a golden image.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -65,8 +66,14 @@ pub struct Image {
     /// Names of its tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// The file it was imported from, or the image or disk that it is a copy of.
+    /// The file it was imported from, the image or disk that it is a copy of, or what is attached.
     pub source: String,
+    /// It was there before, and is served as it is; removing it here does not remove it there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
+    /// Of an image made of a disk: the image that the disk was cloned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// When it was made (RFC 3339).
     pub created: String,
     /// What import noticed.
@@ -193,6 +200,8 @@ pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) ->
         protected: image.protected,
         tags,
         source: image.source,
+        attached: image.attached,
+        parent: image.parent.map(|name| name.to_string()),
         created: image.created.to_string(),
         warnings: image.warnings.into_iter().map(Into::into).collect(),
         disks: users,
@@ -239,7 +248,7 @@ pub(super) async fn import(
     State(control): State<Control>,
     Path(project): Path<String>,
     Extension(peer): Extension<Peer>,
-    Json(request): Json<ImageImport>,
+    Fields(request): Fields<ImageImport>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&(project, request.name))?;
     let spec = ImportSpec {
@@ -247,7 +256,7 @@ pub(super) async fn import(
         format: request.format.as_deref().map(str::parse).transpose()?,
         store: request.store,
         fix_boot_chs: request.fix_boot_chs,
-        owner: peer.bound_to_own_files(),
+        owner: peer.bound_to_own_files()?,
     };
     let job = control.catalog.import(project, name, spec).await?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
@@ -308,7 +317,7 @@ pub(super) async fn copy(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageCopy>,
+    Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
@@ -334,7 +343,7 @@ pub(super) async fn rename(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
-    Json(request): Json<ImageRename>,
+    Fields(request): Fields<ImageRename>,
 ) -> Answer<Json<Image>> {
     request.project.as_deref().map_or(Ok(()), |project| caller.check(project))?;
     let from = names(&path)?;
@@ -357,7 +366,7 @@ pub(super) async fn rename(
 pub(super) async fn protect(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Protection>,
+    Fields(request): Fields<Protection>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     Ok(Json(render(control.catalog.protect_image(project, name, request.protected).await?)))
@@ -378,7 +387,7 @@ pub(super) async fn protect(
 pub(super) async fn default_tag(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DefaultTag>,
+    Fields(request): Fields<DefaultTag>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
     let tag = request.tag.as_deref().map(ImageName::tag).transpose()?;

@@ -33,6 +33,15 @@ pub struct Job {
     pub total_bytes: u64,
     /// When it was asked for (RFC 3339).
     pub created: String,
+    /// When its turn came (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// How fast it goes, over some seconds; when it has succeeded, how fast it went in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// How long the rest takes at this rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
     /// When it ended (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<String>,
@@ -50,7 +59,20 @@ pub struct JobList {
     pub items: Vec<Job>,
 }
 
-pub(super) fn render(job: catalog::Job) -> Job {
+/// Bytes per second of a job that has succeeded.
+fn mean_rate(job: &catalog::Job) -> Option<u64> {
+    if job.state != JobState::Succeeded {
+        return None;
+    }
+    let millis = job.finished?.duration_since(job.started?).as_millis();
+    let millis = u128::try_from(millis).ok().filter(|millis| *millis > 0)?;
+    u64::try_from(u128::from(job.total_bytes) * 1000 / millis).ok()
+}
+
+pub(in crate::control) fn render(job: catalog::Job) -> Job {
+    let left_bytes = job.total_bytes.saturating_sub(job.done_bytes);
+    let seconds_left = job.rate.filter(|rate| *rate > 0).map(|rate| left_bytes.div_ceil(rate));
+    let bytes_per_second = job.rate.or_else(|| mean_rate(&job));
     let state = match job.state {
         JobState::Queued => "queued",
         JobState::Running => "running",
@@ -67,6 +89,9 @@ pub(super) fn render(job: catalog::Job) -> Job {
         done_bytes: job.done_bytes,
         total_bytes: job.total_bytes,
         created: job.created.to_string(),
+        started: job.started.map(|at| at.to_string()),
+        bytes_per_second,
+        seconds_left,
         finished: job.finished.map(|at| at.to_string()),
         error: job.error,
         warnings: job.warnings.into_iter().map(Into::into).collect(),

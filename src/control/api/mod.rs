@@ -7,6 +7,8 @@
 //! | `GET /v1/whoami` | | [`access::WhoAmI`] |
 //! | `GET /v1/tokens` | | [`access::TokenList`] |
 //! | `PUT`, `DELETE /v1/tokens/{token}` | [`access::TokenCreate`] | 201 [`access::Token`]; 204 |
+//! | `GET /v1/certificates` | | [`certificates::CertificateList`] |
+//! | `PUT`, `DELETE /v1/certificates/{certificate}` | [`certificates::CertificatePut`] | 201, or 200 if it existed, [`certificates::Certificate`]; 204 |
 //! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
 //! | `GET /v1/projects` | | [`projects::ProjectList`] |
@@ -27,37 +29,47 @@
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
 //! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
+//! | `PATCH /v1/projects/{project}/disks/{disk}` | [`settings::DiskChange`] | 200 [`disks::Disk`] |
+//! | `POST /v1/projects/{project}/disks/{disk}/migrate` | [`nodes::Migrate`] | 200 [`nodes::Node`] |
 //! | `PUT`, `DELETE /v1/projects/{project}/disks/{disk}/redirect` | [`disks::Redirect`] | 200 [`disks::Disk`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/rollback` | [`disks::DiskRollback`] | 202 [`jobs::Job`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/flatten` | | 202 [`jobs::Job`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/image` | [`images::ImageCopy`] | 202 [`jobs::Job`] |
-//! | `GET /v1/nodes[?project=]` | | [`nodes::NodeList`] |
+//! | `GET /v1/nodes[?project=][&mac=]` | | [`nodes::NodeList`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}` | [`nodes::NodePut`] | 201 or 200 [`nodes::Node`] |
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
 //! | `PUT /v1/projects/{project}/nodes/{node}/disk` | [`nodes::Bind`] | 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/disk` | | 200 [`nodes::Node`] |
 //! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/provision` | | 200 [`nodes::Node`] |
+//! | `POST /v1/projects/{project}/nodes/{node}/rearm` | [`nodes::Rearm`] | 200 [`nodes::Node`] |
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
+//! | `GET /v1/projects/{project}/nodes/{node}/boot-arguments` | | [`boot::BootArguments`] |
 //! | `GET /v1/targets`, `/v1/targets/{name}` | | [`targets::TargetList`], [`targets::Target`] |
 //! | `GET /v1/sessions[?target=]`, `DELETE /v1/sessions/{id}` | | [`sessions::SessionList`]; 204 |
 //! | `POST /v1/targets/{name}/drain` | [`sessions::LogoutRequest`] | 202 [`targets::Drained`] |
 //! | `POST /v1/sessions/{id}/logout` | [`sessions::LogoutRequest`] | 202 |
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}` | | [`jobs::JobList`], [`jobs::Job`] |
 //! | `DELETE /v1/jobs/{id}` | | 202 [`jobs::Job`]: cancellation is asked for |
+//! | `GET /v1/events[?types=][&project=][&since=][&follow=]` | | `text/event-stream`, [`events::Event`] each |
 //!
 //! Every error is a [`problem::Problem`] (`application/problem+json`, RFC 9457). Unknown fields
 //! in a request are refused.
 
 pub mod access;
+pub mod boot;
+pub mod certificates;
 pub mod disks;
+pub mod events;
 pub mod images;
 pub mod jobs;
 pub mod nodes;
 pub mod problem;
 pub mod projects;
 mod raw;
+mod schema;
 pub mod sessions;
+pub mod settings;
 pub mod system;
 pub mod tags;
 pub mod targets;
@@ -83,7 +95,7 @@ type Answer<T> = Result<T, Failure>;
 #[openapi(info(
     title = "Stirrup control API",
     description = "Images, disks, nodes, targets and sessions of a Stirrup gateway, on a Unix \
-                   socket. Errors are application/problem+json (RFC 9457) with a stable code.",
+                   socket and over TLS. Errors are application/problem+json (RFC 9457) with a stable code.",
     license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
 ))]
 struct Description;
@@ -117,6 +129,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(access::whoami))
         .routes(routes!(access::tokens))
         .routes(routes!(access::make_token, access::remove_token))
+        .routes(routes!(certificates::certificates))
+        .routes(routes!(certificates::put_certificate, certificates::remove_certificate))
         .routes(routes!(access::log))
         .routes(routes!(projects::list))
         .routes(routes!(projects::show, projects::put, projects::remove))
@@ -132,7 +146,8 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(tags::image_tag, tags::put_image_tag, tags::remove_image_tag))
         .routes(routes!(images::boot_profile, images::forget_boot_profile))
         .routes(routes!(disks::list))
-        .routes(routes!(disks::show, disks::create, disks::remove))
+        .routes(routes!(disks::show, disks::create, disks::remove, settings::change))
+        .routes(routes!(nodes::migrate))
         .routes(routes!(disks::redirect, disks::recall))
         .routes(routes!(disks::resize))
         .routes(routes!(disks::rollback))
@@ -144,7 +159,9 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(nodes::show, nodes::put, nodes::remove))
         .routes(routes!(nodes::bind, nodes::unbind))
         .routes(routes!(nodes::provision, nodes::deprovision))
+        .routes(routes!(nodes::rearm))
         .routes(routes!(nodes::ipxe))
+        .routes(routes!(boot::arguments))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
         .routes(routes!(targets::drain))
@@ -153,18 +170,19 @@ fn calls() -> OpenApiRouter<Control> {
         .routes(routes!(sessions::logout))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show, jobs::cancel))
+        .routes(routes!(events::follow))
 }
 
 /// The description of the API (OpenAPI 3.1), as it is served and as `docs/openapi.json` has it.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    calls().into_openapi()
+    schema::complete(calls().into_openapi())
 }
 
 /// All calls, and how they answer.
 pub(super) fn router(control: Control) -> Router {
     let (router, description) = calls().split_for_parts();
-    let description = description.to_pretty_json().unwrap_or_default();
+    let description = schema::complete(description).to_pretty_json().unwrap_or_default();
     let body_max = control.limits.body_max_bytes;
     router
         .route(
@@ -186,7 +204,7 @@ fn made(existed: bool) -> StatusCode {
 }
 
 /// The portals of these groups (none: of all).
-fn portals(control: &Control, groups: &[u16]) -> Vec<PortalInfo> {
+pub(super) fn portals(control: &Control, groups: &[u16]) -> Vec<PortalInfo> {
     let mut portals = control.data_path.portals();
     portals.retain(|portal| groups.is_empty() || groups.contains(&portal.tpgt));
     portals

@@ -1,20 +1,20 @@
 //! Nodes: bare-metal machines and what they boot from.
 
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
-use super::{Answer, Filter, made, portals};
-use crate::boot::{self, Credentials};
+use super::{Answer, Filter, made};
 use crate::catalog::{self, DiskSpec, DiskView, Error, ImageName, Name, NodeSpec};
-use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
+use crate::control::{Control, boot};
 
 /// What is known of a node; replaces what was known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -34,6 +34,26 @@ pub struct NodePut {
 pub struct Bind {
     /// A disk of the same project.
     pub disk: String,
+}
+
+/// Which node gets a disk.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Migrate {
+    /// A node of the same project that has no disk.
+    pub node: String,
+    /// Only if this node has the disk now; whoever has it when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// How a secret is handed out once more.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rearm {
+    /// Another one than before; the node's sessions end.
+    #[serde(default)]
+    pub renew: bool,
 }
 
 /// A disk named after the node, cloned from `image`, and bound to it. The node is made if it is
@@ -96,12 +116,23 @@ fn names((project, node): &(String, String)) -> Result<(Name, Name), Error> {
     Ok((Name::project(project)?, Name::node(node)?))
 }
 
+/// Narrows the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NodeFilter {
+    /// Nodes of this project only.
+    project: Option<String>,
+    /// The node with this MAC address only, however it is written.
+    mac: Option<String>,
+}
+
 /// Lists nodes.
 #[utoipa::path(
     get,
     path = "/v1/nodes",
     tag = "nodes",
-    params(Filter),
+    params(NodeFilter),
     responses(
         (status = 200, description = "The nodes", body = NodeList),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -110,9 +141,18 @@ fn names((project, node): &(String, String)) -> Result<(Name, Name), Error> {
 pub(super) async fn list(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
-    Query(filter): Query<Filter>,
+    Query(NodeFilter { project, mac }): Query<NodeFilter>,
 ) -> Answer<Json<NodeList>> {
-    let nodes = control.catalog.nodes(filter.project(&caller)?).await?;
+    let project = Filter { project }.project(&caller)?;
+    let nodes = match mac {
+        None => control.catalog.nodes(project).await?,
+        Some(mac) => {
+            let found = control.catalog.node_by_mac(mac).await?.into_iter();
+            let is_of =
+                |node: &catalog::Node| project.as_ref().is_none_or(|it| *it == node.project);
+            found.filter(|(node, _)| is_of(node)).collect()
+        }
+    };
     Ok(Json(NodeList { items: nodes.into_iter().map(|node| render(&control, node)).collect() }))
 }
 
@@ -132,7 +172,7 @@ pub(super) async fn list(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<NodePut>,
+    Fields(request): Fields<NodePut>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let known = control.catalog.node(project.clone(), name.clone()).await.is_ok();
@@ -197,7 +237,7 @@ pub(super) async fn remove(
 pub(super) async fn bind(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Bind>,
+    Fields(request): Fields<Bind>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let disk = Name::disk(&request.disk)?;
@@ -241,12 +281,12 @@ pub(super) async fn unbind(
 pub(super) async fn provision(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Provision>,
+    Fields(request): Fields<Provision>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let (image, tag) = ImageName::with_tag(&request.image)?;
     let mut spec = DiskSpec { tag, ..DiskSpec::new(image) };
-    spec.chap = request.chap.map(Into::into);
+    spec.chap = request.chap.map(TryInto::try_into).transpose()?;
     let (node, existed) = control.catalog.provision(project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };
     Ok((made(existed), Json(node)))
@@ -272,6 +312,60 @@ pub(super) async fn deprovision(
     Ok(Json(render(&control, node)))
 }
 
+/// Gives a disk to another node, whoever has it: the sessions of that one have ended before the
+/// other one is admitted.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/disks/{disk}/migrate",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Disk")),
+    request_body = Migrate,
+    responses(
+        (status = 200, description = "The node that has it now", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn migrate(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Migrate>,
+) -> Answer<Json<Node>> {
+    let (project, disk) = disks::names(&path)?;
+    let to = Name::node(&request.node)?;
+    let from = request.from.as_deref().map(Name::node).transpose()?;
+    let (node, existed) = control.catalog.migrate(project, disk, to, from).await?;
+    Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
+}
+
+/// Has the node's own CHAP secret handed out once more in its boot script.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{project}/nodes/{node}/rearm",
+    tag = "nodes",
+    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
+    request_body = Rearm,
+    responses(
+        (status = 200, description = "The node", body = Node),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rearm(
+    State(control): State<Control>,
+    Path(path): Path<(String, String)>,
+    Json(request): Json<Rearm>,
+) -> Answer<Json<Node>> {
+    let (project, name) = names(&path)?;
+    let (node, existed) = control.catalog.rearm(project, name, request.renew).await?;
+    Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
+}
+
+/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret; one that is handed
+/// out once has been handed out then.
+pub(super) fn no_disk(node: &catalog::Node) -> Failure {
+    let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
+    Failure::new(StatusCode::CONFLICT, "node-unbound", detail)
+}
+
 /// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret.
 #[utoipa::path(
     get,
@@ -286,27 +380,16 @@ pub(super) async fn deprovision(
 pub(super) async fn ipxe(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
+    method: Method,
 ) -> Answer<Response> {
     let (project, name) = names(&path)?;
-    let (node, disk) = control.catalog.node(project, name).await?;
-    let Some(DiskView { disk, .. }) = disk else {
-        let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
-        return Err(Failure::new(StatusCode::CONFLICT, "node-unbound", detail));
+    // To ask whether there is a script is not to take the secret.
+    let (node, disk) = match method {
+        Method::HEAD => control.catalog.node(project, name).await?,
+        _ => control.catalog.hand_out_chap(project, name).await?,
     };
-    let portals: Vec<_> =
-        portals(&control, &disk.portal_groups).iter().map(|p| p.address).collect();
-    let script = boot::script(&boot::Boot {
-        title: &format!("{}/{}", node.project, node.name),
-        initiator: node.initiator.as_deref(),
-        portals: &portals,
-        lun: disk.lun,
-        target: &disk.target,
-        chap: disk.chap.as_ref().map(|chap| Credentials {
-            initiator: (&chap.user, chap.secret.expose()),
-            target: chap.mutual.as_ref().map(|(user, secret)| (user.as_str(), secret.expose())),
-        }),
-    });
-    let script = script.map_err(|error| {
+    let Some(DiskView { disk, .. }) = disk else { return Err(no_disk(&node)) };
+    let script = boot::script(&control, &node, &disk, true).map_err(|error| {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no-boot-script", error.to_string())
     })?;
     let headers =

@@ -11,6 +11,7 @@ use super::{Answer, made};
 use crate::catalog::{Amounts, Name, ProjectView, Quota};
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 
 /// What a project may have. What is absent has no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -127,7 +128,7 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Json(request): Json<ProjectQuota>,
+    Fields(request): Fields<ProjectQuota>,
 ) -> Answer<(StatusCode, Json<Project>)> {
     let ProjectQuota { disks, bytes, nodes } = request;
     let quota = Quota { disks, bytes, nodes };

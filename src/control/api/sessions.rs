@@ -12,8 +12,9 @@ use super::Answer;
 use super::problem::Problem;
 use super::targets::SeenTargets;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
-use crate::control::{Control, SessionInfo};
+use crate::control::{Control, LatencyInfo, SessionInfo};
 
 /// A session.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -40,6 +41,30 @@ pub struct Session {
     pub bytes_written: u64,
     /// SCSI commands so far.
     pub commands: u64,
+    /// SCSI commands a second, over about ten seconds.
+    #[serde(default)]
+    pub iops: u64,
+    /// Bytes a second sent to the initiator, likewise.
+    #[serde(default)]
+    pub read_bytes_per_second: u64,
+    /// Bytes a second received from the initiator, likewise.
+    #[serde(default)]
+    pub written_bytes_per_second: u64,
+    /// How long commands take; absent: there were none of late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+}
+
+/// How long commands take that read or write, from when they are here to when they have been executed,
+/// in microseconds, over about ten seconds. One command of 32 is timed, to a quarter of an octave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// On average.
+    pub mean_us: u64,
+    /// Half of them.
+    pub median_us: u64,
+    /// 99 of a hundred.
+    pub p99_us: u64,
 }
 
 /// How initiators are asked to log out (RFC 7143 11.9).
@@ -73,7 +98,7 @@ pub(super) struct ByTarget {
     target: Option<String>,
 }
 
-fn render(session: SessionInfo) -> Session {
+pub(in crate::control) fn render(session: SessionInfo) -> Session {
     Session {
         id: session.id,
         target: session.target,
@@ -85,6 +110,14 @@ fn render(session: SessionInfo) -> Session {
         bytes_read: session.bytes_read,
         bytes_written: session.bytes_written,
         commands: session.commands,
+        iops: session.commands_per_second.round() as u64,
+        read_bytes_per_second: session.read_per_second.round() as u64,
+        written_bytes_per_second: session.written_per_second.round() as u64,
+        latency: session.latency.map(|LatencyInfo { mean_us, median_us, p99_us }| Latency {
+            mean_us,
+            median_us,
+            p99_us,
+        }),
     }
 }
 
@@ -170,10 +203,10 @@ pub(super) async fn logout(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<u64>,
-    request: Option<Json<Option<LogoutRequest>>>,
+    request: Option<Fields<Option<LogoutRequest>>>,
 ) -> Answer<StatusCode> {
     check_seen(&control, &caller, id).await?;
-    let request = request.and_then(|Json(request)| request).unwrap_or_default();
+    let request = request.and_then(|Fields(request)| request).unwrap_or_default();
     match control.data_path.request_logout(id, request.patience()) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(not_found(id)),

@@ -104,6 +104,7 @@ pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health
             let kind = match store.kind {
                 StoreKind::Local => "local",
                 StoreKind::Rbd => "rbd",
+                StoreKind::Files => "files",
             };
             StoreHealth { name: store.name, kind: kind.to_owned(), ok: error.is_none(), error }
         })

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{Error, ImageName, Name, TagState, TagView, Tagged};
 use crate::control::Control;
+use crate::control::body::Fields;
 
 /// How a tag is to be. A tag that is not there is made of what its image or disk holds now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -170,7 +171,7 @@ pub(super) async fn image_tag(
 pub(super) async fn put_image_tag(
     State(control): State<Control>,
     Path((project, name, tag)): Path<(String, String, String)>,
-    Json(request): Json<TagPut>,
+    Fields(request): Fields<TagPut>,
 ) -> Answer<(StatusCode, Json<Tag>)> {
     put(&control, &project, image(&name)?, &tag, &request).await
 }
@@ -246,7 +247,7 @@ pub(super) async fn disk_tag(
 pub(super) async fn put_disk_tag(
     State(control): State<Control>,
     Path((project, name, tag)): Path<(String, String, String)>,
-    Json(request): Json<TagPut>,
+    Fields(request): Fields<TagPut>,
 ) -> Answer<(StatusCode, Json<Tag>)> {
     put(&control, &project, disk(&name)?, &tag, &request).await
 }

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::sessions::LogoutRequest;
 use super::{Answer, portal, portals};
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 use crate::control::respond::Failure;
 use crate::control::{Control, TargetInfo};
 
@@ -169,9 +170,9 @@ pub(super) async fn drain(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    request: Option<Json<Option<LogoutRequest>>>,
+    request: Option<Fields<Option<LogoutRequest>>>,
 ) -> Answer<(StatusCode, Json<Drained>)> {
-    let request = request.and_then(|Json(request)| request).unwrap_or_default();
+    let request = request.and_then(|Fields(request)| request).unwrap_or_default();
     if !SeenTargets::of(&control, &caller).await?.has(Some(&name.to_ascii_lowercase())) {
         return Err(not_found());
     }

@@ -123,6 +123,10 @@ async fn sessions_of_other_projects_are_not_seen_or_ended() {
         bytes_read: 0,
         bytes_written: 0,
         commands: 0,
+        commands_per_second: 4.0,
+        read_per_second: 5.0,
+        written_per_second: 6.0,
+        latency: None,
     };
     *lab.daemon.data_path.sessions.lock() =
         vec![session(1, Some("default")), session(2, Some("lab")), session(3, None)];

@@ -12,6 +12,7 @@ use super::incoming::{Current, Header, Held};
 use super::recovery::Retained;
 use super::task::{Phase, TaskId, unit_of};
 use super::text::TextExchange;
+use super::window::is_before;
 use super::{CloseReason, Event, OutPdu, Session};
 use crate::iscsi::login::{Established, SessionParams};
 use crate::iscsi::pdu::Numbers;
@@ -38,6 +39,8 @@ pub(super) struct Connection<D> {
     pub(super) stat_sn: u32,
     /// The ExpStatSN that came last.
     pub(super) exp_stat_sn: u32,
+    /// How far it was behind then.
+    pub(super) unseen: u32,
     pub(super) retained: Retained<D>,
     pub(super) current: Current,
     pub(super) header: Header,
@@ -57,6 +60,7 @@ impl<D> Connection<D> {
             params: established.params,
             stat_sn: established.stat_sn,
             exp_stat_sn: established.stat_sn,
+            unseen: 0,
             retained: Retained::new(established.stat_sn),
             current: Current::None,
             header: Header::default(),
@@ -71,6 +75,12 @@ impl<D> Connection<D> {
     /// That of the login which made the session.
     pub(super) fn leading(established: Established) -> Self {
         Self::new(ConnectionId::first(), established)
+    }
+
+    /// Notes how far the ExpStatSN that came is behind; one that is ahead is a mistake.
+    pub(super) fn look_at_unseen(&mut self) {
+        let behind = self.stat_sn.wrapping_sub(self.exp_stat_sn);
+        self.unseen = if is_before(self.exp_stat_sn, self.stat_sn) { behind } else { 0 };
     }
 
     /// It may be told something of the target's own accord.
@@ -121,6 +131,13 @@ impl<D: Clone> Session<D> {
         for id in ids {
             self.on(id, &mut what);
         }
+    }
+
+    /// Answers that the initiator had not taken in when it sent the last of its requests, by its
+    /// ExpStatSN; on the connection where there were most.
+    pub fn unseen_answers(&self) -> u32 {
+        let others = self.others.iter().map(|other| other.unseen);
+        others.fold(self.connection.unseen, u32::max)
     }
 
     /// The connections that are not closing, by their CIDs.

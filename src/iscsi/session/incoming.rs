@@ -133,6 +133,7 @@ impl<D: Clone> Session<D> {
                 let acknowledges_data =
                     matches!(&request, Request::Snack(snack) if snack.kind == 2);
                 self.connection.exp_stat_sn = exp_stat_sn(bhs);
+                self.connection.look_at_unseen();
                 if self.recovers() && !acknowledges_data {
                     self.acknowledge(exp_stat_sn(bhs));
                 }

@@ -64,6 +64,8 @@ pub(super) struct Commands {
     preemption_count: u64,
     ops: Ops,
     done: Vec<BlockCompletion>,
+    /// Completions that are to come.
+    out: usize,
     /// How long a task may have others wait for data of the initiator.
     pub(super) data_timeout: Duration,
 }
@@ -88,6 +90,7 @@ impl Commands {
             preemption_count: 0,
             ops: Ops::new(),
             done: Vec::new(),
+            out: 0,
             data_timeout,
         }
     }
@@ -184,6 +187,7 @@ impl Commands {
                 record.transfer = Some(prepared.transfer());
                 record.memory = usize::try_from(prepared.memory_bytes()).unwrap_or(usize::MAX);
                 record.unit = Some(prepared.unit());
+                record.timed_since = attached.entry.start_timing();
                 record.prepared = Some(prepared);
                 self.waiting.push_back(id);
                 self.serve_waiting(session);
@@ -302,6 +306,7 @@ impl Commands {
             && let Some(attached) = &self.attached
         {
             record.flight.wait();
+            self.out += 1;
             // Those behind it are not to wait: they are told that it is under way.
             if let (Some(position), Some(service)) = (record.position.take(), attached.service()) {
                 service.task_sets.end(position);
@@ -325,6 +330,7 @@ impl Commands {
                     continue;
                 }
                 progress = true;
+                self.out += requests.len();
                 match volumes.binary_search_by_key(unit, |(unit, _)| *unit) {
                     Ok(at) => volumes[at].1.submit(requests, &mut self.done, &self.queue),
                     Err(_) => {
@@ -371,6 +377,7 @@ impl Commands {
     /// Goes on with a task of which an operation has ended. Requests that come of it wait for
     /// [`Self::submit`].
     pub(super) fn completed(&mut self, completion: BlockCompletion, session: &mut DriverSession) {
+        self.out = self.out.saturating_sub(1);
         let BlockCompletion { tag, result } = completion;
         // The low half of a tag; the other half tells it from tasks that had the number before.
         let id = TaskId(tag as u32);
@@ -384,6 +391,11 @@ impl Commands {
             Some(outcome) => self.finish(id, outcome, session),
             None => self.request(id),
         }
+    }
+
+    /// True while a volume has something of this connection to do, of aborted tasks too.
+    pub(super) fn are_waiting(&self) -> bool {
+        self.out > 0
     }
 
     /// What was answered in a turn that did not get to its end, and is not looked at.
@@ -410,6 +422,9 @@ impl Commands {
         }
         // None if it was refused before there was anything to keep.
         let record = self.take_record(id).unwrap_or_default();
+        if let (Some(since), Some(attached)) = (record.timed_since, &self.attached) {
+            attached.entry.stopwatch.stop(since);
+        }
         let Outcome { status, data_in, sense, preempted: _ } = outcome;
         if let (Some(sense), Some(unit), Some(attached)) = (&sense, record.unit, &self.attached)
             && let Some(service) = attached.service()
@@ -421,9 +436,15 @@ impl Commands {
                 let len = bytes.len() as u64;
                 Transferred::In { data: ReadData::of_bytes(bytes), len }
             }
-            (DataIn::Buffer(buffer), _) => {
+            (DataIn::Buffer(mut buffer), _) => {
                 let len = buffer.len() as u64;
-                Transferred::In { data: ReadData::of_blocks(buffer, record.lease), len }
+                let mut lease = record.lease;
+                // Memory that it shares with the store counts as long as the initiator lets it.
+                let held = buffer.held_bytes();
+                if !lease.as_mut().is_some_and(|lease| lease.extend_to(held, Claim::Fair)) {
+                    buffer.detach();
+                }
+                Transferred::In { data: ReadData::of_blocks(buffer, lease), len }
             }
             (DataIn::None, Some(Transfer::Out { bytes })) => Transferred::Out(bytes),
             (DataIn::None, _) => Transferred::Nothing,

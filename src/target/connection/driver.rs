@@ -11,19 +11,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::commands::{Attached, Commands, DriverSession};
 use super::link::{Link, PingTimer};
 use super::login::{Connected, SessionEnds};
-use super::pause::Pauses;
+use super::pause::{Moment, Pause, Pauses};
 use crate::block::CompletionQueue;
 use crate::iscsi::login::{Established, SessionType};
 use crate::iscsi::session::{ConnectionId, DiscoveryScope, Event, Notice, Session};
 use crate::scsi::NexusSpec;
 use crate::target::backing::{Backing, Removal};
 use crate::target::session::{Lease, Order, SessionEntry, Signal};
-use crate::target::shard::ShardState;
+use crate::target::shard::{self, ShardState, Turns};
 
 /// Turns of one session before the others on the shard have theirs.
 const TURNS_MAX: usize = 8;
@@ -44,6 +44,7 @@ pub(super) struct Driver {
     /// Why the last connection ended that did so.
     pub(super) why: Option<String>,
     pauses: Pauses,
+    turns: Rc<Turns>,
     /// The last to be dropped: who waits for the end of the session relies on its volumes having
     /// been let go.
     pub(super) ends: SessionEnds,
@@ -85,7 +86,8 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
         done: Vec::new(),
         removals: Vec::new(),
         why: None,
-        pauses: Pauses::default(),
+        pauses: Pauses::new(options.look_max, options.nap_max),
+        turns: Rc::clone(&shard.turns),
         ends,
     };
     let session_id = entry.id;
@@ -93,6 +95,9 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
     let initiator = &names.initiator_name;
     if names.session_type == SessionType::Normal {
         tracing::info!(session_id, %peer, initiator, target, "logged in");
+        if let Some(watcher) = &shard.shared.watcher {
+            watcher.began(&entry.status());
+        }
     }
     let over = std::future::poll_fn(|cx| driver.poll_contained(cx));
     let why = match names.session_type {
@@ -117,6 +122,9 @@ pub(super) async fn serve(connected: Connected, shard: &ShardState) {
             written_bytes = status.written_bytes,
             "session ended: {why}"
         );
+        if let Some(watcher) = &shard.shared.watcher {
+            watcher.ended(&status, &why);
+        }
     }
     driver.wind_up().await;
 }
@@ -174,8 +182,9 @@ impl Driver {
             match self.turn(cx) {
                 Err(error) => return Poll::Ready(error.to_string()),
                 Ok(progress) => {
-                    if progress {
-                        self.pauses.ended();
+                    if progress && self.pauses.is_paused() {
+                        let moment = self.moment();
+                        self.pauses.ended(&moment);
                     }
                     let links = self.links.len();
                     if let Some(reason) = self.reap() {
@@ -194,11 +203,33 @@ impl Driver {
 
     /// Nothing moves: the task is polled when something does, or again at once.
     fn pause(&mut self, cx: &mut Context<'_>) {
-        let commands = self.ends.entry.counters.commands.load(Ordering::Relaxed);
-        if self.pauses.looks(commands, Instant::now()) {
-            // Not by its waker, which would leave the runtime no time to ask the kernel.
-            let again = pin!(tokio::task::yield_now());
-            let _pending = again.poll(cx);
+        let begins = !self.pauses.is_paused();
+        let moment = self.moment();
+        if begins {
+            self.turns.note(self.ends.entry.id, moment.now);
+        }
+        let mut nap = Duration::ZERO;
+        match self.pauses.next(&moment) {
+            Pause::Look => {
+                // Not by its waker, which would leave the runtime no time to ask the kernel.
+                let again = pin!(tokio::task::yield_now());
+                let _pending = again.poll(cx);
+            }
+            Pause::Nap(length) => nap = length,
+            Pause::Sleep => {}
+        }
+        shard::nap(nap);
+    }
+
+    fn moment(&self) -> Moment {
+        let (now, id) = (Instant::now(), self.ends.entry.id);
+        Moment {
+            now,
+            commands: self.ends.entry.counters.commands.load(Ordering::Relaxed),
+            unseen: self.session.unseen_answers(),
+            is_waiting: self.commands.are_waiting(),
+            alone: self.turns.was_last(id),
+            long_alone: self.turns.was_alone(id, now),
         }
     }
 

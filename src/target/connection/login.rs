@@ -88,8 +88,11 @@ impl Gate<'_> {
         if let Some(Redirect { address, permanently }) = &target.access.moved {
             return Err(Refusal::moved(*permanently, address.clone()));
         }
+        if target.access.paused {
+            return refuse(LoginStatus::ServiceUnavailable, "who may log in is being changed");
+        }
         if target.backing.service.is_none() {
-            return refuse(LoginStatus::ServiceUnavailable, "the target's volume is not open yet");
+            return refuse(LoginStatus::ServiceUnavailable, "the target's volume is not open");
         }
         Ok(target)
     }

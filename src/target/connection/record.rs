@@ -1,5 +1,7 @@
 //! What is kept for a task of the session.
 
+use std::time::Instant;
+
 use smallvec::SmallVec;
 
 use crate::block::{Buffer, Op, Span};
@@ -34,6 +36,8 @@ pub(super) struct Record {
     /// By which its operations are known.
     pub(super) tag: u64,
     pub(super) flight: Flight,
+    /// When it began, of one that is timed.
+    pub(super) timed_since: Option<Instant>,
     /// It has ended, and waits for the tasks that it has preempted to be out of the way; with the
     /// number by which it is told.
     pub(super) preempting: Option<Box<(u64, Outcome)>>,

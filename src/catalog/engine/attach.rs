@@ -1,0 +1,208 @@
+//! Images that were there before, served as they are and never removed: an image's row that says so,
+//! and a disk that is the image itself.
+
+use jiff::Timestamp;
+
+use super::disks::{exists, use_key};
+use super::rows::{Batch, Versioned};
+use super::tags::tag_key;
+use super::{Engine, gone_is_fine, key};
+use crate::backend::OpenMode;
+use crate::catalog::attach::{AccessRules, AttachSpec};
+use crate::catalog::error::{Error, Noun};
+use crate::catalog::model::{Disk, DiskState, Exposure, Image, ImageState, Tagged, Usage};
+use crate::catalog::name::{ImageName, Name};
+use crate::catalog::qos::Qos;
+use crate::catalog::state::{ABSENT, Table};
+
+impl Engine {
+    /// Serves an image of a store as it is. The second answer: it was served already. There is no
+    /// intent to be written: nothing is made but the rows.
+    pub(in crate::catalog) fn attach(
+        &self,
+        project: &Name,
+        name: &Name,
+        spec: &AttachSpec,
+    ) -> Result<(Disk, bool), Error> {
+        spec.check(&self.options.target_prefix)?;
+        let image_name = ImageName::new(name.as_str())?;
+        let rules = spec.rules.disk_spec(image_name.clone(), spec.lun);
+        rules.check()?;
+        if let Some(Versioned { value: disk, .. }) = self.find_disk(project, name)? {
+            let same = |disk: &Disk| {
+                (&disk.store, &disk.backing) == (&spec.store, &spec.backing)
+                    && (&disk.target, disk.lun) == (&spec.target, spec.lun)
+            };
+            if disk.state != DiskState::Ready || !disk.edits || !same(&disk) {
+                return Err(exists(&disk));
+            }
+            // An earlier call may not have come so far.
+            self.serve(project, name)?;
+            return Ok((disk, true));
+        }
+        self.check_free(project, &image_name)?;
+        self.check_nobody_has(spec)?;
+        let store = self.store(&spec.store)?;
+        // Likewise, of a call that wrote no rows.
+        self.exporter.withdraw(&spec.target)?;
+        store.adopt(&spec.backing)?;
+        let stat = store.stat(&spec.backing)?;
+        let image = Image {
+            state: ImageState::Ready,
+            backing: spec.backing.clone(),
+            attached: true,
+            snapshot: String::new(),
+            source: spec.source.clone(),
+            ..self.new_image(project, &image_name, &spec.store, stat.size_bytes)
+        };
+        let disk = Disk {
+            project: project.clone(),
+            name: name.clone(),
+            state: DiskState::Ready,
+            image: image_name.clone(),
+            tag: None,
+            edits: true,
+            flattened: false,
+            rollback: None,
+            store: spec.store.clone(),
+            backing: spec.backing.clone(),
+            size_bytes: stat.size_bytes,
+            identity: stat.id,
+            target: spec.target.clone(),
+            lun: spec.lun,
+            initiators: rules.initiators.clone(),
+            networks: rules.networks.clone(),
+            chap: rules.chap.as_ref().map(|chap| chap.complete(name)).transpose()?,
+            portal_groups: Vec::new(),
+            chap_per_node: None,
+            read_only: false,
+            exposure: Exposure::Enabled,
+            qos: Qos::default(),
+            moved: None,
+            node: None,
+            closed: spec.rules.closed,
+            created: Timestamp::now(),
+        };
+        let volume = store.open(&spec.backing, None, OpenMode::ReadWrite)?;
+        let mut batch = Batch::default();
+        batch.put(Table::Images, &key(project, &image_name), ABSENT, &image)?;
+        batch.put(Table::Uses, &use_key(&disk), ABSENT, &disk.tag)?;
+        batch.put(Table::Disks, &key(project, name), ABSENT, &disk)?;
+        let more = Usage { disks: 1, bytes: disk.size_bytes, ..Usage::default() };
+        let served = self.within_quota(project, more, || {
+            self.publish(&disk, None, Some(volume))?;
+            batch.apply(self.state.as_ref())
+        });
+        if let Err(error) = served {
+            self.serving.remove(&key(project, name));
+            // If the rows are there all the same.
+            self.serve_again(&disk);
+            if let Err(error) = self.exporter.withdraw(&disk.target) {
+                tracing::warn!(target = disk.target, %error, "it is withdrawn when it is made again");
+            }
+            return Err(error);
+        }
+        Ok((disk, false))
+    }
+
+    /// Refuses an image, or the name of a target, that another object of the catalog has.
+    fn check_nobody_has(&self, spec: &AttachSpec) -> Result<(), Error> {
+        let taken = |noun, project: &Name, name: &str, message: String| {
+            Err(Error::conflict("already-attached", noun, project.as_str(), name, message))
+        };
+        for image in self.images(None)? {
+            if (&image.store, &image.backing) == (&spec.store, &spec.backing) {
+                let (project, name) = (&image.project, &image.name);
+                let message = format!("{} is image '{name}' of '{project}' already", spec.source);
+                return taken(Noun::Image, project, name.as_str(), message);
+            }
+        }
+        for disk in self.disks(None)? {
+            if disk.target == spec.target {
+                let (project, name) = (&disk.project, &disk.name);
+                let message = format!("target {} is disk '{name}' of '{project}'", spec.target);
+                return taken(Noun::Disk, project, name.as_str(), message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets who may log in to an attached disk. Sessions that may be go on.
+    pub(in crate::catalog) fn set_access(
+        &self,
+        project: &Name,
+        name: &Name,
+        rules: &AccessRules,
+    ) -> Result<Disk, Error> {
+        let (Versioned { value: mut disk, revision }, _) = self.attached(project, name)?;
+        let spec = rules.disk_spec(disk.image.clone(), disk.lun);
+        spec.check()?;
+        disk.initiators = spec.initiators;
+        disk.networks = spec.networks;
+        disk.chap = spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?;
+        disk.closed = rules.closed;
+        let node = self.node_of(&disk)?.map(|row| row.value);
+        let volume = self.serving(&disk).volume;
+        // First who may not any more is gone, then the row says so.
+        self.publish(&disk, node.as_ref(), volume)?;
+        let mut batch = Batch::default();
+        batch.put(Table::Disks, &key(project, name), revision, &disk)?;
+        batch.apply(self.state.as_ref()).inspect_err(|_| self.serve_again(&disk))?;
+        Ok(disk)
+    }
+
+    /// Ends the sessions of an attached disk and forgets it; the image stays where it is, and its
+    /// owner can have it when this returns.
+    pub(in crate::catalog) fn detach(&self, project: &Name, name: &Name) -> Result<(), Error> {
+        let (row, image_row) = self.attached(project, name)?;
+        let (disk, image) = (&row.value, &image_row.value);
+        if let Some(node) = &disk.node {
+            let message = format!("disk '{name}' is bound to node '{node}'; unbind it first");
+            let (project, name) = (project.as_str(), name.as_str());
+            return Err(Error::conflict("disk-bound", Noun::Disk, project, name, message));
+        }
+        self.check_not_at_work(disk)?;
+        let of = Tagged::Image(image.name.clone());
+        self.check_tags_unprotected(project, &of)?;
+        let users = self.image_users(project, &image.name)?;
+        let clones: Vec<String> = users.into_iter().filter(|user| user != name.as_str()).collect();
+        if !clones.is_empty() {
+            let message = format!("disks were cloned from tags of '{name}'; remove them first");
+            let (project, name) = (project.as_str(), image.name.as_str());
+            let error = Error::conflict("image-in-use", Noun::Image, project, name, message);
+            return Err(error.with_users(clones));
+        }
+        self.exporter.withdraw(&disk.target)?;
+        self.serving.remove(&key(project, name));
+        let store = self.store(&disk.store)?;
+        let mut batch = Batch::default();
+        for tag in self.tag_rows(project, &of)? {
+            gone_is_fine(store.remove_snapshot(&disk.backing, &tag.value.snapshot))?;
+            batch.delete(Table::Tags, &tag_key(&tag.value), tag.revision);
+        }
+        store.release(&disk.backing)?;
+        batch.delete(Table::Disks, &key(project, name), row.revision);
+        if let Some(used) = self.state.get(Table::Uses, &use_key(disk))? {
+            batch.delete(Table::Uses, &use_key(disk), used.revision);
+        }
+        batch.delete(Table::Images, &key(project, &image.name), image_row.revision);
+        batch.apply(self.state.as_ref()).inspect_err(|_| self.serve_again(disk))?;
+        Ok(())
+    }
+
+    /// An attached disk and its image.
+    fn attached(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(Versioned<Disk>, Versioned<Image>), Error> {
+        let disk = self.disk_row(project, name)?;
+        let image = self.image_row(project, &disk.value.image)?;
+        if disk.value.edits && image.value.attached && disk.value.is_there() {
+            return Ok((disk, image));
+        }
+        let message = format!("disk '{name}' is none that was attached");
+        let (project, name) = (project.as_str(), name.as_str());
+        Err(Error::conflict("disk-not-attached", Noun::Disk, project, name, message))
+    }
+}

@@ -1,0 +1,234 @@
+//! Calls on nodes.
+
+use super::{Catalog, DiskView, Subject, view};
+use crate::catalog::engine::Engine;
+use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::locks::Guard;
+use crate::catalog::model::Node;
+use crate::catalog::name::Name;
+use crate::catalog::spec::{DiskSpec, NodeSpec};
+
+impl Catalog {
+    /// Locks a node, and the disk that is bound to it or, if there is none, `disk`. The second
+    /// answer is what a call on them waits for.
+    async fn lock_node(
+        &self,
+        project: &Name,
+        node: &Name,
+        disk: Option<&Name>,
+    ) -> Result<(Vec<Guard>, Subject), Error> {
+        let mut guards = vec![self.lock(Noun::Node, project, node.as_str()).await];
+        let (project_too, node) = (project.clone(), node.clone());
+        let bound = self.blocking(move |engine| match engine.node(&project_too, &node) {
+            Ok(node) => Ok(node.disk),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        });
+        let bound = bound.await?;
+        let Some(disk) = bound.as_ref().or(disk) else { return Ok((guards, Subject::Nothing)) };
+        guards.push(self.lock(Noun::Disk, project, disk.as_str()).await);
+        Ok((guards, Subject::Disk(project.clone(), disk.clone())))
+    }
+
+    /// The nodes of a project, or of all, sorted, each with its disk.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn nodes(
+        &self,
+        project: Option<Name>,
+    ) -> Result<Vec<(Node, Option<DiskView>)>, Error> {
+        self.blocking(move |engine| {
+            let nodes = engine.nodes(project.as_ref())?.into_iter();
+            nodes.map(|node| with_disk(engine, node)).collect()
+        })
+        .await
+    }
+
+    /// A node and its disk.
+    ///
+    /// # Errors
+    /// `node-not-found`.
+    pub async fn node(&self, project: Name, name: Name) -> Result<(Node, Option<DiskView>), Error> {
+        self.blocking(move |engine| with_disk(engine, engine.node(&project, &name)?)).await
+    }
+
+    /// Makes a node, or replaces what is known of it. The last answer: nothing had to be done.
+    ///
+    /// # Errors
+    /// `mac-taken`, `invalid-mac`, `invalid-initiator`.
+    pub async fn put_node(
+        &self,
+        project: Name,
+        name: Name,
+        spec: NodeSpec,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let guards = self.lock_node(&project, &name, None).await?;
+        self.node_call(guards, move |engine| engine.put_node(&project, &name, &spec)).await
+    }
+
+    /// Removes a node.
+    ///
+    /// # Errors
+    /// `node-bound`.
+    pub async fn remove_node(&self, project: Name, name: Name) -> Result<(), Error> {
+        let (guards, _) = self.lock_node(&project, &name, None).await?;
+        self.call(Subject::Nothing, guards, move |engine| engine.remove_node(&project, &name)).await
+    }
+
+    /// Binds a disk to a node. The last answer: it was bound already.
+    ///
+    /// # Errors
+    /// `node-bound`, `disk-bound`, `disk-not-ready`.
+    pub async fn bind(
+        &self,
+        project: Name,
+        node: Name,
+        disk: Name,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let guards = self.lock_node(&project, &node, Some(&disk)).await?;
+        self.node_call(guards, move |engine| engine.bind(&project, &node, &disk)).await
+    }
+
+    /// Takes the disk off a node; its sessions end. The last answer: there was none.
+    ///
+    /// # Errors
+    /// `node-not-found`.
+    pub async fn unbind(
+        &self,
+        project: Name,
+        name: Name,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let guards = self.lock_node(&project, &name, None).await?;
+        self.node_call(guards, move |engine| engine.unbind(&project, &name)).await
+    }
+
+    /// Gives a node a disk of its own name, cloned from an image, in one step; the node is made
+    /// if it is not known. The last answer: nothing had to be done.
+    ///
+    /// # Errors
+    /// `node-bound`, `disk-exists`, `disk-bound`, `image-not-found`, and what the store says;
+    /// nothing is left behind.
+    pub async fn provision(
+        &self,
+        project: Name,
+        name: Name,
+        spec: DiskSpec,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
+        let subject = Subject::Image(project.clone(), spec.image.clone());
+        self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
+            .await
+    }
+
+    /// Takes the disk off a node and removes it. The last answer: there was none.
+    ///
+    /// # Errors
+    /// `node-not-found`; what the store says. The disk is not served any more then, and stays the
+    /// node's until a repeated call, or the next start, has removed it; or the node is unbound.
+    pub async fn deprovision(
+        &self,
+        project: Name,
+        name: Name,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let guards = self.lock_node(&project, &name, None).await?;
+        self.node_call(guards, move |engine| engine.deprovision(&project, &name)).await
+    }
+
+    async fn node_call(
+        &self,
+        (guards, subject): (Vec<Guard>, Subject),
+        call: impl FnOnce(&Engine) -> Result<(Node, bool), Error> + Send + 'static,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        self.call(subject, guards, move |engine| {
+            let (node, existed) = call(engine)?;
+            Ok((with_disk(engine, node)?, existed))
+        })
+        .await
+    }
+
+    /// The node that has a MAC address, and its disk.
+    ///
+    /// # Errors
+    /// `invalid-mac`.
+    pub async fn node_by_mac(
+        &self,
+        mac: String,
+    ) -> Result<Option<(Node, Option<DiskView>)>, Error> {
+        self.blocking(move |engine| {
+            engine.node_by_mac(&mac)?.map(|node| with_disk(engine, node)).transpose()
+        })
+        .await
+    }
+
+    /// Gives a disk to a node; with `from` only if that one has it. Whoever has it is out before
+    /// `to` is in: its sessions have ended. The last answer: `to` had it already.
+    ///
+    /// # Errors
+    /// `disk-not-found`, `node-not-found`, `node-bound`, `disk-bound` (to another than `from`),
+    /// `busy`, `changed-meanwhile`.
+    pub async fn migrate(
+        &self,
+        project: Name,
+        disk: Name,
+        to: Name,
+        from: Option<Name>,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let owner = self.disk(project.clone(), disk.clone()).await?.disk.node;
+        let mut nodes: Vec<&Name> = owner.iter().chain([&to]).collect();
+        nodes.sort();
+        nodes.dedup();
+        let mut guards = Vec::new();
+        for node in nodes {
+            guards.push(self.lock(Noun::Node, &project, node.as_str()).await);
+        }
+        guards.push(self.lock(Noun::Disk, &project, disk.as_str()).await);
+        let subject = Subject::Disk(project.clone(), disk.clone());
+        self.node_call((guards, subject), move |engine| {
+            if engine.disk(&project, &disk)?.node != owner {
+                let message = format!("disk '{disk}' went to another node meanwhile; try again");
+                return Err(Error::new(ErrorKind::Conflict, "changed-meanwhile", message));
+            }
+            engine.migrate(&project, &disk, &to, from.as_ref())
+        })
+        .await
+    }
+
+    /// A node and its disk, with the credentials for its boot script. Those that are handed out once
+    /// are handed out by this.
+    ///
+    /// # Errors
+    /// `node-not-found`; `secret-delivered`: they were handed out before.
+    pub async fn hand_out_chap(
+        &self,
+        project: Name,
+        name: Name,
+    ) -> Result<(Node, Option<DiskView>), Error> {
+        let (guards, _) = self.lock_node(&project, &name, None).await?;
+        self.call(Subject::Nothing, guards, move |engine| {
+            let (node, disk) = engine.hand_out_chap(&project, &name)?;
+            Ok((node, disk.map(|disk| view(engine, disk)).transpose()?))
+        })
+        .await
+    }
+
+    /// Has the credentials of a node handed out once more; with `renew` others, and then the node's
+    /// sessions end. The last answer: they had not been handed out.
+    ///
+    /// # Errors
+    /// `node-not-found`; `no-node-secret`: the node has none of its own.
+    pub async fn rearm(
+        &self,
+        project: Name,
+        name: Name,
+        renew: bool,
+    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+        let guards = self.lock_node(&project, &name, None).await?;
+        self.node_call(guards, move |engine| engine.rearm(&project, &name, renew)).await
+    }
+}
+
+pub(super) fn with_disk(engine: &Engine, node: Node) -> Result<(Node, Option<DiskView>), Error> {
+    let disk = engine.disk_of(&node)?.map(|disk| view(engine, disk)).transpose()?;
+    Ok((node, disk))
+}

@@ -1,0 +1,125 @@
+//! Images.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+use super::{CopyArgs, MaybeProject, Project, Sure, TagCommand, Wait};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::client) enum ImageCommand {
+    /// List images
+    List(MaybeProject),
+    /// Show one image
+    Show {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Show what is known of how an image boots: what is fetched when a node logs in
+    Profile {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// Forget it: the next boot is the first one again
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Import an image from a raw or qcow2 file
+    Import {
+        #[command(flatten)]
+        project: Project,
+        #[command(flatten)]
+        import: ImportArgs,
+    },
+    /// Copy an image into a new one that does not need it
+    Copy {
+        #[command(flatten)]
+        project: Project,
+        /// Image to copy, as IMAGE or IMAGE@TAG
+        image: String,
+        /// Name of the copy
+        name: String,
+        #[command(flatten)]
+        copy: CopyArgs,
+    },
+    /// Give an image another name, or another project
+    Rename {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// New name
+        name: String,
+        /// New project; it must have no disks then
+        #[arg(long, value_name = "PROJECT")]
+        to_project: Option<String>,
+    },
+    /// Protect an image from removal
+    Protect {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Protect an image no more
+    Unprotect {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+    },
+    /// Set the tag that disks are cloned from when none is named
+    Default {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        /// Tag; the image as it was imported when not given
+        tag: Option<String>,
+    },
+    /// Tags of an image: what it held at a moment, for disks to be cloned from
+    #[command(subcommand)]
+    Tag(TagCommand),
+    /// Download an image into a file here, as a raw disk; zeros become holes
+    Download {
+        #[command(flatten)]
+        project: Project,
+        /// Image, as IMAGE or IMAGE@TAG
+        image: String,
+        /// File to make
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Remove an image
+    Remove {
+        #[command(flatten)]
+        project: Project,
+        /// Image
+        image: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(in crate::client) struct ImportArgs {
+    /// Name of the image
+    pub(in crate::client) image: String,
+    /// File on the machine that stirrupd runs on
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(in crate::client) file: PathBuf,
+    /// Format of the file; found out by itself when not given
+    #[arg(long, value_parser = ["raw", "qcow2"])]
+    pub(in crate::client) format: Option<String>,
+    /// Store that gets the image; the default one when not given
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::client) store: Option<String>,
+    /// Mend, in the copy, a protective MBR that slows BIOS GRUB down
+    #[arg(long)]
+    pub(in crate::client) fix_boot_chs: bool,
+    #[command(flatten)]
+    pub(in crate::client) wait: Wait,
+}

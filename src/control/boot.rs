@@ -1,0 +1,508 @@
+//! Boot scripts over plain HTTP, for firmware that can do no better.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/boot.ipxe` | the same for every machine: asks for the machine's own script |
+//! | `/boot?mac=...` | the script of the machine that has one of these MAC addresses |
+//! | `/boot/{mac}` | the same |
+//! | `/boot/{project}/{node}` | the script of a node |
+//!
+//! Who asks is not known: a MAC address is what a machine says it is. A script holds no more than
+//! what discovery tells as well, but for the CHAP secret, which is for the first who asks.
+
+mod machine;
+mod rate;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::api::events::Event;
+use super::{Control, Peer, PortalInfo};
+use crate::boot::{self, Credentials, Portal, Templates, plain};
+use crate::catalog::{Disk, DiskView, Error, Name, Node};
+use crate::target::network_holds;
+
+pub use machine::Identity;
+use machine::Machine;
+use rate::Rate;
+
+/// Scripts that are made at once; who asks beyond that waits.
+const AT_WORK_MAX: usize = 16;
+/// How long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Machines that are not known are logged no more often than this: anybody can cause it.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest text of a machine that is shown.
+const SHOWN_CHARS_MAX: usize = 64;
+
+/// When a script that anybody can ask for holds the CHAP secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Secrets {
+    /// If it is the node's own, as often as was said when it was asked for: once, most likely.
+    #[default]
+    PerNode,
+    /// Others too, whoever asks.
+    All,
+    /// Never.
+    Never,
+}
+
+/// What an operator decides.
+#[derive(Debug, Clone, Default)]
+pub struct BootOptions {
+    /// By what a machine is known, in this order; empty: by its MAC addresses.
+    pub identify_by: Vec<Identity>,
+    /// When scripts hold secrets.
+    pub secrets: Secrets,
+    /// Networks from which scripts may be asked for; empty: any.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// A machine that has no script asks again and again, instead of going on with its next boot
+    /// device.
+    pub retry: bool,
+}
+
+/// Serves boot scripts. Clones are handles of the same.
+#[derive(Clone, Default)]
+pub struct BootScripts(Arc<Inner>);
+
+struct Inner {
+    templates: Templates,
+    options: BootOptions,
+    counts: Counts,
+    rate: Rate,
+    at_work: Semaphore,
+    logged: Mutex<Option<Instant>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let (templates, options) = (Templates::default(), BootOptions::default());
+        let (counts, rate, logged) = (Counts::default(), Rate::default(), Mutex::default());
+        Self { templates, options, counts, rate, at_work: Semaphore::new(AT_WORK_MAX), logged }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    delivered: AtomicU64,
+    secrets: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What was asked for since the daemon began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BootCounts {
+    /// Scripts that machines got.
+    pub delivered: u64,
+    /// Of these, scripts that held a CHAP secret.
+    pub secrets: u64,
+    /// Machines that got none.
+    pub refused: u64,
+}
+
+impl BootScripts {
+    /// Makes scripts of these templates.
+    #[must_use]
+    pub fn new(templates: Templates, options: BootOptions) -> Self {
+        Self(Arc::new(Inner { templates, options, ..Inner::default() }))
+    }
+
+    /// What was asked for so far.
+    #[must_use]
+    pub fn counts(&self) -> BootCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counts { delivered, secrets, refused } = &self.0.counts;
+        BootCounts { delivered: count(delivered), secrets: count(secrets), refused: count(refused) }
+    }
+
+    fn may_log(&self) -> bool {
+        let mut last = self.0.logged.lock();
+        let may = last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
+    }
+}
+
+/// The script of a node, with its secret or without.
+pub(super) fn script(
+    control: &Control,
+    node: &Node,
+    disk: &Disk,
+    with_secret: bool,
+) -> Result<String, boot::Error> {
+    let portals = portals(control, disk);
+    control.boot.0.templates.node(&boot_of(node, disk, &portals, with_secret))
+}
+
+/// Hints for the command line of a node's kernel.
+pub(super) fn kernel_arguments(
+    control: &Control,
+    node: &Node,
+    disk: &Disk,
+) -> Result<boot::KernelArguments, boot::Error> {
+    boot_of(node, disk, &portals(control, disk), false).kernel_arguments()
+}
+
+fn portals(control: &Control, disk: &Disk) -> Vec<Portal> {
+    let portal = |info: PortalInfo| Portal { address: info.address, group: info.tpgt };
+    super::api::portals(control, &disk.portal_groups).into_iter().map(portal).collect()
+}
+
+fn boot_of<'a>(
+    node: &'a Node,
+    disk: &'a Disk,
+    portals: &'a [Portal],
+    with_secret: bool,
+) -> boot::Boot<'a> {
+    boot::Boot {
+        project: node.project.as_str(),
+        node: node.name.as_str(),
+        initiator: node.initiator.as_deref(),
+        portals,
+        lun: disk.lun,
+        target: &disk.target,
+        chap: disk.chap.as_ref().filter(|_| with_secret).map(|chap| Credentials {
+            initiator: (&chap.user, chap.secret.expose()),
+            target: chap.mutual.as_ref().map(|(user, secret)| (user.as_str(), secret.expose())),
+        }),
+    }
+}
+
+/// What is served on a listener for boot scripts.
+#[must_use]
+pub fn router(control: Control) -> Router {
+    Router::new()
+        .route("/boot.ipxe", get(entry))
+        .route("/boot", get(by_query))
+        .route("/boot/{mac}", get(by_mac))
+        .route("/boot/{project}/{node}", get(by_name))
+        .layer(axum::middleware::from_fn_with_state(control.clone(), guard))
+        .with_state(control)
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct Asker {
+    address: SocketAddr,
+    /// A script may be given out, and not only be looked at (HEAD).
+    takes: bool,
+}
+
+/// Refuses who is not to ask, or asks too often; everybody else has a turn in time.
+async fn guard(State(control): State<Control>, mut request: Request, next: Next) -> Response {
+    let boot = &control.boot.0;
+    let Some(address) = request.extensions().get::<Peer>().and_then(Peer::address) else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    let networks = &boot.options.addresses;
+    let inside = |network: &(IpAddr, u8)| network_holds(*network, address.ip());
+    if !networks.is_empty() && !networks.iter().any(inside) {
+        if control.boot.may_log() {
+            tracing::warn!(%address, "asked for a boot script, from outside [boot] addresses");
+        }
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if !boot.rate.admits(address.ip(), Instant::now()) {
+        let later = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
+        return (StatusCode::TOO_MANY_REQUESTS, later).into_response();
+    }
+    let takes = request.method() == Method::GET;
+    request.extensions_mut().insert(Asker { address, takes });
+    let answer = async {
+        let _turn = boot.at_work.acquire().await;
+        next.run(request).await
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
+}
+
+async fn entry(State(control): State<Control>) -> Response {
+    match control.boot.0.templates.entry() {
+        Ok(script) => plain_text(script),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn by_query(
+    State(control): State<Control>,
+    Extension(asker): Extension<Asker>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let machine = Machine::of_query(query.as_deref().unwrap_or_default());
+    answer(&control, asker, &machine, "boot.ipxe", None).await
+}
+
+async fn by_mac(
+    State(control): State<Control>,
+    Extension(asker): Extension<Asker>,
+    Path(mac): Path<String>,
+) -> Response {
+    let machine = Machine::of_mac(&mac);
+    answer(&control, asker, &machine, "../boot.ipxe", None).await
+}
+
+async fn by_name(
+    State(control): State<Control>,
+    Extension(asker): Extension<Asker>,
+    Path((project, node)): Path<(String, String)>,
+) -> Response {
+    let machine = Machine::default();
+    let named = Name::project(&project).and_then(|project| Ok((project, Name::node(&node)?)));
+    match named {
+        Ok(named) => answer(&control, asker, &machine, "../../boot.ipxe", Some(named)).await,
+        Err(_) => {
+            let why = Refusal::Machine("no node can have this name".to_owned());
+            refused(&control, asker, &machine, "../../boot.ipxe", &why)
+        }
+    }
+}
+
+/// Why a machine gets no script.
+enum Refusal {
+    /// Nobody knows it.
+    Machine(String),
+    /// What it is to boot from is not there.
+    Node(Box<Node>, String),
+    /// It is told no more: what went wrong is in the log.
+    Failed,
+}
+
+impl Refusal {
+    fn node(node: &Node, why: impl fmt::Display) -> Self {
+        let why = format!("node {} of project {} {why}", node.name, node.project);
+        Self::Node(Box::new(node.clone()), why)
+    }
+
+    fn reason(&self) -> &str {
+        match self {
+            Self::Machine(why) | Self::Node(_, why) => why,
+            Self::Failed => "the gateway could not look it up, see its log",
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        tracing::error!(%error, "a boot script cannot be made");
+        Self::Failed
+    }
+}
+
+/// A script in any case: its own, or one that says what is wrong.
+async fn answer(
+    control: &Control,
+    asker: Asker,
+    machine: &Machine,
+    entry: &str,
+    named: Option<(Name, Name)>,
+) -> Response {
+    match own_script(control, asker, machine, named).await {
+        Ok(script) => plain_text(script),
+        Err(why) => refused(control, asker, machine, entry, &why),
+    }
+}
+
+async fn own_script(
+    control: &Control,
+    asker: Asker,
+    machine: &Machine,
+    named: Option<(Name, Name)>,
+) -> Result<String, Refusal> {
+    let (node, disk) = match named {
+        Some((project, name)) => match control.catalog.node(project, name).await {
+            Err(error) if error.code() == "node-not-found" => {
+                return Err(Refusal::Machine("there is no node of this name".to_owned()));
+            }
+            found => found?,
+        },
+        None => find(control, machine).await?,
+    };
+    let Some(DiskView { disk, .. }) = disk else {
+        let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
+        return Err(Refusal::node(&node, how));
+    };
+    // Before a secret is given out for nothing.
+    let without = script(control, &node, &disk, false).map_err(|e| no_script(&node, &e))?;
+    if !asker.takes {
+        return Ok(without);
+    }
+    if disk.chap.is_none() && disk.chap_per_node.is_none() {
+        delivered(control, asker, machine, &node, &disk, false);
+        return Ok(without);
+    }
+    let (node, disk) = with_secret(control, &node, &disk).await?;
+    let with = script(control, &node, &disk, true).map_err(|e| no_script(&node, &e))?;
+    delivered(control, asker, machine, &node, &disk, true);
+    Ok(with)
+}
+
+fn no_script(node: &Node, error: &boot::Error) -> Refusal {
+    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
+    Refusal::node(node, "has no boot script, see the log of the gateway")
+}
+
+/// The node and its disk with the secret that it is to be given, if it may be.
+async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Node, Disk), Refusal> {
+    let (project, name) = (&node.project, &node.name);
+    match (control.boot.0.options.secrets, &disk.chap_per_node) {
+        (Secrets::Never, _) => {
+            let why = "has a disk with CHAP, and this gateway gives no secrets to machines";
+            Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode, None) => {
+            let set = format!("stirrup disk set -p {project} {} --chap-per-node", disk.name);
+            let why = format!("has a disk with a CHAP secret that is not its own: {set}");
+            Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode | Secrets::All, _) => {
+            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
+                Ok((node, Some(DiskView { disk, .. }))) => Ok((node, disk)),
+                Ok((node, None)) => Err(Refusal::node(&node, "has no disk any more")),
+                Err(error) if error.code() == "secret-delivered" => {
+                    let rearm = format!("stirrup node rearm -p {project} {name}");
+                    let why = "has been given its CHAP secret already, to have it given once more";
+                    Err(Refusal::node(node, format!("{why}: {rearm}")))
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}
+
+async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<DiskView>), Refusal> {
+    let mac_only = [Identity::Mac];
+    let by = match control.boot.0.options.identify_by.as_slice() {
+        [] => &mac_only[..],
+        by => by,
+    };
+    for identity in by {
+        let mut found = match identity {
+            Identity::Mac => by_macs(control, machine).await?,
+            other => match machine.name_by(*other).and_then(|name| Name::node(&name).ok()) {
+                Some(name) => control.catalog.nodes_by_name(name).await?,
+                None => continue,
+            },
+        };
+        match found.len() {
+            0 => {}
+            1 => return Ok(found.remove(0)),
+            _ => {
+                let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
+                let names = names.collect::<Vec<_>>().join(", ");
+                return Err(Refusal::Machine(format!("it is more than one node: {names}")));
+            }
+        }
+    }
+    Err(Refusal::Machine(match machine.macs.as_slice() {
+        [] => "it told no MAC address, so chain boot.ipxe".to_owned(),
+        [mac] => format!("no node has MAC address {mac}"),
+        macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),
+    }))
+}
+
+/// The nodes that have one of a machine's MAC addresses.
+async fn by_macs(
+    control: &Control,
+    machine: &Machine,
+) -> Result<Vec<(Node, Option<DiskView>)>, Refusal> {
+    let mut found: Vec<(Node, Option<DiskView>)> = Vec::new();
+    for mac in &machine.macs {
+        let Some(new) = control.catalog.node_by_mac(mac.clone()).await? else { continue };
+        let is_it = |node: &Node| (&node.project, &node.name) == (&new.0.project, &new.0.name);
+        if !found.iter().any(|(node, _)| is_it(node)) {
+            found.push(new);
+        }
+    }
+    Ok(found)
+}
+
+fn delivered(
+    control: &Control,
+    asker: Asker,
+    machine: &Machine,
+    node: &Node,
+    disk: &Disk,
+    secret: bool,
+) {
+    let counts = &control.boot.0.counts;
+    counts.delivered.fetch_add(1, Ordering::Relaxed);
+    counts.secrets.fetch_add(u64::from(secret), Ordering::Relaxed);
+    let (project, name) = (&node.project, &node.name);
+    let firmware = plain(&machine.platform, SHOWN_CHARS_MAX);
+    tracing::info!(
+        %project, node = %name, address = %asker.address.ip(), mac = machine.mac(), firmware, secret,
+        "a machine has its boot script"
+    );
+    let event = Event {
+        project: Some(project.to_string()),
+        object: Some(name.to_string()),
+        disk: Some(disk.name.to_string()),
+        mac: machine.macs.first().cloned(),
+        address: Some(asker.address.ip().to_string()),
+        secret: Some(secret),
+        ..Event::default()
+    };
+    control.events.boot("boot.delivered", event);
+}
+
+fn refused(
+    control: &Control,
+    asker: Asker,
+    machine: &Machine,
+    entry: &str,
+    why: &Refusal,
+) -> Response {
+    let boot = &control.boot.0;
+    boot.counts.refused.fetch_add(1, Ordering::Relaxed);
+    let reason = why.reason();
+    if control.boot.may_log() {
+        let shown = |text: &str| plain(text, SHOWN_CHARS_MAX);
+        tracing::warn!(
+            address = %asker.address.ip(), mac = machine.mac(), uuid = shown(&machine.uuid),
+            serial = shown(&machine.serial), "a machine has no boot script: {reason}"
+        );
+        let node = match why {
+            Refusal::Node(node, _) => Some(node),
+            Refusal::Machine(_) | Refusal::Failed => None,
+        };
+        let event = Event {
+            project: node.map(|node| node.project.to_string()),
+            object: node.map(|node| node.name.to_string()),
+            mac: machine.macs.first().cloned(),
+            address: Some(asker.address.ip().to_string()),
+            reason: Some(reason.to_owned()),
+            ..Event::default()
+        };
+        control.events.boot("boot.refused", event);
+    }
+    match boot.templates.refused(reason, boot.options.retry, entry) {
+        Ok(script) => plain_text(script),
+        Err(error) => failed(&error),
+    }
+}
+
+fn plain_text(script: String) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (headers, script).into_response()
+}
+
+fn failed(error: &boot::Error) -> Response {
+    tracing::error!(%error, "a boot script cannot be made");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
