@@ -92,7 +92,7 @@ mod tests {
     fn what_is_read_only_is_only_read() {
         let refusals = ops(0, 512).map(|op| refusal(op, true));
         assert_eq!(refusals[..2], [None; 2]);
-        assert_eq!(refusals[2..], [Some(ErrorKind::ReadOnly); 5]);
+        assert_eq!(refusals[2..], [Some(ErrorKind::ReadOnly); 6]);
     }
 
     #[test]

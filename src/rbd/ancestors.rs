@@ -9,10 +9,8 @@
 //! that has any cannot be removed.
 //!
 //! An image whose parent is a clone of nothing needs none of this: a snapshot with clones stays.
-#![allow(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CString, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -20,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
-use super::cluster::cstring;
+use super::header::{HeaderWatch, Listener, Notification};
 use super::{Access, Error, Image, Parent, Pool, SnapshotKey, closer};
 
 /// Longest chain of clones that is followed. librbd itself warns of more than 16.
@@ -64,7 +62,7 @@ pub(super) struct Ancestor {
 #[derive(Default)]
 struct Checks {
     running: bool,
-    notifications: Vec<u64>,
+    notifications: Vec<Notification>,
 }
 
 /// The images behind those that are open through one client.
@@ -195,7 +193,8 @@ impl Ancestor {
             dependents: Mutex::default(),
             checks: Mutex::default(),
         });
-        let watch = HeaderWatch::start(&this)?;
+        let listener = Arc::downgrade(&this) as Weak<dyn Listener>;
+        let watch = HeaderWatch::start(&this.pool, &this.key.image_id, listener)?;
         this.pool.cluster().ancestors().count_watch(&this.key.image_id);
         *this.watch.lock() = Some(watch);
         let above = this.look()?;
@@ -257,18 +256,6 @@ impl Ancestor {
         }
     }
 
-    /// Somebody has changed something about the image.
-    fn notified(self: &Arc<Self>, notification: u64) {
-        let mut checks = self.checks.lock();
-        checks.notifications.push(notification);
-        if std::mem::replace(&mut checks.running, true) {
-            return;
-        }
-        drop(checks);
-        let this = Arc::clone(self);
-        closer::run_alone(move || this.answer());
-    }
-
     fn answer(&self) {
         loop {
             let mut checks = self.checks.lock();
@@ -279,11 +266,7 @@ impl Ancestor {
             }
             drop(checks);
             self.check();
-            if let Some(watch) = &*self.watch.lock() {
-                notifications
-                    .into_iter()
-                    .for_each(|number| watch.target().answer(number, watch.cookie));
-            }
+            drop(notifications);
         }
     }
 
@@ -323,6 +306,22 @@ impl Ancestor {
     }
 }
 
+impl Listener for Ancestor {
+    fn notified(self: Arc<Self>, notification: Notification) {
+        let mut checks = self.checks.lock();
+        checks.notifications.push(notification);
+        let running = std::mem::replace(&mut checks.running, true);
+        drop(checks);
+        if !running {
+            closer::run_alone(move || self.answer());
+        }
+    }
+
+    fn lost(self: Arc<Self>) {
+        closer::run_alone(move || self.set_changed());
+    }
+}
+
 impl Drop for Ancestor {
     fn drop(&mut self) {
         // It may be dropped anywhere, and the end waits for the cluster.
@@ -341,121 +340,6 @@ fn parent_of(pool: &Arc<Pool>, name: &str, key: &SnapshotKey) -> Result<Option<P
 fn same(one: Option<&Parent>, other: Option<&Parent>) -> bool {
     let essence = |parent: &Parent| (parent.key.clone(), parent.overlap_bytes);
     one.map(essence) == other.map(essence)
-}
-
-/// A watch on an image's header. Must be ended.
-struct HeaderWatch {
-    cookie: u64,
-    /// What the callbacks get: made by `Arc::into_raw`, taken back by [`Self::end`].
-    target: *const Target,
-}
-
-/// Who is told.
-struct Target {
-    pool: Arc<Pool>,
-    object: CString,
-    ancestor: Weak<Ancestor>,
-}
-
-// SAFETY: the pointer is to a `Target`, which may be used from any thread.
-unsafe impl Send for HeaderWatch {}
-// SAFETY: as above.
-unsafe impl Sync for HeaderWatch {}
-
-impl Target {
-    /// Lets go on who sent the notification.
-    fn answer(&self, notification: u64, cookie: u64) {
-        // SAFETY: the name outlives the call; the answer is empty. A lost one is not waited for
-        // long.
-        unsafe {
-            (self.pool.api().rados_notify_ack)(
-                self.pool.io(),
-                self.object.as_ptr(),
-                notification,
-                cookie,
-                std::ptr::null(),
-                0,
-            )
-        };
-    }
-}
-
-impl HeaderWatch {
-    fn start(ancestor: &Arc<Ancestor>) -> Result<Self, Error> {
-        let pool = Arc::clone(&ancestor.pool);
-        let object = cstring(&format!("rbd_header.{}", ancestor.key.image_id))?;
-        let target = Target { pool: Arc::clone(&pool), object, ancestor: Arc::downgrade(ancestor) };
-        let target = Arc::into_raw(Arc::new(target));
-        let mut cookie = 0;
-        // SAFETY: `target` stays until `end`, which is after the last callback.
-        let code = unsafe {
-            (pool.api().rados_watch2)(
-                pool.io(),
-                (*target).object.as_ptr(),
-                &raw mut cookie,
-                changed,
-                lost,
-                target.cast_mut().cast(),
-            )
-        };
-        let watching = pool.check(code, || format!("watching {}", pool.name_of(&ancestor.name)));
-        if let Err(error) = watching {
-            // SAFETY: from `into_raw` above; there is no watch that could use it.
-            drop(unsafe { Arc::from_raw(target) });
-            return Err(error);
-        }
-        Ok(Self { cookie, target })
-    }
-
-    fn target(&self) -> &Target {
-        // SAFETY: from `into_raw`; given back by `end` only, which takes `self`.
-        unsafe { &*self.target }
-    }
-
-    /// How long ago the cluster confirmed it.
-    fn confirmed(&self, pool: &Pool) -> Result<Duration, Error> {
-        // SAFETY: a watch that was not ended.
-        let code = unsafe { (pool.api().rados_watch_check)(pool.io(), self.cookie) };
-        let age = pool.check(code, || "a watch".to_owned())?;
-        Ok(Duration::from_millis(age.unsigned_abs()))
-    }
-
-    /// Ends the watch; waits for callbacks that run.
-    fn end(self, pool: &Pool) {
-        // SAFETY: a watch of this I/O context, ended once. Whatever the cluster says, no callback
-        // comes for it afterwards, and those that were under way have ended after the flush.
-        unsafe {
-            (pool.api().rados_unwatch2)(pool.io(), self.cookie);
-            (pool.api().rados_watch_flush)(pool.cluster().handle());
-            drop(Arc::from_raw(self.target));
-        }
-    }
-}
-
-/// Something about the image has changed. Nothing that waits may be called from here.
-unsafe extern "C" fn changed(
-    arg: *mut c_void,
-    notification: u64,
-    cookie: u64,
-    _notifier: u64,
-    _data: *mut c_void,
-    _len: usize,
-) {
-    // SAFETY: `arg` is the `Target` of `HeaderWatch::start`, alive while callbacks come.
-    let target = unsafe { &*arg.cast::<Target>() };
-    match target.ancestor.upgrade() {
-        Some(ancestor) => ancestor.notified(notification),
-        None => target.answer(notification, cookie),
-    }
-}
-
-/// The watch is lost: something may have been missed.
-unsafe extern "C" fn lost(arg: *mut c_void, _cookie: u64, _error: c_int) {
-    // SAFETY: as in `changed`.
-    let target = unsafe { &*arg.cast::<Target>() };
-    if let Some(ancestor) = target.ancestor.upgrade() {
-        closer::run_alone(move || ancestor.set_changed());
-    }
 }
 
 static WATCHED: Mutex<Vec<Weak<Ancestor>>> = Mutex::new(Vec::new());

@@ -63,10 +63,11 @@ impl Image {
             return Err(self.failure(&op, code, mismatch));
         }
         match op {
+            // librbd cuts what goes beyond the end: the image has just become smaller.
             Op::Read { offset, buf } if code != buf.len() as i64 => {
                 let message =
                     format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
-                Err(block::Error::new(ErrorKind::Medium, message))
+                Err(block::Error::new(ErrorKind::OutOfRange, message))
             }
             // What it read may have been gone.
             Op::Read { .. } if !self.is_current() => Err(self.not_current()),

@@ -6,7 +6,7 @@
 //! the lease run out.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Once, Weak};
+use std::sync::{Arc, LazyLock, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ pub(super) struct Lease {
     wanted: AtomicBool,
     /// The image is open without its lock.
     lockless: AtomicBool,
+    /// Where those who take it for long say so.
+    note: OnceLock<&'static str>,
 }
 
 impl Lease {
@@ -77,8 +79,10 @@ impl Image {
     }
 
     /// This is open for writing without the lock, which is taken when there is something to write.
-    /// From now on a thread looks whether another client takes it: then [`Self::is_fenced`].
-    pub fn await_lock(self: &Arc<Self>) {
+    /// From now on a thread looks whether another client takes it that leaves its address under
+    /// that key of the metadata: then [`Self::is_fenced`]. Others take it for a moment.
+    pub fn await_lock(self: &Arc<Self>, note: &'static str) {
+        let _first = self.lease().note.set(note);
         self.lease().set_lockless(true);
         look_after(self);
     }
@@ -103,9 +107,22 @@ impl Image {
         owns.map(drop)
     }
 
+    /// The live owner of the lock, if it has left its note.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn lasting_owner(&self) -> Result<Option<String>, Error> {
+        let (Some(owner), Some(key)) = (self.live_owner()?, self.lease().note.get()) else {
+            return Ok(None);
+        };
+        let note = self.metadata(key)?;
+        let is_its = note.is_some_and(|note| note.split(' ').any(|field| field == owner));
+        Ok(is_its.then_some(owner))
+    }
+
     /// An owner that is this client itself makes a snapshot of it, or the like.
     fn look_for_owner(&self) {
-        match self.live_owner() {
+        match self.lasting_owner() {
             Ok(Some(owner)) if owner != self.pool().cluster().address() && self.is_lockless() => {
                 tracing::warn!(image = self.label(), owner, "another client writes to the image");
                 self.set_fenced();

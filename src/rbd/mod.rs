@@ -16,6 +16,7 @@ mod encryption;
 mod error;
 mod extents;
 mod ffi;
+mod header;
 mod image;
 mod lease;
 mod lock;

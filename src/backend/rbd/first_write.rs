@@ -154,14 +154,17 @@ fn unchanged(image: &Image, state: Option<&Arc<ImageState>>) -> Result<(), Store
     if ImageState::load(image)?.get() == state.get() {
         return Ok(());
     }
+    image.set_fenced();
     let message = "another gateway has used the disk meanwhile";
     Err(StoreError::new(StoreErrorKind::InUse, message))
 }
 
 fn kind_of(image: &Image, error: &StoreError) -> ErrorKind {
     match error.kind() {
-        _ if image.pool().cluster().is_blocklisted() => ErrorKind::Fenced,
-        StoreErrorKind::InUse => ErrorKind::Fenced,
+        _ if image.is_fenced() || image.pool().cluster().is_blocklisted() => ErrorKind::Fenced,
+        // Who leaves no note does something with the image, and will be done with it.
+        StoreErrorKind::InUse if matches!(image.lasting_owner(), Ok(Some(_))) => ErrorKind::Fenced,
+        StoreErrorKind::InUse => ErrorKind::Unavailable,
         StoreErrorKind::NotFound => ErrorKind::Gone,
         StoreErrorKind::NoSpace => ErrorKind::NoSpace,
         StoreErrorKind::Unavailable => ErrorKind::Unavailable,

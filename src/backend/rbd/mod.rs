@@ -602,7 +602,7 @@ fn claim(image: &Arc<Image>, lock_at: LockAt) -> Result<(), StoreError> {
         return owner::claim(image);
     }
     owner::check(image)?;
-    image.await_lock();
+    image.await_lock(owner::KEY);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::rbd::{self, Access, Image, Pool};
 
 /// Where the note is kept in the image's metadata. Clones inherit their parent's, so it counts
 /// only if it names the client that has the lock.
-const KEY: &str = "stirrup.owner";
+pub(super) const KEY: &str = "stirrup.owner";
 /// The lock may change hands between two looks; then it is looked at again.
 const ATTEMPTS: usize = 3;
 

@@ -65,6 +65,11 @@ fn what_goes_beyond_the_end_is_refused_and_not_cut() {
     // Another client makes the image smaller, as no one should.
     let half = SIZE / 2;
     run(conf, &["rbd", "resize", "--no-progress", "--allow-shrink", "--size", "32M", &name]);
+    let begun = std::time::Instant::now();
+    while disk.volume().info().size_bytes != half {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the new size is not seen");
+        std::thread::yield_now();
+    }
     beyond(half, 512);
     beyond(half - 512, 1024);
     disk.write(half - 512, &[2; 512]);

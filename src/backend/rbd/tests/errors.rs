@@ -4,10 +4,9 @@
 use std::time::Instant;
 
 use super::*;
-use crate::block::Done;
 
 /// What takes longer hangs.
-const HANGS: Duration = Duration::from_secs(120);
+const HANGS: Duration = Duration::from_secs(300);
 
 fn write(offset: u64, byte: u8) -> Op {
     Op::Write { offset, buf: Buffer::from_slice(&[byte; 512]), fua: false }
@@ -43,51 +42,45 @@ fn set_full(conf: &Path, full: bool) {
 }
 
 #[test]
-fn a_full_cluster_keeps_writes_waiting_and_loses_none() {
+fn a_full_cluster_keeps_writes_waiting_and_what_it_refuses_is_no_space() {
     if cluster("a_full_cluster_keeps_writes_waiting").is_none() {
         return;
     }
     let (conf, dir) = own_cluster();
-    let store = open_store(&conf);
-    let name = image(&store, "full");
-    let disk = open(&store, &name);
-    disk.write(0, &[1; 512]);
-    set_full(&conf, true);
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| disk.run(write(512, 2)));
-        for _ in 0..20 {
-            assert_eq!(disk.read(0, 512), [1; 512], "reads go on");
-            store.probe().unwrap();
-        }
-        assert!(!waiting.is_finished());
-        set_full(&conf, false);
-        waiting.join().unwrap().unwrap();
-    });
-    assert_eq!(disk.read(0, 1024), [[1; 512], [2; 512]].concat());
-    drop((disk, store));
-    lab(&["destroy", &dir]);
-}
-
-#[test]
-fn what_osds_refuse_for_lack_of_room_is_no_space() {
-    if cluster("what_osds_refuse_for_lack_of_room").is_none() {
-        return;
+    let (store, trying) = (open_store(&conf), open_store(&conf));
+    trying.pool().unwrap().try_when_full();
+    let names = [image(&store, "waiting"), image(&store, "refused")];
+    let (disk, refused) = (open(&store, &names[0]), open(&trying, &names[1]));
+    for disk in [&disk, &refused] {
+        disk.write(0, &[1; 512]);
     }
-    let (conf, dir) = own_cluster();
-    let store = open_store(&conf);
-    let name = image(&store, "no-space");
-    store.pool().unwrap().try_when_full();
-    let disk = open(&store, &name);
-    disk.write(0, &[1; 512]);
     set_full(&conf, true);
-    // ENOSPC.
-    assert_eq!(disk.run(write(8 << 20, 2)).unwrap_err().kind(), ErrorKind::NoSpace);
-    assert_eq!(disk.read(0, 512), [1; 512]);
-    assert!(!disk.volume().has_failed());
+    let queue = Arc::new(CompletionQueue::new());
+    let (mut requests, mut done) = (vec![Request { tag: 7, op: write(512, 2) }], Vec::new());
+    disk.volume().submit(&mut requests, &mut done, &queue);
+    assert!(done.is_empty());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..20 {
+        // ENOSPC, and reads go on.
+        assert_eq!(refused.run(write(8 << 20, 2)).unwrap_err().kind(), ErrorKind::NoSpace);
+        assert_eq!(disk.read(0, 512), [1; 512]);
+        store.probe().unwrap();
+        assert!(queue.poll_drain(&mut cx, &mut done).is_pending(), "it waits");
+    }
+    assert!(!refused.volume().has_failed() && !disk.volume().has_failed());
     set_full(&conf, false);
-    disk.run(write(8 << 20, 3)).unwrap();
-    assert_eq!(disk.read(8 << 20, 512), [3; 512]);
-    drop((disk, store));
+    let begun = Instant::now();
+    while queue.poll_drain(&mut cx, &mut done).is_pending() {
+        assert!(begun.elapsed() < HANGS);
+        std::thread::yield_now();
+    }
+    done.pop().unwrap().result.unwrap();
+    assert_eq!(disk.read(0, 1024), [[1; 512], [2; 512]].concat());
+    while refused.run(write(8 << 20, 3)).is_err() {
+        assert!(begun.elapsed() < HANGS);
+    }
+    assert_eq!(refused.read(8 << 20, 512), [3; 512]);
+    drop((disk, refused, store, trying));
     lab(&["destroy", &dir]);
 }
 
@@ -114,34 +107,4 @@ fn what_times_out_is_told_so() {
     disk.write(512, &[3; 512]);
     drop((disk, store));
     lab(&["destroy", &dir]);
-}
-
-#[test]
-fn a_pool_that_answers_with_errors_is_a_bad_medium() {
-    let Some(conf) = cluster("a_pool_that_answers_with_errors") else { return };
-    let pool = unique("eio");
-    run(conf, &["ceph", "osd", "pool", "create", &pool, "1"]);
-    run(conf, &["rbd", "pool", "init", &pool]);
-    let store = RbdStore::open(Options { pool: pool.clone(), ..options(conf) }).unwrap();
-    let name = image(&store, "eio");
-    let disk = open(&store, &name);
-    disk.write(0, &[1; 512]);
-    run(conf, &["ceph", "osd", "pool", "set", &pool, "eio", "true"]);
-    // EIO, once the client has heard of it.
-    let begun = Instant::now();
-    let read = || disk.run(Op::Read { offset: 0, buf: Buffer::unfilled(512) });
-    let refused = loop {
-        assert!(begun.elapsed() < HANGS);
-        if let Err(error) = read() {
-            break error.kind();
-        }
-    };
-    assert_eq!(refused, ErrorKind::Medium);
-    assert_eq!(disk.run(write(0, 2)).unwrap_err().kind(), ErrorKind::Medium);
-    run(conf, &["ceph", "osd", "pool", "set", &pool, "eio", "false"]);
-    while !matches!(read(), Ok(Done::Data(buf)) if buf.to_vec() == [1; 512]) {
-        assert!(begun.elapsed() < HANGS);
-    }
-    drop(disk);
-    store.remove(&name).unwrap();
 }
