@@ -12,6 +12,7 @@ fn run(program: &str, line: &str) -> Output {
         .args(line.split_whitespace())
         .env_remove("STIRRUP_PROJECT")
         .env_remove("STIRRUP_SOCKET")
+        .env_remove("STIRRUP_HOST")
         .output()
         .unwrap()
 }

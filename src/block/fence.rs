@@ -53,6 +53,7 @@ impl Span {
             | Op::WriteAtomic { .. }
             | Op::Discard { .. }
             | Op::WriteZeroes { .. }
+            | Op::WriteSame { .. }
             | Op::CompareAndWrite { .. } => Some(Self::touched_by(op)),
         }
     }
@@ -66,6 +67,7 @@ impl Span {
             Op::CompareAndWrite { offset, compare, .. } => Self::new(*offset, compare.len() as u64),
             Op::Discard { offset, len }
             | Op::WriteZeroes { offset, len, .. }
+            | Op::WriteSame { offset, len, .. }
             | Op::Extents { offset, len, .. } => Self::new(*offset, *len),
             Op::Flush => Self { start: 0, end: u64::MAX },
             Op::SaveState(_) => Self { start: 0, end: 0 },

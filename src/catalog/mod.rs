@@ -56,7 +56,8 @@ pub use export::{Allowed, Export, ExportError, Exporter};
 pub use jobs::{Job, JobState};
 pub use model::{
     Amounts, Chap, ChapPerNode, Delivery, Disk, DiskState, Exposure, Format, Image, ImageState,
-    Moved, Network, Node, Origin, Project, Quota, Secret, Tag, TagState, Tagged, Usage, Warning,
+    Moved, Network, Node, Origin, Project, ProjectSettings, Quota, Secret, Tag, TagState, Tagged,
+    Usage, Warning,
 };
 pub use name::{ImageName, Name};
 pub use qos::{Qos, Rates};

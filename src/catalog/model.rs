@@ -355,10 +355,25 @@ pub type Usage = Amounts<u64>;
 pub struct Project {
     /// Its name.
     pub name: Name,
+    /// What was decided about it.
+    #[serde(flatten)]
+    pub settings: ProjectSettings,
+    /// When that was first done.
+    pub created: Timestamp,
+}
+
+/// What an admin decides about a project.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProjectSettings {
     /// What it may have.
     pub quota: Quota,
-    /// When its limits were first set.
-    pub created: Timestamp,
+    /// Tags of the portal groups in which its disks may be offered, and are unless they name some;
+    /// empty: all. Sorted.
+    #[serde(default)]
+    pub portal_groups: Vec<u16>,
+    /// The store of images that are imported without naming one; `None`: the default one.
+    #[serde(default)]
+    pub store: Option<String>,
 }
 
 /// A bare-metal machine.

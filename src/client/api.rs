@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::control::api::access::{AuditList, Token, TokenCreate, TokenList, WhoAmI};
 use crate::control::api::boot::BootArguments;
+use crate::control::api::certificates::{Certificate, CertificateList, CertificatePut};
 use crate::control::api::disks::{Disk, DiskCreate, DiskList, DiskResize, DiskRollback, Redirect};
 use crate::control::api::images::{
     BootProfile, DefaultTag, Image, ImageCopy, ImageImport, ImageList, ImageRename, Protection,
@@ -14,7 +15,7 @@ use crate::control::api::images::{
 use crate::control::api::jobs::{Job, JobList};
 use crate::control::api::nodes::{Bind, Migrate, Node, NodeList, NodePut, Provision, Rearm};
 use crate::control::api::problem::Problem;
-use crate::control::api::projects::{Project, ProjectList, ProjectQuota};
+use crate::control::api::projects::{Project, ProjectList, ProjectPut};
 use crate::control::api::sessions::{LogoutRequest, SessionList};
 use crate::control::api::settings::DiskChange;
 use crate::control::api::system::{Health, Version};
@@ -23,6 +24,7 @@ use crate::control::api::targets::{Drained, Target, TargetList};
 
 use super::error::ClientError;
 use super::http::{Http, RawAnswer, path, with_query};
+use super::place::Place;
 
 /// An answer: its meaning, and its JSON as it came.
 pub(super) struct Answer<T> {
@@ -65,9 +67,9 @@ impl Api {
     pub(super) async fn put_project(
         &self,
         name: &str,
-        quota: &ProjectQuota,
+        put: &ProjectPut,
     ) -> Result<Answer<Project>> {
-        self.send(Method::PUT, path(&["projects", name]), Some(quota)).await
+        self.send(Method::PUT, path(&["projects", name]), Some(put)).await
     }
 
     pub(super) async fn remove_project(&self, name: &str) -> Result<()> {
@@ -88,6 +90,22 @@ impl Api {
 
     pub(super) async fn remove_token(&self, name: &str) -> Result<()> {
         self.delete(path(&["tokens", name])).await
+    }
+
+    pub(super) async fn certificates(&self) -> Result<Answer<CertificateList>> {
+        self.get(path(&["certificates"])).await
+    }
+
+    pub(super) async fn put_certificate(
+        &self,
+        name: &str,
+        put: &CertificatePut,
+    ) -> Result<Answer<Certificate>> {
+        self.send(Method::PUT, path(&["certificates", name]), Some(put)).await
+    }
+
+    pub(super) async fn remove_certificate(&self, name: &str) -> Result<()> {
+        self.delete(path(&["certificates", name])).await
     }
 
     pub(super) async fn audit(&self, limit: u16) -> Result<Answer<AuditList>> {
@@ -446,6 +464,11 @@ impl Api {
         if answer.status.is_success() { Ok(answer.body) } else { Err(self.refused(&answer)) }
     }
 
+    /// Where stirrupd is.
+    pub(super) fn place(&self) -> &Place {
+        self.http.place()
+    }
+
     fn refused(&self, answer: &RawAnswer) -> ClientError {
         match serde_json::from_slice::<Problem>(&answer.body) {
             Ok(problem) => ClientError::Problem(Box::new(problem)),
@@ -454,6 +477,6 @@ impl Api {
     }
 
     fn strange(&self, what: &dyn ToString) -> ClientError {
-        ClientError::Answer { socket: self.http.socket().to_owned(), what: what.to_string() }
+        ClientError::Answer { place: self.http.place().clone(), what: what.to_string() }
     }
 }

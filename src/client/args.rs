@@ -1,6 +1,7 @@
 //! The arguments of `stirrup`.
 
 mod access;
+mod connection;
 mod disks;
 mod events;
 mod images;
@@ -10,12 +11,11 @@ mod size;
 mod tags;
 mod targets;
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(super) use access::{ProjectCommand, TokenCommand};
+pub(super) use access::{CertificateCommand, ProjectCommand, TokenCommand};
+pub(super) use connection::Connection;
 pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
 pub(super) use events::EventsArgs;
 pub(super) use images::{ImageCommand, ImportArgs};
@@ -32,8 +32,9 @@ Examples:
   stirrup showpro demo                        who boots what
   stirrup dpro demo node1                     take it away again
 
-Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_PROJECT for --project, STIRRUP_TOKEN is a token;
-NO_COLOR is heeded.
+Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_HOST for --host, STIRRUP_TLS_CERT, _KEY and _CA for
+--tls-cert, --tls-key and --tls-ca, STIRRUP_PROJECT for --project; STIRRUP_TOKEN is a token, STIRRUP_SSH a
+command in place of ssh; NO_COLOR is heeded.
 Exit codes: 0 done, 1 failed (standard error says why and what to try), 2 bad arguments.";
 
 /// Golden images and each machine's copy-on-write clone of them, served over iSCSI.
@@ -56,12 +57,8 @@ pub struct Cli {
 /// What holds for every command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// The control socket of stirrupd [default: /run/stirrup/stirrup.sock]
-    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(super) socket: Option<PathBuf>,
-    /// File with the token to use; without one it is your user who asks
-    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(super) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) connection: Connection,
     /// Print the answer of the API as it is (JSON)
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -173,6 +170,9 @@ pub(super) enum Command {
     /// Tokens: who may do what without being a user of the gateway
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Certificates: what the holders of client certificates may do
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Who did what, newest first
     Audit {
         /// Most entries
@@ -186,6 +186,9 @@ pub(super) enum Command {
     Health,
     /// The versions of this command and of the daemon
     Version,
+    /// Connect standard input and output with the control socket; what --host runs on the other machine
+    #[command(hide = true)]
+    DialStdio,
     /// Print a completion script
     Completion {
         /// Shell

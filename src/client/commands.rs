@@ -4,79 +4,47 @@ mod disks;
 mod m2;
 mod nodes;
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::time::Duration;
 
 use clap::CommandFactory;
 
 use crate::config::nearest;
 use crate::control::api::access::TokenCreate;
+use crate::control::api::certificates::CertificatePut;
 use crate::control::api::disks::ChapRequest;
 use crate::control::api::images::{ImageCopy, ImageRename};
 use crate::control::api::jobs::Job;
 use crate::control::api::problem::Problem;
-use crate::control::api::projects::ProjectQuota;
+use crate::control::api::projects::ProjectPut;
 use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
-    ChapArgs, Cli, Command, CopyArgs, DbCommand, ImageCommand, JobCommand, MaybeProject, OneTag,
-    Project, ProjectCommand, SessionCommand, SnapCommand, Sure, TagCommand, TargetCommand,
-    TokenCommand, Wait,
+    CertificateCommand, ChapArgs, Cli, Command, CopyArgs, DbCommand, ImageCommand, JobCommand,
+    MaybeProject, OneTag, Project, ProjectCommand, SessionCommand, SnapCommand, Sure, TagCommand,
+    TargetCommand, TokenCommand, Wait,
 };
 use super::console::Console;
+use super::environment::Environment;
 use super::error::ClientError;
 use super::http::Http;
-use super::{download, events, import, output};
-
-const DEFAULT_SOCKET: &str = "/run/stirrup/stirrup.sock";
+use super::place::Place;
+use super::{download, events, import, output, ssh};
 
 type Result = std::result::Result<(), ClientError>;
 
-/// What the environment says.
-#[derive(Debug, Default)]
-pub(super) struct Environment {
-    pub(super) socket: Option<PathBuf>,
-    pub(super) project: Option<String>,
-    pub(super) token: Option<String>,
-}
-
-impl Environment {
-    pub(super) fn of_process() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        Self {
-            socket: variable("STIRRUP_SOCKET").map(PathBuf::from),
-            project: variable("STIRRUP_PROJECT").map(|v| v.to_string_lossy().into_owned()),
-            token: variable("STIRRUP_TOKEN").map(|v| v.to_string_lossy().trim().to_owned()),
-        }
-    }
-}
-
 /// Does what the arguments say.
 pub(super) async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>) -> Result {
-    let socket = cli
-        .global
-        .socket
-        .or_else(|| environment.socket.clone())
-        .unwrap_or_else(|| DEFAULT_SOCKET.into());
-    let token = match cli.global.token_file {
-        Some(file) => Some(read_token(&file)?),
-        None => environment.token.clone(),
-    };
-    let http = Http::new(socket, Duration::from_secs(cli.global.timeout), token);
+    let given = &cli.global.connection;
+    let timeout = Duration::from_secs(cli.global.timeout);
+    let (place, means) = (environment.place(given)?, environment.means(given)?);
+    let http = Http::new(place, means, timeout, environment.token(given)?);
     let mut calls = Calls { api: Api::new(http), json: cli.global.json, environment, console };
     match calls.run(cli.command).await {
         Err(ClientError::Problem(problem)) => Err(calls.spelling(problem).await),
         other => other,
     }
-}
-
-fn read_token(file: &Path) -> std::result::Result<String, ClientError> {
-    let read = std::fs::read_to_string(file).map_err(|error| {
-        io::Error::new(error.kind(), format!("token file {}: {error}", file.display()))
-    })?;
-    Ok(read.trim().to_owned())
 }
 
 struct Calls<'a, 'c> {
@@ -147,6 +115,16 @@ impl<'c> Calls<'_, 'c> {
             Command::Events(args) => events::run(&self.api, self.json, &args, self.console).await,
             Command::Project(command) => self.project(command).await,
             Command::Token(command) => self.token(command).await,
+            Command::Certificate(command) => self.certificate(command).await,
+            Command::DialStdio => match self.api.place() {
+                Place::Socket(path) => ssh::relay(path).map_err(|cause| ClientError::Unreachable {
+                    place: self.api.place().clone(),
+                    cause,
+                }),
+                other => {
+                    Err(ClientError::Usage(format!("dial-stdio is for a socket, not {other}")))
+                }
+            },
             Command::Audit { limit } => {
                 let answer = self.api.audit(limit).await?;
                 self.show(&answer, |console, list| output::audit(console, &list.items))
@@ -347,9 +325,9 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.project(&name).await?;
                 self.show(&answer, output::project)
             }
-            ProjectCommand::Create { name, disks, bytes, nodes } => {
-                let quota = ProjectQuota { disks, bytes, nodes };
-                let answer = self.api.put_project(&name, &quota).await?;
+            ProjectCommand::Create { name, disks, bytes, nodes, portal_groups, store } => {
+                let put = ProjectPut { disks, bytes, nodes, portal_groups, store };
+                let answer = self.api.put_project(&name, &put).await?;
                 self.show(&answer, output::project)
             }
             ProjectCommand::Remove { name } => {
@@ -378,6 +356,26 @@ impl<'c> Calls<'_, 'c> {
             TokenCommand::Remove { name } => {
                 self.api.remove_token(&name).await?;
                 self.note(&format!("token {name} is worth nothing any more"))
+            }
+        }
+    }
+
+    async fn certificate(&mut self, command: CertificateCommand) -> Result {
+        match command {
+            CertificateCommand::List => {
+                let answer = self.api.certificates().await?;
+                self.show(&answer, |console, list| output::certificates(console, &list.items))
+            }
+            CertificateCommand::Create { name, role, project } => {
+                let put = CertificatePut { role, project };
+                let answer = self.api.put_certificate(&name, &put).await?;
+                self.show(&answer, |console, named| {
+                    console.note(&format!("certificate {}: {}", named.name, named.role))
+                })
+            }
+            CertificateCommand::Remove { name } => {
+                self.api.remove_certificate(&name).await?;
+                self.note(&format!("the holder of certificate {name} may do nothing any more"))
             }
         }
     }

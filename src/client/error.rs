@@ -2,22 +2,32 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::place::Place;
+use super::ssh::End;
 use crate::control::api::problem::Problem;
+use crate::tls::Trouble;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum ClientError {
-    /// Nobody answers at the socket.
-    Unreachable { socket: PathBuf, cause: io::Error },
+    /// Arguments or environment make no sense.
+    Usage(String),
+    /// Nobody answers there.
+    Unreachable { place: Place, cause: io::Error },
+    /// There is no ssh to be run.
+    NoSsh { cause: io::Error },
+    /// ssh has ended.
+    Ssh { place: Place, end: End },
+    /// TLS has failed.
+    Tls { place: Place, trouble: Trouble, what: String },
     /// No answer in time.
-    TimedOut { socket: PathBuf, after: Duration },
+    TimedOut { place: Place, after: Duration },
     /// The connection was closed without an answer.
-    HungUp { socket: PathBuf },
+    HungUp { place: Place },
     /// The answer is not one of stirrupd's.
-    Answer { socket: PathBuf, what: String },
+    Answer { place: Place, what: String },
     /// stirrupd says no.
     Problem(Box<Problem>),
     /// There is nothing of that name, but something of one that is much like it.
@@ -38,7 +48,8 @@ pub(super) enum ClientError {
 const ADVICE: &[(&str, &str)] = &[
     (
         "not-authorized",
-        "sudo, or a token (STIRRUP_TOKEN, --token-file), or operator_uids in stirrup.toml",
+        "sudo, or a token (STIRRUP_TOKEN, --token-file), or operator_uids in stirrup.toml; for a \
+         certificate: stirrup certificate create",
     ),
     ("forbidden", "stirrup whoami says what you may do"),
     (
@@ -49,6 +60,12 @@ const ADVICE: &[(&str, &str)] = &[
     ("project-not-empty", "remove first what is in it"),
     ("token-not-found", "stirrup token list shows the tokens there are"),
     ("token-exists", "another name, or revoke it first: stirrup token remove"),
+    ("certificate-not-found", "stirrup certificate list shows those that are named"),
+    ("certificate-exists", "remove it first: stirrup certificate remove"),
+    (
+        "authenticator-unavailable",
+        "the same command again, or a token (STIRRUP_TOKEN, --token-file)",
+    ),
     ("image-not-found", "stirrup image list shows the images there are"),
     ("disk-not-found", "stirrup disk list shows the disks there are"),
     ("node-not-found", "stirrup node list shows the nodes there are"),
@@ -123,25 +140,26 @@ impl ClientError {
 
     /// 2 for bad arguments, as clap's own; 1 for everything else.
     pub(super) fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NoProject) { 2 } else { 1 }
+        if matches!(self, Self::NoProject | Self::Usage(_)) { 2 } else { 1 }
     }
 
     /// What to try, a line each.
     pub(super) fn advice(&self) -> Vec<String> {
         match self {
-            Self::Problem(problem) => {
-                advice_for(&problem.code).map(|advice| format!("try: {advice}")).into_iter().collect()
+            Self::Problem(problem) => advice_for(&problem.code)
+                .map(|advice| format!("try: {advice}"))
+                .into_iter()
+                .collect(),
+            Self::Unreachable { place, cause } => vec![unreachable_advice(place, cause)],
+            Self::NoSsh { .. } => {
+                vec!["try: apt install openssh-client, or STIRRUP_SSH=COMMAND".into()]
             }
+            Self::Ssh { place, end } => vec![ssh_advice(place, end.code)],
+            Self::Tls { trouble, .. } => vec![tls_advice(*trouble).into()],
             Self::Misspelt(problem, near) => {
                 let advice = advice_for(&problem.code).map(|advice| format!("try: {advice}"));
                 std::iter::once(format!("did you mean '{near}'?")).chain(advice).collect()
             }
-            Self::Unreachable { cause, .. } => vec![match cause.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "try: sudo, or have your user let in to the socket file: setfacl -m u:NAME:rw PATH".into()
-                }
-                _ => "Is it running? systemctl status stirrupd. Does it listen elsewhere? --socket PATH".into(),
-            }],
             Self::TimedOut { .. } => vec![
                 "it may still be at work; the same command can be given again without harm".into(),
                 "try: stirrup health, or a longer --timeout".into(),
@@ -150,12 +168,58 @@ impl ClientError {
                 "it may have been stopped, or have broken off".into(),
                 "try: the daemon's log: journalctl -u stirrupd".into(),
             ],
-            Self::Answer { .. } => vec!["Is it stirrupd, and of this version? stirrup version".into()],
+            Self::Answer { .. } => {
+                vec!["Is it stirrupd, and of this version? stirrup version".into()]
+            }
             Self::Job { id, .. } => vec![format!("try: stirrup job show {id}")],
             Self::NotConfirmed => vec!["answer y, or give --yes".into()],
             Self::NoProject => vec!["try: --project PROJECT, or set STIRRUP_PROJECT".into()],
+            Self::Usage(_) => vec!["try: stirrup --help".into()],
             Self::Degraded | Self::Output(_) => Vec::new(),
         }
+    }
+}
+
+fn unreachable_advice(place: &Place, cause: &io::Error) -> String {
+    match (place, cause.kind()) {
+        (Place::Https(..), io::ErrorKind::ConnectionRefused) => {
+            "Does it listen there? [control.tls] in its stirrup.toml, and systemctl status stirrupd".into()
+        }
+        (Place::Https(..), _) => "Is the name right, and no firewall in the way? --host USER@HOST goes by ssh".into(),
+        (_, io::ErrorKind::PermissionDenied) => {
+            "try: sudo, or have your user let in to the socket file: setfacl -m u:NAME:rw PATH".into()
+        }
+        _ => "Is it running? systemctl status stirrupd. Does it listen elsewhere? --socket PATH, --host HOST".into(),
+    }
+}
+
+fn ssh_advice(place: &Place, code: Option<i32>) -> String {
+    match code {
+        Some(255) => format!("try: ssh {place} true, until that works"),
+        Some(126 | 127) => format!(
+            "stirrup must be installed on {place}, and be found there: ssh {place} stirrup version"
+        ),
+        _ => format!("that was said on {place}; try there: stirrup health"),
+    }
+}
+
+fn tls_advice(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Expired => {
+            "renew it there ([control.tls] in stirrup.toml), or set the clock here right"
+        }
+        Trouble::UnknownAuthority => {
+            "try: --tls-ca FILE, with the certificate of the authority that it is from"
+        }
+        Trouble::OtherName => "try: --host with a name that the certificate has",
+        Trouble::CertificateWanted => {
+            "try: --tls-cert FILE --tls-key FILE (STIRRUP_TLS_CERT, STIRRUP_TLS_KEY)"
+        }
+        Trouble::CertificateRefused => {
+            "Is yours from an authority that it trusts ([control.tls], client_ca), in date and not revoked?"
+        }
+        Trouble::NotTls => "Is the port right? It is that of [control.tls] in stirrup.toml",
+        Trouble::Other => "the daemon's log: journalctl -u stirrupd",
     }
 }
 
@@ -172,26 +236,46 @@ fn advice_for(code: &str) -> Option<&'static str> {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { socket, cause } => {
+            Self::Usage(what) => f.write_str(what),
+            Self::Unreachable { place, cause } => {
                 let why = match cause.kind() {
                     io::ErrorKind::NotFound => "no such file".to_owned(),
                     io::ErrorKind::ConnectionRefused => "nobody listens".to_owned(),
                     io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
                     _ => cause.to_string(),
                 };
-                write!(f, "cannot reach stirrupd at {}: {why}", socket.display())
+                write!(f, "cannot reach stirrupd at {place}: {why}")
             }
-            Self::TimedOut { socket, after } => write!(
-                f,
-                "stirrupd at {} did not answer within {} seconds",
-                socket.display(),
-                after.as_secs()
-            ),
-            Self::HungUp { socket } => {
-                write!(f, "stirrupd at {} hung up without an answer", socket.display())
+            Self::NoSsh { cause } => write!(f, "cannot run ssh: {cause}"),
+            Self::Ssh { place, end } => {
+                let said = match (end.said.as_str(), end.code) {
+                    ("", Some(code)) => format!("exit code {code}"),
+                    ("", None) => "it was killed".to_owned(),
+                    (said, _) => said.to_owned(),
+                };
+                write!(f, "ssh to {place} failed: {said}")
             }
-            Self::Answer { socket, what } => {
-                write!(f, "the answer from {} makes no sense: {what}", socket.display())
+            Self::Tls { place, trouble, what } => match trouble {
+                Trouble::Expired => write!(f, "the certificate of {place} is out of date: {what}"),
+                Trouble::UnknownAuthority => {
+                    write!(f, "the certificate of {place} is from an authority that is not trusted")
+                }
+                Trouble::OtherName => {
+                    write!(f, "the certificate of {place} is for another name: {what}")
+                }
+                Trouble::CertificateWanted => write!(f, "{place} wants to see a certificate"),
+                Trouble::CertificateRefused => {
+                    write!(f, "{place} does not take your certificate: {what}")
+                }
+                Trouble::NotTls => write!(f, "{place} does not speak TLS"),
+                Trouble::Other => write!(f, "TLS with {place} failed: {what}"),
+            },
+            Self::TimedOut { place, after } => {
+                write!(f, "stirrupd at {place} did not answer within {} seconds", after.as_secs())
+            }
+            Self::HungUp { place } => write!(f, "stirrupd at {place} hung up without an answer"),
+            Self::Answer { place, what } => {
+                write!(f, "the answer from {place} makes no sense: {what}")
             }
             Self::Problem(problem) | Self::Misspelt(problem, _) => {
                 write!(f, "{} ({})", problem.detail, problem.code)

@@ -1,38 +1,66 @@
-//! HTTP/1.1 over the control socket: one connection a call.
+//! HTTP/1.1 with stirrupd, wherever it is.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 
 use super::error::ClientError;
+use super::place::Place;
+use super::ssh::Ssh;
+use crate::tls::{self, Trouble};
 
 /// No answer is larger: 100 000 disks fit.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// A connection that was idle for longer is not used again: stirrupd may be about to close it.
+const IDLE_MAX: Duration = Duration::from_secs(4);
 
-/// A control socket.
-pub(super) struct Http {
-    socket: PathBuf,
-    timeout: Duration,
-    token: Option<String>,
+/// What is needed to get to another machine.
+pub(super) struct Means {
+    /// The command that is run as ssh.
+    pub(super) ssh: OsString,
+    /// Where its files for TLS are.
+    pub(super) tls: tls::ClientFiles,
 }
 
-/// The connection of a call; it ends with this.
-struct Connection(AbortHandle);
+/// stirrupd, and who asks it.
+pub(super) struct Http {
+    place: Place,
+    means: Means,
+    timeout: Duration,
+    token: Option<String>,
+    /// A connection to another machine that was used a moment ago.
+    kept: Mutex<Option<(Instant, Connection)>>,
+}
+
+/// A connection, and what carries it; it ends with this.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: AbortHandle,
+    ssh: Option<Ssh>,
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.abort();
+        self.driver.abort();
     }
 }
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 /// An answer, as it came.
 pub(super) struct RawAnswer {
@@ -41,13 +69,19 @@ pub(super) struct RawAnswer {
 }
 
 impl Http {
-    /// With a token it is its holder who asks, otherwise the user of this process.
-    pub(super) fn new(socket: PathBuf, timeout: Duration, token: Option<String>) -> Self {
-        Self { socket, timeout, token }
+    /// With a token it is its holder who asks; otherwise the user of this process, or the one on the
+    /// other machine, or the holder of the certificate.
+    pub(super) fn new(
+        place: Place,
+        means: Means,
+        timeout: Duration,
+        token: Option<String>,
+    ) -> Self {
+        Self { place, means, timeout, token, kept: Mutex::default() }
     }
 
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Sends a request and takes the whole answer.
@@ -58,9 +92,7 @@ impl Http {
         json: Option<Vec<u8>>,
     ) -> Result<RawAnswer, ClientError> {
         let call = self.call_unbounded(method, path, json);
-        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
-            Err(ClientError::TimedOut { socket: self.socket.clone(), after: self.timeout })
-        })
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| Err(self.late()))
     }
 
     async fn call_unbounded(
@@ -69,8 +101,12 @@ impl Http {
         path: &str,
         json: Option<Vec<u8>>,
     ) -> Result<RawAnswer, ClientError> {
-        let (answer, _connection) = self.send(method, path, json).await?;
-        self.whole(answer).await
+        let (answer, connection) = self.send(method, path, json).await?;
+        let answer = self.whole(answer).await?;
+        if !matches!(self.place, Place::Socket(_)) {
+            *self.kept() = Some((Instant::now(), connection));
+        }
+        Ok(answer)
     }
 
     /// Sends a request and hands the body of a successful answer on as it comes, with its full length
@@ -80,19 +116,18 @@ impl Http {
         path: &str,
         take: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<Option<RawAnswer>, ClientError> {
-        let late = || ClientError::TimedOut { socket: self.socket.clone(), after: self.timeout };
         let sent = tokio::time::timeout(self.timeout, self.send(Method::GET, path, None)).await;
-        let (answer, _connection) = sent.map_err(|_| late())??;
+        let (answer, _connection) = sent.map_err(|_| self.late())??;
         if !answer.status().is_success() {
             let answer = tokio::time::timeout(self.timeout, self.whole(answer)).await;
-            return answer.map_err(|_| late())?.map(Some);
+            return answer.map_err(|_| self.late())?.map(Some);
         }
         let mut body = answer.into_body();
         let total = body.size_hint().exact().unwrap_or(0);
         loop {
             let frame = tokio::time::timeout(self.timeout, body.frame()).await;
-            let Some(frame) = frame.map_err(|_| late())? else { return Ok(None) };
-            if let Ok(data) = frame.map_err(|e| self.broken(e))?.into_data() {
+            let Some(frame) = frame.map_err(|_| self.late())? else { return Ok(None) };
+            if let Ok(data) = frame.map_err(|e| self.broken(&e))?.into_data() {
                 take(total, &data)?;
             }
         }
@@ -104,13 +139,15 @@ impl Http {
         path: &str,
         json: Option<Vec<u8>>,
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|cause| ClientError::Unreachable { socket: self.socket.clone(), cause })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| self.strange(e))?;
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let mut connection = match self.take_kept() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let host = match &self.place {
+            Place::Https(..) => self.place.to_string().replace("https://", ""),
+            Place::Socket(_) | Place::Ssh(_) => "localhost".to_owned(),
+        };
+        let mut request = Request::builder().method(method).uri(path).header(HOST, host);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -120,10 +157,55 @@ impl Http {
         let request = request
             .body(Full::new(Bytes::from(json.unwrap_or_default())))
             .map_err(|e| self.strange(e))?;
+        match connection.sender.send_request(request).await {
+            Ok(answer) => Ok((answer, connection)),
+            Err(error) => Err(self.why(connection, &error).await),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let (stream, ssh) = self.dial().await?;
+        let (sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.strange(e))?;
         // What it has to say is in the answer's result.
-        let connection = Connection(tokio::spawn(async { drop(connection.await) }).abort_handle());
-        let answer = sender.send_request(request).await.map_err(|e| self.broken(e))?;
-        Ok((answer, connection))
+        let driver = tokio::spawn(async { drop(driver.await) }).abort_handle();
+        Ok(Connection { sender, driver, ssh })
+    }
+
+    async fn dial(&self) -> Result<(Pin<Box<dyn Stream>>, Option<Ssh>), ClientError> {
+        let unreachable = |cause| ClientError::Unreachable { place: self.place.clone(), cause };
+        match &self.place {
+            Place::Socket(path) => {
+                let stream = UnixStream::connect(path).await.map_err(unreachable)?;
+                Ok((Box::pin(stream), None))
+            }
+            Place::Https(host, port) => {
+                let client = tls::Client::load(&self.means.tls).map_err(ClientError::Usage)?;
+                let stream = TcpStream::connect((host.as_str(), *port));
+                let stream = stream.await.map_err(unreachable)?;
+                let stream = client.connect(host, stream).await;
+                let stream = stream.map_err(|error| match Trouble::behind(&error) {
+                    Some(trouble) => self.insecure(trouble, &error),
+                    None => ClientError::HungUp { place: self.place.clone() },
+                })?;
+                Ok((Box::pin(stream), None))
+            }
+            Place::Ssh(host) => {
+                let started = Ssh::start(&self.means.ssh, host);
+                let (ssh, stream) = started.map_err(|cause| ClientError::NoSsh { cause })?;
+                Ok((Box::pin(stream), Some(ssh)))
+            }
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Connection)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_kept(&self) -> Option<Connection> {
+        let (used, connection) = self.kept().take()?;
+        (used.elapsed() < IDLE_MAX && !connection.sender.is_closed()).then_some(connection)
     }
 
     async fn whole(&self, answer: Response<Incoming>) -> Result<RawAnswer, ClientError> {
@@ -133,15 +215,46 @@ impl Http {
         Ok(RawAnswer { status, body })
     }
 
-    fn broken(&self, error: hyper::Error) -> ClientError {
+    /// Why there is no answer on a connection: ssh may know better than HTTP.
+    async fn why(&self, mut connection: Connection, error: &hyper::Error) -> ClientError {
+        let broken = self.broken(error);
+        if let (ClientError::HungUp { .. }, Some(ssh)) = (&broken, connection.ssh.take()) {
+            // So that ssh's standard input ends, and with it ssh.
+            drop(connection);
+            if let Some(end) = ssh.end().await {
+                return ClientError::Ssh { place: self.place.clone(), end };
+            }
+        }
+        broken
+    }
+
+    fn broken(&self, error: &hyper::Error) -> ClientError {
+        // Who refuses a certificate says so when the handshake is over (RFC 8446 4.4.2).
+        if let Some(trouble) = Trouble::behind(error) {
+            return self.insecure(trouble, error);
+        }
         if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-            return ClientError::HungUp { socket: self.socket.clone() };
+            return ClientError::HungUp { place: self.place.clone() };
         }
         self.strange(error)
     }
 
+    fn insecure(&self, trouble: Trouble, error: &dyn std::error::Error) -> ClientError {
+        let mut what = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            what = error.to_string();
+            cause = error.source();
+        }
+        ClientError::Tls { place: self.place.clone(), trouble, what }
+    }
+
+    fn late(&self) -> ClientError {
+        ClientError::TimedOut { place: self.place.clone(), after: self.timeout }
+    }
+
     fn strange(&self, what: impl std::fmt::Display) -> ClientError {
-        ClientError::Answer { socket: self.socket.clone(), what: what.to_string() }
+        ClientError::Answer { place: self.place.clone(), what: what.to_string() }
     }
 }
 

@@ -1,18 +1,21 @@
-//! The `stirrup` command: a client of the control socket.
+//! The `stirrup` command: a client of the control API, on this machine or another.
 //!
-//! [`args`] says what can be asked for, `api` knows the calls, `commands` joins the two, and
-//! `output` shows answers to people. `--json` passes the API's own JSON through.
+//! [`args`] says what can be asked for, `api` knows the calls, `commands` joins the two, `http` gets
+//! to where stirrupd is (`place`), and `output` shows answers to people. `--json` passes the API's own JSON through.
 
 mod api;
 pub mod args;
 mod commands;
 mod console;
 mod download;
+mod environment;
 mod error;
 mod events;
 mod http;
 mod import;
 mod output;
+mod place;
+mod ssh;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +25,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::Cli;
-use commands::Environment;
 use console::Console;
+use environment::Environment;
 use error::ClientError;
 
 /// Runs the command with the arguments of the process.

@@ -1,5 +1,6 @@
 //! Answers for people: tables of many things, one thing line by line.
 
+mod access;
 mod disks;
 
 use std::borrow::Cow;
@@ -11,7 +12,6 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, Table};
 use indicatif::{BinaryBytes, HumanDuration};
 
-use crate::control::api::access::{AuditEntry, Token, WhoAmI};
 use crate::control::api::boot::BootArguments;
 use crate::control::api::disks::{Portal, Redirect};
 use crate::control::api::images::{BootProfile, Image, Warning};
@@ -25,6 +25,7 @@ use crate::control::api::targets::Target;
 use super::console::Console;
 use super::error::ClientError;
 
+pub(super) use access::{audit, certificates, tokens, whoami};
 pub(super) use disks::{disk, disks, node, nodes, provisioned, qos, rows};
 
 type Result = std::result::Result<(), ClientError>;
@@ -130,6 +131,11 @@ pub(super) fn projects(console: &mut Console<'_>, projects: &[Project]) -> Resul
 pub(super) fn project(console: &mut Console<'_>, project: &Project) -> Result {
     let mut lines = vec![("project", project.name.clone())];
     lines.extend(amounts(project));
+    if !project.portal_groups.is_empty() {
+        let tags: Vec<_> = project.portal_groups.iter().map(ToString::to_string).collect();
+        lines.push(("portal groups", tags.join(", ")));
+    }
+    lines.extend(project.store.clone().map(|store| ("store", store)));
     details(console, &lines)
 }
 
@@ -145,39 +151,6 @@ fn amounts(project: &Project) -> [(&'static str, String); 3] {
         ("size", of(size(usage.bytes), quota.bytes.map(size))),
         ("nodes", of(usage.nodes.to_string(), quota.nodes.map(|limit| limit.to_string()))),
     ]
-}
-
-pub(super) fn tokens(console: &mut Console<'_>, tokens: &[Token]) -> Result {
-    let rows = tokens.iter().map(|token| {
-        vec![
-            text(&token.name),
-            text(&token.role),
-            text(token.project.as_deref().unwrap_or("all")),
-            text(time(&token.created)),
-            text(token.expires.as_deref().map_or_else(|| "never".to_owned(), time)),
-        ]
-    });
-    table(console, "tokens", &["TOKEN", "ROLE", "PROJECT", "CREATED", "EXPIRES"], rows)
-}
-
-pub(super) fn audit(console: &mut Console<'_>, entries: &[AuditEntry]) -> Result {
-    let rows = entries.iter().map(|entry| {
-        vec![
-            text(time(&entry.time)),
-            text(&entry.who),
-            text(entry.uid.map_or_else(|| NONE.to_owned(), |uid| uid.to_string())),
-            text(&entry.method),
-            text(entry.status.map_or_else(|| "gone".to_owned(), |status| status.to_string())),
-            text(&entry.path),
-        ]
-    });
-    table(console, "calls", &["TIME", "WHO", "UID", "METHOD", "STATUS", "PATH"], rows)
-}
-
-pub(super) fn whoami(console: &mut Console<'_>, me: &WhoAmI) -> Result {
-    let project = me.project.clone().unwrap_or_else(|| "all".to_owned());
-    let lines = [("who", me.who.clone()), ("role", me.role.clone()), ("project", project)];
-    details(console, &lines)
 }
 
 fn of(tag: &Tag) -> String {
@@ -335,6 +308,11 @@ pub(super) fn health(console: &mut Console<'_>, health: &Health) -> Result {
     if let Some(cache) = health.cache.filter(|cache| cache.file_bytes > 0) {
         let (hits, size) = (cache.file_hits, BinaryBytes(cache.file_bytes));
         lines.push(("cache", format!("file: {hits} reads, {size}")));
+    }
+    if let Some(boot) = health.boot.filter(|boot| boot.delivered + boot.refused > 0) {
+        let (delivered, secrets, refused) = (boot.delivered, boot.secrets, boot.refused);
+        let how = format!("{delivered} delivered ({secrets} with a secret), {refused} refused");
+        lines.push(("boot scripts", how));
     }
     details(console, &lines)
 }

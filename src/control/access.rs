@@ -205,7 +205,7 @@ pub(super) async fn guard(
 ///
 /// # Errors
 /// `not-authorized`, and what [`authenticate::identify`] has.
-pub(super) async fn identify(
+async fn identify(
     control: &Control,
     peer: Option<&Peer>,
     headers: &HeaderMap,

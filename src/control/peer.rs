@@ -1,6 +1,5 @@
 //! Who is at the other end of a connection, as far as the connection tells.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use axum::http::StatusCode;
@@ -91,15 +90,6 @@ impl Local {
     }
 }
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local(local) => write!(f, "uid {}", local.uid),
-            Self::Network(address) | Self::Tls(address, _) => address.fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +104,7 @@ mod tests {
         let address = "192.0.2.1:9".parse().unwrap();
         let named = ClientCertificate::Named("root".to_owned());
         for peer in [Peer::Network(address), Peer::Tls(address, named)] {
-            assert!(peer.bound_to_own_files().is_err(), "{peer}");
+            assert!(peer.bound_to_own_files().is_err(), "{peer:?}");
         }
     }
 }

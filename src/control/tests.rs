@@ -2,6 +2,7 @@
 
 mod access;
 mod boot;
+mod delegate;
 mod doors;
 mod events;
 mod places;

@@ -133,7 +133,10 @@ impl Trouble {
                 | Bad::NotValidYet
                 | Bad::NotValidYetContext { .. },
             ) => Self::Expired,
-            rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => Self::UnknownAuthority,
+            // An authority of the same name, with another key, is another one.
+            rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+                Self::UnknownAuthority
+            }
             rustls::Error::InvalidCertificate(
                 Bad::NotValidForName | Bad::NotValidForNameContext { .. },
             ) => Self::OtherName,

@@ -89,6 +89,8 @@ fn cost(op: &Op) -> Option<(Direction, u64)> {
         Op::Extents { .. } => (Read, 0),
         Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => (Write, buf.len() as u64),
         Op::CompareAndWrite { compare, write, .. } => (Write, (compare.len() + write.len()) as u64),
+        // The store writes it all.
+        Op::WriteSame { len, .. } => (Write, *len),
         Op::Flush | Op::Discard { .. } | Op::WriteZeroes { .. } => (Write, 0),
         // Reservations: what keeps the nodes of a cluster apart.
         Op::SaveState(_) => return None,

@@ -105,6 +105,8 @@ impl Engine {
         node: Option<&Name>,
     ) -> Result<Created, Error> {
         spec.check()?;
+        let portal_groups = self.portal_groups(project, &spec.portal_groups)?;
+        let spec = &DiskSpec { portal_groups, ..spec.clone() };
         if let Some(Versioned { value: disk, .. }) = self.find_disk(project, name)? {
             match disk.state {
                 DiskState::Ready if spec.matches(&disk) => {

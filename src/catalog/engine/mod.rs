@@ -143,11 +143,6 @@ impl Engine {
         &self.stores
     }
 
-    /// The store of images that are imported without naming one.
-    pub(super) fn default_store(&self) -> &str {
-        &self.options.default_store
-    }
-
     fn store(&self, name: &str) -> Result<&Arc<dyn Store>, Error> {
         self.stores.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.stores.keys().map(String::as_str).collect();

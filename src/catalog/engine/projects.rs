@@ -9,7 +9,7 @@ use super::Engine;
 use super::images::some_of;
 use super::rows::{self, Batch, Versioned};
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::model::{Project, Quota, Usage};
+use crate::catalog::model::{Project, ProjectSettings, Quota, Usage};
 use crate::catalog::name::Name;
 use crate::catalog::state::{ABSENT, Table};
 
@@ -39,24 +39,27 @@ impl Engine {
         Ok((row, usage))
     }
 
-    /// Sets what a project may have. What it has already stays. The second answer: it had limits, the
-    /// same or others.
+    /// Decides about a project. What it has already stays as it is. The second answer: it was decided
+    /// about before.
     pub(in crate::catalog) fn put_project(
         &self,
         name: &Name,
-        quota: Quota,
+        settings: ProjectSettings,
     ) -> Result<(Project, bool), Error> {
+        if let Some(store) = &settings.store {
+            self.store(store)?;
+        }
         let row = self.find_project(name)?;
         let existed = row.is_some();
         let (mut project, revision) = match row {
             Some(Versioned { value, revision }) => (value, revision),
             None => {
                 let created = Timestamp::now();
-                (Project { name: name.clone(), quota, created }, ABSENT)
+                (Project { name: name.clone(), settings: settings.clone(), created }, ABSENT)
             }
         };
-        if !existed || project.quota != quota {
-            project.quota = quota;
+        if !existed || project.settings != settings {
+            project.settings = settings;
             let mut batch = Batch::default();
             batch.put(Table::Projects, name.as_str(), revision, &project)?;
             batch.apply(self.state.as_ref())?;
@@ -81,6 +84,32 @@ impl Engine {
         Ok(())
     }
 
+    /// The portal groups of a disk that wants to be offered in these (empty: it does not say).
+    pub(super) fn portal_groups(&self, name: &Name, wanted: &[u16]) -> Result<Vec<u16>, Error> {
+        let row = self.find_project(name)?;
+        let allowed = row.map(|row| row.value.settings.portal_groups).unwrap_or_default();
+        if wanted.is_empty() || allowed.is_empty() {
+            return Ok(if wanted.is_empty() { allowed } else { wanted.to_vec() });
+        }
+        let Some(other) = wanted.iter().find(|tag| !allowed.contains(tag)) else {
+            return Ok(wanted.to_vec());
+        };
+        let tags: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "portal group {other} is not for disks of project '{name}'; it has {}",
+            tags.join(", ")
+        );
+        Err(Error::invalid("portal-group-not-allowed", message))
+    }
+
+    /// The store of what is imported into a project without naming one.
+    pub(in crate::catalog) fn default_store(&self, name: &Name) -> Result<String, Error> {
+        let own = self.find_project(name)?.and_then(|row| row.value.settings.store);
+        // One that is not configured any more is no reason to refuse.
+        let own = own.filter(|store| self.stores.contains_key(store));
+        Ok(own.unwrap_or_else(|| self.options.default_store.clone()))
+    }
+
     /// Does what gives a project `more`, if it may have that. Nothing else is given to the project
     /// meanwhile, so that two who ask for the last of something do not both get it.
     pub(super) fn within_quota<T>(
@@ -89,7 +118,8 @@ impl Engine {
         more: Usage,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let quota = self.find_project(name)?.map(|row| row.value.quota).unwrap_or_default();
+        let quota =
+            self.find_project(name)?.map(|row| row.value.settings.quota).unwrap_or_default();
         if quota == Quota::default() {
             return work();
         }

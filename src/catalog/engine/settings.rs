@@ -22,6 +22,9 @@ impl Engine {
         self.check_idle(&before)?;
         let mut disk = before.clone();
         change.apply(&mut disk)?;
+        if let Some(wanted) = &change.portal_groups {
+            disk.portal_groups = self.portal_groups(project, wanted)?;
+        }
         let (existed, node) = (disk == before, self.bound_node(&disk)?);
         let mut batch = Batch::default();
         batch.put(Table::Disks, &key(project, name), revision, &disk)?;

@@ -3,7 +3,7 @@
 use super::{Catalog, Subject};
 use crate::catalog::engine::Engine;
 use crate::catalog::error::{Error, Noun};
-use crate::catalog::model::{Project, Quota, Usage};
+use crate::catalog::model::{Project, ProjectSettings, Usage};
 use crate::catalog::name::Name;
 
 /// A project, and what it has.
@@ -11,7 +11,7 @@ use crate::catalog::name::Name;
 pub struct ProjectView {
     /// Its name.
     pub name: Name,
-    /// Its limits, if it has some.
+    /// What was decided about it, if anything was.
     pub row: Option<Project>,
     /// What it has.
     pub usage: Usage,
@@ -39,21 +39,36 @@ impl Catalog {
         self.blocking(move |engine| view(engine, name)).await
     }
 
-    /// Sets what a project may have. The second answer: it had limits.
+    /// Decides about a project. The second answer: it was decided about before.
     ///
     /// # Errors
-    /// When the catalog cannot be written.
+    /// `store-unknown`.
     pub async fn put_project(
         &self,
         name: Name,
-        quota: Quota,
+        settings: ProjectSettings,
     ) -> Result<(ProjectView, bool), Error> {
         let guard = self.lock(Noun::Project, &name, "").await;
         self.call(Subject::Nothing, vec![guard], move |engine| {
-            let (_, existed) = engine.put_project(&name, quota)?;
+            let (_, existed) = engine.put_project(&name, settings)?;
             Ok((view(engine, name)?, existed))
         })
         .await
+    }
+
+    /// The store of what is imported: the one that is named, or that of the project.
+    pub(super) async fn store_of(
+        &self,
+        project: &Name,
+        named: Option<String>,
+    ) -> Result<String, Error> {
+        match named {
+            Some(store) => Ok(store),
+            None => {
+                let project = project.clone();
+                self.blocking(move |engine| engine.default_store(&project)).await
+            }
+        }
     }
 
     /// Removes a project in which nothing is.

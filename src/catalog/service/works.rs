@@ -32,12 +32,13 @@ impl Catalog {
         &self,
         project: Name,
         name: ImageName,
-        spec: ImportSpec,
+        mut spec: ImportSpec,
     ) -> Result<Job, Error> {
         let queued = self.queue()?;
+        let store = self.store_of(&project, spec.store).await?;
+        spec.store = Some(store.clone());
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let (this, runtime) = (self.clone(), Handle::current());
-        let store = spec.store.clone().unwrap_or_else(|| self.0.engine.default_store().to_owned());
         self.call(Subject::Store(store), vec![guard], move |engine| {
             let import = engine.begin_import(&project, &name, &spec)?;
             this.run_import(engine, &runtime, "image-import", (&project, &name), import, queued)

@@ -8,7 +8,7 @@ use super::faults::{
 use super::world::World;
 use crate::catalog::{
     Allowed, ChapSpec, Delivery, Disk, DiskChange, DiskSpec, Engine, Error, ExportState, Exposure,
-    NodeSpec, Options, Qos, Rates,
+    NodeSpec, Options, ProjectSettings, Qos, Rates,
 };
 
 fn disk(engine: &Engine) -> Disk {
@@ -376,7 +376,8 @@ fn a_call_takes_the_same_steps_however_many_disks_there_are() {
         let engine = engine.unwrap();
         golden(&engine);
         let quota = crate::catalog::Quota { disks: Some(1 << 20), ..Default::default() };
-        engine.put_project(&project(), quota).unwrap();
+        let settings = ProjectSettings { quota, ..ProjectSettings::default() };
+        engine.put_project(&project(), settings).unwrap();
         for i in 0..others {
             engine.provision(&project(), &name(&format!("other{i}")), &spec()).unwrap();
         }

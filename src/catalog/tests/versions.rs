@@ -6,7 +6,10 @@ use super::faults::{Case, golden, image_name, import, name, project, with_disk};
 use super::world::World;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
-use crate::catalog::{CopySpec, DiskSpec, Error, Name, NodeSpec, Quota, Role, Tagged, TokenSpec};
+use crate::catalog::{
+    CertificateName, CopySpec, DiskSpec, Error, Name, NodeSpec, ProjectSettings, Quota, Role,
+    Tagged, TokenSpec,
+};
 
 fn image() -> Tagged {
     Tagged::Image(image_name("golden"))
@@ -65,12 +68,21 @@ fn rename(engine: &Engine) -> Result<(), Error> {
 }
 
 /// So many disks, and bytes for so many images or disks.
-fn quota(disks: u64, whole: u64) -> Quota {
-    Quota { disks: Some(disks), bytes: Some(whole * 8192), nodes: None }
+fn quota(disks: u64, whole: u64) -> ProjectSettings {
+    let quota = Quota { disks: Some(disks), bytes: Some(whole * 8192), nodes: None };
+    ProjectSettings { quota, ..ProjectSettings::default() }
 }
 
 fn token_spec() -> TokenSpec {
     TokenSpec { role: Role::Operator, project: Some(project()), expires: None }
+}
+
+fn certificate() -> CertificateName {
+    CertificateName::new("spiffe://example/ci").unwrap()
+}
+
+fn name_certificate(engine: &Engine) -> Result<(), Error> {
+    engine.put_certificate(&certificate(), Role::Operator, Some(project())).map(drop)
 }
 
 fn has_image(engine: &Engine, image: &str) -> bool {
@@ -206,7 +218,7 @@ pub(super) fn cases() -> Vec<Case> {
             name: "limit a project",
             setup: golden,
             call: |engine| engine.put_project(&project(), quota(3, 5)).map(drop),
-            done: |engine| engine.project(&project()).unwrap().0.unwrap().quota == quota(3, 5),
+            done: |engine| engine.project(&project()).unwrap().0.unwrap().settings == quota(3, 5),
             repeat_code: None,
         },
         Case {
@@ -239,6 +251,20 @@ pub(super) fn cases() -> Vec<Case> {
             call: |engine| engine.remove_token(&name("ci")),
             done: |engine| engine.tokens().unwrap().is_empty(),
             repeat_code: Some("token-not-found"),
+        },
+        Case {
+            name: "name a certificate",
+            setup: |_| {},
+            call: |engine| name_certificate(engine),
+            done: |engine| engine.certificate(&certificate()).unwrap().is_some(),
+            repeat_code: None,
+        },
+        Case {
+            name: "take the rights of a certificate away",
+            setup: |engine| name_certificate(engine).unwrap(),
+            call: |engine| engine.remove_certificate(&certificate()),
+            done: |engine| engine.certificates().unwrap().is_empty(),
+            repeat_code: Some("certificate-not-found"),
         },
         Case {
             name: "protect an image",
@@ -500,7 +526,8 @@ fn a_project_has_no_more_than_it_may() {
     engine.remove_disk(&project(), &name("d3")).unwrap();
     engine.resize_disk(&project(), &name("d1"), 16384).unwrap();
 
-    let nodes = Quota { nodes: Some(1), ..Quota::default() };
+    let quota_of_nodes = Quota { nodes: Some(1), ..Quota::default() };
+    let nodes = ProjectSettings { quota: quota_of_nodes, ..ProjectSettings::default() };
     engine.put_project(&project(), nodes).unwrap();
     engine.provision(&project(), &name("n1"), &plain).unwrap();
     assert_eq!(code(engine.provision(&project(), &name("n2"), &plain)), "quota-exceeded");

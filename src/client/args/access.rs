@@ -27,6 +27,12 @@ pub(in crate::client) enum ProjectCommand {
         /// Most nodes that have a disk
         #[arg(long, value_name = "N")]
         nodes: Option<u64>,
+        /// Portal group for its new disks, by its tag; may be repeated [default: all]
+        #[arg(long = "portal-group", value_name = "TAG")]
+        portal_groups: Vec<u16>,
+        /// Store of its new images, when none is named
+        #[arg(long, value_name = "NAME")]
+        store: Option<String>,
     },
     /// Remove a project in which nothing is
     #[command(visible_alias = "rm")]
@@ -57,6 +63,28 @@ pub(in crate::client) enum TokenCommand {
     /// Revoke a token
     Remove {
         /// Name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::client) enum CertificateCommand {
+    /// List the certificates that are named
+    List,
+    /// Say what the holder of a certificate may do
+    Create {
+        /// The name in it: the common name of its subject, or else its only DNS name or URI
+        name: String,
+        /// What its holder may do
+        #[arg(value_parser = ["reader", "operator", "admin"])]
+        role: String,
+        /// The only project that its holder sees; all when not given
+        #[arg(long, short, value_name = "PROJECT")]
+        project: Option<String>,
+    },
+    /// Take the rights of a certificate away
+    Remove {
+        /// The name in it
         name: String,
     },
 }

@@ -51,6 +51,11 @@ pub(super) fn all() -> Answers {
     on("GET", "/v1/tokens".into(), 200, Some(&list(&[token])));
     on("PUT", "/v1/tokens/ci".into(), 201, Some(&made));
     on("DELETE", "/v1/tokens/ci".into(), 204, None);
+    let certificate = json!({"name": "ci.example", "role": "operator", "project": "demo",
+        "created": "2026-07-28T09:00:00Z"});
+    on("GET", "/v1/certificates".into(), 200, Some(&list(&[certificate.clone()])));
+    on("PUT", "/v1/certificates/ci.example".into(), 201, Some(&certificate));
+    on("DELETE", "/v1/certificates/ci.example".into(), 204, None);
     let call = |who: &str, status: Option<u16>| {
         json!({"time": "2026-01-02T03:04:06.5Z", "who": who, "uid": 1000, "method": "PUT",
             "path": "/v1/projects/demo/disks/data", "status": status})

@@ -2,6 +2,7 @@
 
 mod answers;
 mod errors;
+mod remote;
 mod server;
 
 use std::fmt::Write as _;
@@ -10,8 +11,9 @@ use std::io::{BufRead, Cursor};
 use clap::{CommandFactory, Parser};
 
 use super::args::Cli;
-use super::commands::{Environment, run};
+use super::commands::run;
 use super::console::Console;
+use super::environment::Environment;
 use super::error::ClientError;
 use server::Server;
 
@@ -42,10 +44,15 @@ impl Outcome {
 
 /// Runs `stirrup` with these arguments against a socket.
 async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>) -> Outcome {
+    let socket = Some(socket.to_owned());
+    let project = Some("demo".to_owned());
+    stirrup_in(&Environment { socket, project, ..Environment::default() }, line, answers).await
+}
+
+/// Runs `stirrup` with these arguments and in this environment.
+async fn stirrup_in(environment: &Environment, line: &str, answers: Option<&str>) -> Outcome {
     let words = std::iter::once("stirrup").chain(line.split(' '));
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let environment =
-        Environment { socket: Some(socket.to_owned()), project: Some("demo".into()), token: None };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let result = {
         let mut console = Console {
@@ -55,7 +62,7 @@ async fn stirrup_at(socket: &std::path::Path, line: &str, answers: Option<&str>)
             colour: false,
             bar: false,
         };
-        run(cli, &environment, &mut console).await
+        run(cli, environment, &mut console).await
     };
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Outcome { out: text(out), notes: text(notes), result }
@@ -174,11 +181,14 @@ const EVERY_COMMAND: &[&str] = &[
     "session kill 7",
     "project ls",
     "project show demo",
-    "project create demo --disks 10 --bytes 10TiB --nodes 8",
+    "project create demo --disks 10 --bytes 10TiB --nodes 8 --portal-group 2 --store rbd",
     "project rm demo",
     "token list",
     "token create ci operator --project demo --days 30",
     "token remove ci",
+    "certificate list",
+    "certificate create ci.example operator --project demo",
+    "certificate remove ci.example",
     "audit --limit 2",
     "whoami",
     "job list",
@@ -188,7 +198,6 @@ const EVERY_COMMAND: &[&str] = &[
     "events",
     "events --type disk --type job.ended --project demo --since a-1",
     "node boot-arguments node1",
-    "node rearm node1",
 ];
 
 /// Every command: what it asks for, and what it shows.
@@ -351,6 +360,27 @@ async fn a_token_goes_with_every_call() {
     assert_eq!(server.credentials(), [None]);
     let outcome = stirrup(&server, "whoami --token-file /nonexistent").await;
     assert!(outcome.shown().contains("/nonexistent"), "{}", outcome.shown());
+}
+
+#[tokio::test]
+async fn who_follows_events_goes_on_where_the_stream_ended() {
+    let first = "id: a-7\n\nid: a-8\nevent: end\ndata: {\"id\":\"a-8\",\"time\":\"t\",\"type\":\"end\",\
+                 \"reason\":\"stirrupd is stopping\"}\n\n";
+    let problem = serde_json::json!({"type": "about:blank", "title": "Forbidden", "status": 403,
+        "detail": "not any more", "code": "forbidden", "instance": "/v1/events"});
+    let mut answers = server::Answers::new();
+    for (path, status, body) in [
+        ("/v1/events?since=start", 200, first.to_owned()),
+        ("/v1/events?since=a-8", 403, problem.to_string()),
+    ] {
+        answers.entry(("GET", path.to_owned())).or_default().push_back((status, body));
+    }
+    let server = Server::start(answers);
+    let outcome = stirrup(&server, "events --follow").await;
+    assert!(matches!(outcome.result, Err(ClientError::Problem(_))), "{}", outcome.shown());
+    assert_eq!(outcome.out, "t end              stirrupd is stopping\n");
+    let asked = ["GET /v1/events?since=start", "GET /v1/events?since=a-8"];
+    assert_eq!(server.requests(), asked);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 //! | `GET /v1/audit[?limit=]` | | [`access::AuditList`] |
 //! | `GET /v1/openapi.json` | | OpenAPI 3.1 |
 //! | `GET /v1/projects` | | [`projects::ProjectList`] |
-//! | `PUT /v1/projects/{project}` | [`projects::ProjectQuota`] | 201 or 200 [`projects::Project`] |
+//! | `PUT /v1/projects/{project}` | [`projects::ProjectPut`] | 201 or 200 [`projects::Project`] |
 //! | `GET`, `DELETE /v1/projects/{project}` | | [`projects::Project`]; 204 |
 //! | `GET /v1/images[?project=]` | | [`images::ImageList`] |
 //! | `POST /v1/projects/{project}/images` | [`images::ImageImport`] | 202 [`jobs::Job`] |

@@ -6,16 +6,16 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::disks::{check_groups, sorted};
 use super::problem::Problem;
 use super::{Answer, made};
-use crate::catalog::{Amounts, Name, ProjectView, Quota};
+use crate::catalog::{Amounts, Name, ProjectSettings, ProjectView, Quota};
 use crate::control::Control;
 use crate::control::access::Caller;
 use crate::control::body::Fields;
 
 /// What a project may have. What is absent has no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ProjectQuota {
     /// Disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +26,28 @@ pub struct ProjectQuota {
     /// Nodes that have a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<u64>,
+}
+
+/// What is decided about a project. What is absent has no limit, or is as everywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectPut {
+    /// Most disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<u64>,
+    /// Most bytes of images and disks together, as large as they look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Most nodes that have a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u64>,
+    /// Tags of the portal groups in which new disks may be offered, and are when they name none; all
+    /// when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub portal_groups: Vec<u16>,
+    /// Store of images that are imported without naming one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 /// What a project has.
@@ -48,6 +70,13 @@ pub struct Project {
     pub quota: ProjectQuota,
     /// What it has.
     pub usage: ProjectUsage,
+    /// Tags of the portal groups in which new disks may be offered, and are when they name none; all
+    /// when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub portal_groups: Vec<u16>,
+    /// Store of images that are imported without naming one, if it is another than everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// When it was made (RFC 3339); absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -64,13 +93,15 @@ pub struct ProjectList {
 }
 
 fn render(view: &ProjectView) -> Project {
-    let quota = view.row.as_ref().map(|row| row.quota).unwrap_or_default();
-    let Amounts { disks, bytes, nodes } = quota;
+    let settings = view.row.as_ref().map(|row| row.settings.clone()).unwrap_or_default();
+    let Amounts { disks, bytes, nodes } = settings.quota;
     let usage = view.usage;
     Project {
         name: view.name.to_string(),
         quota: ProjectQuota { disks, bytes, nodes },
         usage: ProjectUsage { disks: usage.disks, bytes: usage.bytes, nodes: usage.nodes },
+        portal_groups: settings.portal_groups,
+        store: settings.store,
         created: view.row.as_ref().map(|row| row.created.to_string()),
         existed: None,
     }
@@ -112,13 +143,13 @@ pub(super) async fn show(
     Ok(Json(render(&control.catalog.project(Name::project(&name)?).await?)))
 }
 
-/// Sets what a project may have. What it has already, it keeps.
+/// Decides what a project may have, and where. What it has already stays as it is.
 #[utoipa::path(
     put,
     path = "/v1/projects/{project}",
     tag = "projects",
     params(("project" = String, Path, description = "Name")),
-    request_body = ProjectQuota,
+    request_body = ProjectPut,
     responses(
         (status = 201, description = "It was made", body = Project),
         (status = 200, description = "It was there", body = Project),
@@ -128,11 +159,14 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(control): State<Control>,
     Path(name): Path<String>,
-    Fields(request): Fields<ProjectQuota>,
+    Fields(request): Fields<ProjectPut>,
 ) -> Answer<(StatusCode, Json<Project>)> {
-    let ProjectQuota { disks, bytes, nodes } = request;
+    let ProjectPut { disks, bytes, nodes, portal_groups, store } = request;
+    check_groups(&control, &portal_groups)?;
+    let portal_groups = sorted(portal_groups);
     let quota = Quota { disks, bytes, nodes };
-    let (project, existed) = control.catalog.put_project(Name::project(&name)?, quota).await?;
+    let settings = ProjectSettings { quota, portal_groups, store };
+    let (project, existed) = control.catalog.put_project(Name::project(&name)?, settings).await?;
     Ok((made(existed), Json(Project { existed: Some(existed), ..render(&project) })))
 }
 

@@ -40,9 +40,13 @@ impl Endpoint {
     pub(super) fn new(delegation: &Delegation) -> Result<Self, String> {
         let url = &delegation.url;
         let uri: Uri = url.parse().map_err(|error| format!("'{url}' is no URL: {error}"))?;
-        let (Some(scheme), Some(host)) = (uri.scheme(), uri.host()) else {
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(format!("'{url}' is no URL: it must begin with https://HOST"));
         };
+        let (host, port) = (authority.host(), authority.port_u16());
+        if port.is_none() && authority.as_str() != host {
+            return Err(format!("'{url}' is no URL: behind the host is no port"));
+        }
         let tls = if *scheme == Scheme::HTTPS {
             let files = tls::ClientFiles { ca: delegation.ca.clone(), identity: None };
             Some(tls::Client::load(&files)?)
@@ -55,7 +59,7 @@ impl Endpoint {
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 }),
+            port: port.unwrap_or(if tls.is_some() { 443 } else { 80 }),
             base: uri.path().trim_end_matches('/').to_owned(),
             tls,
             timeout: delegation.timeout,
@@ -127,5 +131,25 @@ impl Endpoint {
             return format!("[{}]:{}", self.host, self.port);
         }
         format!("{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let endpoint = |url: &str| {
+            let (url, ca, time) = (url.to_owned(), None, Duration::from_secs(1));
+            Endpoint::new(&Delegation { url, ca, timeout: time, cache: time })
+        };
+        let good = endpoint("http://hil.example/api/").unwrap();
+        assert_eq!((good.authority().as_str(), good.base.as_str()), ("hil.example:80", "/api"));
+        assert_eq!(endpoint("http://[::1]:5000").unwrap().authority(), "[::1]:5000");
+        for bad in ["", "hil", "/x", "ftp://hil", "http://hil:x", "http://hil:99999", "http://a b"]
+        {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where a disk can be reached: portal groups, redirection.
 
-use hyper::StatusCode;
-use serde_json::json;
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::Daemon;
 
@@ -52,5 +52,50 @@ async fn a_disk_is_reached_in_its_portal_groups() {
     assert_eq!(daemon.get("/v1/targets").await["items"][0]["portals"], json!([portal]));
     assert_eq!(daemon.put(path, body).await.ok(StatusCode::OK)["existed"], true);
     daemon.put(path, json!({"image": "golden"})).await.problem(409, "disk-exists");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn disks_of_a_project_are_reached_in_its_portal_groups() {
+    let daemon = Daemon::start();
+    daemon.import("golden").await;
+    let project = "/v1/projects/default";
+    let disk = |name: &str| format!("{project}/disks/{name}");
+    let before = daemon.put(&disk("before"), json!({"image": "golden"})).await;
+    assert_eq!(before.ok(StatusCode::CREATED)["portal_groups"], json!([]));
+    let unknown = json!({"portal_groups": [3]});
+    daemon.put(project, unknown).await.problem(422, "portal-group-unknown");
+    daemon.put(project, json!({"store": "none"})).await.problem(422, "store-unknown");
+    let settings = json!({"portal_groups": [2, 2], "store": "local", "disks": 9});
+    let made = daemon.put(project, settings).await.ok(StatusCode::CREATED);
+    assert_eq!((&made["portal_groups"], &made["store"]), (&json!([2]), &json!("local")));
+    assert_eq!(made["quota"], json!({"disks": 9}));
+    assert_eq!(daemon.get(project).await["portal_groups"], json!([2]));
+
+    for (name, body) in [
+        ("d1", json!({"image": "golden"})),
+        ("d2", json!({"image": "golden", "portal_groups": [2]})),
+    ] {
+        let made = daemon.put(&disk(name), body.clone()).await.ok(StatusCode::CREATED);
+        assert_eq!(made["portal_groups"], json!([2]));
+        assert_eq!(daemon.put(&disk(name), body).await.ok(StatusCode::OK)["existed"], true);
+    }
+    let node =
+        daemon.put(&format!("{project}/nodes/n1/provision"), json!({"image": "golden"})).await;
+    assert_eq!(node.ok(StatusCode::CREATED)["disk"]["portal_groups"], json!([2]));
+    for groups in [json!([1]), json!([1, 2])] {
+        let body = json!({"image": "golden", "portal_groups": groups});
+        daemon.put(&disk("d3"), body).await.problem(422, "portal-group-not-allowed");
+    }
+    assert_eq!(daemon.get(&disk("before")).await["portal_groups"], json!([]), "it stays as it is");
+    let change = async |groups: Value| {
+        let body = Some(json!({"portal_groups": groups}));
+        daemon.call(Method::PATCH, &disk("before"), body).await
+    };
+    change(json!([1])).await.problem(422, "portal-group-not-allowed");
+    assert_eq!(change(json!([])).await.ok(StatusCode::OK)["portal_groups"], json!([2]));
+    daemon.put(project, json!({})).await.ok(StatusCode::OK);
+    let body = json!({"image": "golden", "portal_groups": [1]});
+    daemon.put(&disk("d3"), body).await.ok(StatusCode::CREATED);
     daemon.stop().await;
 }
