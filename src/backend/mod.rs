@@ -55,6 +55,17 @@ pub enum OpenMode {
     ReadWrite,
 }
 
+/// What [`Store::look`] sees of an image.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// As [`ImageStat::id`].
+    pub id: String,
+    /// What its volume would be like.
+    pub info: VolumeInfo,
+    /// What is kept beside its data.
+    pub saved: SavedState,
+}
+
 /// What a store knows of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageStat {
@@ -225,9 +236,23 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreErrorKind::NotFound`].
-    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+    fn look(&self, image: &str) -> Result<Seen, StoreError> {
         let seen = self.open(image, None, OpenMode::ReadOnly)?;
-        Ok((VolumeInfo { read_only: false, ..seen.info() }, seen.saved_state()))
+        Ok(Seen {
+            id: self.stat(image)?.id,
+            info: VolumeInfo { read_only: false, ..seen.info() },
+            saved: seen.saved_state(),
+        })
+    }
+
+    /// As [`Self::open`] for writing, with the image's identity ([`ImageStat::id`]): for what was just
+    /// made, of which no more is to be known, and soon.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn open_new(&self, image: &str) -> Result<(String, Arc<dyn Volume>), StoreError> {
+        let id = self.stat(image)?.id;
+        Ok((id, self.open(image, None, OpenMode::ReadWrite)?))
     }
 
     /// Makes an image that somebody else has made fit to be opened for writing; what is in it stays

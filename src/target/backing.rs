@@ -221,6 +221,10 @@ impl Backing {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
             Some(volumes[at].1.volume().info())
         });
+        // For those who are logged in to see; it takes system calls, and most disks of many are idle.
+        if self.luns.lock().uses == 0 {
+            return;
+        }
         service.device.set_usage(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit);
             at.map_or_else(|_| Usage::default(), |at| volumes[at].1.volume().usage())

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::opener::Opener;
 use self::volume::OnDemandVolume;
-use super::{BootProfile, ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreKind};
+use super::{BootProfile, ImageStat, ImageWriter, OpenMode, Seen, Store, StoreError, StoreKind};
 use crate::block::Volume;
 
 /// See the [module](self) docs. All but [`Store::open`] for writing is the inner store's.
@@ -146,7 +146,12 @@ impl Store for OnDemand {
         if mode == OpenMode::ReadOnly || snapshot.is_some() {
             return self.store.open(image, snapshot, mode);
         }
-        let seen = self.store.look(image)?;
-        Ok(Arc::new(OnDemandVolume::new(&self.store, &self.opener, image, seen)))
+        Ok(self.open_new(image)?.1)
+    }
+
+    fn open_new(&self, image: &str) -> Result<(String, Arc<dyn Volume>), StoreError> {
+        let Seen { id, info, saved } = self.store.look(image)?;
+        let volume = OnDemandVolume::new(&self.store, &self.opener, image, (info, saved));
+        Ok((id, Arc::new(volume)))
     }
 }

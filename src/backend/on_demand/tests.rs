@@ -164,8 +164,9 @@ impl Store for FakeStore {
     fn list(&self) -> Result<Vec<String>, StoreError> {
         unreachable!()
     }
-    fn stat(&self, _: &str) -> Result<ImageStat, StoreError> {
-        unreachable!()
+    fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
+        let (id, snapshots) = (image.to_owned(), Vec::new());
+        Ok(ImageStat { id, size_bytes: 0, used_bytes: None, parent: None, snapshots })
     }
     fn keep(&self, _: &str, _: &str, _: &[u8]) -> Result<(), StoreError> {
         unreachable!()

@@ -36,10 +36,10 @@ pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
 use super::{
-    BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Store, StoreError,
+    BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Seen, Store, StoreError,
     StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
-use crate::block::{SavedState, Volume, VolumeInfo};
+use crate::block::{Volume, VolumeInfo};
 use crate::cache::Cache;
 use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, Pool};
@@ -356,7 +356,7 @@ impl Store for RbdStore {
         let open = Image::open(&pool, image, None, Access::ReadOnly)?;
         let (stat, size_bytes) = (open.stat()?, encryption::data_bytes(&open)?);
         Ok(ImageStat {
-            id: format!("{}/{}/{}", pool.cluster().fsid(), pool.id(), stat.id),
+            id: identity(&pool, &stat.id),
             size_bytes,
             used_bytes: stat.used_bytes,
             parent: stat.parent,
@@ -414,12 +414,14 @@ impl Store for RbdStore {
         Ok(!Image::open(&pool, image, None, Access::ReadOnly)?.watchers()?.is_empty())
     }
 
-    fn look(&self, image: &str) -> Result<(VolumeInfo, SavedState), StoreError> {
+    fn look(&self, image: &str) -> Result<Seen, StoreError> {
         check_name(image)?;
-        let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
-        let size_bytes = encryption::data_bytes(&open)?;
+        let pool = self.pool_of(image)?;
+        let open = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let (size_bytes, id) = (encryption::data_bytes(&open)?, identity(&pool, &open.id()?));
         let seen = RbdVolume::of_image(open)?;
-        Ok((VolumeInfo { size_bytes, read_only: false, ..seen.info() }, seen.saved_state()))
+        let info = VolumeInfo { size_bytes, read_only: false, ..seen.info() };
+        Ok(Seen { id, info, saved: seen.saved_state() })
     }
 
     /// M2 made its disks without an exclusive lock, for an iSCSI target that wanted none.
@@ -515,6 +517,11 @@ fn writable_volume(
 /// librbd's identifier of an image: no other will ever have it.
 fn id_of(pool: &Arc<Pool>, image: &str) -> Result<String, rbd::Error> {
     Image::open(pool, image, None, Access::ReadOnly)?.id()
+}
+
+/// What is an image's alone, whatever it is called.
+fn identity(pool: &Pool, id: &str) -> String {
+    format!("{}/{}/{id}", pool.cluster().fsid(), pool.id())
 }
 
 /// The object whose attributes are the records kept with an image. Not the image's metadata:

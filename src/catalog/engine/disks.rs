@@ -219,11 +219,10 @@ impl Engine {
 
     fn publish_new(&self, disk: &mut Disk, revision: u64) -> Result<Option<Node>, Error> {
         let store = self.store(&disk.store)?;
-        let stat = store.stat(&disk.backing)?;
-        disk.identity = stat.id;
-        disk.size_bytes = stat.size_bytes;
+        let (identity, volume) = store.open_new(&disk.backing)?;
+        disk.identity = identity;
+        disk.size_bytes = volume.info().size_bytes;
         disk.state = DiskState::Ready;
-        let volume = store.open(&disk.backing, None, OpenMode::ReadWrite)?;
         let mut batch = Batch::default();
         batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, disk)?;
         let node = self.put_bound(&mut batch, disk)?;

@@ -61,7 +61,7 @@ fn an_encrypted_image_is_read_with_its_passphrase_only() {
     disk.write(2 * SIZE - 512, &[3; 512]);
     assert_eq!(refusal(&disk, 2 * SIZE), ErrorKind::OutOfRange);
     drop(disk);
-    assert_eq!(store.look(&grandchild).unwrap().0.size_bytes, 2 * SIZE);
+    assert_eq!(store.look(&grandchild).unwrap().info.size_bytes, 2 * SIZE);
 
     // A clone that was made without us, or not finished, becomes one when it is opened.
     let other = format!("{name}.o");

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::backend::conformance::{self, Disk, pattern};
-use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request};
+use crate::block::{Buffer, CompletionQueue, ErrorKind, Op, Request, SavedState};
 
 const SIZE: u64 = 64 << 20;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab/ceph");
