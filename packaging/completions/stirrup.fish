@@ -39,17 +39,20 @@ complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "ls" -d 'List the im
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "pro" -d 'Provision: give a node its own clone of an image'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "dpro" -d 'Deprovision: take a node\'s disk away and remove it'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showpro" -d 'Show which nodes are provisioned, and with what'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showdisks" -d 'Show which nodes are provisioned, and with what'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "rm" -d 'Remove an image'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "cp" -d 'Copy an image, within a project or to another one'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "mv" -d 'Give an image another name, or another project'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "snap" -d 'Images made of disks'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "iscsi" -d 'What is exported over iSCSI'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "db" -d 'What the catalog has, as M2\'s command shows its database'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "node" -d 'Nodes: bare-metal machines and what they boot from'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "image" -d 'Images: golden images that disks are cloned from'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "disk" -d 'Disks: clones of images, each exported by its own target'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "target" -d 'Targets, as initiators see them'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "session" -d 'Sessions: initiators that are logged in'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "job" -d 'Jobs: imports, copies and the like, under way and ended'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "events" -d 'What has happened, and what happens'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "project" -d 'Projects: tenants, what they have and what they may have'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "token" -d 'Tokens: who may do what without being a user of the gateway'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "certificate" -d 'Certificates: what the holders of client certificates may do'
@@ -82,6 +85,8 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l token-file -d 'Fi
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
+always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -112,6 +117,15 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l token-file -
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -180,16 +194,37 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from ls" -f -a "ls" -d 'List targets'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -f -a "create" -d 'Export an image itself, to be edited: no clone is made'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -f -a "rm" -d 'Export an image no more; it stays'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -f -a "ls" -d 'List what is exported: all targets, or those of a project'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -s y -l yes -d 'Do not ask'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -199,23 +234,49 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "list" -d 'List nodes'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "show" -d 'Show one node'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "create" -d 'Make a node known, or replace what is known of it'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "remove" -d 'Forget a node; it must not have a disk'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "bind" -d 'Bind a disk that exists to a node'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "unbind" -d 'Take a node\'s disk away; the disk stays'
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind ipxe" -f -a "ipxe" -d 'Print the iPXE script that boots a node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -f -a "ls" -d 'List images and disks with their names in the store'
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -s p -l project -d 'Only of this project' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l name -d 'Only of this name' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l ceph -d 'Only with this name in the store' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "list" -d 'List nodes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "show" -d 'Show one node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "create" -d 'Make a node known, or replace what is known of it'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "remove" -d 'Forget a node; it must not have a disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "bind" -d 'Bind a disk that exists to a node'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "unbind" -d 'Take a node\'s disk away; the disk stays'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "boot-arguments" -d 'Show what to add to the command line of a node\'s kernel, if it has a boot loader of its own'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "rearm" -d 'Have a node\'s own CHAP secret handed out once more, in its iPXE script'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "ip" -d 'Print the addresses from which a node is logged in'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -f -a "ipxe" -d 'Print the iPXE script that boots a node'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l mac -d 'Only the one with this MAC address' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -277,6 +338,36 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l renew -d 'Another one than before; the node\'s sessions end'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
@@ -444,26 +535,33 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "list" -d 'List disks'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "show" -d 'Show one disk'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "redirect" -d 'Send initiators that log in to a disk to another gateway; sessions go on'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "recall" -d 'Take a redirection back: initiators log in here again'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "resize" -d 'Make a disk larger, while it is in use too'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "tag" -d 'Tags of a disk: what it held at a moment, for it to be rolled back to'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "rollback" -d 'Have a disk hold again what it held at a tag'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "flatten" -d 'Make a disk independent of its image, while it is in use too'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "snapshot" -d 'Make an image of what a disk holds now, or held at a tag'
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create redirect recall resize tag rollback flatten snapshot remove" -f -a "remove" -d 'Remove a disk, its data and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "list" -d 'List disks'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "show" -d 'Show one disk'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "create" -d 'Make a disk: a clone of an image, and its target'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "set" -d 'Change who may log in to a disk, and whether it may be written; sessions end'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "qos" -d 'Show or set how much a disk may be asked for; sessions go on'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "enable" -d 'Have a disk served by its target again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "disable" -d 'Have a disk served no more: initiators are told to try again; sessions end'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "expose" -d 'Give a disk its target back'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "unexpose" -d 'Take a disk\'s target away: nobody finds it; sessions end'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "migrate" -d 'Give a disk to another node: who has it is out before the other is in'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "redirect" -d 'Send initiators that log in to a disk to another gateway; sessions go on'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "recall" -d 'Take a redirection back: initiators log in here again'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "resize" -d 'Make a disk larger, while it is in use too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "tag" -d 'Tags of a disk: what it held at a moment, for it to be rolled back to'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "rollback" -d 'Have a disk hold again what it held at a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "flatten" -d 'Make a disk independent of its image, while it is in use too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "snapshot" -d 'Make an image of what a disk holds now, or held at a tag'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "remove" -d 'Remove a disk, its data and its target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
@@ -489,6 +587,15 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l initiator -d 'Initiator that may log in (`*` at its end matches any end); may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l address -d 'Network that may log in, as ADDR or ADDR/PREFIX; may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l portal-group -d 'Portal group in which it is offered, by its tag; may be repeated [default: all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l iops -d 'Operations a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l bandwidth -d 'Bytes a second, as 100MiB' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l read-iops -d 'Reads a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l read-bandwidth -d 'Bytes read a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l write-iops -d 'Writes and flushes a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l write-bandwidth -d 'Bytes written a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
+always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -497,10 +604,104 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l edit -d 'Do not clone the image, but export it itself, to be edited'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l read-only -d 'Refuse writes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l mutual-chap -d 'The target proves itself to the initiator, too'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l initiator -d 'Initiator that may log in (`*` at its end matches any end), in place of those there are; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l address -d 'Network that may log in, in place of those there are; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l portal-group -d 'Portal group in which it is offered, by its tag; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
+always\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l no-initiators -d 'Nobody but the node that it is bound to, if that has a name, and otherwise anybody'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l any-address -d 'From anywhere'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l all-portal-groups -d 'In all portal groups'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l chap -d 'Demand CHAP, with generated credentials'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l mutual-chap -d 'The target proves itself to the initiator, too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l renew-chap -d 'Generate the credentials anew'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l no-chap -d 'Demand CHAP no more'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l read-only -d 'Refuse writes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l read-write -d 'Take writes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l iops -d 'Operations a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l bandwidth -d 'Bytes a second, as 100MiB' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l read-iops -d 'Reads a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l read-bandwidth -d 'Bytes read a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l write-iops -d 'Writes and flushes a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l write-bandwidth -d 'Bytes written a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l none -d 'Take all limits away'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l from -d 'Only if this node has it now' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
@@ -676,18 +877,19 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l timeout -d 'Give up when there is no answer for so long' -r
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -l json -d 'Print the answer of the API as it is (JSON)'
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -s h -l help -d 'Print help'
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "list" -d 'List jobs, newest first'
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "show" -d 'Show one job'
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show cancel" -f -a "cancel" -d 'Cancel a job'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "list" -d 'List jobs, newest first'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "show" -d 'Show one job'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "wait" -d 'Wait for the end of a job; exit code 1 if it fails'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "cancel" -d 'Cancel a job'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -706,6 +908,15 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_sub
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -715,6 +926,19 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_sub
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s t -l type -d 'Only of this kind: disk.changed, or disk for all that begin so; may be repeated' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s p -l project -d 'Only of this project' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l since -d 'Only those after the event of this id (--json shows ids) [default: all that are kept]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s f -l follow -d 'Go on: show what happens as it happens'
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
