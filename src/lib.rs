@@ -12,7 +12,7 @@
 //! | [`cache`] | golden images and disks kept near: what stands between the target and a far store | `block` |
 //! | [`backend`] | volumes and stores: memory, null, file, local, rbd | `block`, `cache`, `rbd` |
 //! | [`catalog`] | images, disks, nodes: the durable truth, its journal, its reconciliation | `backend`, `block`, `boot` |
-//! | [`boot`] | iPXE scripts | nothing of ours |
+//! | [`boot`] | iPXE scripts out of templates | nothing of ours |
 //! | [`target`] | portals, shards, the connection driver, access control, the target registry | `iscsi`, `scsi`, `block` |
 //! | [`tls`] | TLS: certificates, keys, names | nothing of ours |
 //! | [`control`] | HTTP and JSON on the control socket and over TLS | `catalog`, `target`'s handle and its places, `boot`, `config`, `tls` |

@@ -14,6 +14,14 @@ pub(super) fn answer(op: &mut Op, size_bytes: u64, read_only: bool) -> Option<Re
             (*offset, buf.len() as u64, true)
         }
         Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
+        Op::WriteSame { offset, len, pattern } => {
+            // The length of an empty pattern is that of no range.
+            if !len.is_multiple_of(pattern.len() as u64) {
+                let message = "a range of which the pattern does not go whole times";
+                return Some(Err(Error::new(ErrorKind::OutOfRange, message)));
+            }
+            (*offset, *len, true)
+        }
         Op::CompareAndWrite { offset, compare, write } => {
             if compare.len() != write.len() {
                 let message = "compare and write differ in length";
@@ -46,7 +54,7 @@ mod tests {
         answer(&mut op, SIZE, read_only).map(|answer| answer.unwrap_err().kind())
     }
 
-    fn ops(offset: u64, len: usize) -> [Op; 7] {
+    fn ops(offset: u64, len: usize) -> [Op; 8] {
         let (buf, n) = (|| Buffer::zeroed(len), len as u64);
         [
             Op::Read { offset, buf: buf() },
@@ -55,6 +63,7 @@ mod tests {
             Op::WriteAtomic { offset, buf: buf(), fua: false },
             Op::Discard { offset, len: n },
             Op::WriteZeroes { offset, len: n, fua: false },
+            Op::WriteSame { offset, len: n, pattern: buf() },
             Op::CompareAndWrite { offset, compare: buf(), write: buf() },
         ]
     }

@@ -553,6 +553,7 @@ fn read_only_refuses(store: &dyn Store, name: &str) {
             Op::WriteAtomic { offset: 0, buf: buf(), fua: false },
             Op::Discard { offset: 0, len: 4096 },
             Op::WriteZeroes { offset: 0, len: 4096, fua: false },
+            Op::WriteSame { offset: 0, len: 4096, pattern: buf() },
             Op::CompareAndWrite { offset: 0, compare: buf(), write: buf() },
         ] {
             let what = format!("{op:?}");

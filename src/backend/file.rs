@@ -66,6 +66,7 @@ impl FileVolume {
             // Written in place: a loss of power may leave any part of it.
             max_atomic_write_bytes: 0,
             atomic_write_boundary_bytes: 0,
+            has_write_same: false,
         };
         let core = Core::new(RawFile { file, name, info }, Arc::clone(pool));
         Ok(Self { volume: Pooled::new(core, options.read_only) })

@@ -1,7 +1,8 @@
 //! Files and block devices, each where it is, as images of a store: for disks that somebody else has
 //! made and looks after. Nothing can be made here, nor removed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,12 +117,9 @@ impl Store for Files {
         // another is another disk.
         let device = metadata.file_type().is_block_device();
         let inode = if device { 0 } else { metadata.ino() };
-        let read_only = FileOptions { read_only: true, ..FileOptions::default() };
-        let size_bytes = if device {
-            FileVolume::open(&file, read_only, &self.pool)?.info().size_bytes
-        } else {
-            metadata.len()
-        };
+        // Of a device the metadata tells none. It may be open already, and locked.
+        let size_bytes = File::open(&file).and_then(|mut it| it.seek(SeekFrom::End(0)));
+        let size_bytes = size_bytes.map_err(failed)?;
         let digest = Sha256::digest(format!("{image}\0{inode}").as_bytes());
         Ok(ImageStat {
             id: digest.iter().map(|byte| format!("{byte:02x}")).collect(),

@@ -199,6 +199,7 @@ impl MemoryVolume {
             Op::CompareAndWrite { offset, compare, write } => {
                 self.compare_and_write(offset, &compare, &write)?;
             }
+            Op::WriteSame { .. } => return Err(ErrorKind::Unsupported.into()),
             Op::SaveState(record) => self.state.save(&record, |_| Ok(()))?,
             Op::Flush => {}
         }
@@ -234,6 +235,7 @@ impl Volume for MemoryVolume {
             // A chunk is written under its lock; nothing of any write outlives a loss of power.
             max_atomic_write_bytes: CHUNK_BYTES as u32,
             atomic_write_boundary_bytes: CHUNK_BYTES as u32,
+            has_write_same: false,
         }
     }
 

@@ -32,6 +32,7 @@ impl Volume for NullVolume {
             max_compare_and_write_bytes: 0,
             max_atomic_write_bytes: 0,
             atomic_write_boundary_bytes: 0,
+            has_write_same: false,
         }
     }
 
@@ -50,9 +51,10 @@ impl Volume for NullVolume {
                 Op::Extents { offset, len, max: _ } => {
                     Ok(Done::Extents(vec![Extent { offset, len, mapped: false }]))
                 }
-                Op::WriteAtomic { .. } | Op::CompareAndWrite { .. } | Op::SaveState(_) => {
-                    Err(ErrorKind::Unsupported.into())
-                }
+                Op::WriteAtomic { .. }
+                | Op::WriteSame { .. }
+                | Op::CompareAndWrite { .. }
+                | Op::SaveState(_) => Err(ErrorKind::Unsupported.into()),
                 _ if self.read_only => Err(ErrorKind::ReadOnly.into()),
                 _ => Ok(Done::Unit),
             };

@@ -202,7 +202,9 @@ impl<E: Engine> Core<E> {
             }
             Op::Write { fua, .. } | Op::WriteZeroes { fua, .. } => *fua || !self.write_cache,
             Op::Flush => true,
-            Op::Discard { .. } | Op::CompareAndWrite { .. } => !self.write_cache,
+            Op::Discard { .. } | Op::WriteSame { .. } | Op::CompareAndWrite { .. } => {
+                !self.write_cache
+            }
         }
     }
 
@@ -236,6 +238,7 @@ impl<E: Engine> Core<E> {
                 self.check_failed()?;
                 self.engine.zero(offset, len)?;
             }
+            Op::WriteSame { .. } => return Err(ErrorKind::Unsupported.into()),
             Op::CompareAndWrite { offset, compare, write } => {
                 let _alone = self.alone_in(offset, compare.len() as u64);
                 self.check_failed()?;

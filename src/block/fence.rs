@@ -53,6 +53,7 @@ impl Span {
             | Op::WriteAtomic { .. }
             | Op::Discard { .. }
             | Op::WriteZeroes { .. }
+            | Op::WriteSame { .. }
             | Op::CompareAndWrite { .. } => Some(Self::touched_by(op)),
         }
     }
@@ -66,6 +67,7 @@ impl Span {
             Op::CompareAndWrite { offset, compare, .. } => Self::new(*offset, compare.len() as u64),
             Op::Discard { offset, len }
             | Op::WriteZeroes { offset, len, .. }
+            | Op::WriteSame { offset, len, .. }
             | Op::Extents { offset, len, .. } => Self::new(*offset, *len),
             Op::Flush => Self { start: 0, end: u64::MAX },
             Op::SaveState(_) => Self { start: 0, end: 0 },
@@ -159,15 +161,10 @@ impl Fenced {
     /// # Errors
     /// When the system has no thread for it; then nothing has changed.
     pub fn set_limits(&self, limits: Limits) -> io::Result<()> {
-        self.throttle.set(limits)?;
-        self.is_due();
+        if self.throttle.set(limits)? {
+            self.is_due();
+        }
         Ok(())
-    }
-
-    /// True while it has limits.
-    #[cfg(test)]
-    pub(super) fn throttle_is_limited(&self) -> bool {
-        self.throttle.is_limited()
     }
 
     /// The volume itself.

@@ -45,6 +45,8 @@ pub struct VolumeInfo {
     pub max_atomic_write_bytes: u32,
     /// An [`Op::WriteAtomic`] crosses no multiple of this, in bytes. 0: it may.
     pub atomic_write_boundary_bytes: u32,
+    /// Takes [`Op::WriteSame`]. What does not is sent the pattern as often as it is wanted.
+    pub has_write_same: bool,
 }
 
 /// Space in the store of a volume, as far as that is known cheaply; for the initiator to see.
@@ -75,6 +77,9 @@ pub enum Op {
     Discard { offset: u64, len: u64 },
     /// The range reads as zeros afterwards; space may be freed.
     WriteZeroes { offset: u64, len: u64, fua: bool },
+    /// Write `pattern` over and over from `offset` on: `len` is a multiple of its length. Only to a
+    /// volume that [has it](VolumeInfo::has_write_same).
+    WriteSame { offset: u64, len: u64, pattern: Buffer },
     /// Atomically against every other operation: compare `compare` with what is at `offset`, and
     /// write `write` (of the same length) if they are equal; otherwise
     /// [`ErrorKind::Miscompare`] with the offset of the first differing byte.
@@ -151,6 +156,12 @@ pub trait Volume: Send + Sync + 'static {
     /// another client owns it ([`ErrorKind::Fenced`]), or a sync has failed and what is on stable
     /// storage is not known. Cheap; it never becomes false again.
     fn has_failed(&self) -> bool {
+        false
+    }
+
+    /// Nothing is wrong but this handle: opened anew, the volume is what it was. Implies
+    /// [`Self::has_failed`]. Cheap; it never becomes false again.
+    fn is_outdated(&self) -> bool {
         false
     }
 

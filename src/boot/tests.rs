@@ -118,7 +118,7 @@ fn a_kernel_is_told_where_its_root_is() {
 fn the_entry_asks_for_the_machine() {
     let entry = Templates::default().entry().unwrap();
     assert!(entry.starts_with("#!ipxe\n"), "{entry}");
-    assert!(entry.contains("\nchain --replace boot?mac=${mac}&"), "{entry}");
+    assert!(entry.contains("\nchain --replace boot?mac=${mac:hexhyp}&"), "{entry}");
     let asks_again = |retry| Templates::default().refused("why", retry, "../boot.ipxe").unwrap();
     assert!(asks_again(true).contains("\nchain --replace ../boot.ipxe ||\n"));
     assert!(!asks_again(false).contains("chain"));
@@ -140,7 +140,7 @@ fn an_operators_templates_go_before_and_the_nearest_first() {
         directory.path(),
         &[
             ("node.ipxe", "#!ipxe\n{% include 'hello.inc.ipxe' %}\n"),
-            ("hello.inc.ipxe", "echo {{ node }} {{ lun }}"),
+            ("hello.inc.ipxe", "echo {{ node }} {{ lun }}\n"),
             ("projects/lab.ipxe", "#!ipxe\necho lab {{ uris | length }}\n"),
             (
                 "nodes/lab/n1.ipxe",

@@ -13,6 +13,7 @@ use super::hash::Key;
 use super::store::{Block, Store};
 use super::volume::WeakVolume;
 use super::write::Atomics;
+use crate::block::buffer::Memory;
 use crate::block::{
     Buffer, Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, Volume,
 };
@@ -41,6 +42,13 @@ pub(super) fn taken(queue: &OnceLock<Weak<CompletionQueue>>) -> Option<Result<Do
     let mut done = Vec::new();
     let _ready = queue.poll_drain(&mut Context::from_waker(Waker::noop()), &mut done);
     done.pop().map(|completion| completion.result)
+}
+
+/// Memory that is not the thread's to be used again: of a store's thread, of which there are many.
+fn unpooled(len: usize) -> Buffer {
+    let mut buf = Buffer::unfilled(0);
+    buf.append(Memory::zeros(len), 0..len);
+    buf
 }
 
 /// A read that could not be answered at once.
@@ -348,11 +356,10 @@ impl Fill {
     }
 
     fn end(&self, result: Result<Done, Error>) {
-        let (buf, spent) = match result {
+        let buf = match result {
             // A parent that the starter has left may have gone, and reads as zeros then.
-            Ok(Done::Data(buf)) if self.footing.holds() => (Some(buf), None),
-            Ok(Done::Data(buf)) => (None, Some(buf)),
-            _ => (None, None),
+            Ok(Done::Data(buf)) if self.footing.holds() => Some(buf),
+            _ => None,
         };
         let claims = std::mem::take(&mut self.state.lock().claims);
         for Claim { key, number, blocks } in claims {
@@ -380,9 +387,7 @@ impl Fill {
         }
         if let Some(lender) = lender {
             let failed = buf.is_none();
-            // Its own memory, if the store gave it back.
-            let buf = buf.or(spent.filter(|spent| spent.len() as u64 == len));
-            lender.returned(buf.unwrap_or_else(|| Buffer::unfilled(len as usize)), failed);
+            lender.returned(buf.unwrap_or_else(|| unpooled(len as usize)), failed);
         }
         if let Some(volume) = self.ahead.as_ref().and_then(WeakVolume::upgrade) {
             volume.prefetched(len);
@@ -390,9 +395,9 @@ impl Fill {
     }
 
     fn block(&self, key: Key, at: usize, buf: &Buffer) -> Block {
-        let mut block: Block = Box::new([0; BLOCK_BYTES as usize]);
+        let mut block: Block = Memory::zeros(BLOCK_BYTES as usize);
         let offset = key.extent() * EXTENT_BYTES + at as u64 * BLOCK_BYTES - self.start;
-        buf.copy_to(offset as usize, &mut block[..]);
+        buf.copy_to(offset as usize, &mut Arc::make_mut(&mut block)[..]);
         block
     }
 }

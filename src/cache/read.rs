@@ -1,5 +1,6 @@
 //! Reads: what is there is copied, what is coming is waited for, what is absent is fetched.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -86,36 +87,63 @@ impl Found {
 /// A request of its own: tag, offset and buffer.
 type Read = (u64, u64, Buffer);
 
-/// Fills `buf` if everything is there; otherwise false, with anything in `buf`.
+/// Longer reads are copied: each block of one that is not is a part of what is sent.
+const LENT_BYTES_MAX: usize = 256 << 10;
+
+/// Fills `buf` if everything is there; otherwise false, with anything in `buf`. What is not too long
+/// is not copied: the buffer has a share in the blocks.
 pub(super) fn now(volume: &CachedVolume, offset: u64, buf: &mut Buffer, found: &mut Found) -> bool {
-    pieces(offset, buf.len() as u64).all(|piece| {
+    let lends = buf.len() <= LENT_BYTES_MAX;
+    let mut lent = Buffer::unfilled(0);
+    let all = pieces(offset, buf.len() as u64).all(|piece| {
         let place = volume.place(piece.extent);
         let Some((store, key)) = place.kept(piece.extent) else {
             if let Place::Zeros = place {
-                buf.range_mut(piece.at, piece.len).for_each(|slice| slice.fill(0));
+                zero(piece, if lends { &mut lent } else { buf });
             }
             return matches!(place, Place::Zeros);
         };
         let want = piece.touched();
         let shard = store.look(key);
-        let copied = shard.get(key, want).and_then(|blocks| {
+        let taken = shard.get(key, want).and_then(|blocks| {
             bits(want).try_for_each(|at| {
-                copy(piece, at, blocks[at].as_ref()?, buf);
+                let block = blocks[at].as_ref()?;
+                match lends {
+                    true => lent.append(Arc::clone(block), part(piece, at)),
+                    false => copy(piece, at, block, buf),
+                }
                 Some(())
             })
         });
         drop(shard);
-        found.count(place, copied.is_some());
-        copied.is_some()
-    })
+        found.count(place, taken.is_some());
+        taken.is_some()
+    });
+    if all && lends {
+        *buf = lent;
+    }
+    all
+}
+
+/// The part of a block that falls into a piece.
+fn part(piece: Piece, at: usize) -> Range<usize> {
+    let base = at * BLOCK_BYTES as usize;
+    let start = piece.within.max(base);
+    let end = (piece.within + piece.len).min(base + BLOCK_BYTES as usize);
+    start - base..end - base
 }
 
 /// Copies what of a block falls into a piece.
 fn copy(piece: Piece, at: usize, block: &Block, buf: &mut Buffer) {
-    let base = at * BLOCK_BYTES as usize;
-    let start = piece.within.max(base);
-    let end = (piece.within + piece.len).min(base + BLOCK_BYTES as usize);
-    buf.copy_from(piece.at + start - piece.within, &block[start - base..end - base]);
+    let part = part(piece, at);
+    let to = piece.at + at * BLOCK_BYTES as usize + part.start - piece.within;
+    buf.copy_from(to, &block[part]);
+}
+
+/// Puts zeros where a piece is, in a buffer that may end there.
+fn zero(piece: Piece, buf: &mut Buffer) {
+    buf.grow(piece.at + piece.len);
+    buf.range_mut(piece.at, piece.len).for_each(|slice| slice.fill(0));
 }
 
 /// Reads what is not all there. The answer may be there at once nevertheless; otherwise it comes

@@ -24,6 +24,8 @@ use super::hash::{Hashed, Key};
 /// Uses that are counted for an extent at most: rounds that it survives in the main queue.
 const USES_MAX: u8 = 3;
 
+/// What a block takes beside its bytes: its count of shares, and what the allocator needs.
+const BLOCK_OVERHEAD: u64 = 64;
 /// Extents that are looked at for one sweep at most, under the lock.
 const STEPS_MAX: u64 = 4096;
 
@@ -74,7 +76,7 @@ impl<D> Slot<D> {
     }
 
     fn bytes(&self) -> u64 {
-        Self::OVERHEAD + u64::from(self.held.count_ones()) * BLOCK_BYTES
+        Self::OVERHEAD + u64::from(self.held.count_ones()) * (BLOCK_BYTES + BLOCK_OVERHEAD)
     }
 
     /// Counts a use: the first read of a block tells nothing, as a scan does that, too.

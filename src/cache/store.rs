@@ -8,13 +8,13 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::bounds::Charges;
 use super::disks::Disks;
 use super::fill::Fill;
-use super::geometry::BLOCK_BYTES;
 use super::hash::Key;
 use super::shard::{self, Gone, Taken};
 use super::tier::Tier;
+use crate::block::buffer::Memory;
 
-/// The bytes of one block.
-pub(super) type Block = Box<[u8; BLOCK_BYTES as usize]>;
+/// The bytes of one block, of which reads may have a share: they are never changed.
+pub(super) type Block = Arc<Memory>;
 pub(super) type Shard = shard::Shard<Block, Arc<Fill>>;
 
 /// Memory that is worth a lock of its own, and most of these.

@@ -352,6 +352,10 @@ impl Volume for CachedVolume {
         self.shared.inner.has_failed()
     }
 
+    fn is_outdated(&self) -> bool {
+        self.shared.inner.is_outdated()
+    }
+
     fn saved_state(&self) -> SavedState {
         self.shared.inner.saved_state()
     }

@@ -12,6 +12,7 @@ use super::fill::{submit, taken};
 use super::geometry::{BLOCK_BYTES, EXTENT_BYTES, Piece, pieces};
 use super::hash::Key;
 use super::store::{Block, Store, let_go};
+use crate::block::buffer::Memory;
 use crate::block::{Completion, CompletionQueue, Done, Error, Op, Request, Span, Volume};
 
 /// The part of a change that lies in one extent.
@@ -154,7 +155,11 @@ fn claim(store: &Store, op: &Op, span: Span) -> Claims {
         if let Some(buf) = data {
             for (at, block) in &mut blocks {
                 let offset = piece.at + (*at * BLOCK_BYTES as usize - piece.within);
-                buf.copy_to(offset, &mut block[..]);
+                // Reads may still have a share in what it was.
+                if Arc::get_mut(block).is_none() {
+                    *block = Memory::zeros(BLOCK_BYTES as usize);
+                }
+                buf.copy_to(offset, &mut Arc::make_mut(block)[..]);
             }
         }
         Claim { key, number, blocks }

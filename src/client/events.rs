@@ -109,42 +109,38 @@ impl Stream {
 fn line(event: &Event) -> String {
     let mut line = format!("{} {:<16}", output::time(&event.time), event.kind);
     let name = event.object.as_ref().or(event.disk.as_ref());
-    match (&event.project, name) {
-        (Some(project), Some(name)) if project != name => {
-            let _ = write!(line, " {project}/{name}");
-        }
-        (Some(name), _) | (None, Some(name)) => {
-            let _ = write!(line, " {name}");
-        }
-        (None, None) => {}
-    }
+    let mut parts = Vec::new();
+    parts.extend(match (&event.project, name) {
+        (Some(project), Some(name)) if project != name => Some(format!("{project}/{name}")),
+        (Some(name), _) | (None, Some(name)) => Some(name.clone()),
+        (None, None) => None,
+    });
     let session = event.session.as_ref();
-    let initiator = session.map(|session| session.initiator.clone());
-    let address = event.address.clone().or_else(|| session.map(|s| s.address.clone()));
     let details = [
         ("of", event.of.clone()),
         ("is", event.state.clone()),
         ("from", event.image.clone()),
         ("node", event.node.clone()),
-        ("disk", event.disk.clone().filter(|disk| event.object.as_ref() != Some(disk))),
+        ("disk", event.disk.clone().filter(|disk| name != Some(disk))),
         ("job", event.job.as_ref().map(|job| job.id.to_string())),
         ("at", event.job.as_ref().map(output::progress)),
         ("session", session.map(|session| session.id.to_string())),
-        ("initiator", initiator),
+        ("initiator", session.map(|session| session.initiator.clone())),
         ("mac", event.mac.clone()),
-        ("address", address),
+        ("address", event.address.clone().or_else(|| session.map(|it| it.address.clone()))),
         ("secret", event.secret.map(|secret| if secret { "yes" } else { "no" }.to_owned())),
-        ("dropped", event.lost.map(|lost| format!("at most {lost} events"))),
+        ("at most", event.lost.map(|lost| format!("{lost} events"))),
     ];
-    for (word, value) in details {
-        if let Some(value) = value {
-            let _ = write!(line, ", {word} {value}");
-        }
+    let details = details.into_iter().filter_map(|(word, value)| Some((word, value?)));
+    parts.extend(details.map(|(word, value)| format!("{word} {value}")));
+    if !parts.is_empty() {
+        let _infallible = write!(line, " {}", parts.join(", "));
     }
-    if let Some(reason) = &event.reason {
-        let _ = write!(line, ": {reason}");
+    match &event.reason {
+        Some(reason) if parts.is_empty() => line + " " + reason,
+        Some(reason) => line + ": " + reason,
+        None => line,
     }
-    line
 }
 
 #[cfg(test)]

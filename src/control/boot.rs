@@ -11,9 +11,9 @@
 //! what discovery tells as well, but for the CHAP secret, which is for the first who asks.
 
 mod machine;
+mod own;
 mod rate;
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,16 +26,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use super::api::events::Event;
 use super::{Control, Peer, PortalInfo};
 use crate::boot::{self, Credentials, Portal, Templates, plain};
-use crate::catalog::{Disk, DiskView, Error, Name, Node};
+use crate::catalog::{Disk, Name, Node};
 use crate::target::network_holds;
 
 pub use machine::Identity;
 use machine::Machine;
+use own::{Refusal, own_script};
 use rate::Rate;
 
 /// Scripts that are made at once; who asks beyond that waits.
@@ -102,7 +105,7 @@ struct Counts {
 }
 
 /// What was asked for since the daemon began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BootCounts {
     /// Scripts that machines got.
     pub delivered: u64,
@@ -272,37 +275,6 @@ async fn by_name(
     }
 }
 
-/// Why a machine gets no script.
-enum Refusal {
-    /// Nobody knows it.
-    Machine(String),
-    /// What it is to boot from is not there.
-    Node(Box<Node>, String),
-    /// It is told no more: what went wrong is in the log.
-    Failed,
-}
-
-impl Refusal {
-    fn node(node: &Node, why: impl fmt::Display) -> Self {
-        let why = format!("node {} of project {} {why}", node.name, node.project);
-        Self::Node(Box::new(node.clone()), why)
-    }
-
-    fn reason(&self) -> &str {
-        match self {
-            Self::Machine(why) | Self::Node(_, why) => why,
-            Self::Failed => "the gateway could not look it up, see its log",
-        }
-    }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        tracing::error!(%error, "a boot script cannot be made");
-        Self::Failed
-    }
-}
-
 /// A script in any case: its own, or one that says what is wrong.
 async fn answer(
     control: &Control,
@@ -315,120 +287,6 @@ async fn answer(
         Ok(script) => plain_text(script),
         Err(why) => refused(control, asker, machine, entry, &why),
     }
-}
-
-async fn own_script(
-    control: &Control,
-    asker: Asker,
-    machine: &Machine,
-    named: Option<(Name, Name)>,
-) -> Result<String, Refusal> {
-    let (node, disk) = match named {
-        Some((project, name)) => match control.catalog.node(project, name).await {
-            Err(error) if error.code() == "node-not-found" => {
-                return Err(Refusal::Machine("there is no node of this name".to_owned()));
-            }
-            found => found?,
-        },
-        None => find(control, machine).await?,
-    };
-    let Some(DiskView { disk, .. }) = disk else {
-        let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
-        return Err(Refusal::node(&node, how));
-    };
-    // Before a secret is given out for nothing.
-    let without = script(control, &node, &disk, false).map_err(|e| no_script(&node, &e))?;
-    if !asker.takes {
-        return Ok(without);
-    }
-    if disk.chap.is_none() && disk.chap_per_node.is_none() {
-        delivered(control, asker, machine, &node, &disk, false);
-        return Ok(without);
-    }
-    let (node, disk) = with_secret(control, &node, &disk).await?;
-    let with = script(control, &node, &disk, true).map_err(|e| no_script(&node, &e))?;
-    delivered(control, asker, machine, &node, &disk, true);
-    Ok(with)
-}
-
-fn no_script(node: &Node, error: &boot::Error) -> Refusal {
-    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
-    Refusal::node(node, "has no boot script, see the log of the gateway")
-}
-
-/// The node and its disk with the secret that it is to be given, if it may be.
-async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Node, Disk), Refusal> {
-    let (project, name) = (&node.project, &node.name);
-    match (control.boot.0.options.secrets, &disk.chap_per_node) {
-        (Secrets::Never, _) => {
-            let why = "has a disk with CHAP, and this gateway gives no secrets to machines";
-            Err(Refusal::node(node, why))
-        }
-        (Secrets::PerNode, None) => {
-            let set = format!("stirrup disk set -p {project} {} --chap-per-node", disk.name);
-            let why = format!("has a disk with a CHAP secret that is not its own: {set}");
-            Err(Refusal::node(node, why))
-        }
-        (Secrets::PerNode | Secrets::All, _) => {
-            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
-                Ok((node, Some(DiskView { disk, .. }))) => Ok((node, disk)),
-                Ok((node, None)) => Err(Refusal::node(&node, "has no disk any more")),
-                Err(error) if error.code() == "secret-delivered" => {
-                    let rearm = format!("stirrup node rearm -p {project} {name}");
-                    let why = "has been given its CHAP secret already, to have it given once more";
-                    Err(Refusal::node(node, format!("{why}: {rearm}")))
-                }
-                Err(error) => Err(error.into()),
-            }
-        }
-    }
-}
-
-async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<DiskView>), Refusal> {
-    let mac_only = [Identity::Mac];
-    let by = match control.boot.0.options.identify_by.as_slice() {
-        [] => &mac_only[..],
-        by => by,
-    };
-    for identity in by {
-        let mut found = match identity {
-            Identity::Mac => by_macs(control, machine).await?,
-            other => match machine.name_by(*other).and_then(|name| Name::node(&name).ok()) {
-                Some(name) => control.catalog.nodes_by_name(name).await?,
-                None => continue,
-            },
-        };
-        match found.len() {
-            0 => {}
-            1 => return Ok(found.remove(0)),
-            _ => {
-                let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
-                let names = names.collect::<Vec<_>>().join(", ");
-                return Err(Refusal::Machine(format!("it is more than one node: {names}")));
-            }
-        }
-    }
-    Err(Refusal::Machine(match machine.macs.as_slice() {
-        [] => "it told no MAC address, so chain boot.ipxe".to_owned(),
-        [mac] => format!("no node has MAC address {mac}"),
-        macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),
-    }))
-}
-
-/// The nodes that have one of a machine's MAC addresses.
-async fn by_macs(
-    control: &Control,
-    machine: &Machine,
-) -> Result<Vec<(Node, Option<DiskView>)>, Refusal> {
-    let mut found: Vec<(Node, Option<DiskView>)> = Vec::new();
-    for mac in &machine.macs {
-        let Some(new) = control.catalog.node_by_mac(mac.clone()).await? else { continue };
-        let is_it = |node: &Node| (&node.project, &node.name) == (&new.0.project, &new.0.name);
-        if !found.iter().any(|(node, _)| is_it(node)) {
-            found.push(new);
-        }
-    }
-    Ok(found)
 }
 
 fn delivered(

@@ -2,6 +2,8 @@
 //! pace. A stream has a place in the ring and no queue: a client that reads slowly costs nothing,
 //! and is told what it has missed.
 
+mod sources;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -10,15 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::SessionInfo;
 use super::access::Caller;
 use super::api::events::Event;
-use super::api::{jobs, sessions};
-use crate::catalog::{Catalog, Job, Name, Noun, Role, RowChange, Watched, Watcher, What};
+use crate::catalog::{Catalog, Name, Role};
 
 /// Events that are kept for those who come back.
 const KEPT_MAX: usize = 4096;
@@ -64,7 +63,7 @@ pub(super) const KINDS: &[&str] = &[
     "job.made",
     "job.progress",
     "job.ended",
-    "target.opening",
+    "target.waiting",
     "target.serving",
     "target.failed",
     "target.withdrawn",
@@ -238,115 +237,6 @@ impl Events {
         self.0.news.send_replace(());
     }
 
-    /// A session has logged in.
-    pub fn session_began(&self, session: SessionInfo) {
-        self.session("session.began", session, None);
-    }
-
-    /// A session has ended.
-    pub fn session_ended(&self, session: SessionInfo, why: &str) {
-        self.session("session.ended", session, Some(why.to_owned()));
-    }
-
-    fn session(&self, kind: &'static str, session: SessionInfo, reason: Option<String>) {
-        let mut ring = self.0.ring.lock();
-        let standing = session.target.as_ref().and_then(|target| ring.targets.get(target));
-        let (project, disk) = standing.map(|of| (of.project.clone(), of.disk.clone())).unzip();
-        let target = session.target.clone();
-        let session = Some(sessions::render(session));
-        let audience = project.clone().map_or(Audience::All, Audience::Project);
-        let event = Event { project, disk, target, session, reason, ..Event::default() };
-        self.push(&mut ring, kind, audience, event);
-    }
-
-    /// A target is served, or will be as soon as its volume is open.
-    pub fn target_published(&self, target: &str, project: &str, disk: &str, serving: bool) {
-        let kind = if serving { "target.serving" } else { "target.opening" };
-        let (project, disk) = (project.to_owned(), disk.to_owned());
-        self.target(target, Standing { project, disk, kind, reason: None });
-    }
-
-    /// The volume of a target could not be opened.
-    pub fn target_failed(&self, target: &str, why: &str) {
-        let known = {
-            let ring = self.0.ring.lock();
-            let of = ring.targets.get(&target.to_ascii_lowercase());
-            of.map(|of| (of.project.clone(), of.disk.clone()))
-        };
-        let Some((project, disk)) = known else { return };
-        let (kind, reason) = ("target.failed", Some(why.to_owned()));
-        self.target(target, Standing { project, disk, kind, reason });
-    }
-
-    /// A target is there no more.
-    pub fn target_withdrawn(&self, target: &str) {
-        let mut ring = self.0.ring.lock();
-        if let Some(before) = ring.targets.remove(&target.to_ascii_lowercase()) {
-            self.tell_target(&mut ring, target, "target.withdrawn", &before, None);
-        }
-    }
-
-    /// Told if it is news.
-    fn target(&self, target: &str, standing: Standing) {
-        let mut ring = self.0.ring.lock();
-        let before = ring.targets.get(&target.to_ascii_lowercase());
-        if before.is_some_and(|it| (it.kind, &it.reason) == (standing.kind, &standing.reason)) {
-            return;
-        }
-        self.tell_target(&mut ring, target, standing.kind, &standing, standing.reason.clone());
-        ring.targets.insert(target.to_ascii_lowercase(), standing);
-    }
-
-    fn tell_target(
-        &self,
-        ring: &mut Ring,
-        target: &str,
-        kind: &'static str,
-        of: &Standing,
-        reason: Option<String>,
-    ) {
-        let event = Event {
-            project: Some(of.project.clone()),
-            disk: Some(of.disk.clone()),
-            target: Some(target.to_owned()),
-            reason,
-            ..Event::default()
-        };
-        self.push(ring, kind, Audience::Project(of.project.clone()), event);
-    }
-
-    /// A machine has its boot script, or has none.
-    pub(super) fn boot(&self, kind: &'static str, event: Event) {
-        let audience = event.project.clone().map_or(Audience::All, Audience::Project);
-        self.push(&mut self.0.ring.lock(), kind, audience, event);
-    }
-
-    /// How far a job is; takes the place of what was said of it before.
-    fn job_progress(&self, job: Job) {
-        let id = job.id;
-        let mut ring = self.0.ring.lock();
-        if let Some(before) = ring.progress.remove(&id) {
-            ring.drop_superseded(before);
-        }
-        self.tell_job(&mut ring, "job.progress", job);
-        let number = ring.last;
-        ring.progress.insert(id, number);
-    }
-
-    fn tell_job(&self, ring: &mut Ring, kind: &'static str, job: Job) {
-        let job = jobs::render(job);
-        let audience = Audience::Project(job.project.clone());
-        let event = Event {
-            project: Some(job.project.clone()),
-            object: Some(job.object.clone()),
-            state: Some(job.state.clone()),
-            reason: job.error.clone(),
-            job: Some(job),
-            ..Event::default()
-        };
-        self.push(ring, kind, audience, event);
-    }
-
     /// Gives an event its number, and keeps it.
     fn push(&self, ring: &mut Ring, kind: &'static str, audience: Audience, event: Event) {
         let number = ring.last + 1;
@@ -492,79 +382,6 @@ pub(super) struct Cursor {
     next: u64,
     /// Something is missing before that.
     gap: bool,
-}
-
-impl Watcher for Events {
-    fn changed(&self, change: RowChange) {
-        let RowChange { what, noun, project, name, of, row } = change;
-        if noun == Noun::Job {
-            return self.job_row(row);
-        }
-        let Some(kind) = kind(noun, what) else { return };
-        let mut event = Event { object: Some(name.clone()), ..Event::default() };
-        event.of = of.map(|(kind, name)| format!("{kind} {name}"));
-        let audience = match noun {
-            Noun::Token | Noun::Certificate => Audience::Admins,
-            Noun::Project => Audience::Project(name),
-            _ => Audience::Project(project),
-        };
-        if let Audience::Project(project) = &audience {
-            event.project = Some(project.clone());
-        }
-        if let Some(row) = row {
-            describe(&mut event, row);
-        }
-        self.push(&mut self.0.ring.lock(), kind, audience, event);
-    }
-}
-
-impl Events {
-    fn job_row(&self, row: Option<Watched>) {
-        let Some(Watched::Job(job)) = row else { return };
-        let mut ring = self.0.ring.lock();
-        if !job.state.is_final() {
-            return self.tell_job(&mut ring, "job.made", *job);
-        }
-        if let Some(before) = ring.progress.remove(&job.id) {
-            ring.drop_superseded(before);
-        }
-        self.tell_job(&mut ring, "job.ended", *job);
-    }
-}
-
-/// The kind of event of a change; one of [`KINDS`].
-fn kind(noun: Noun, what: What) -> Option<&'static str> {
-    let verb = match what {
-        What::Made => "made",
-        What::Changed => "changed",
-        What::Removed => "removed",
-    };
-    let noun = noun.to_string();
-    let is_it = |kind: &&&str| kind.split_once('.') == Some((noun.as_str(), verb));
-    KINDS.iter().find(is_it).copied()
-}
-
-/// What an event says of a row. Nothing that is secret.
-fn describe(event: &mut Event, row: Watched) {
-    match row {
-        Watched::Image(image) => event.state = word(image.state),
-        Watched::Disk(disk) => {
-            event.state = word(disk.state);
-            event.image = Some(disk.image.to_string());
-            event.node = disk.node.map(|node| node.to_string());
-            event.target = Some(disk.target);
-        }
-        Watched::Node(node) => event.disk = node.disk.map(|disk| disk.to_string()),
-        Watched::Tag(tag) => event.state = word(tag.state),
-        Watched::Token(token) => event.project = token.project.map(|it| it.to_string()),
-        Watched::Certificate(it) => event.project = it.project.map(|it| it.to_string()),
-        Watched::Job(_) | Watched::Project(_) => {}
-    }
-}
-
-/// The name of a state, as it is kept and as the API has it.
-fn word(state: impl Serialize) -> Option<String> {
-    Some(serde_json::to_value(state).ok()?.as_str()?.to_owned())
 }
 
 /// Tells how far jobs are, as long as anybody listens.

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::peer::{ClientCertificate, Local, Peer};
 use super::socket::ControlSocket;
+use super::unread::Patient;
 use crate::tls;
 
 /// Connections that the kernel holds until they are accepted.
@@ -113,7 +114,9 @@ impl Accepted {
         patience: Duration,
     ) -> Result<(Pin<Box<dyn Stream>>, Peer), String> {
         match self {
-            Self::Unix(stream, local) => Ok((Box::pin(stream), Peer::Local(local))),
+            Self::Unix(stream, local) => {
+                Ok((Box::pin(Patient::new(stream, UNREAD_MAX)), Peer::Local(local)))
+            }
             Self::Tcp(stream, address) => Ok((Box::pin(stream), Peer::Network(address))),
             Self::Tls(stream, address, server) => {
                 let handshake = tokio::time::timeout(patience, handshake(stream, server));

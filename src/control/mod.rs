@@ -20,6 +20,7 @@ pub mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::ancestors::Ancestors;
 use super::error::check;
 use super::ffi::{Api, RadosHandle, api};
+use super::pool::text;
 use super::{Error, closer};
 
 /// Options of librados and librbd that this program depends on, whatever ceph.conf says; with
@@ -52,7 +54,9 @@ pub struct Cluster {
     api: &'static Api,
     handle: *mut RadosHandle,
     fsid: String,
+    address: String,
     blocklisted: AtomicBool,
+    ancestors: Ancestors,
 }
 
 // SAFETY: librados promises that a connected `rados_t` may be used from any thread at once.
@@ -77,8 +81,7 @@ impl Cluster {
         let code = unsafe { (api.rados_create)(&raw mut handle, id.as_ptr()) };
         check(code, || format!("rados_create as client.{user}"))?;
         // From here on dropping it shuts the handle down, connected or not.
-        let mut cluster =
-            Self { api, handle, fsid: String::new(), blocklisted: AtomicBool::new(false) };
+        let mut cluster = Self::of_handle(api, handle);
         cluster.read_conf(conf)?;
         for (option, value) in RADOS_OPTIONS.into_iter().chain(RBD_OPTIONS) {
             cluster.set_if_known(option, value)?;
@@ -88,7 +91,13 @@ impl Cluster {
         let code = unsafe { (api.rados_connect)(handle) };
         check(code, || format!("connecting to the Ceph cluster as client.{user}"))?;
         cluster.fsid = cluster.read_fsid()?;
+        cluster.address = cluster.read_address()?;
         Ok(Arc::new(cluster))
+    }
+
+    fn of_handle(api: &'static Api, handle: *mut RadosHandle) -> Self {
+        let (fsid, address, blocklisted) = (String::new(), String::new(), AtomicBool::new(false));
+        Self { api, handle, fsid, address, blocklisted, ancestors: Ancestors::default() }
     }
 
     fn read_conf(&self, conf: Option<&Path>) -> Result<(), Error> {
@@ -110,6 +119,12 @@ impl Cluster {
         check(code, || format!("setting {option} = {value}")).map(drop)
     }
 
+    /// Sets an option of this client while it runs, against the rules.
+    #[cfg(test)]
+    pub(crate) fn break_rule(&self, option: &str, value: &str) {
+        self.set(option, value).unwrap();
+    }
+
     /// A library that does not know an option has nothing that it would have to be kept from.
     fn set_if_known(&self, option: &str, value: &str) -> Result<(), Error> {
         match self.set(option, value) {
@@ -126,6 +141,25 @@ impl Cluster {
         };
         check(code, || "rados_cluster_fsid".into())?;
         Ok(until_nul(&text))
+    }
+
+    fn read_address(&self) -> Result<String, Error> {
+        let mut addresses = std::ptr::null_mut();
+        // SAFETY: the call fills in `addresses`.
+        let code = unsafe { (self.api.rados_getaddrs)(self.handle, &raw mut addresses) };
+        check(code, || "rados_getaddrs".into())?;
+        // SAFETY: librados' own, NUL-terminated string, given back once, after the copy.
+        unsafe {
+            let address = text(addresses);
+            (self.api.rados_buffer_free)(addresses);
+            Ok(address)
+        }
+    }
+
+    /// By which the cluster knows this client.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The cluster's UUID.
@@ -146,6 +180,11 @@ impl Cluster {
             self.blocklisted.store(true, Ordering::Relaxed);
         }
         error
+    }
+
+    /// What is behind the images that are open through this client.
+    pub(super) fn ancestors(&self) -> &Ancestors {
+        &self.ancestors
     }
 
     pub(super) fn api(&self) -> &'static Api {
@@ -194,8 +233,7 @@ mod tests {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the name outlives the call, which fills in `handle`.
         assert_eq!(unsafe { (api.rados_create)(&raw mut handle, c"admin".as_ptr()) }, 0);
-        let (fsid, blocklisted) = (String::new(), AtomicBool::new(false));
-        let cluster = Cluster { api, handle, fsid, blocklisted };
+        let cluster = Cluster::of_handle(api, handle);
         assert!(cluster.set("rbd_option_of_the_future", "true").is_err());
         cluster.set_if_known("rbd_option_of_the_future", "true").unwrap();
         assert!(cluster.set_if_known("rbd_cache", "perhaps").is_err());

@@ -37,6 +37,9 @@ impl Image {
     /// Largest compare-and-write in bytes.
     pub const COMPARE_AND_WRITE_BYTES: usize = COMPARE_AND_WRITE_BYTES;
 
+    /// Longest range that a pattern is written to by one request, in bytes.
+    pub const WRITE_SAME_BYTES_MAX: u64 = 1 << 30;
+
     /// Starts a request; its completion is pushed onto `queue` exactly once. Discarding zeroes
     /// the range. [`Op::Extents`] and
     /// [`Op::SaveState`] are not supported.
@@ -65,10 +68,19 @@ impl Image {
                     format!("{}: {code} of {} bytes at {offset}", self.label(), buf.len());
                 Err(block::Error::new(ErrorKind::Medium, message))
             }
+            // What it read may have been gone.
+            Op::Read { .. } if !self.is_current() => Err(self.not_current()),
             Op::Read { buf, .. } => Ok(Done::Data(buf)),
             Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => Ok(Done::Written(buf)),
             _ => Ok(Done::Unit),
         }
+    }
+
+    /// Why nothing is read, or written, through this handle.
+    #[must_use]
+    pub fn not_current(&self) -> block::Error {
+        let message = format!("{}: an image behind it may have changed", self.label());
+        block::Error::new(ErrorKind::Unavailable, message)
     }
 
     fn failure(&self, op: &Op, code: i64, mismatch: u64) -> block::Error {
@@ -85,6 +97,7 @@ impl Image {
             Op::Write { offset, .. } | Op::WriteAtomic { offset, .. } => ("write", *offset),
             Op::Flush => ("flush", 0),
             Op::Discard { offset, .. } | Op::WriteZeroes { offset, .. } => ("zeroing", *offset),
+            Op::WriteSame { offset, .. } => ("write-same", *offset),
             Op::CompareAndWrite { offset, .. } => ("compare-and-write", *offset),
             Op::Extents { offset, .. } => ("extents", *offset),
             Op::SaveState(_) => ("saving the state", 0),
@@ -189,6 +202,20 @@ unsafe fn issue(pending: *mut Pending) -> i64 {
                 let step = this.zero_step(offset, len);
                 (api.rbd_aio_write_zeroes)(image, offset, step as usize, completion, 0, 0).into()
             }
+            Op::WriteSame { offset, len, pattern } => match in_one(pattern) {
+                // A pattern of zeros frees as `rbd_aio_write_zeroes` does.
+                Some(pattern) => (api.rbd_aio_writesame)(
+                    image,
+                    *offset,
+                    *len as usize,
+                    pattern.as_ptr().cast(),
+                    pattern.len(),
+                    completion,
+                    0,
+                )
+                .into(),
+                None => -i64::from(Errno::OPNOTSUPP.raw_os_error()),
+            },
             Op::CompareAndWrite { offset, compare, write } => {
                 match (whole(compare), whole(write)) {
                     (Some(compare), Some(write)) => (api.rbd_aio_compare_and_write)(
@@ -245,7 +272,10 @@ fn count(iov: &[IoVec]) -> c_int {
 
 /// The buffer as one piece, if it is a sector.
 fn whole(buffer: &Buffer) -> Option<&[u8]> {
-    buffer.slices().next().filter(|part| {
-        part.len() == COMPARE_AND_WRITE_BYTES && buffer.len() == COMPARE_AND_WRITE_BYTES
-    })
+    in_one(buffer).filter(|part| part.len() == COMPARE_AND_WRITE_BYTES)
+}
+
+/// The buffer, if it is one piece.
+fn in_one(buffer: &Buffer) -> Option<&[u8]> {
+    buffer.slices().next().filter(|part| part.len() == buffer.len())
 }

@@ -3,6 +3,8 @@
 
 use std::ffi::{c_int, c_void};
 
+use parking_lot::Mutex;
+
 use super::{Error, Image};
 use crate::block::Extent;
 
@@ -15,6 +17,10 @@ const ASKED_OBJECTS_MAX: u64 = 1024;
 
 /// Runs of objects that one question looks at most.
 const RUNS_MAX: usize = 1024;
+
+/// Objects that are asked at the same time: librbd has no more than so many questions under way
+/// (`rbd_concurrent_management_ops`).
+const ASKED_AT_ONCE: u64 = 10;
 
 /// How closely an image is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +38,15 @@ enum Parents {
     Left,
 }
 
-/// What an answer is made of, as the callback finds it.
+/// A run that librbd tells of: data, or what was data and is gone.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    offset: u64,
+    end: u64,
+    exists: bool,
+}
+
+/// What an answer is made of.
 struct Finder {
     /// Where the next run begins.
     at: u64,
@@ -48,7 +62,20 @@ impl Finder {
         Self { at: from, end: to, max, found: Vec::new(), full: false }
     }
 
+    /// Adds what was told of everything up to `to`, in whatever order.
+    fn take(&mut self, mut runs: Vec<Run>, to: u64) {
+        runs.sort_unstable_by_key(|run| run.offset);
+        for run in runs {
+            self.add(run.offset, false);
+            self.add(run.end, run.exists);
+        }
+        self.add(to, false);
+    }
+
     fn add(&mut self, end: u64, mapped: bool) {
+        if self.full {
+            return;
+        }
         let end = end.min(self.end);
         let Some(len) = end.checked_sub(self.at).filter(|len| *len > 0) else { return };
         let is_full = self.found.len() == self.max;
@@ -81,7 +108,7 @@ impl Image {
         let object = self.object_bytes().max(1);
         // Own objects have to be asked. What is only a parent's cannot have been discarded.
         let mut own = Finder::new(offset, end, RUNS_MAX);
-        self.diff(offset, end, Objects::Whole, Parents::Left, &mut own)?;
+        own.take(self.diff(offset, end, Objects::Whole, Parents::Left)?, end);
         let asked_end = own.found.iter().find(|run| run.mapped).map_or(end, |run| {
             let first = run.offset - run.offset % object;
             first.saturating_add(ASKED_OBJECTS_MAX * object).min(end)
@@ -93,30 +120,34 @@ impl Image {
                 break;
             }
             if run.mapped {
-                // One by one: of several, librbd tells in the order in which they answer.
+                // A few at a time: what is told of one may be thousands of runs.
                 let mut from = run.offset;
                 while from < to && !finder.full {
-                    let next = (from - from % object).saturating_add(object).min(to);
-                    self.diff(from, next, Objects::Exact, Parents::Left, &mut finder)?;
+                    let next = (from - from % object).saturating_add(ASKED_AT_ONCE * object);
+                    let next = next.min(to);
+                    let found = self.diff(from, next, Objects::Exact, Parents::Left)?;
+                    finder.take(found, next);
                     from = next;
                 }
             } else {
-                self.diff(run.offset, to, Objects::Whole, Parents::Included, &mut finder)?;
+                let found = self.diff(run.offset, to, Objects::Whole, Parents::Included)?;
+                finder.take(found, to);
             }
         }
         Ok(finder.found)
     }
 
-    /// Adds what is in a range, in whole objects or exactly.
+    /// What is in a range, in whole objects or exactly. In no order: of several objects that are
+    /// asked, librbd tells in the order in which they answer.
     fn diff(
         &self,
         from: u64,
         to: u64,
         objects: Objects,
         parents: Parents,
-        finder: &mut Finder,
-    ) -> Result<(), Error> {
-        // SAFETY: `hold` takes a `Finder`, which outlives the call.
+    ) -> Result<Vec<Run>, Error> {
+        let found = Mutex::new(Vec::new());
+        // SAFETY: `hold` takes such a list, which outlives the call.
         let code = unsafe {
             (self.api().rbd_diff_iterate2)(
                 self.handle(),
@@ -126,27 +157,21 @@ impl Image {
                 (parents == Parents::Included).into(),
                 (objects == Objects::Whole).into(),
                 hold,
-                (&raw mut *finder).cast(),
+                (&raw const found).cast_mut().cast(),
             )
         };
-        if !finder.full {
-            self.check(code, "rbd_diff_iterate2")?;
-            finder.add(to, false);
-        }
-        Ok(())
+        self.check(code, "rbd_diff_iterate2")?;
+        Ok(found.into_inner())
     }
 }
 
-/// One run that differs from nothing: data, or what was data and is gone. Ends the iteration when
-/// there is enough.
+/// One run that differs from nothing. May be called by several threads at once.
 unsafe extern "C" fn hold(offset: u64, len: usize, exists: c_int, arg: *mut c_void) -> c_int {
-    // SAFETY: `arg` is the `Finder` of `Image::extents`, which waits for the call to end.
-    let finder = unsafe { &mut *arg.cast::<Finder>() };
-    finder.add(offset, false);
-    if !finder.full {
-        finder.add(offset.saturating_add(len as u64), exists != 0);
-    }
-    if finder.full { -1 } else { 0 }
+    // SAFETY: `arg` is the list of `Image::diff`, which waits for the call to end.
+    let found = unsafe { &*arg.cast_const().cast::<Mutex<Vec<Run>>>() };
+    let end = offset.saturating_add(len as u64);
+    found.lock().push(Run { offset, end, exists: exists != 0 });
+    0
 }
 
 #[cfg(test)]
@@ -168,5 +193,39 @@ mod tests {
         finder.add(10, true);
         finder.add(20, false);
         assert!(finder.full && finder.found.len() == 1);
+    }
+
+    #[test]
+    fn objects_that_answer_in_another_order_are_told_in_theirs() {
+        let run = |offset, len, mapped| Extent { offset, len, mapped };
+        let told = [(40, 5, 1), (10, 10, 1), (60, 20, 0), (20, 4, 1), (45, 15, 1), (90, 10, 1)];
+        let wanted = [
+            run(0, 10, false),
+            run(10, 14, true),
+            run(24, 16, false),
+            run(40, 20, true),
+            run(60, 30, false),
+            run(90, 10, true),
+        ];
+        // In every order in which one of them is late, by the callback itself.
+        for late in 0..told.len() {
+            let found = Mutex::new(Vec::new());
+            let arg = (&raw const found).cast_mut().cast();
+            let mut told = told;
+            told[late..].rotate_left(1);
+            for (offset, len, exists) in told {
+                // SAFETY: the list outlives the call.
+                assert_eq!(unsafe { hold(offset, len, exists, arg) }, 0);
+            }
+            let mut finder = Finder::new(0, 100, 100);
+            finder.take(found.into_inner(), 100);
+            assert_eq!(finder.found, wanted, "{late}");
+        }
+        let mut finder = Finder::new(0, 100, 2);
+        finder.take(vec![Run { offset: 50, end: 60, exists: true }], 55);
+        finder.take(vec![Run { offset: 0, end: 100, exists: true }], 100);
+        assert_eq!(finder.found, [run(0, 50, false), run(50, 50, true)], "cut, and gone on");
+        finder.add(200, false);
+        assert!(!finder.full, "there is nothing beyond the end");
     }
 }

@@ -123,6 +123,18 @@ pub(super) type RbdCallback =
 /// `rados_callback_t`
 pub(super) type RadosCallback =
     unsafe extern "C" fn(completion: *mut RadosCompletion, arg: *mut c_void);
+/// `rados_watchcb2_t`
+pub(super) type WatchCallback = unsafe extern "C" fn(
+    arg: *mut c_void,
+    notification: u64,
+    cookie: u64,
+    notifier: u64,
+    data: *mut c_void,
+    len: usize,
+);
+/// `rados_watcherrcb_t`
+pub(super) type WatchErrorCallback =
+    unsafe extern "C" fn(arg: *mut c_void, cookie: u64, error: c_int);
 /// The callback of `rbd_update_watch`.
 /// Called on one of librbd's threads, which must not be used for calls of librbd.
 pub(super) type UpdateCallback = unsafe extern "C" fn(arg: *mut c_void);
@@ -174,6 +186,8 @@ table! {
         ) -> c_int;
         fn rados_connect(cluster: *mut RadosHandle) -> c_int;
         fn rados_shutdown(cluster: *mut RadosHandle);
+        fn rados_getaddrs(cluster: *mut RadosHandle, addresses: *mut *mut c_char) -> c_int;
+        fn rados_buffer_free(buf: *mut c_char);
         fn rados_cluster_fsid(cluster: *mut RadosHandle, buf: *mut c_char, len: usize) -> c_int;
         fn rados_ioctx_create(
             cluster: *mut RadosHandle, pool: *const c_char, io: *mut *mut IoHandle,
@@ -194,6 +208,17 @@ table! {
             len: usize,
         ) -> c_int;
         fn rados_remove(io: *mut IoHandle, object: *const c_char) -> c_int;
+        fn rados_watch2(
+            io: *mut IoHandle, object: *const c_char, cookie: *mut u64, notified: WatchCallback,
+            lost: WatchErrorCallback, arg: *mut c_void,
+        ) -> c_int;
+        fn rados_watch_check(io: *mut IoHandle, cookie: u64) -> c_int;
+        fn rados_unwatch2(io: *mut IoHandle, cookie: u64) -> c_int;
+        fn rados_watch_flush(cluster: *mut RadosHandle) -> c_int;
+        fn rados_notify_ack(
+            io: *mut IoHandle, object: *const c_char, notification: u64, cookie: u64,
+            answer: *const c_char, len: c_int,
+        ) -> c_int;
         fn rados_aio_create_completion2(
             arg: *mut c_void, complete: RadosCallback, completion: *mut *mut RadosCompletion,
         ) -> c_int;
@@ -281,6 +306,7 @@ table! {
             image: *mut ImageHandle, from: *const c_char, offset: u64, len: u64,
             include_parent: u8, whole_object: u8, callback: DiffCallback, arg: *mut c_void,
         ) -> c_int;
+        fn rbd_flush(image: *mut ImageHandle) -> c_int;
         fn rbd_flatten(image: *mut ImageHandle) -> c_int;
         fn rbd_encryption_format(
             image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
@@ -320,6 +346,10 @@ table! {
             completion: *mut RbdCompletion,
         ) -> c_int;
         fn rbd_aio_flush(image: *mut ImageHandle, completion: *mut RbdCompletion) -> c_int;
+        fn rbd_aio_writesame(
+            image: *mut ImageHandle, offset: u64, len: usize, data: *const c_char,
+            data_len: usize, completion: *mut RbdCompletion, op_flags: c_int,
+        ) -> c_int;
         fn rbd_aio_write_zeroes(
             image: *mut ImageHandle, offset: u64, len: usize, completion: *mut RbdCompletion,
             zero_flags: c_int, op_flags: c_int,

@@ -1,7 +1,7 @@
 //! An open image.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 
 use rustix::io::Errno;
 
+use super::ancestors::Lineage;
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
     Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
-    ImageHandle, ImageInfo, LOCK_EXCLUSIVE, SNAP_NAMESPACE_USER, SnapInfo, Watcher,
+    ImageHandle, ImageInfo, SNAP_NAMESPACE_USER, SnapInfo,
 };
 use super::lease::Lease;
-use super::parent::Parent;
+use super::parent::{Parent, SnapshotKey};
 use super::pool::{fetch, text};
 use super::watch::Watch;
 use super::{Error, Pool, closer};
@@ -55,13 +56,14 @@ pub struct Image {
     access: Access,
     info: Info,
     size_bytes: AtomicU64,
-    /// The snapshot that it was opened at by number.
+    /// The number of the snapshot that it was opened at.
     snapshot: Option<u64>,
     /// Changes of the image that were heard of.
     changes: AtomicU64,
     refreshing: Mutex<()>,
     settled: Mutex<Option<Settled>>,
     lease: Lease,
+    lineage: Lineage,
     /// Of an image that is open for writing.
     watch: OnceLock<Watch>,
     fenced: AtomicBool,
@@ -69,6 +71,8 @@ pub struct Image {
     pub(super) decrypted: AtomicBool,
     /// The pool knows that it is being closed.
     closing: AtomicBool,
+    /// The pool knows it as the one that may write.
+    writing: AtomicBool,
 }
 
 /// What others can change of an open image, as it was found after a change.
@@ -118,6 +122,7 @@ impl Image {
             None => format!("opening image {}", pool.name_of(image)),
         })?;
         let mut this = Self::of_handle(pool, handle, image, access);
+        this.snapshot = snapshot.map(|name| this.snapshot_number(name)).transpose()?;
         this.info = this.read_info()?;
         let this = Arc::new(this);
         if access == Access::ReadWrite {
@@ -173,10 +178,12 @@ impl Image {
             refreshing: Mutex::default(),
             settled: Mutex::default(),
             lease: Lease::default(),
+            lineage: Lineage::default(),
             watch: OnceLock::new(),
             fenced: AtomicBool::new(false),
             decrypted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
         }
     }
 
@@ -204,13 +211,30 @@ impl Image {
         &self.lease
     }
 
-    /// Whether the cluster, asked now, has this client as the owner of the exclusive lock.
-    pub(super) fn owns_lock(&self) -> Result<bool, Error> {
-        let mut owns = 0;
-        // SAFETY: the call fills in `owns`.
-        let code = unsafe { (self.api().rbd_is_exclusive_lock_owner)(self.handle, &raw mut owns) };
-        self.check(code, "rbd_is_exclusive_lock_owner")?;
-        Ok(owns != 0)
+    /// What is behind it, as it was when it was opened.
+    pub(super) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// Itself as the parent of a clone, if it is open at a snapshot.
+    pub(super) fn as_parent(&self) -> Result<Option<Parent>, Error> {
+        let Some(snapshot_id) = self.snapshot else { return Ok(None) };
+        let key = SnapshotKey {
+            fsid: self.pool.cluster().fsid().to_owned(),
+            pool_id: self.pool.id(),
+            namespace: self.pool.namespace().to_owned(),
+            image_id: self.id()?,
+            snapshot_id,
+        };
+        let overlap_bytes = self.size_bytes();
+        Ok(Some(Parent { key, image: self.name.clone(), snapshot: String::new(), overlap_bytes }))
+    }
+
+    /// Waits until all that was submitted has ended.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_flush)(self.handle) };
+        self.check(code, "flush")
     }
 
     /// Reads size and parent again.
@@ -223,6 +247,7 @@ impl Image {
         let changes = self.changes();
         self.refresh_size()?;
         let parent = self.parent()?;
+        self.lineage.set_parent(parent.as_ref());
         *self.settled.lock() = Some(Settled { changes, parent });
         Ok(())
     }
@@ -320,7 +345,8 @@ impl Image {
         self.fenced.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_fenced(&self) {
+    /// From now on nothing is served through this handle.
+    pub fn set_fenced(&self) {
         self.fenced.store(true, Ordering::Relaxed);
     }
 
@@ -388,6 +414,19 @@ impl Image {
         let mut earlier = false;
         self.each_snapshot(|found| earlier |= self.snapshot.is_none_or(|own| found.id < own))?;
         Ok(earlier)
+    }
+
+    /// The number of the snapshot of that name, at which this is open.
+    fn snapshot_number(&self, name: &str) -> Result<u64, Error> {
+        let mut number = None;
+        // SAFETY: librbd's own string, given back after this.
+        self.each_snapshot(|found| {
+            if unsafe { text(found.name) } == name {
+                number = Some(found.id);
+            }
+        })?;
+        number
+            .ok_or_else(|| Error::new(Errno::NOENT, format!("snapshot {name} of {}", self.label())))
     }
 
     fn snapshots(&self) -> Result<Vec<String>, Error> {
@@ -479,90 +518,6 @@ impl Image {
         self.refresh()
     }
 
-    /// The address of the client that has the exclusive lock. It may be dead.
-    ///
-    /// # Errors
-    /// When the image cannot be read.
-    pub fn lock_owner(&self) -> Result<Option<String>, Error> {
-        let api = self.api();
-        let mut mode = 0;
-        // SAFETY: on success the call has filled in as many entries as it says.
-        let owners = unsafe {
-            fetch(|owners: *mut *mut c_char, count| {
-                (api.rbd_lock_get_owners)(self.handle, &raw mut mode, owners, count)
-            })
-        };
-        let mut owners = match owners {
-            Err(code) if code == -Errno::NOENT.raw_os_error() => return Ok(None),
-            other => other
-                .or_else(|code| self.pool.fail(code, || format!("lock of {}", self.label())))?,
-        };
-        // SAFETY: librbd's own, NUL-terminated strings, given back once, after the copy.
-        unsafe {
-            let owner = owners.first().map(|owner| text(*owner));
-            (api.rbd_lock_get_owners_cleanup)(owners.as_mut_ptr(), owners.len());
-            Ok(owner)
-        }
-    }
-
-    /// The addresses of the clients that have the image open for writing. A dead one stays for
-    /// up to 30 s (`osd_client_watch_timeout`).
-    ///
-    /// # Errors
-    /// When the image cannot be read.
-    pub fn watchers(&self) -> Result<Vec<String>, Error> {
-        let api = self.api();
-        // SAFETY: on success the call has filled in as many entries as it says.
-        let watchers = unsafe {
-            fetch(|watchers: *mut Watcher, count| {
-                (api.rbd_watchers_list)(self.handle, watchers, count)
-            })
-        };
-        let mut watchers = watchers
-            .or_else(|code| self.pool.fail(code, || format!("watchers of {}", self.label())))?;
-        // SAFETY: librbd's own, NUL-terminated strings, given back once, after the copy.
-        unsafe {
-            let addresses = watchers.iter().map(|watcher| text(watcher.addr)).collect();
-            (api.rbd_watchers_list_cleanup)(watchers.as_mut_ptr(), watchers.len());
-            Ok(addresses)
-        }
-    }
-
-    /// Gives an image that was made without it the exclusive-lock feature; handles that are open
-    /// see it when they are refreshed.
-    ///
-    /// # Errors
-    /// EROFS for a snapshot.
-    pub fn enable_exclusive_lock(&self) -> Result<(), Error> {
-        // SAFETY: an open handle.
-        let code =
-            unsafe { (self.api().rbd_update_features)(self.handle, FEATURE_EXCLUSIVE_LOCK, 1) };
-        self.check(code, "the feature exclusive-lock")
-    }
-
-    /// Takes the exclusive lock for good: librbd will not hand it to another client that asks.
-    ///
-    /// # Errors
-    /// EROFS or EBUSY if a live client keeps it.
-    pub fn acquire_lock(&self) -> Result<(), Error> {
-        // SAFETY: an open handle.
-        let code = unsafe { (self.api().rbd_lock_acquire)(self.handle, LOCK_EXCLUSIVE) };
-        self.check(code, "exclusive lock")
-    }
-
-    /// Takes the lock away from `owner` and puts that client on the cluster's blocklist: nothing
-    /// that it sent and the OSDs have not done yet will be done.
-    ///
-    /// # Errors
-    /// ENOENT or EBUSY if the lock has another owner meanwhile.
-    pub fn break_lock(&self, owner: &str) -> Result<(), Error> {
-        let owner = cstring(owner)?;
-        // SAFETY: the string outlives the call.
-        let code =
-            unsafe { (self.api().rbd_lock_break)(self.handle, LOCK_EXCLUSIVE, owner.as_ptr()) };
-        self.check(code, "breaking the lock")
-    }
-
     pub(super) fn check(&self, code: c_int, what: &str) -> Result<(), Error> {
         self.pool.check(code, || format!("{what} of {}", self.label())).map(drop)
     }
@@ -590,6 +545,15 @@ impl Image {
             self.pool.set_closing(&self.name);
         }
     }
+
+    /// Makes this the one handle of this client that may write to the image, until it is closed.
+    /// False: there is another.
+    #[must_use]
+    pub fn begin_writing(&self) -> bool {
+        let begun = self.pool.begin_writing(&self.name);
+        self.writing.fetch_or(begun, Ordering::Relaxed);
+        begun
+    }
 }
 
 impl Drop for Image {
@@ -602,6 +566,7 @@ impl Drop for Image {
         let (pool, owned) = (Arc::clone(&self.pool), Owned(self.handle));
         let watch = self.watch.take();
         let name = std::mem::take(&mut self.name);
+        let writing = self.writing.load(Ordering::Relaxed);
         if !self.closing.load(Ordering::Relaxed) {
             pool.set_closing(&name);
         }
@@ -613,6 +578,9 @@ impl Drop for Image {
             // SAFETY: the last reference is gone, and with it every operation. The result says
             // nothing that could still be acted on.
             unsafe { (pool.api().rbd_close)(owned.0) };
+            if writing {
+                pool.end_writing(&name);
+            }
             pool.set_closed(&name);
         });
     }

@@ -5,7 +5,7 @@
 //! old the last good answer is: the time is looked at there, so a thread that hangs in librbd lets
 //! the lease run out.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Once, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,9 +28,17 @@ static IMAGES: Mutex<Vec<Weak<Image>>> = Mutex::new(Vec::new());
 pub(super) struct Lease {
     /// Milliseconds since [`START`] until which it counts; 0: there is none.
     until: AtomicU64,
+    /// Somebody wants to know.
+    wanted: AtomicBool,
+    /// The image is open without its lock.
+    lockless: AtomicBool,
 }
 
 impl Lease {
+    pub(super) fn set_lockless(&self, lockless: bool) {
+        self.lockless.store(lockless, Ordering::Release);
+    }
+
     fn renew(&self, asked: Instant) {
         let until = asked.saturating_duration_since(*START) + LEASE;
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
@@ -62,19 +70,23 @@ impl Image {
     /// # Errors
     /// When the cluster does not answer the first time.
     pub fn keep_lease(self: &Arc<Self>) -> Result<(), Error> {
-        static THREAD: Once = Once::new();
-        THREAD.call_once(|| {
-            let thread = std::thread::Builder::new().name("rbd-lease".to_owned());
-            // Without it leases run out.
-            if let Err(error) = thread.spawn(keep) {
-                tracing::warn!(%error, "nothing of disks is served from memory");
-            }
-        });
         self.renew_lease()?;
-        let mut images = IMAGES.lock();
-        images.retain(|image| image.strong_count() > 0);
-        images.push(Arc::downgrade(self));
+        self.lease().wanted.store(true, Ordering::Release);
+        look_after(self);
         Ok(())
+    }
+
+    /// This is open for writing without the lock, which is taken when there is something to write.
+    /// From now on a thread looks whether another client takes it: then [`Self::is_fenced`].
+    pub fn await_lock(self: &Arc<Self>) {
+        self.lease().set_lockless(true);
+        look_after(self);
+    }
+
+    /// [`Self::await_lock`] was called, and the lock was not taken since.
+    #[must_use]
+    pub fn is_lockless(&self) -> bool {
+        self.lease().lockless.load(Ordering::Acquire)
     }
 
     fn renew_lease(&self) -> Result<(), Error> {
@@ -91,8 +103,26 @@ impl Image {
         owns.map(drop)
     }
 
+    /// An owner that is this client itself makes a snapshot of it, or the like.
+    fn look_for_owner(&self) {
+        match self.live_owner() {
+            Ok(Some(owner)) if owner != self.pool().cluster().address() && self.is_lockless() => {
+                tracing::warn!(image = self.label(), owner, "another client writes to the image");
+                self.set_fenced();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the lock of an image is not known"),
+        }
+    }
+
     /// As the thread does it: after a time without the lock everything is asked for anew.
     fn renew_or_refresh(&self) {
+        if self.is_lockless() {
+            return self.look_for_owner();
+        }
+        if !self.lease().wanted.load(Ordering::Acquire) {
+            return;
+        }
         let result = self.renew_lease().and_then(|()| match self.settled() {
             None => self.refresh(),
             Some(_) => Ok(()),
@@ -101,6 +131,23 @@ impl Image {
             tracing::debug!(%error, "the lock of an image is not known");
         }
     }
+}
+
+/// Has the thread look after the image.
+fn look_after(image: &Arc<Image>) {
+    static THREAD: Once = Once::new();
+    THREAD.call_once(|| {
+        let thread = std::thread::Builder::new().name("rbd-lease".to_owned());
+        // Without it leases run out.
+        if let Err(error) = thread.spawn(keep) {
+            tracing::warn!(%error, "nothing of disks is served from memory");
+        }
+    });
+    let mut images = IMAGES.lock();
+    if images.len().is_power_of_two() {
+        images.retain(|image| image.strong_count() > 0);
+    }
+    images.push(Arc::downgrade(image));
 }
 
 fn keep() {

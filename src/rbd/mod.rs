@@ -8,6 +8,7 @@
 //! All calls block, but for the data path ([`Image::submit`]) and dropping: what a dropped handle
 //! still has to do runs on threads of its own (`closer`).
 
+mod ancestors;
 mod closer;
 mod cluster;
 mod completion;
@@ -17,6 +18,7 @@ mod extents;
 mod ffi;
 mod image;
 mod lease;
+mod lock;
 mod metadata;
 mod object;
 mod parent;

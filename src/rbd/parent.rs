@@ -84,19 +84,17 @@ impl Image {
     }
 
     /// Opens a snapshot of the same cluster to read it, as [`Self::parent`] names it; also one in
-    /// the trash. It may be a clone itself, and is read through all of its parents. Blocks.
+    /// the trash. It may be a clone itself, and is read through all of its parents: it
+    /// [is told](Self::is_outdated) when one of these changes. Blocks.
     ///
     /// # Errors
     /// ENOENT if there is no such snapshot.
     pub fn open_parent(&self, parent: &Parent) -> Result<Arc<Self>, Error> {
-        let key = &parent.key;
-        let here = self.pool();
-        let pool = if key.pool_id == here.id() && key.namespace == here.namespace() {
-            Arc::clone(here)
-        } else {
-            Pool::open_by_id(here.cluster(), key.pool_id, &key.namespace)?
-        };
-        Self::open_snapshot_by_id(&pool, &parent.image, &key.image_id, key.snapshot_id)
+        let SnapshotKey { image_id, snapshot_id, .. } = &parent.key;
+        let pool = Pool::of_key(self.pool(), &parent.key)?;
+        Self::open_with_ancestors(&pool, &parent.image, || {
+            Self::open_snapshot_by_id(&pool, &parent.image, image_id, *snapshot_id)
+        })
     }
 
     /// The ranges, in bytes, of the objects that the image has itself, ascending and apart: what

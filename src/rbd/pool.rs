@@ -1,7 +1,7 @@
 //! A pool (and namespace) of a cluster, and the images in it by name.
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -17,7 +17,7 @@ use super::ffi::{
     FEATURE_OBJECT_MAP, ImageSpec, IoHandle, OPTION_CLONE_FORMAT, OPTION_FEATURES, OPTION_FORMAT,
     OptionsHandle, RadosCompletion,
 };
-use super::{Cluster, Error};
+use super::{Cluster, Error, SnapshotKey};
 
 /// Features of every image and clone made here.
 const FEATURES: u64 = FEATURE_LAYERING
@@ -43,6 +43,8 @@ pub struct Pool {
     /// Images that were dropped and are not closed yet, with how many handles each.
     closing: Mutex<HashMap<String, usize>>,
     closed: Condvar,
+    /// Images that are open for somebody who may write to them.
+    writing: Mutex<HashSet<String>>,
 }
 
 // SAFETY: librados promises that an I/O context may be used from any thread at once, but for
@@ -71,12 +73,16 @@ impl Pool {
         Ok(Arc::new(this))
     }
 
+    /// Where a snapshot is, reached as `here` is.
+    pub(super) fn of_key(here: &Arc<Self>, key: &SnapshotKey) -> Result<Arc<Self>, Error> {
+        if key.pool_id == here.id && key.namespace == here.namespace {
+            return Ok(Arc::clone(here));
+        }
+        Self::open_by_id(&here.cluster, key.pool_id, &key.namespace)
+    }
+
     /// Opens the pool of that number, and a namespace of it that is known to be there.
-    pub(super) fn open_by_id(
-        cluster: &Arc<Cluster>,
-        id: i64,
-        namespace: &str,
-    ) -> Result<Arc<Self>, Error> {
+    fn open_by_id(cluster: &Arc<Cluster>, id: i64, namespace: &str) -> Result<Arc<Self>, Error> {
         let mut root = std::ptr::null_mut();
         // SAFETY: the cluster is connected; the call fills in `root`.
         let code =
@@ -111,6 +117,7 @@ impl Pool {
             label: name.to_owned(),
             closing: Mutex::default(),
             closed: Condvar::new(),
+            writing: Mutex::default(),
         }
     }
 
@@ -354,6 +361,14 @@ impl Pool {
         Err(self.cluster.note(Error::from_code(code.into(), context())))
     }
 
+    pub(super) fn begin_writing(&self, image: &str) -> bool {
+        self.writing.lock().insert(image.to_owned())
+    }
+
+    pub(super) fn end_writing(&self, image: &str) {
+        self.writing.lock().remove(image);
+    }
+
     /// A handle of this image was dropped; [`Self::set_closed`] follows.
     pub(super) fn set_closing(&self, image: &str) {
         *self.closing.lock().entry(image.to_owned()).or_default() += 1;
@@ -368,6 +383,25 @@ impl Pool {
             }
         }
         self.closed.notify_all();
+    }
+
+    /// Waits, for a few seconds at most, until no image open through this client has the one with
+    /// that id behind it: such watches end soon after it has no clones any more. False: there was
+    /// none to wait for.
+    pub fn wait_unwatched(&self, image_id: &str) -> bool {
+        self.cluster.ancestors().wait_unwatched(image_id)
+    }
+
+    /// From now on the OSDs refuse what there is no room for: by itself librados waits.
+    #[cfg(test)]
+    pub(crate) fn try_when_full(&self) {
+        type Call = unsafe extern "C" fn(*mut IoHandle);
+        // SAFETY: the library is loaded already, and declares this name with this signature.
+        unsafe {
+            let library = libloading::Library::new("librados.so.2").unwrap();
+            let call: libloading::Symbol<Call> = library.get(b"rados_set_pool_full_try\0").unwrap();
+            call(self.io);
+        }
     }
 
     /// Waits until every dropped handle of this image is closed: only then is its lock free.

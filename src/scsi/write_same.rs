@@ -17,6 +17,8 @@ struct WriteSame {
     range: Range,
     block_bytes: u32,
     unmap: bool,
+    /// The volume repeats a block by itself.
+    by_volume: bool,
     /// NDOB: zeros, without a block from the initiator.
     no_data: bool,
 }
@@ -47,7 +49,8 @@ fn write_same(call: &Call<'_>, no_data: bool) -> Result<Plan, Refusal> {
     let range = unit.byte_range(blocks)?;
     unit.check_writable()?;
     let block_bytes = unit.block_bytes;
-    Ok(Plan::Other(Box::new(WriteSame { range, block_bytes, unmap, no_data })))
+    let by_volume = unit.info().has_write_same;
+    Ok(Plan::Other(Box::new(WriteSame { range, block_bytes, unmap, by_volume, no_data })))
 }
 
 impl Work for WriteSame {
@@ -75,6 +78,9 @@ impl Work for WriteSame {
             (true, false) => ops.push(Op::WriteZeroes { offset, len, fua: false }),
             // Unmapped blocks read as zeros, so other data are written, with UNMAP, too (SBC-3
             // 5.43).
+            (false, _) if self.by_volume => {
+                ops.push(Op::WriteSame { offset, len, pattern: Buffer::from_slice(&block) });
+            }
             (false, _) => {
                 let mut pattern = Pattern { block, next: offset, end: offset + len };
                 pattern.write(ops);

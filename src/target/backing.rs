@@ -325,6 +325,7 @@ mod tests {
                 max_compare_and_write_bytes: 0,
                 max_atomic_write_bytes: 0,
                 atomic_write_boundary_bytes: 0,
+                has_write_same: false,
             }
         }
 

@@ -11,8 +11,8 @@ mod remote;
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -241,6 +241,63 @@ fn deprovisioning_ends_the_session_and_leaves_nothing() {
     assert!(place.stirrup(&["rm", "default", "golden", "--yes"]).status.success());
     let left = fs::read_dir(place.path("store/layers")).unwrap().count();
     assert_eq!(left, 0, "no layer is left in the store");
+
+    let told = place.stirrup(&["events", "--json", "--type", "target", "--type", "session"]);
+    let told: Vec<Value> = String::from_utf8(told.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of_node = |event: &&Value| event["disk"] == "node1" && event["project"] == "default";
+    assert!(told.iter().all(|event| of_node(&event)), "{told:?}");
+    let kinds: Vec<_> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let expected = ["target.serving", "session.began", "session.ended", "target.withdrawn"];
+    assert_eq!(
+        kinds.iter().filter(|kind| expected.contains(kind)).collect::<Vec<_>>(),
+        expected.iter().collect::<Vec<_>>()
+    );
+    let ended = told.iter().find(|event| event["type"] == "session.ended").unwrap();
+    assert!(!ended["reason"].as_str().unwrap().is_empty(), "{ended}");
+}
+
+/// What the daemon answers over plain HTTP.
+fn http(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn machines_get_their_scripts_over_http_from_the_operators_templates() {
+    let place = Place::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, templates) = (format!("listen = [\"{address}\"]"), place.path("templates"));
+    fs::create_dir(&templates).unwrap();
+    let directory = format!("templates = \"{}\"", templates.display());
+    place.configure(&format!("[boot]\n{listen}\n{directory}\n"));
+    fs::write(templates.join("node.ipxe"), "#!ipxe\necho {{ node }}\n{{ nonsense }}\n").unwrap();
+    let wrong = templates.join("node.ipxe").display().to_string() + ":3: ";
+    let (code, line) = place.fails();
+    assert!(code == Some(2) && line.contains(&wrong), "{code:?}: {line}");
+    let config = place.path("stirrup.toml");
+    let checked = Command::new(STIRRUPD).arg("check-config").arg("--config").arg(&config).output();
+    let (code, line) = failure(checked.unwrap());
+    assert!(code == Some(2) && line.contains(&wrong), "{code:?}: {line}");
+
+    fs::write(templates.join("node.ipxe"), "#!ipxe\necho {{ node }} {{ uri }}\n").unwrap();
+    let daemon = place.start();
+    place.provision(&["node1"]);
+    let answer = http(address, "/boot/default/node1");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\r\n\r\n#!ipxe\necho node1 iscsi:127.0.0.1:tcp:"), "{answer}");
+    let unknown = http(address, "/boot?mac=52:54:00:00:00:99");
+    assert!(unknown.contains("no node has MAC address 52:54:00:00:00:99"), "{unknown}");
+    assert!(http(address, "/v1/health").starts_with("HTTP/1.1 404 "), "it is not the API");
+    drop(daemon);
 }
 
 /// The status of a login that is refused once the disk is open.

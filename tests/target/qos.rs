@@ -67,6 +67,7 @@ fn a_reset_and_the_end_of_a_session_take_along_what_waits() {
     one.ping();
     one.send_tmf(LOGICAL_UNIT_RESET, Some(&write));
     assert_eq!(one.tmf_response(), 0);
+    two.get_ready();
     two.send_write(0, &pattern(4096, 3));
     two.ping();
     assert!(two.log_out());
@@ -86,6 +87,7 @@ fn limits_change_under_a_session() {
     let mut peer = lab.ready(A, 1);
     for _ in 0..3 {
         limit(&lab, nearly_nothing());
+        assert_eq!(peer.write_blocks(24, &pattern(4096, 1)).status, 0, "the first one passes");
         let commands = [0, 8, 16].map(|lba| peer.send_write(lba, &pattern(4096, 1)));
         peer.ping();
         limit(&lab, Limits::default());

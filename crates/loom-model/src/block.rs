@@ -4,10 +4,6 @@
 #[derive(Debug)]
 pub(crate) struct Completion(pub(crate) u64);
 
-/// Likewise.
-#[derive(Debug)]
-pub(crate) struct Buffer;
-
 #[path = "../../../src/block/completion.rs"]
 #[allow(dead_code, reason = "the product has more uses for it")]
 pub(crate) mod completion;

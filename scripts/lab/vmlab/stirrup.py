@@ -13,6 +13,7 @@ import urllib.parse
 
 from . import host
 from .checks import CheckFailed, output_of
+from .network import ADDRESS
 
 READY_TIMEOUT_S = 120
 IQN_PREFIX = "iqn.2026-01.org.example"
@@ -34,12 +35,13 @@ class Stirrup:
 
     Initiators on this machine reach it at 127.0.0.1 and ::1. What it advertises are the addresses
     that these have in a guest on QEMU's user network, unless it is not `for_guests`. The local
-    store has a `write_cache` or not; `prefix` is a command that runs the daemon (taskset).
+    store has a `write_cache` or not; `prefix` is a command that runs the daemon (taskset). With a
+    `network` (network.Network) it is in there, on two ports, and serves boot scripts as well.
     """
 
     def __init__(
         self, stirrupd, stirrup, directory, ceph_conf=None, *, ipv6=False, for_guests=True,
-        write_cache=False, prefix=(),
+        write_cache=False, prefix=(), network=None,
     ):  # fmt: skip
         self.stirrupd = pathlib.Path(stirrupd).resolve()
         self.stirrup = pathlib.Path(stirrup).resolve()
@@ -49,15 +51,20 @@ class Stirrup:
         self.socket = self._sockets / "control"
         self.log = self.directory / "stirrupd.log"
         self.process = None
-        self.prefix = list(prefix)
-        self.port = host.free_port()
+        self.prefix = list(prefix) + (network.prefix if network else [])
+        self.network = network
+        self.address = ADDRESS if network else "127.0.0.1"
+        self.port = 3260 if network else host.free_port()
         self.port6 = host.free_port("::1") if ipv6 else None
         self.config = self.directory / "stirrup.toml"
         self.config.write_text(self._configuration(ceph_conf, for_guests, write_cache))
 
     def _configuration(self, ceph_conf, for_guests, write_cache):
-        portals = [f"127.0.0.1:{self.port}"]
+        portals = [f"{self.address}:{self.port}"]
         advertise = [f"10.0.2.2:{self.port}"]
+        if self.network:
+            portals.append(f"{self.address}:{self.port + 1}")
+            for_guests = False
         if self.port6:
             portals.append(f"[::1]:{self.port6}")
             advertise.append(f"[fec0::2]:{self.port6}")
@@ -76,6 +83,8 @@ iqn_prefix = "{IQN_PREFIX}"
 directory = "{self.directory}/store"
 write_cache = {json.dumps(write_cache)}
 """
+        if self.network:
+            text += f'[boot]\nlisten = ["{self.address}:{self.network.boot_port}"]\n'
         if ceph_conf:
             text += f'[store.rbd]\npool = "rbd"\nceph_conf = "{ceph_conf}"\n'
         return text
@@ -184,7 +193,7 @@ write_cache = {json.dumps(write_cache)}
 
     def host_url(self, disk):
         """The disk's URL for libiscsi on this machine."""
-        return f"iscsi://127.0.0.1:{self.port}/{disk['boot']['iqn']}/{disk['boot']['lun']}"
+        return f"iscsi://{self.address}:{self.port}/{disk['boot']['iqn']}/{disk['boot']['lun']}"
 
 
 def fresh(stack, check, options, store="local", in_memory=False, **how):

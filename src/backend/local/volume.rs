@@ -249,6 +249,7 @@ impl Engine for Layered {
             max_compare_and_write_bytes: COMPARE_AND_WRITE_BYTES_MAX,
             max_atomic_write_bytes: ATOMIC_WRITE_BYTES_MAX,
             atomic_write_boundary_bytes: 0,
+            has_write_same: false,
         }
     }
 

@@ -21,6 +21,8 @@ struct World {
     /// Open for writing; how often; and what an attempt to open meets.
     open: AtomicUsize,
     opened: AtomicUsize,
+    /// How many of those that were opened are out of date.
+    outdated: AtomicUsize,
     gate: Mutex<Gate>,
     changed: Condvar,
 }
@@ -36,6 +38,8 @@ struct FakeStore(Arc<World>);
 
 struct FakeVolume {
     world: Arc<World>,
+    /// The how many-th that was opened.
+    number: usize,
     writable: bool,
     saved: Vec<u8>,
 }
@@ -62,7 +66,16 @@ impl Volume for FakeVolume {
             max_compare_and_write_bytes: 0,
             max_atomic_write_bytes: 0,
             atomic_write_boundary_bytes: 0,
+            has_write_same: false,
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.is_outdated()
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.number <= self.world.outdated.load(Ordering::SeqCst)
     }
 
     fn saved_state(&self) -> SavedState {
@@ -76,7 +89,7 @@ impl Volume for FakeVolume {
         done: &mut Vec<Completion>,
         queue: &Arc<CompletionQueue>,
     ) {
-        assert!(self.writable);
+        assert!(self.writable && !self.is_outdated());
         for Request { tag, .. } in requests.drain(..) {
             let completion = Completion { tag, result: Ok(Done::Unit) };
             if tag % 2 == 1 {
@@ -110,7 +123,11 @@ impl Store for FakeStore {
             self.0.opened.fetch_add(1, Ordering::SeqCst);
         }
         let (world, saved) = (Arc::clone(&self.0), gate.saved.clone());
-        Ok(Arc::new(FakeVolume { world, writable, saved }))
+        let number = match writable {
+            true => world.opened.load(Ordering::SeqCst),
+            false => usize::MAX,
+        };
+        Ok(Arc::new(FakeVolume { world, number, writable, saved }))
     }
 
     fn probe(&self) -> Result<(), StoreError> {
@@ -277,6 +294,25 @@ fn an_image_in_use_is_waited_for() {
         request.join().unwrap().unwrap();
     });
     drop(hold);
+}
+
+#[test]
+fn what_is_out_of_date_is_opened_anew_and_nothing_is_refused() {
+    let (world, _store, volume) = volume(None);
+    let hold = volume.hold();
+    let disk = Disk::new(Arc::clone(&volume));
+    for round in 1..4 {
+        disk.run(write()).unwrap();
+        assert_eq!(world.opened.load(Ordering::SeqCst), round);
+        world.outdated.store(round, Ordering::SeqCst);
+        assert!(!volume.has_failed(), "its sessions go on");
+    }
+    world.set(|gate| gate.saved = b"reserved".to_vec());
+    disk.run(write()).unwrap_err();
+    assert!(volume.has_failed(), "another gateway had it in between");
+    drop(hold);
+    drop((volume, disk));
+    world.wait_open(0);
 }
 
 #[test]

@@ -42,6 +42,13 @@ pub(super) struct Shared {
 
 struct Opened(Arc<dyn Volume>);
 
+impl Opened {
+    /// As far as opening it anew does not put it right.
+    fn has_failed(&self) -> bool {
+        self.0.has_failed() && !self.0.is_outdated()
+    }
+}
+
 struct State {
     /// As it was when the volume was open last, or looked at.
     info: VolumeInfo,
@@ -118,7 +125,7 @@ impl Volume for OnDemandVolume {
     }
 
     fn has_failed(&self) -> bool {
-        let failed = || self.0.opened.load().as_ref().is_some_and(|opened| opened.0.has_failed());
+        let failed = || self.0.opened.load().as_ref().is_some_and(|opened| opened.has_failed());
         self.0.failed.load(Ordering::Acquire) || failed()
     }
 
@@ -153,7 +160,9 @@ impl Volume for OnDemandVolume {
             if !self.0.used.load(Ordering::Relaxed) {
                 self.0.used.store(true, Ordering::Relaxed);
             }
-            return opened.0.submit(requests, done, queue);
+            if !opened.0.is_outdated() {
+                return opened.0.submit(requests, done, queue);
+            }
         }
         self.0.submit_closed(requests, done, queue);
     }
@@ -204,12 +213,25 @@ impl Shared {
             }
             // Opened since it was looked at; whoever closes it holds the lock.
             Phase::Open => {
-                if let Some(opened) = self.opened.load_full() {
+                let Some(opened) = self.opened.load_full() else { return };
+                if !opened.0.is_outdated() {
                     drop(state);
-                    opened.0.submit(requests, done, queue);
+                    return opened.0.submit(requests, done, queue);
                 }
+                self.close(&mut state, &opened);
+                let first = waiting(requests);
+                self.start_opening(&mut state, vec![first]);
             }
         }
+    }
+
+    fn close(&self, state: &mut State, opened: &Opened) {
+        self.opened.store(None);
+        // What has failed is not forgotten by closing it.
+        self.failed.fetch_or(opened.has_failed(), Ordering::AcqRel);
+        (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
+        state.held = None;
+        state.phase = Phase::Closed;
     }
 
     fn refusal(&self, kind: ErrorKind) -> Error {
@@ -317,11 +339,8 @@ impl Shared {
         if !is_open || state.holds > 0 || state.used_at.elapsed() < idle {
             return;
         }
-        if let Some(opened) = self.opened.swap(None) {
-            // What has failed is not forgotten by closing it.
-            self.failed.fetch_or(opened.0.has_failed(), Ordering::AcqRel);
-            (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
-            state.phase = Phase::Closed;
+        if let Some(opened) = self.opened.load_full() {
+            self.close(&mut state, &opened);
         }
     }
 }

@@ -105,6 +105,11 @@ impl fmt::Display for Mark {
     }
 }
 
+/// Whether what is stored is encrypted.
+pub(super) fn is_encrypted(image: &Image) -> Result<bool, StoreError> {
+    Ok(image.metadata(KEY)?.is_some())
+}
+
 /// Size of the data of an image that is open as it is stored.
 pub(super) fn data_bytes(image: &Image) -> Result<u64, StoreError> {
     let header = Mark::of(image)?.map_or(0, |mark| mark.header_bytes);

@@ -9,6 +9,7 @@
 mod cached;
 mod encryption;
 mod extents;
+mod first_write;
 mod moment;
 mod owner;
 mod parents;
@@ -209,7 +210,7 @@ impl RbdStore {
     }
 
     fn open_writable(&self, image: &str) -> Result<Arc<Image>, StoreError> {
-        open_writable(&self.pool_of(image)?, image, &self.options.encryption)
+        open_writable(&self.pool_of(image)?, image, &self.options.encryption, LockAt::Open)
     }
 }
 
@@ -278,7 +279,13 @@ impl Store for RbdStore {
             Err(error) if gone(&error) => None,
             result => Some(result?),
         };
-        pool.remove(image)?;
+        match (pool.remove(image), &id) {
+            // What is watched here because it was behind an open disk is in nobody's use.
+            (Err(error), Some(id)) if error.errno() == Errno::BUSY && pool.wait_unwatched(id) => {
+                pool.remove(image)?;
+            }
+            (result, _) => result?,
+        }
         if let Some(id) = id {
             pool.remove_object(&records_of(&id))?;
         }
@@ -316,7 +323,7 @@ impl Store for RbdStore {
         let pool = self.pool()?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
-        let open = Image::open(&pool, image, None, Access::ReadWrite)?;
+        let open = Image::open_watched(&pool, image, None, Access::ReadWrite)?;
         let stat = open.stat()?;
         if !stat.snapshots.is_empty() {
             let message =
@@ -329,6 +336,10 @@ impl Store for RbdStore {
         // A live owner does it for us. librbd cannot be asked to stop.
         let _goes_on = progress(0, stat.size_bytes);
         open.flatten()?;
+        if open.is_outdated() {
+            let message = format!("{image}: what is behind it changed meanwhile; repeat it");
+            return Err(StoreError::new(StoreErrorKind::Io, message));
+        }
         let _done = progress(stat.size_bytes, stat.size_bytes);
         Ok(())
     }
@@ -433,14 +444,15 @@ impl Store for RbdStore {
                 let message = format!("{image}@{snapshot} is a snapshot: it can only be read");
                 Err(StoreError::new(StoreErrorKind::Invalid, message))
             }
-            (None, OpenMode::ReadWrite) => writable_volume(
-                &self.open_writable(image)?,
-                self.cache.as_ref(),
-                self.prefetch.as_deref(),
-            ),
+            (None, OpenMode::ReadWrite) => {
+                let lock_at = LockAt::of(self.cache.as_ref());
+                let encryption = &self.options.encryption;
+                let image = open_writable(&self.pool_of(image)?, image, encryption, lock_at)?;
+                writable_volume(&image, self.cache.as_ref(), self.prefetch.as_deref())
+            }
             (snapshot, OpenMode::ReadOnly) => {
                 let pool = self.pool_of(image)?;
-                let image = Image::open(&pool, image, snapshot, Access::ReadOnly)?;
+                let image = Image::open_watched(&pool, image, snapshot, Access::ReadOnly)?;
                 self.options.encryption.unlock(&image)?;
                 Ok(match snapshot {
                     Some(_) => Arc::new(RbdVolume::of_snapshot(image)),
@@ -451,7 +463,7 @@ impl Store for RbdStore {
     }
 }
 
-/// The volume of an image that this has the exclusive lock of.
+/// The volume of an image that is open for writing.
 fn writable_volume(
     image: &Arc<Image>,
     cache: Option<&Arc<Cache>>,
@@ -507,21 +519,38 @@ pub fn open_image(
     };
     let pool = options.connect().map_err(unavailable)?;
     if read_only {
-        let image = Image::open(&pool, image, None, Access::ReadOnly)?;
+        let image = Image::open_watched(&pool, image, None, Access::ReadOnly)?;
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    writable_volume(&open_writable(&pool, image, &options.encryption)?, cache, None)
+    let image = open_writable(&pool, image, &options.encryption, LockAt::of(cache))?;
+    writable_volume(&image, cache, None)
+}
+
+/// When the exclusive lock is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LockAt {
+    Open,
+    FirstWrite,
+}
+
+impl LockAt {
+    /// What is answered from memory must be nobody else's to write.
+    fn of(cache: Option<&Arc<Cache>>) -> Self {
+        if cache.is_some() { Self::Open } else { Self::FirstWrite }
+    }
 }
 
 fn open_writable(
     pool: &Arc<Pool>,
     image: &str,
     encryption: &Encryption,
+    lock_at: LockAt,
 ) -> Result<Arc<Image>, StoreError> {
     pool.wait_closed(image);
-    let image = Image::open(pool, image, None, Access::ReadWrite)?;
-    let opened = owner::claim(&image)
+    let image = Image::open_watched(pool, image, None, Access::ReadWrite)?;
+    let opened = owner::begin(&image)
+        .and_then(|()| claim(&image, lock_at))
         .and_then(|()| volume::check_options(&image))
         .and_then(|()| encryption.unlock_writable(&image));
     match opened {
@@ -531,6 +560,16 @@ fn open_writable(
             Err(error)
         }
     }
+}
+
+/// Opening an encrypted image may write to it.
+fn claim(image: &Arc<Image>, lock_at: LockAt) -> Result<(), StoreError> {
+    if lock_at == LockAt::Open || encryption::is_encrypted(image)? {
+        return owner::claim(image);
+    }
+    owner::check(image)?;
+    image.await_lock();
+    Ok(())
 }
 
 fn parse_spec(spec: &str) -> Result<(&str, &str, &str), StoreError> {

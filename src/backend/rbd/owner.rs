@@ -1,7 +1,7 @@
 //! Who may write to an image: one client, the holder of RBD's exclusive lock.
 //!
-//! The lock is taken when an image is opened for writing and kept until it is closed; librbd is
-//! told not to hand it over. What is left is to tell a live owner (refused: in use) from a dead
+//! The lock is taken at the first write, or when an image is opened whose reads are answered from
+//! memory, and kept until it is closed; librbd is told not to hand it over. What is left is to tell a live owner (refused: in use) from a dead
 //! one, and fast, for this daemon restarted after a crash must be back long before its initiators
 //! give up:
 //!
@@ -127,8 +127,8 @@ impl Note {
     }
 }
 
-/// Makes this client the owner of an image just opened for writing.
-pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
+/// Refuses an image that another client owns, or that cannot be owned.
+pub(super) fn check(image: &Image) -> Result<(), StoreError> {
     if !image.has_exclusive_lock() {
         let name = image.label();
         let message = format!(
@@ -138,17 +138,32 @@ pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
         return Err(StoreError::new(StoreErrorKind::Invalid, message));
     }
     evict(image)?;
-    if let Some(owner) = image.lock_owner()?
-        && image.watchers()?.contains(&owner)
-    {
-        return Err(in_use(image, &owner));
+    match image.live_owner()? {
+        // For an operation of its own, after which it is free again.
+        Some(owner) if owner != image.pool().cluster().address() => Err(in_use(image, &owner)),
+        _ => Ok(()),
     }
+}
+
+/// Makes this client the owner of an image that is open for writing.
+pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
+    check(image)?;
     image.acquire_lock().map_err(|error| match error.errno() {
         Errno::ROFS | Errno::BUSY => in_use(image, "another client, since a moment"),
         _ => error.into(),
     })?;
     leave_note(image)?;
     Ok(())
+}
+
+/// Makes this the only handle here that may write.
+pub(super) fn begin(image: &Image) -> Result<(), StoreError> {
+    match image.begin_writing() {
+        true => Ok(()),
+        false => {
+            Err(in_use(image, &format!("this gateway ({})", image.pool().cluster().address())))
+        }
+    }
 }
 
 fn in_use(image: &Image, owner: &str) -> StoreError {

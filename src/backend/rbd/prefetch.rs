@@ -49,6 +49,12 @@ impl Prefetch {
         volume.attach(Ahead::new(self.readahead, profile));
     }
 
+    /// Waits until what logins have begun has been done.
+    #[cfg(test)]
+    pub(super) fn wait(&self) {
+        self.profiles.iter().for_each(Profiles::wait);
+    }
+
     /// Forgets what it holds of an image in memory.
     pub(super) fn forget(&self, pool: &Pool, image_id: &str) {
         self.profiles.iter().for_each(|profiles| profiles.forget(&name(pool, image_id)));

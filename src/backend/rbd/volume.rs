@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::super::check;
 use super::super::{StoreError, StoreErrorKind};
 use super::extents::{self, Question, Questions};
+use super::first_write::{self, FirstWrite};
 use super::state::ImageState;
 use crate::block::{
     Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
@@ -29,6 +30,7 @@ pub(super) struct RbdVolume {
     /// The record kept beside the data; snapshots have none.
     state: Option<Arc<ImageState>>,
     questions: Arc<Mutex<Questions>>,
+    first_write: Arc<FirstWrite>,
 }
 
 impl Drop for RbdVolume {
@@ -65,8 +67,15 @@ impl RbdVolume {
             max_compare_and_write_bytes: Image::COMPARE_AND_WRITE_BYTES as u32,
             max_atomic_write_bytes: object_bytes.min(ATOMIC_WRITE_BYTES_MAX),
             atomic_write_boundary_bytes: object_bytes,
+            has_write_same: true,
         };
-        Self { image, info, state, questions: Arc::default() }
+        let first_write = FirstWrite::of(&image);
+        Self { image, info, state, questions: Arc::default(), first_write }
+    }
+
+    /// Another client owns it.
+    fn is_lost(&self) -> bool {
+        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
     }
 
     /// The answer to a request that does not go to librbd: one it would misunderstand (an empty
@@ -77,6 +86,9 @@ impl RbdVolume {
             let message = format!("{} has another owner now", self.image.label());
             return Some(Err(Error::new(ErrorKind::Fenced, message)));
         }
+        if !self.image.is_current() {
+            return Some(Err(self.image.not_current()));
+        }
         if let Some(answer) = check::answer(op, self.image.size_bytes(), self.info.read_only) {
             return Some(answer);
         }
@@ -84,6 +96,11 @@ impl RbdVolume {
             Op::CompareAndWrite { offset, compare, .. }
                 if *offset % SECTOR as u64 != 0 || compare.len() != SECTOR =>
             {
+                Some(Err(ErrorKind::Unsupported.into()))
+            }
+            // Nothing was written; librbd would take the lock for it.
+            Op::Flush if !self.first_write.is_done() => Some(Ok(Done::Unit)),
+            Op::WriteSame { len, .. } if *len > Image::WRITE_SAME_BYTES_MAX => {
                 Some(Err(ErrorKind::Unsupported.into()))
             }
             Op::SaveState(_) if self.state.is_none() => Some(Err(ErrorKind::Unsupported.into())),
@@ -98,7 +115,11 @@ impl Volume for RbdVolume {
     }
 
     fn has_failed(&self) -> bool {
-        self.image.is_fenced() || self.image.pool().cluster().is_blocklisted()
+        self.is_lost() || self.image.is_outdated()
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.image.is_outdated() && !self.is_lost()
     }
 
     fn saved_state(&self) -> SavedState {
@@ -116,17 +137,20 @@ impl Volume for RbdVolume {
                 done.push(Completion { tag: request.tag, result });
                 continue;
             }
-            match (request, &self.state) {
-                (Request { tag, op: Op::SaveState(record) }, Some(state)) => {
-                    state.save(&self.image, record, tag, queue);
-                }
-                (Request { tag, op: Op::Extents { offset, len, max } }, _) => {
-                    let queue = Arc::clone(queue);
-                    let question = Question { offset, len, max, tag, queue };
-                    extents::ask(&self.questions, &self.image, question);
-                }
-                (request, _) => self.image.submit(request, queue),
+            if let Request { tag, op: Op::Extents { offset, len, max } } = request {
+                let queue = Arc::clone(queue);
+                let question = Question { offset, len, max, tag, queue };
+                extents::ask(&self.questions, &self.image, question);
+                continue;
             }
+            let (image, state) = (&self.image, self.state.as_ref());
+            if !self.first_write.is_done() && first_write::changes(&request.op) {
+                match self.first_write.keep(image, state, request, queue) {
+                    None => continue,
+                    Some(had) => request = had,
+                }
+            }
+            first_write::submit(image, state, request, queue);
         }
     }
 }

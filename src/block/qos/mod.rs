@@ -89,6 +89,8 @@ fn cost(op: &Op) -> Option<(Direction, u64)> {
         Op::Extents { .. } => (Read, 0),
         Op::Write { buf, .. } | Op::WriteAtomic { buf, .. } => (Write, buf.len() as u64),
         Op::CompareAndWrite { compare, write, .. } => (Write, (compare.len() + write.len()) as u64),
+        // The store writes it all.
+        Op::WriteSame { len, .. } => (Write, *len),
         Op::Flush | Op::Discard { .. } | Op::WriteZeroes { .. } => (Write, 0),
         // Reservations: what keeps the nodes of a cluster apart.
         Op::SaveState(_) => return None,
@@ -213,14 +215,15 @@ impl Throttle {
         self.limited.load(Ordering::Acquire)
     }
 
-    /// From now on these limits hold; what waits then is let go by [`Throttle::take_due`].
+    /// From now on these limits hold; what waits then is let go by [`Throttle::take_due`]. False: they
+    /// held before.
     ///
     /// # Errors
     /// When nobody could be had who would look after what waits; then nothing has changed.
-    pub(super) fn set(&self, limits: Limits) -> io::Result<()> {
+    pub(super) fn set(&self, limits: Limits) -> io::Result<bool> {
         let mut state = self.state.lock();
         if state.limits == limits {
-            return Ok(());
+            return Ok(false);
         }
         if !limits.is_unlimited() {
             self.pace.begin()?;
@@ -234,7 +237,7 @@ impl Throttle {
         state.burst_ns = u64::try_from(limits.burst.as_nanos()).unwrap_or(u64::MAX);
         state.limits = limits;
         self.limited.store(!limits.is_unlimited(), Ordering::Release);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes out of `requests` what has to wait; `whom` is called when it is to be looked at.

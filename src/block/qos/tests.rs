@@ -14,12 +14,15 @@ const SECOND: u64 = 1_000_000_000;
 #[derive(Default)]
 struct Clock {
     now: Mutex<u64>,
+    /// How often somebody looked.
+    looks: Mutex<u64>,
     calls: Mutex<BTreeMap<u64, Vec<Weak<dyn Due>>>>,
     has_no_thread: AtomicBool,
 }
 
 impl Pace for Clock {
     fn now_ns(&self) -> u64 {
+        *self.looks.lock() += 1;
         *self.now.lock()
     }
 
@@ -179,8 +182,12 @@ fn without_limits_nothing_waits_and_no_time_is_asked_for() {
     for _ in 0..1000 {
         assert!(disk.read(1 << 20).1 && disk.write(512).1);
     }
-    assert!(disk.clock.is_idle());
-    assert!(!disk.fenced.throttle_is_limited());
+    assert!(disk.clock.is_idle() && *disk.clock.looks.lock() == 0);
+    disk.fenced.set_limits(operations(10, 1)).unwrap();
+    disk.fenced.set_limits(Limits::default()).unwrap();
+    let looks = *disk.clock.looks.lock();
+    assert!((0..100).all(|_| disk.read(512).1));
+    assert_eq!(*disk.clock.looks.lock(), looks, "nor when there were some");
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Profiles {
 
     /// Waits until what was begun before has been done.
     #[cfg(test)]
-    pub(in crate::cache) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let (done, wait) = mpsc::channel();
         self.runner.run(move || done.send(()).unwrap());
         wait.recv_timeout(std::time::Duration::from_secs(60)).unwrap();

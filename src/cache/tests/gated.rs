@@ -127,6 +127,13 @@ impl Gated {
             Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => {
                 bytes[offset as usize..(offset + len) as usize].fill(0);
             }
+            Op::WriteSame { offset, len, pattern } => {
+                let pattern = pattern.to_vec();
+                let range = offset as usize..(offset + len) as usize;
+                for to in bytes[range].chunks_exact_mut(pattern.len()) {
+                    to.copy_from_slice(&pattern);
+                }
+            }
             Op::CompareAndWrite { offset, compare, write } => {
                 let stored = &mut bytes[offset as usize..offset as usize + compare.len()];
                 if stored != compare.to_vec() {
@@ -152,6 +159,7 @@ impl Volume for Gated {
             max_compare_and_write_bytes: 4096,
             max_atomic_write_bytes: 0,
             atomic_write_boundary_bytes: 0,
+            has_write_same: false,
         }
     }
 

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::super::tests::gated::Gated;
 use super::*;
 use crate::block::Buffer;
+use crate::block::buffer::Memory;
 
 const SIZE: usize = 8 * EXTENT_BYTES as usize;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +24,9 @@ fn key(extent: u64) -> Key {
 }
 
 fn block(value: u8) -> Block {
-    Box::new([value; BLOCK_BYTES as usize])
+    let mut block = Memory::zeros(BLOCK_BYTES as usize);
+    Arc::make_mut(&mut block).fill(value);
+    block
 }
 
 fn all(value: u8) -> Taken<Block> {

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::disks::{exists, use_key};
-use super::rows::{Batch, Versioned};
+use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, gone_is_fine, key};
 use crate::backend::OpenMode;
@@ -40,11 +40,15 @@ impl Engine {
             self.serve(project, name)?;
             return Ok((disk, true));
         }
-        self.check_free(project, &image_name)?;
-        self.check_nobody_has(spec)?;
+        let known = self.left_by_its_disk(project, &image_name, spec)?;
+        if known.is_none() {
+            self.check_free(project, &image_name)?;
+        }
+        self.check_nobody_has(spec, known.is_some())?;
         let store = self.store(&spec.store)?;
         // Likewise, of a call that wrote no rows.
         self.exporter.withdraw(&spec.target)?;
+        self.serving.remove(&key(project, name));
         store.adopt(&spec.backing)?;
         let stat = store.stat(&spec.backing)?;
         let image = Image {
@@ -85,33 +89,59 @@ impl Engine {
         };
         let volume = store.open(&spec.backing, None, OpenMode::ReadWrite)?;
         let mut batch = Batch::default();
-        batch.put(Table::Images, &key(project, &image_name), ABSENT, &image)?;
+        match known {
+            Some(revision) => batch.keep(Table::Images, &key(project, &image_name), revision),
+            None => batch.put(Table::Images, &key(project, &image_name), ABSENT, &image)?,
+        }
         batch.put(Table::Uses, &use_key(&disk), ABSENT, &disk.tag)?;
         batch.put(Table::Disks, &key(project, name), ABSENT, &disk)?;
-        let more = Usage { disks: 1, bytes: disk.size_bytes, ..Usage::default() };
+        let bytes = if known.is_some() { 0 } else { disk.size_bytes };
+        let more = Usage { disks: 1, bytes, ..Usage::default() };
         let served = self.within_quota(project, more, || {
             self.publish(&disk, None, Some(volume))?;
             batch.apply(self.state.as_ref())
         });
         if let Err(error) = served {
-            self.serving.remove(&key(project, name));
+            match self.exporter.withdraw(&disk.target) {
+                Ok(()) => drop(self.serving.remove(&key(project, name))),
+                Err(error) => {
+                    let target = &disk.target;
+                    tracing::warn!(target, %error, "it is withdrawn when it is made again");
+                }
+            }
             // If the rows are there all the same.
             self.serve_again(&disk);
-            if let Err(error) = self.exporter.withdraw(&disk.target) {
-                tracing::warn!(target = disk.target, %error, "it is withdrawn when it is made again");
-            }
             return Err(error);
         }
         Ok((disk, false))
     }
 
-    /// Refuses an image, or the name of a target, that another object of the catalog has.
-    fn check_nobody_has(&self, spec: &AttachSpec) -> Result<(), Error> {
+    /// The revision of an image that is attached already and whose disk was removed by itself.
+    fn left_by_its_disk(
+        &self,
+        project: &Name,
+        name: &ImageName,
+        spec: &AttachSpec,
+    ) -> Result<Option<u64>, Error> {
+        let row: Option<Versioned<Image>> =
+            rows::load(self.state.as_ref(), Table::Images, &key(project, name))?;
+        let left = |row: &Versioned<Image>| {
+            let image = &row.value;
+            image.attached
+                && image.state == ImageState::Ready
+                && (&image.store, &image.backing) == (&spec.store, &spec.backing)
+        };
+        Ok(row.filter(left).map(|row| row.revision))
+    }
+
+    /// Refuses an image, unless it is `known`, or the name of a target, that another object of the
+    /// catalog has.
+    fn check_nobody_has(&self, spec: &AttachSpec, known: bool) -> Result<(), Error> {
         let taken = |noun, project: &Name, name: &str, message: String| {
             Err(Error::conflict("already-attached", noun, project.as_str(), name, message))
         };
         for image in self.images(None)? {
-            if (&image.store, &image.backing) == (&spec.store, &spec.backing) {
+            if !known && (&image.store, &image.backing) == (&spec.store, &spec.backing) {
                 let (project, name) = (&image.project, &image.name);
                 let message = format!("{} is image '{name}' of '{project}' already", spec.source);
                 return taken(Noun::Image, project, name.as_str(), message);

@@ -104,6 +104,9 @@ fn removing_the_image_does_not_remove_it_there() {
     let engine = engine(&world);
     attached(&engine);
     engine.remove_disk(&project(), &name("d1")).unwrap();
+    // Somebody removed the disk by itself: it can come back.
+    assert!(!engine.attach(&project(), &name("d1"), &spec()).unwrap().1);
+    engine.remove_disk(&project(), &name("d1")).unwrap();
     engine.remove_image(&project(), &image_name("d1")).unwrap();
     assert!(engine.images(None).unwrap().is_empty() && world.store.stat("theirs").is_ok());
 }

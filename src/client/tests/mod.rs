@@ -198,7 +198,6 @@ const EVERY_COMMAND: &[&str] = &[
     "events",
     "events --type disk --type job.ended --project demo --since a-1",
     "node boot-arguments node1",
-    "node rearm node1",
 ];
 
 /// Every command: what it asks for, and what it shows.
@@ -361,6 +360,27 @@ async fn a_token_goes_with_every_call() {
     assert_eq!(server.credentials(), [None]);
     let outcome = stirrup(&server, "whoami --token-file /nonexistent").await;
     assert!(outcome.shown().contains("/nonexistent"), "{}", outcome.shown());
+}
+
+#[tokio::test]
+async fn who_follows_events_goes_on_where_the_stream_ended() {
+    let first = "id: a-7\n\nid: a-8\nevent: end\ndata: {\"id\":\"a-8\",\"time\":\"t\",\"type\":\"end\",\
+                 \"reason\":\"stirrupd is stopping\"}\n\n";
+    let problem = serde_json::json!({"type": "about:blank", "title": "Forbidden", "status": 403,
+        "detail": "not any more", "code": "forbidden", "instance": "/v1/events"});
+    let mut answers = server::Answers::new();
+    for (path, status, body) in [
+        ("/v1/events?since=start", 200, first.to_owned()),
+        ("/v1/events?since=a-8", 403, problem.to_string()),
+    ] {
+        answers.entry(("GET", path.to_owned())).or_default().push_back((status, body));
+    }
+    let server = Server::start(answers);
+    let outcome = stirrup(&server, "events --follow").await;
+    assert!(matches!(outcome.result, Err(ClientError::Problem(_))), "{}", outcome.shown());
+    assert_eq!(outcome.out, "t end              stirrupd is stopping\n");
+    let asked = ["GET /v1/events?since=start", "GET /v1/events?since=a-8"];
+    assert_eq!(server.requests(), asked);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Answer;
 use super::problem::Problem;
 use crate::catalog::StoreKind;
-use crate::control::Control;
+use crate::control::{BootCounts, Control};
 
 /// How long a store may take to show that it is well.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
@@ -31,6 +31,9 @@ pub struct Health {
     /// What the cache has done since the daemon started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheCounts>,
+    /// Boot scripts that machines have asked for over HTTP since the daemon started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootCounts>,
 }
 
 /// What a cache counted, and the bytes that it takes. Reads are counted in parts of 64 KiB.
@@ -59,7 +62,7 @@ pub struct CacheCounts {
 pub struct StoreHealth {
     /// Its name in the configuration.
     pub name: String,
-    /// `local` or `rbd`.
+    /// `local`, `rbd` or `files`.
     pub kind: String,
     /// It answered.
     pub ok: bool,
@@ -118,6 +121,7 @@ pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health
         disks_not_serving: disks.saturating_sub(serving) as u64,
         sessions: control.data_path.sessions().len() as u64,
         cache: control.data_path.cache(),
+        boot: Some(control.boot.counts()),
     }))
 }
 

@@ -2,6 +2,7 @@
 //! answers of plain text, as of M2's last release (commit 5b93852).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +21,8 @@ use crate::control::api::problem::Problem;
 
 /// Forms are short; a longer one is not read.
 const FORM_BYTES_MAX: usize = 16 << 10;
+/// How long a client may take to send one.
+const FORM_PATIENCE: Duration = Duration::from_secs(10);
 /// What tokens begin with.
 const TOKEN_PREFIX: &str = "stirrup_";
 /// What M2 refuses in any field.
@@ -130,7 +133,8 @@ fn credential(headers: &HeaderMap, connection: Credential) -> Result<Credential,
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Option<Form> {
-    let bytes = axum::body::to_bytes(body, FORM_BYTES_MAX).await.ok()?;
+    let bytes = axum::body::to_bytes(body, FORM_BYTES_MAX);
+    let bytes = tokio::time::timeout(FORM_PATIENCE, bytes).await.ok()?.ok()?;
     // Anything else has no fields, to Flask.
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_form =

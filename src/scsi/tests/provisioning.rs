@@ -167,6 +167,28 @@ fn write_same_becomes_the_operation_that_costs_least() {
     }
     let op = first(0x08, &[9; BLOCK]);
     assert!(matches!(op, Op::Write { offset, .. } if offset == at), "{op:?}");
+
+    let bench = Bench::with(512, |spec| {
+        (spec.info.size_bytes, spec.info.has_write_same) = (1 << 40, true);
+    });
+    let host = bench.host(1);
+    for byte_1 in [0, 0x08] {
+        let mut ops = host.first_ops(&cdb16(0x93, byte_1, 8, 0x8000), &[9; BLOCK]);
+        let Some(Op::WriteSame { offset, len, pattern }) = ops.pop() else { panic!("{ops:?}") };
+        assert_eq!((offset, len, pattern.to_vec()), (at, all, vec![9; BLOCK]));
+        // What is cheaper stays so.
+        let ops = host.first_ops(&cdb16(0x93, byte_1, 8, 0x8000), &[0; BLOCK]);
+        assert!(!matches!(ops[..], [Op::WriteSame { .. }]), "{ops:?}");
+    }
+}
+
+#[test]
+fn a_volume_that_repeats_a_block_itself_tells_what_went_wrong() {
+    let bench = Bench::with(512, |spec| spec.info.has_write_same = true);
+    let host = bench.host(1);
+    bench.fail_next(ErrorKind::NoSpace);
+    let full = (SenseKey::DataProtect, Asc::SPACE_ALLOCATION_FAILED);
+    assert_eq!(host.fails(&cdb10(0x41, 0, 0, 4), &[5; BLOCK]), full);
 }
 
 #[test]

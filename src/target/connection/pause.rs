@@ -26,7 +26,7 @@ const FEW: u64 = 2;
 /// usual length must follow before the task looks again.
 const LONG: u32 = 4;
 /// Commands that are to gather.
-const GATHERED: u32 = 8;
+const GATHERED: u32 = 12;
 /// Less than this is not worth to be woken by a timer.
 const NAP_MIN: Duration = Duration::from_micros(10);
 /// Pauses of a burst without a nap after one that held the initiator up: one, three, seven, and so

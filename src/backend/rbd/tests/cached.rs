@@ -224,3 +224,45 @@ fn a_fenced_disk_serves_nothing_from_memory() {
     other.remove_snapshot(&name, "s").unwrap();
     other.remove(&name).unwrap();
 }
+
+#[test]
+fn a_golden_image_outlives_the_client_that_opened_it() {
+    let Some(conf) = cluster("a_golden_image_outlives_the_client") else { return };
+    let cache = Cache::new(Bounds { golden_bytes: 128 << 20, disk_bytes: 8 << 20 });
+    let options = Options { clients: 4, ..options(conf) };
+    let store = RbdStore::open(options).unwrap().with_cache(Arc::clone(&cache));
+    let name = image(&store, "shared");
+    let wanted = pattern(1, SIZE as usize);
+    open(&store, &name).write(0, &wanted);
+    store.snapshot(&name, "s").unwrap();
+    let names: Vec<String> = (0..16).map(|number| format!("{name}.{number}")).collect();
+    names.iter().for_each(|child| store.clone_image(&name, "s", child).unwrap());
+    let client_of = |name: &str| Arc::as_ptr(store.pool_of(name).unwrap().cluster());
+    let lost = client_of(&names[0]);
+    let others = names.iter().filter(|name| client_of(name) != lost);
+    // The first has the parent opened.
+    let first = open(&store, &names[0]);
+    let others: Vec<Disk> = others.take(2).map(|name| open(&store, name)).collect();
+    let seen = Image::open(&store.pool().unwrap(), &names[0], None, Access::ReadOnly);
+    let owner = seen.unwrap().watchers().unwrap().remove(0);
+    run(conf, &["ceph", "osd", "blocklist", "add", &owner]);
+    while !first.volume().has_failed() {
+        let buf = Buffer::from_slice(&[1; 512]);
+        let _outcome = first.run(Op::Write { offset: 0, buf, fua: false });
+    }
+    // Each is read by itself until one of them has the parent opened anew.
+    let begun = std::time::Instant::now();
+    let is_shared = (0..).step_by(4096).any(|at| {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", cache.stats());
+        let (at, before) = (at % SIZE, hits(&cache));
+        for disk in &others {
+            assert!(disk.read(at, 4096) == wanted[at as usize..at as usize + 4096]);
+        }
+        hits(&cache) > before
+    });
+    assert!(is_shared);
+    drop((first, others));
+    names.iter().for_each(|name| store.remove(name).unwrap());
+    store.remove_snapshot(&name, "s").unwrap();
+    store.remove(&name).unwrap();
+}

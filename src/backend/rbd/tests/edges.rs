@@ -96,6 +96,64 @@ fn empty_requests_do_not_reach_librbd() {
 }
 
 #[test]
+fn a_pattern_is_repeated_by_the_cluster_and_bad_ones_do_not_reach_it() {
+    let Some(conf) = cluster("a_pattern_is_repeated_by_the_cluster") else { return };
+    let store = open_store(conf);
+    let name = image(&store, "same");
+    let child = format!("{name}.clone");
+    let mut wanted = pattern(1, 2 * OBJECT as usize);
+    open(&store, &name).write(0, &wanted);
+    store.snapshot(&name, "s").unwrap();
+    store.clone_image(&name, "s", &child).unwrap();
+    let disk = open(&store, &child);
+    assert!(disk.volume().info().has_write_same);
+    let same = |offset, len, pattern: &[u8]| Op::WriteSame {
+        offset,
+        len,
+        pattern: Buffer::from_slice(pattern),
+    };
+    let (small, large) = (pattern(2, 512), pattern(3, 4096));
+    // Within an object, over its end, whole objects, from the middle of a pattern's own length on.
+    for (offset, times, bytes) in [
+        (512, 1, &small),
+        (4096, 100, &small),
+        (OBJECT - 1024, 4, &small),
+        (OBJECT - 512 - 2 * 4096, 5, &large),
+        (3 * OBJECT, OBJECT / 512 * 4, &small),
+    ] {
+        let len = times * bytes.len() as u64;
+        disk.run(same(offset, len, bytes)).unwrap();
+        let all = bytes.repeat(times as usize);
+        wanted.resize(wanted.len().max((offset + len) as usize), 0);
+        wanted[offset as usize..][..all.len()].copy_from_slice(&all);
+        assert!(disk.read(0, wanted.len()) == wanted, "{times} times at {offset}");
+    }
+    // Zeros are zeros.
+    disk.run(same(0, 2 * OBJECT, &[0; 512])).unwrap();
+    wanted[..2 * OBJECT as usize].fill(0);
+    assert!(disk.read(0, wanted.len()) == wanted);
+    for (offset, len, bytes) in
+        [(0, 768, &small), (0, 512, &large), (SIZE - 512, 1024, &small), (SIZE, 512, &small)]
+    {
+        let kind = refusal(disk.run(same(offset, len, bytes)));
+        assert_eq!(kind, ErrorKind::OutOfRange, "{len} at {offset}");
+    }
+    assert_eq!(refusal(disk.run(same(0, 512, &[]))), ErrorKind::OutOfRange);
+    for (offset, bytes) in [(0, &small[..]), (SIZE, &[])] {
+        assert!(matches!(disk.run(same(offset, 0, bytes)), Ok(Done::Unit)), "empty");
+    }
+    assert!(disk.read(0, wanted.len()) == wanted, "nothing of these was done");
+    drop(disk);
+    let bare = bare(&store, &child, Access::ReadWrite);
+    assert_eq!(refusal(bare.run(same(0, 768, &small))), ErrorKind::OutOfRange, "EINVAL");
+    drop(bare);
+    store.pool().unwrap().wait_closed(&child);
+    store.remove(&child).unwrap();
+    store.remove_snapshot(&name, "s").unwrap();
+    store.remove(&name).unwrap();
+}
+
+#[test]
 fn the_smallest_discard_zeroes_exactly_its_range() {
     let Some(conf) = cluster("the_smallest_discard_zeroes_exactly_its_range") else { return };
     let store = open_store(conf);

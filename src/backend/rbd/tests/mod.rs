@@ -1,14 +1,18 @@
 //! On a real cluster: the one of `$CEPH_CONF`, or with `STIRRUP_TEST_CEPH=1` one that
 //! `scripts/lab/ceph` starts for this process. Without either, each test says that it is skipped.
 
+mod ancestors;
 mod cached;
 mod clients;
 mod edges;
 mod encryption;
+mod errors;
+mod first_write;
 mod model;
 mod outage;
 mod owner;
 mod parents;
+mod partition;
 mod prefetch;
 
 use std::io::Write as _;

@@ -15,6 +15,7 @@ fn a_second_writer_is_refused_with_the_owners_address() {
     let (ours, theirs) = (open_store(conf), open_store(conf));
     let name = image(&ours, "owned");
     let disk = open(&ours, &name);
+    disk.write(0, &[3; 512]);
     for store in [&ours, &theirs] {
         let error = store.open(&name, None, OpenMode::ReadWrite).err().unwrap();
         assert_eq!(error.kind(), StoreErrorKind::InUse, "{error}");
@@ -38,6 +39,7 @@ fn a_tool_that_writes_is_refused_while_we_own_the_image() {
     let store = open_store(conf);
     let name = image(&store, "bench");
     let disk = open(&store, &name);
+    disk.write(512, &[0; 512]);
     // librbd's automatic lock asks us for it.
     let output = Command::new("rbd")
         .arg("-c")

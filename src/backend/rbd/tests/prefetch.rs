@@ -39,6 +39,7 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
 
     let disk = open(&store, &clones[0]);
     let session = disk.volume().hold();
+    store.prefetch.as_ref().unwrap().wait();
     for at in [40, 8, 9] {
         disk.read(at * MIB, MIB as usize);
     }

@@ -128,7 +128,9 @@ pub async fn serve(
             }
         }
     }
-    while requests.join_next().await.is_some() {}
+    let ended = async { while requests.join_next().await.is_some() {} };
+    // What a store keeps waiting is carried through by the catalog, or taken back at the next start.
+    let _ = tokio::time::timeout(PATIENCE, ended).await;
 }
 
 impl Door {

@@ -20,7 +20,8 @@ pub(super) fn targets(targets: &[Target], sessions: &[SessionInfo]) -> String {
 
 fn write_target(out: &mut String, target: &Target, sessions: &[SessionInfo]) -> fmt::Result {
     writeln!(out, "Target {}: {}", target.tid, target.name)?;
-    writeln!(out, "    System information:\n        Driver: {DRIVER}\n        State: ready")?;
+    let state = if target.ready { "ready" } else { "offline" };
+    writeln!(out, "    System information:\n        Driver: {DRIVER}\n        State: {state}")?;
     writeln!(out, "    I_T nexus information:")?;
     for session in of_target(sessions, &target.name) {
         writeln!(out, "        I_T nexus: {}", session.id)?;
@@ -58,7 +59,7 @@ fn write_unit(out: &mut String, unit: &Unit) -> fmt::Result {
     writeln!(out, "            Size: {size} MB, Block size: {block}")?;
     writeln!(out, "            Online: {}", yes(unit.online))?;
     writeln!(out, "            Removable media: No\n            Prevent removal: No")?;
-    writeln!(out, "            Readonly: No\n            SWP: No")?;
+    writeln!(out, "            Readonly: {}\n            SWP: No", yes(unit.read_only))?;
     writeln!(out, "            Thin-provisioning: {}", yes(unit.thin))?;
     writeln!(out, "            Backing store type: {}", unit.store)?;
     writeln!(out, "            Backing store path: {}", unit.path)?;

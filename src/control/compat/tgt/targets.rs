@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sha2::{Digest, Sha256};
 
-use crate::catalog::{AccessRules, ChapSpec, Disk, Image, Name, Network, Secret};
+use crate::catalog::{AccessRules, ChapSpec, Disk, Exposure, Image, Name, Network, Secret};
 
 /// A target.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(super) struct Target {
     /// Its logical unit besides the controller.
     pub(super) unit: Option<Unit>,
     pub(super) rules: Rules,
+    pub(super) ready: bool,
 }
 
 /// A logical unit, as it is shown.
@@ -29,6 +30,7 @@ pub(super) struct Unit {
     pub(super) size_bytes: u64,
     pub(super) block_bytes: u32,
     pub(super) online: bool,
+    pub(super) read_only: bool,
     pub(super) thin: bool,
     pub(super) store: &'static str,
     pub(super) path: String,
@@ -45,6 +47,7 @@ impl Unit {
             size_bytes: 0,
             block_bytes: 1,
             online: true,
+            read_only: false,
             thin: false,
             store: "null",
             path: "None".to_owned(),
@@ -60,6 +63,7 @@ impl Unit {
             size_bytes: disk.size_bytes,
             block_bytes: 512,
             online,
+            read_only: disk.read_only,
             thin: true,
             store: if disk.store == super::RBD { "rbd" } else { "rdwr" },
             path: image.source.clone(),
@@ -212,12 +216,14 @@ impl Memory {
             name: it.disk.target.clone(),
             unit: Some(Unit::of_disk(&it.disk, &it.image, &it.wwid, it.online)),
             rules: Rules::of_disk(&it.disk),
+            ready: it.disk.exposure == Exposure::Enabled,
         };
         let bare = |(name, rules): (&String, &Rules)| Target {
             tid: tid(name),
             name: name.clone(),
             unit: None,
             rules: rules.clone(),
+            ready: true,
         };
         let bare = self.bare.iter().filter(|(name, _)| !known(name)).map(bare);
         let mut targets: Vec<Target> = attached.iter().map(of_disk).chain(bare).collect();

@@ -6,7 +6,7 @@ use super::show::{self, DRIVER};
 use super::targets::{Account, Address, Attached, Memory, Rules, Target, disk_name};
 use super::wire::{Answer, Errno, Mode, Op, Request};
 use super::{FILES, RBD, Settings};
-use crate::catalog::{AttachSpec, Error, ErrorKind, ExportState};
+use crate::catalog::{AttachSpec, DiskChange, Error, ErrorKind, ExportState, Exposure};
 use crate::control::audit::Record;
 use crate::control::{Control, Local, Peer};
 
@@ -55,8 +55,7 @@ const DESCRIBED: &[&str] = &[
 ];
 
 /// Parameters of which only what they are anyway can be had.
-const FIXED: &[(&str, &str)] =
-    &[("removable", "0"), ("readonly", "0"), ("online", "1"), ("swp", "0")];
+const FIXED: &[(&str, &str)] = &[("removable", "0"), ("online", "1"), ("swp", "0")];
 
 /// The mode page of the write cache. A disk tells truly whether it has one.
 const CACHING_PAGE: &str = "8:";
@@ -155,14 +154,18 @@ impl Verb<'_> {
             (Mode::Target, Op::Bind | Op::Unbind) => {
                 self.bind_address(request, find(targets, request.tid)?).await
             }
-            (Mode::Target, Op::Update) => update_target(request, find(targets, request.tid)?),
+            (Mode::Target, Op::Update) => {
+                self.update_target(request, find(targets, request.tid)?).await
+            }
             (Mode::LogicalUnit, Op::New) => {
                 self.new_unit(request, find(targets, request.tid)?).await
             }
             (Mode::LogicalUnit, Op::Delete) => {
                 self.delete_unit(request, find(targets, request.tid)?).await
             }
-            (Mode::LogicalUnit, Op::Update) => update_unit(request, find(targets, request.tid)?),
+            (Mode::LogicalUnit, Op::Update) => {
+                self.update_unit(request, find(targets, request.tid)?).await
+            }
             (Mode::Account, _) => self.account(request, targets).await,
             (Mode::Connection, Op::Delete) => self.close(request.sid, find(targets, request.tid)?),
             (Mode::Driver, Op::Start) => Ok(()),
@@ -282,6 +285,60 @@ impl Verb<'_> {
             return Err(refused("a snapshot cannot be served; clone it"));
         }
         Ok(image.to_owned())
+    }
+
+    async fn update_target(&self, request: &Request, target: &Target) -> Result<(), Errno> {
+        let (name, value) = request.text.split_once('=').ok_or(Errno::Unsupported)?;
+        if NEGOTIATED.contains(&name) {
+            tracing::debug!(name, value, "what is negotiated is not set by tgtadm");
+            return Ok(());
+        }
+        let exposure = match (name, value) {
+            ("state", "ready") => Exposure::Enabled,
+            ("state", "offline") => Exposure::Disabled,
+            ("state", _) => return Err(Errno::InvalidRequest),
+            _ => return Err(Errno::UnknownParameter),
+        };
+        if target.unit.is_none() && exposure == Exposure::Enabled {
+            return Ok(());
+        }
+        let exposure = Some(exposure);
+        self.change_disk(target, DiskChange { exposure, ..DiskChange::default() }).await
+    }
+
+    async fn update_unit(&self, request: &Request, target: &Target) -> Result<(), Errno> {
+        has_unit(request, target)?;
+        let params = request.text.strip_prefix("targetOps ").unwrap_or(&request.text);
+        let mut change = DiskChange::default();
+        for param in params.split(',').filter(|param| !param.is_empty()) {
+            let (name, value) = param.split_once('=').ok_or(Errno::InvalidRequest)?;
+            let fixed = FIXED.iter().any(|(fixed, only)| *fixed == name && *only == value);
+            let caching = name == "mode_page" && value.starts_with(CACHING_PAGE);
+            if name == "readonly" && ["0", "1"].contains(&value) {
+                change.read_only = Some(value == "1");
+            } else if DESCRIBED.contains(&name) || fixed || caching {
+                tracing::debug!(target = target.name, param, "a disk tells this by itself");
+            } else {
+                return Err(refused(&format!(
+                    "{name} of a disk cannot be set to {value}: its identity is its image's, and \
+                     the rest is as it is"
+                )));
+            }
+        }
+        if change.read_only.is_none() {
+            return Ok(());
+        }
+        self.change_disk(target, change).await
+    }
+
+    async fn change_disk(&self, target: &Target, change: DiskChange) -> Result<(), Errno> {
+        if target.unit.is_none() {
+            return Err(refused("a target without a logical unit is ready, and nothing else"));
+        }
+        let (project, name) = (self.settings.project.clone(), disk_name(&target.name));
+        let name = name.ok_or(Errno::NoTarget)?;
+        let changed = self.control.catalog.change_disk(project, name, change).await;
+        changed.map(drop).map_err(failed)
     }
 
     async fn delete_unit(&mut self, request: &Request, target: &Target) -> Result<(), Errno> {
@@ -409,44 +466,13 @@ fn put_or_take<T: PartialEq>(rules: &mut Vec<T>, rule: T, put: bool) -> Result<(
     Ok(())
 }
 
-fn update_target(request: &Request, _target: &Target) -> Result<(), Errno> {
-    let (name, value) = request.text.split_once('=').ok_or(Errno::Unsupported)?;
-    match name {
-        "state" if value == "ready" => Ok(()),
-        "state" => Err(refused("a target cannot be put offline; unbind its initiators")),
-        name if NEGOTIATED.contains(&name) => {
-            tracing::debug!(name, value, "what is negotiated is not set by tgtadm");
-            Ok(())
-        }
-        _ => Err(Errno::UnknownParameter),
-    }
-}
-
-fn update_unit(request: &Request, target: &Target) -> Result<(), Errno> {
-    has_unit(request, target)?;
-    let params = request.text.strip_prefix("targetOps ").unwrap_or(&request.text);
-    for param in params.split(',').filter(|param| !param.is_empty()) {
-        let (name, value) = param.split_once('=').ok_or(Errno::InvalidRequest)?;
-        let fixed = FIXED.iter().any(|(fixed, only)| *fixed == name && *only == value);
-        let caching = name == "mode_page" && value.starts_with(CACHING_PAGE);
-        if DESCRIBED.contains(&name) || fixed || caching {
-            tracing::debug!(target = target.name, param, "a disk tells this by itself");
-            continue;
-        }
-        return Err(refused(&format!(
-            "{name} of a disk cannot be set to {value}: its identity is its image's, and the rest \
-             is as it is"
-        )));
-    }
-    Ok(())
-}
-
 /// `tgtadm` has one line for this; the log says more.
 fn refused(why: &str) -> Errno {
     tracing::warn!("tgtadm: {why}");
     Errno::Unsupported
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: Error) -> Errno {
     tracing::warn!(code = error.code(), "tgtadm: {error}");
     match error.kind() {

@@ -1,0 +1,199 @@
+//! Images behind open clones: other clients flatten and remove them.
+
+use std::time::Instant;
+
+use super::*;
+use crate::backend::on_demand::OnDemand;
+use crate::block::Done;
+
+const OBJECT: u64 = 4 << 20;
+/// What takes longer hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// A clone of a clone of an image whose first half is data; the middle one has its own in one object.
+struct Chain {
+    base: String,
+    middle: String,
+    child: String,
+    wanted: Vec<u8>,
+}
+
+fn chain(store: &RbdStore) -> Chain {
+    let base = image(store, "chain");
+    let (middle, child) = (format!("{base}.middle"), format!("{base}.child"));
+    let mut wanted = pattern(1, SIZE as usize / 2);
+    wanted.resize(SIZE as usize, 0);
+    let mut writer = store.writer(&base).unwrap();
+    writer.write_at(0, &wanted[..SIZE as usize / 2]).unwrap();
+    writer.finish().unwrap();
+    store.snapshot(&base, "s").unwrap();
+    store.clone_image(&base, "s", &middle).unwrap();
+    let own = pattern(2, 4096);
+    open(store, &middle).write(OBJECT, &own);
+    wanted[OBJECT as usize..][..4096].copy_from_slice(&own);
+    store.snapshot(&middle, "s").unwrap();
+    store.clone_image(&middle, "s", &child).unwrap();
+    Chain { base, middle, child, wanted }
+}
+
+/// Another client makes the middle image independent of the base, and removes that one.
+fn cut(conf: &Path, chain: &Chain) {
+    let (base, middle) = (&chain.base, &chain.middle);
+    run(conf, &["rbd", "flatten", "--no-progress", &format!("rbd/{middle}")]);
+    run(conf, &["rbd", "snap", "rm", "--no-progress", &format!("rbd/{base}@s")]);
+    run(conf, &["rbd", "rm", "--no-progress", &format!("rbd/{base}")]);
+}
+
+fn remove_rest(store: &RbdStore, chain: &Chain) {
+    store.remove(&chain.child).unwrap();
+    store.remove_snapshot(&chain.middle, "s").unwrap();
+    store.remove(&chain.middle).unwrap();
+}
+
+fn watchers(conf: &Path, store: &RbdStore, image: &str) -> usize {
+    let id = store.stat(image).unwrap().id;
+    let header = format!("rbd_header.{}", id.rsplit('/').next().unwrap());
+    run(conf, &["rados", "-p", "rbd", "listwatchers", &header]).lines().count()
+}
+
+#[test]
+fn what_was_opened_before_a_flatten_behind_it_serves_nothing_more() {
+    let Some(conf) = cluster("what_was_opened_before_a_flatten_behind_it") else { return };
+    let store = open_store(conf);
+    let chain = chain(&store);
+    let disk = open(&store, &chain.child);
+    let reader = Disk::new(store.open(&chain.middle, Some("s"), OpenMode::ReadOnly).unwrap());
+    for disk in [&disk, &reader] {
+        assert!(disk.read(OBJECT, 8192) == chain.wanted[OBJECT as usize..][..8192]);
+        assert!(!disk.volume().has_failed() && !disk.volume().is_outdated());
+    }
+    // The whole image, and then what is behind it, goes while the disks are open: whoever asks in
+    // the old way finds nothing and reads zeros.
+    cut(conf, &chain);
+    for disk in [&disk, &reader] {
+        assert!(disk.volume().has_failed() && disk.volume().is_outdated());
+        let read = disk.run(Op::Read { offset: 0, buf: Buffer::unfilled(4096) });
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(disk.run(Op::Write { offset: 0, buf: Buffer::zeroed(512), fua: false }).unwrap_err());
+    }
+    drop((disk, reader));
+    let disk = open(&store, &chain.child);
+    assert!(!disk.volume().has_failed());
+    assert!(disk.read(0, SIZE as usize) == chain.wanted);
+    drop(disk);
+    remove_rest(&store, &chain);
+}
+
+/// Disks that are read and written all the time, by a store that opens them anew by itself.
+fn goes_on(conf: &Path, store: RbdStore) {
+    let chain = chain(&store);
+    let store = Arc::new(store);
+    let on_demand = OnDemand::new(Arc::clone(&store) as Arc<dyn Store>, None);
+    let volume = on_demand.open(&chain.child, None, OpenMode::ReadWrite).unwrap();
+    let session = volume.hold();
+    let disk = Disk::new(Arc::clone(&volume));
+    let mut wanted = chain.wanted.clone();
+    assert!(disk.read(0, 4096) == wanted[..4096]);
+    std::thread::scope(|scope| {
+        let cutting = scope.spawn(|| cut(conf, &chain));
+        let mut round = 0;
+        while !cutting.is_finished() {
+            // Into an object that is not the clone's yet: the rest of it is copied.
+            let at = (round % (SIZE / OBJECT)) * OBJECT + 512;
+            let buf = Buffer::from_slice(&[7; 512]);
+            match disk.run(Op::Write { offset: at, buf, fua: false }) {
+                Ok(_) => wanted[at as usize..][..512].fill(7),
+                // Just when it was told: refused, not done in part.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            }
+            let from = (round * 5 % 16) * OBJECT;
+            match disk.run(Op::Read { offset: from, buf: Buffer::unfilled(OBJECT as usize) }) {
+                Ok(Done::Data(buf)) => {
+                    let wanted = &wanted[from as usize..][..OBJECT as usize];
+                    assert!(buf.to_vec() == wanted, "round {round} at {from}");
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+                other => panic!("{other:?}"),
+            }
+            round += 1;
+        }
+        cutting.join().unwrap();
+    });
+    assert!(!volume.has_failed());
+    for _ in 0..2 {
+        assert!(disk.read(0, SIZE as usize) == wanted);
+    }
+    drop((session, disk, volume));
+    remove_rest(&store, &chain);
+}
+
+#[test]
+fn a_disk_goes_on_while_what_is_behind_it_is_flattened_and_removed() {
+    let Some(conf) = cluster("a_disk_goes_on_while_what_is_behind_it_is_flattened") else { return };
+    goes_on(conf, open_store(conf));
+}
+
+#[test]
+fn a_cached_disk_goes_on_while_what_is_behind_it_is_flattened_and_removed() {
+    let Some(conf) = cluster("a_cached_disk_goes_on_while_what_is_behind_it") else { return };
+    let cache = Cache::new(crate::cache::Options { golden_bytes: 128 << 20, disk_bytes: 8 << 20 });
+    goes_on(conf, open_store(conf).with_cache(cache));
+}
+
+#[test]
+fn many_clones_share_one_watch_on_each_image_behind_them() {
+    let Some(conf) = cluster("many_clones_share_one_watch") else { return };
+    let store = open_store(conf);
+    let chain = chain(&store);
+    let more: Vec<String> = (0..8).map(|i| format!("{}.{i}", chain.child)).collect();
+    more.iter().for_each(|name| store.clone_image(&chain.middle, "s", name).unwrap());
+    let single = format!("{}.single", chain.base);
+    store.clone_image(&chain.base, "s", &single).unwrap();
+    let disk = open(&store, &single);
+    assert_eq!(watchers(conf, &store, &chain.base), 0, "a snapshot with clones stays");
+    drop(disk);
+    // At once, as when many nodes boot.
+    let disks: Vec<Disk> = std::thread::scope(|scope| {
+        let opening: Vec<_> = more.iter().map(|name| scope.spawn(|| open(&store, name))).collect();
+        opening.into_iter().map(|disk| disk.join().unwrap()).collect()
+    });
+    assert_eq!(watchers(conf, &store, &chain.middle), 1);
+    assert_eq!(watchers(conf, &store, &chain.base), 1);
+    for disk in &disks {
+        assert!(disk.read(0, 4096) == chain.wanted[..4096]);
+    }
+    // What changes nothing that they see leaves them alone.
+    run(conf, &["rbd", "snap", "create", "--no-progress", &format!("rbd/{}@t", chain.middle)]);
+    run(conf, &["rbd", "snap", "rm", "--no-progress", &format!("rbd/{}@t", chain.middle)]);
+    assert!(disks.iter().all(|disk| !disk.volume().is_outdated()));
+    drop(disks);
+    let begun = Instant::now();
+    while watchers(conf, &store, &chain.middle) + watchers(conf, &store, &chain.base) > 0 {
+        assert!(begun.elapsed() < HANGS, "the watches stay");
+    }
+    for name in more.iter().chain([&single]) {
+        store.remove(name).unwrap();
+    }
+    store.remove(&chain.child).unwrap();
+    store.remove_snapshot(&chain.middle, "s").unwrap();
+    store.remove(&chain.middle).unwrap();
+    store.remove_snapshot(&chain.base, "s").unwrap();
+    store.remove(&chain.base).unwrap();
+}
+
+#[test]
+fn an_image_behind_an_open_disk_that_was_flattened_itself_can_be_removed() {
+    let Some(conf) = cluster("an_image_behind_a_disk_that_was_flattened") else { return };
+    let store = open_store(conf);
+    let chain = chain(&store);
+    let disk = open(&store, &chain.child);
+    run(conf, &["rbd", "flatten", "--no-progress", &format!("rbd/{}", chain.child)]);
+    store.remove_snapshot(&chain.middle, "s").unwrap();
+    store.remove(&chain.middle).unwrap();
+    store.remove_snapshot(&chain.base, "s").unwrap();
+    store.remove(&chain.base).unwrap();
+    assert!(!disk.volume().is_outdated(), "librbd knows of it");
+    assert!(disk.read(0, SIZE as usize) == chain.wanted);
+    drop(disk);
+    store.remove(&chain.child).unwrap();
+}

@@ -1,0 +1,159 @@
+//! The script that is meant for a machine, or why there is none.
+
+use std::fmt;
+
+use super::machine::{Identity, Machine};
+use super::{Asker, Secrets, delivered, script};
+use crate::boot;
+use crate::catalog::{Disk, DiskView, Error, Name, Node};
+use crate::control::Control;
+
+/// Why a machine gets no script.
+pub(super) enum Refusal {
+    /// Nobody knows it.
+    Machine(String),
+    /// What it is to boot from is not there.
+    Node(Box<Node>, String),
+    /// It is told no more: what went wrong is in the log.
+    Failed,
+}
+
+impl Refusal {
+    fn node(node: &Node, why: impl fmt::Display) -> Self {
+        let why = format!("node {} of project {} {why}", node.name, node.project);
+        Self::Node(Box::new(node.clone()), why)
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Machine(why) | Self::Node(_, why) => why,
+            Self::Failed => "the gateway could not look it up, see its log",
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        tracing::error!(%error, "a boot script cannot be made");
+        Self::Failed
+    }
+}
+
+/// The script of the machine's own; a secret that it holds is handed out by this.
+pub(super) async fn own_script(
+    control: &Control,
+    asker: Asker,
+    machine: &Machine,
+    named: Option<(Name, Name)>,
+) -> Result<String, Refusal> {
+    let (node, disk) = match named {
+        Some((project, name)) => match control.catalog.node(project, name).await {
+            Err(error) if error.code() == "node-not-found" => {
+                return Err(Refusal::Machine("there is no node of this name".to_owned()));
+            }
+            found => found?,
+        },
+        None => find(control, machine).await?,
+    };
+    let Some(DiskView { disk, .. }) = disk else {
+        let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
+        return Err(Refusal::node(&node, how));
+    };
+    // Before a secret is given out for nothing.
+    let without = script(control, &node, &disk, false).map_err(|e| no_script(&node, &e))?;
+    if !asker.takes {
+        return Ok(without);
+    }
+    if disk.chap.is_none() && disk.chap_per_node.is_none() {
+        delivered(control, asker, machine, &node, &disk, false);
+        return Ok(without);
+    }
+    let (node, disk) = with_secret(control, &node, &disk).await?;
+    let with = script(control, &node, &disk, true).map_err(|e| no_script(&node, &e))?;
+    delivered(control, asker, machine, &node, &disk, true);
+    Ok(with)
+}
+
+fn no_script(node: &Node, error: &boot::Error) -> Refusal {
+    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
+    Refusal::node(node, "has no boot script, see the log of the gateway")
+}
+
+/// The node and its disk with the secret that it is to be given, if it may be.
+async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Node, Disk), Refusal> {
+    let (project, name) = (&node.project, &node.name);
+    let secrets = control.boot.0.options.secrets;
+    let all = secrets == Secrets::All;
+    match (secrets, &disk.chap_per_node) {
+        (Secrets::Never, _) => {
+            let why = "has a disk with CHAP, and this gateway gives no secrets to machines";
+            Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode, None) => {
+            let set = format!("stirrup disk set -p {project} {} --chap-per-node", disk.name);
+            let why = format!("has a disk with a CHAP secret that is not its own: {set}");
+            Err(Refusal::node(node, why))
+        }
+        (Secrets::PerNode | Secrets::All, _) => {
+            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
+                Ok((node, Some(DiskView { disk, .. }))) if all || disk.chap_per_node.is_some() => {
+                    Ok((node, disk))
+                }
+                Ok((node, _)) => Err(Refusal::node(&node, "has another disk by now")),
+                Err(error) if error.code() == "secret-delivered" => {
+                    let rearm = format!("stirrup node rearm -p {project} {name}");
+                    let why = "has been given its CHAP secret already, to have it given once more";
+                    Err(Refusal::node(node, format!("{why}: {rearm}")))
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}
+
+async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<DiskView>), Refusal> {
+    let mac_only = [Identity::Mac];
+    let by = match control.boot.0.options.identify_by.as_slice() {
+        [] => &mac_only[..],
+        by => by,
+    };
+    for identity in by {
+        let mut found = match identity {
+            Identity::Mac => by_macs(control, machine).await?,
+            other => match machine.name_by(*other).and_then(|name| Name::node(&name).ok()) {
+                Some(name) => control.catalog.nodes_by_name(name).await?,
+                None => continue,
+            },
+        };
+        match found.len() {
+            0 => {}
+            1 => return Ok(found.remove(0)),
+            _ => {
+                let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
+                let names = names.collect::<Vec<_>>().join(", ");
+                return Err(Refusal::Machine(format!("it is more than one node: {names}")));
+            }
+        }
+    }
+    Err(Refusal::Machine(match machine.macs.as_slice() {
+        [] => "it told no MAC address, so chain boot.ipxe".to_owned(),
+        [mac] => format!("no node has MAC address {mac}"),
+        macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),
+    }))
+}
+
+/// The nodes that have one of a machine's MAC addresses.
+async fn by_macs(
+    control: &Control,
+    machine: &Machine,
+) -> Result<Vec<(Node, Option<DiskView>)>, Refusal> {
+    let mut found: Vec<(Node, Option<DiskView>)> = Vec::new();
+    for mac in &machine.macs {
+        let Some(new) = control.catalog.node_by_mac(mac.clone()).await? else { continue };
+        let is_it = |node: &Node| (&node.project, &node.name) == (&new.0.project, &new.0.name);
+        if !found.iter().any(|(node, _)| is_it(node)) {
+            found.push(new);
+        }
+    }
+    Ok(found)
+}
