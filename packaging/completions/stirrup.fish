@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_stirrup_global_optspecs
-    string join \n socket= token-file= json timeout= h/help V/version
+    string join \n socket= host= tls-cert= tls-key= tls-ca= token-file= json timeout= h/help V/version
 end
 
 function __fish_stirrup_needs_command
@@ -25,7 +25,11 @@ function __fish_stirrup_using_subcommand
 end
 
 complete -c stirrup -n "__fish_stirrup_needs_command" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_needs_command" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_needs_command" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_needs_command" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_needs_command" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_needs_command" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_needs_command" -s h -l help -d 'Print help'
@@ -51,69 +55,111 @@ complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "job" -d 'Jobs: impo
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "events" -d 'What has happened, and what happens'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "project" -d 'Projects: tenants, what they have and what they may have'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "token" -d 'Tokens: who may do what without being a user of the gateway'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "certificate" -d 'Certificates: what the holders of client certificates may do'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "audit" -d 'Who did what, newest first'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "whoami" -d 'Who you are for stirrupd, and what you may do'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "health" -d 'Whether the daemon can do its work; exit code 1 if something is wrong'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "version" -d 'The versions of this command and of the daemon'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "dial-stdio" -d 'Connect standard input and output with the control socket; what --host runs on the other machine'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "completion" -d 'Print a completion script'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l format -d 'Format of the file; found out by itself when not given' -r -f -a "raw\t''
 qcow2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l store -d 'Store that gets the image; the default one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand import" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l mutual-chap -d 'The target proves itself to the initiator, too'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showpro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand showdisks" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand mv" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -s h -l help -d 'Print help'
@@ -121,23 +167,39 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_see
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -f -a "ls" -d 'List the images that were made of disks'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and not __fish_seen_subcommand_from create ls rm" -f -a "rm" -d 'Remove an image'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand snap; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -s h -l help -d 'Print help'
@@ -145,23 +207,39 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_se
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -f -a "rm" -d 'Export an image no more; it stays'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and not __fish_seen_subcommand_from create rm ls" -f -a "ls" -d 'List what is exported: all targets, or those of a project'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand iscsi; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and not __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
@@ -170,12 +248,20 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subc
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l name -d 'Only of this name' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l ceph -d 'Only with this name in the store' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand db; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_seen_subcommand_from list show create remove bind unbind boot-arguments rearm ip ipxe" -s h -l help -d 'Print help'
@@ -192,13 +278,21 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and not __fish_see
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l mac -d 'Only the one with this MAC address' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
@@ -206,54 +300,90 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l mac -d 'MAC address of a network interface; may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l initiator -d 'Name it logs in with; then no other may use its disk' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from bind" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from unbind" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from boot-arguments" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l renew -d 'Another one than before; the node\'s sessions end'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from rearm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ip" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand node; and __fish_seen_subcommand_from ipxe" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -s h -l help -d 'Print help'
@@ -271,19 +401,31 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_se
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and not __fish_seen_subcommand_from list show profile import copy rename protect unprotect default tag download remove" -f -a "remove" -d 'Remove an image'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l forget -d 'Forget it: the next boot is the first one again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from profile" -l json -d 'Print the answer of the API as it is (JSON)'
@@ -293,7 +435,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 qcow2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l store -d 'Store that gets the image; the default one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l fix-boot-chs -d 'Mend, in the copy, a protective MBR that slows BIOS GRUB down'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from import" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
@@ -303,7 +449,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l to-project -d 'Project of the copy; the same one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l store -d 'Store that gets the copy; the same one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from copy" -l json -d 'Print the answer of the API as it is (JSON)'
@@ -311,30 +461,50 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l to-project -d 'New project; it must have no disks then' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from rename" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from protect" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from unprotect" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from default" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Print help'
@@ -346,19 +516,31 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Remove a tag'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from download" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -s h -l help -d 'Print help'
@@ -382,13 +564,21 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_see
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and not __fish_seen_subcommand_from list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove" -f -a "remove" -d 'Remove a disk, its data and its target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s p -l project -d 'Only of this project [default: STIRRUP_PROJECT, or all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
@@ -407,7 +597,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l edit -d 'Do not clone the image, but export it itself, to be edited'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l read-only -d 'Refuse writes'
@@ -422,7 +616,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l no-initiators -d 'Nobody but the node that it is bound to, if that has a name, and otherwise anybody'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -l any-address -d 'From anywhere'
@@ -444,63 +642,103 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l write-bandwidth -d 'Bytes written a second' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l none -d 'Take all limits away'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from qos" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from enable" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from disable" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from unexpose" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l from -d 'Only if this node has it now' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l permanently -d 'For good: initiators may forget this gateway'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from recall" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from resize" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -s h -l help -d 'Print help'
@@ -512,7 +750,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from tag" -f -a "remove" -d 'Remove a tag'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l force -d 'Even if somebody is logged in, who will be disconnected'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
@@ -521,7 +763,11 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from flatten" -l json -d 'Print the answer of the API as it is (JSON)'
@@ -530,20 +776,32 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l to-project -d 'Project of the copy; the same one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l store -d 'Store that gets the copy; the same one when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from snapshot" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -s h -l help -d 'Print help'
@@ -551,23 +809,39 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_s
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "show" -d 'Show one target'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and not __fish_seen_subcommand_from list show drain" -f -a "drain" -d 'Ask all initiators of a target to log out, and end the sessions that are left then'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l seconds -d 'Time they have' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand target; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -s h -l help -d 'Print help'
@@ -576,23 +850,39 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and not __fish_seen_subcommand_from list logout kill" -f -a "kill" -d 'End a session at once; its initiator may log in again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l target -d 'Those of one target' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l seconds -d 'Time it has' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from logout" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand session; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -s h -l help -d 'Print help'
@@ -601,22 +891,38 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "wait" -d 'Wait for the end of a job; exit code 1 if it fails'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and not __fish_seen_subcommand_from list show wait cancel" -f -a "cancel" -d 'Cancel a job'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand job; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
@@ -624,13 +930,21 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s t -l type -d 
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s p -l project -d 'Only of this project' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l since -d 'Only those after the event of this id (--json shows ids) [default: all that are kept]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s f -l follow -d 'Go on: show what happens as it happens'
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand events" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -s h -l help -d 'Print help'
@@ -641,40 +955,70 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "remove" -d 'Remove a project in which nothing is'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "rm" -d 'Remove a project in which nothing is'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l disks -d 'Most disks' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l bytes -d 'Most bytes of images and disks together, as 10TiB' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l nodes -d 'Most nodes that have a disk' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l portal-group -d 'Portal group for its new disks, by its tag; may be repeated [default: all]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l store -d 'Store of its new images, when none is named' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -s h -l help -d 'Print help'
@@ -682,45 +1026,126 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_se
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -f -a "create" -d 'Make a token and print it; it is not shown again'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and not __fish_seen_subcommand_from list create remove" -f -a "remove" -d 'Revoke a token'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -s p -l project -d 'The only project that its holder sees; all when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l days -d 'Days until it is worth nothing; never when not given' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand token; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -f -a "list" -d 'List the certificates that are named'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -f -a "create" -d 'Say what the holder of a certificate may do'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and not __fish_seen_subcommand_from list create remove" -f -a "remove" -d 'Take the rights of a certificate away'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -s p -l project -d 'The only project that its holder sees; all when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand certificate; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l limit -d 'Most entries' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand whoami" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand health" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand version" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand dial-stdio" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
-complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l token-file -d 'File with the token to use; without one it is your user who asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand completion" -s h -l help -d 'Print help'
