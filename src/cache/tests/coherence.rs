@@ -20,6 +20,8 @@ struct Told {
     changes: AtomicU64,
     settled: Mutex<Settled>,
     lost: Mutex<bool>,
+    /// It tells what it knew last, whatever has changed since.
+    is_late: Mutex<bool>,
     /// What the parent is opened anew as.
     reopened: Mutex<Option<Arc<Gated>>>,
 }
@@ -42,7 +44,8 @@ impl Coherence for Arc<Told> {
 
     fn settled(&self) -> Option<Settled> {
         let settled = *self.settled.lock();
-        (settled.changes == self.changes.load(Ordering::SeqCst)).then_some(settled)
+        let is_known = settled.changes == self.changes.load(Ordering::SeqCst);
+        (is_known || *self.is_late.lock()).then_some(settled)
     }
 
     fn reopen(&self, identity: &str) -> Option<Arc<dyn Volume>> {
@@ -76,8 +79,8 @@ impl World {
         let above = self.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
         let origin = Origin::new(above, SIZE as u64, std::slice::from_ref(&(0..1)));
         let settled = Mutex::new(Settled { changes: 0, shared_bytes: SIZE as u64 });
-        let (lost, reopened) = (Mutex::new(false), Mutex::default());
-        let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost, reopened });
+        let (lost, is_late, reopened) = Default::default();
+        let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost, is_late, reopened });
         let disk = Gated::new(vec![2; SIZE]);
         let volume = self.cache.wrap(Arc::clone(&disk) as _, Some(origin), Arc::clone(&told));
         Clone { volume, disk, told, queue: Arc::new(CompletionQueue::new()) }
@@ -193,6 +196,37 @@ fn a_disk_that_may_be_anothers_is_not_served_from_memory() {
     assert_eq!(clone.arrived(), [2, 2]);
     *clone.told.lost.lock() = false;
     assert_eq!((clone.ask(0), clone.ask(1)), (Some(2), Some(1)));
+}
+
+#[test]
+fn what_was_known_before_a_change_is_not_taken_for_its_outcome() {
+    let world = World::new();
+    let clone = world.open();
+    assert_eq!((clone.read(&world, 0), clone.read(&world, 1)), (2, 1));
+    *clone.told.is_late.lock() = true;
+    clone.told.change();
+    assert_eq!((clone.ask(0), clone.ask(1)), (None, None));
+}
+
+#[test]
+fn what_changed_before_the_first_request_counts() {
+    let world = World::new();
+    let clone = world.open();
+    // Flattened after it was asked what it shares: no change was heard of.
+    clone.told.settle(0);
+    assert_eq!(clone.read(&world, 1), 2);
+    assert_eq!(world.parent.reads(), []);
+}
+
+#[test]
+fn a_disk_that_has_failed_keeps_no_memory() {
+    let world = World::new();
+    let clone = world.open();
+    clone.read(&world, 0);
+    let before = world.cache.stats().disks.bytes;
+    clone.disk.fence();
+    assert!(clone.ask(0).is_none());
+    assert!(before >= 4096 && world.cache.stats().disks.bytes == 0);
 }
 
 #[test]

@@ -413,3 +413,33 @@ fn what_is_known_of_clones_takes_its_part_of_the_memory() {
     drop((small, above));
     assert_eq!(cache.stats().golden.bytes, 0);
 }
+
+#[test]
+fn what_an_answer_has_a_share_in_stays_as_it_was() {
+    let cache = Cache::new(Options { golden_bytes: 0, disk_bytes: 1 << 20 });
+    let disk = Gated::new(bytes(0));
+    let reader = Reader::new(cache.wrap(Arc::clone(&disk) as _, None, Mine));
+    let read = || {
+        let done = reader.submit(Op::Read { offset: 0, buf: Buffer::unfilled(8192) });
+        match done.map(|completion| completion.result) {
+            Some(Ok(Done::Data(buf))) => Some(buf),
+            None => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(read().is_none());
+    disk.finish();
+    let _first = reader.arrived();
+    let lent = read().expect("it is there");
+    for value in [7, 8] {
+        let buf = Buffer::from_slice(&[value; 4096]);
+        assert!(reader.submit(Op::Write { offset: 4096, buf, fua: false }).is_none());
+        disk.finish();
+        let mut done = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ready = reader.queue.poll_drain(&mut cx, &mut done);
+        let now = read().expect("what was written is there").to_vec();
+        assert!(now[..4096] == bytes(0)[..4096] && now[4096..] == [value; 4096]);
+    }
+    assert!(lent.to_vec() == bytes(0)[..8192]);
+}
