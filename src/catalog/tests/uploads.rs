@@ -10,8 +10,8 @@ use crate::catalog::checksum::Hasher;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
 use crate::catalog::{
-    Checksum, Destination, Error, Format, Image, ImageState, ImportSpec, PoolImportSpec, Quota,
-    UploadSpec,
+    Checksum, Destination, Error, Format, Image, ImageState, ImportSpec, PoolImportSpec,
+    ProjectSettings, Quota, UploadSpec,
 };
 
 const LEN: usize = 10_000;
@@ -359,7 +359,10 @@ fn an_import_into_a_full_store_leaves_nothing() {
 fn uploads_count_against_the_quota_from_their_beginning() {
     let world = World::new();
     let engine = engine(&world);
-    let quota = |bytes| Quota { bytes: Some(bytes), ..Quota::default() };
+    let quota = |bytes| ProjectSettings {
+        quota: Quota { bytes: Some(bytes), ..Quota::default() },
+        ..ProjectSettings::default()
+    };
     engine.put_project(&project(), quota(10_000)).unwrap();
     assert_eq!(begin(&engine, &spec()).unwrap_err().code(), "quota-exceeded");
     engine.put_project(&project(), quota(300_000)).unwrap();

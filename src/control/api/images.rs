@@ -313,8 +313,13 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Answer<Json<ImageList>> {
-    let mut images = control.catalog.images(filter.wanted()?).await?;
+    let wanted = filter.wanted()?;
+    let mut images = control.catalog.images(wanted.clone()).await?;
     images.retain(|view| caller.sees(view.image.project.as_str()) || view.image.public);
+    // A project that shares nothing is not there for others.
+    if let Some(project) = wanted.filter(|_| images.is_empty()) {
+        caller.check(project.as_str())?;
+    }
     let items = images.into_iter().map(|view| seen(render(view), &caller)).collect();
     Ok(Json(ImageList { items }))
 }
