@@ -50,7 +50,8 @@ fn what_one_boot_read_is_fetched_when_the_next_node_logs_in() {
 
     let (next, cache) = daemon(conf);
     let disk = open(&next, &clones[1]);
-    assert_eq!(cache.stats().golden.bytes, 0, "nobody is there yet");
+    // What is known of the clone counts, too.
+    assert!(cache.stats().golden.bytes < 4096, "nobody is there yet");
     let session = disk.volume().hold();
     wait_until("it is fetched", || cache.stats().golden.bytes >= 3 * MIB);
     for at in [40, 8, 9] {
