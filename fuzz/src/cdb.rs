@@ -140,6 +140,10 @@ fn check_op(op: &Op) {
         Op::Discard { offset, len }
         | Op::WriteZeroes { offset, len, .. }
         | Op::Extents { offset, len, .. } => (*offset, *len),
+        Op::WriteSame { offset, len, pattern } => {
+            assert!(len.is_multiple_of(pattern.len() as u64));
+            (*offset, *len)
+        }
         Op::Flush | Op::SaveState(_) => return,
     };
     assert!(len > 0 && offset.checked_add(len).is_some_and(|end| end <= VOLUME_BYTES), "{op:?}");

@@ -271,9 +271,8 @@ impl Body for FileBody {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(self.piece().map(Frame::data).map_err(|error| {
-            *self.failed.lock() = Some(at(&self.path, &error));
-            error
+        Poll::Ready(Some(self.piece().map(Frame::data).inspect_err(|error| {
+            *self.failed.lock() = Some(at(&self.path, error));
         })))
     }
 

@@ -172,7 +172,6 @@ pub struct Control {
 }
 
 /// All calls of the API, and how they answer.
-#[must_use]
 pub fn router(control: Control) -> axum::Router {
     api::router(control)
 }

@@ -119,16 +119,16 @@ struct Daemon {
 
 impl Daemon {
     fn start() -> Self {
-        Self::with(Limits::default())
+        Self::with(&Limits::default())
     }
 
-    fn with(limits: Limits) -> Self {
+    fn with(limits: &Limits) -> Self {
         Self::serving(limits, Vec::new(), None)
     }
 
     /// On these listeners as well as on its socket.
     fn serving(
-        limits: Limits,
+        limits: &Limits,
         mut listeners: Vec<Listener>,
         delegate: Option<Arc<dyn Authenticator>>,
     ) -> Self {
@@ -605,7 +605,7 @@ async fn raw(daemon: &Daemon, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn garbage_costs_its_own_connection_only() {
     let limits = Limits { head_timeout: Duration::from_millis(200), ..Limits::default() };
-    let daemon = Daemon::with(limits);
+    let daemon = Daemon::with(&limits);
     let answer = raw(&daemon, b"\x16\x03\x01\x02\x00garbage\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let long = format!("GET /v1/health HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
@@ -620,7 +620,7 @@ async fn garbage_costs_its_own_connection_only() {
 #[tokio::test]
 async fn a_body_that_does_not_come_ends_in_time() {
     let limits = Limits { call_timeout: Duration::from_millis(200), ..Limits::default() };
-    let daemon = Daemon::with(limits);
+    let daemon = Daemon::with(&limits);
     let head = b"PUT /v1/projects/default/disks/d1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
         content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     let answer = raw(&daemon, head).await;

@@ -419,8 +419,8 @@ impl Image {
     /// The number of the snapshot of that name, at which this is open.
     fn snapshot_number(&self, name: &str) -> Result<u64, Error> {
         let mut number = None;
-        // SAFETY: librbd's own string, given back after this.
         self.each_snapshot(|found| {
+            // SAFETY: librbd's own string, given back after this.
             if unsafe { text(found.name) } == name {
                 number = Some(found.id);
             }

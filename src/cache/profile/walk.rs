@@ -49,7 +49,8 @@ impl Walks {
             let begun = Instant::now();
             let plan = plan();
             // What is not known yet will be tried again.
-            *held = (!plan.is_empty()).then(|| Walk { plan, next: 0, budget, begun, taken: false });
+            *held =
+                (!plan.is_empty()).then_some(Walk { plan, next: 0, budget, begun, taken: false });
         }
         let open = held.as_mut().filter(|walk| !walk.taken && walk.is_open());
         open.map(|walk| walk.taken = true).is_some()

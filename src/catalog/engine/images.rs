@@ -33,14 +33,14 @@ pub(in crate::catalog) struct Import {
 /// Where the contents of an image come from.
 pub(super) enum Content {
     /// They are copied.
-    Source(Source),
+    Source(Box<Source>),
     /// They were uploaded.
     Upload,
 }
 
 impl Import {
     pub(super) fn of(image: Image, revision: u64, source: Source, works: Vec<Work>) -> Self {
-        let content = Content::Source(source);
+        let content = Content::Source(Box::new(source));
         Self { image, revision, content, fix_boot_chs: false, sha256: None, closed: None, works }
     }
 

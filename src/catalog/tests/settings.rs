@@ -382,7 +382,8 @@ fn a_call_takes_the_same_steps_however_many_disks_there_are() {
             engine.provision(&project(), &name(&format!("other{i}")), &spec()).unwrap();
         }
         with_nodes(&engine);
-        let calls: [(&str, fn(&Engine)); 9] = [
+        type Call = (&'static str, fn(&Engine));
+        let calls: [Call; 9] = [
             ("create", |engine| {
                 engine.create_disk(&project(), &name("d1"), &spec(), None).unwrap();
             }),
@@ -393,11 +394,11 @@ fn a_call_takes_the_same_steps_however_many_disks_there_are() {
                 engine.migrate(&project(), &name("d1"), &name("n2"), None).unwrap();
             }),
             ("by MAC", |engine| {
-                assert!(engine.node_by_mac("52:54:00:00:00:01").unwrap().is_some())
+                assert!(engine.node_by_mac("52:54:00:00:00:01").unwrap().is_some());
             }),
             ("deprovision", |engine| drop(engine.deprovision(&project(), &name("n2")).unwrap())),
             ("provision", |engine| {
-                drop(engine.provision(&project(), &name("n1"), &spec()).unwrap())
+                drop(engine.provision(&project(), &name("n1"), &spec()).unwrap());
             }),
             ("unbind", |engine| drop(engine.unbind(&project(), &name("n1")).unwrap())),
         ];

@@ -446,7 +446,7 @@ impl ImageWriter for FakeWriter {
         let faults = Arc::clone(&self.faults);
         faults.step(
             || {
-                find(&mut self.images.lock(), &self.image)?.data.extend(self.data.drain(..));
+                find(&mut self.images.lock(), &self.image)?.data.append(&mut self.data);
                 Ok(())
             },
             io_error,
@@ -458,7 +458,7 @@ impl ImageWriter for FakeWriter {
 impl Drop for FakeWriter {
     fn drop(&mut self) {
         if let Some(image) = self.images.lock().get_mut(&self.image) {
-            image.data.extend(self.data.drain(..));
+            image.data.append(&mut self.data);
         }
     }
 }

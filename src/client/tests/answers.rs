@@ -53,7 +53,7 @@ pub(super) fn all() -> Answers {
     on("DELETE", "/v1/tokens/ci".into(), 204, None);
     let certificate = json!({"name": "ci.example", "role": "operator", "project": "demo",
         "created": "2026-07-28T09:00:00Z"});
-    on("GET", "/v1/certificates".into(), 200, Some(&list(&[certificate.clone()])));
+    on("GET", "/v1/certificates".into(), 200, Some(&list(std::slice::from_ref(&certificate))));
     on("PUT", "/v1/certificates/ci.example".into(), 201, Some(&certificate));
     on("DELETE", "/v1/certificates/ci.example".into(), 204, None);
     let call = |who: &str, status: Option<u16>| {

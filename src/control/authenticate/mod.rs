@@ -1,7 +1,7 @@
 //! Who holds the credentials that a call came with.
 //!
-//! An [`Authenticator`] answers that. One is built in, for the tokens of the catalog ([`tokens`]);
-//! another may be configured that asks elsewhere: [`hil`] or [`keystone`]. Credentials are for one of
+//! An [`Authenticator`] answers that. One is built in, for the tokens of the catalog (`tokens`);
+//! another may be configured that asks elsewhere: `hil` or `keystone`. Credentials are for one of
 //! them, by their kind; no other is asked.
 
 mod ask;

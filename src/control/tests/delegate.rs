@@ -80,7 +80,7 @@ async fn hil_says_who_is_of_a_project() {
     let count = Count::default();
     let address = start(listener(), hil(count.clone()));
     let url = format!("http://{address}/api/");
-    let daemon = Daemon::serving(Limits::default(), Vec::new(), asks(&delegation(url)));
+    let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation(url)));
     let asked = || count.swap(0, Ordering::SeqCst);
     let jane = basic("jane:pa:ss");
 
@@ -129,7 +129,7 @@ async fn tokens_are_taken_as_passwords_and_never_passed_on() {
     let count = Count::default();
     let address = start(listener(), hil(count.clone()));
     let url = format!("http://{address}/api");
-    let daemon = Daemon::serving(Limits::default(), Vec::new(), asks(&delegation(url)));
+    let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation(url)));
     let made = daemon.put("/v1/tokens/ci", json!({"role": "reader", "project": "lab"})).await;
     let token = made.ok(StatusCode::CREATED)["token"].as_str().unwrap().to_owned();
     let me = get_as(&daemon, &basic(&format!("any:{token}")), "/v1/whoami").await;
@@ -167,7 +167,7 @@ async fn who_does_not_answer_as_it_should_lets_nobody_in() {
         let timeout = if speech.is_none() { 1 } else { 60 };
         let timeout = Duration::from_secs(timeout);
         let delegation = Delegation { timeout, ..delegation(format!("http://{address}")) };
-        let daemon = Daemon::serving(Limits::default(), Vec::new(), asks(&delegation));
+        let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation));
         let answer = get_as(&daemon, &basic("jane:x"), "/v1/projects/lab/nodes/n1").await;
         let problem = answer.problem(503, "authenticator-unavailable");
         assert!(problem["detail"].as_str().unwrap().contains("HIL at 127.0.0.1"), "{problem}");
@@ -184,7 +184,7 @@ async fn who_does_not_answer_as_it_should_lets_nobody_in() {
     };
     let address = start(listener(), Router::new().fallback(endless));
     let delegation = delegation(format!("http://{address}"));
-    let daemon = Daemon::serving(Limits::default(), Vec::new(), asks(&delegation));
+    let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation));
     let answer = get_as(&daemon, &basic("jane:x"), "/v1/projects/lab/nodes/n1").await;
     answer.problem(503, "authenticator-unavailable");
     daemon.stop().await;
@@ -206,7 +206,7 @@ async fn it_is_asked_over_tls_and_must_be_who_it_should_be() {
             ca: Some(authority.certificate()),
             ..delegation(format!("https://{host}:{port}/api"))
         };
-        let daemon = Daemon::serving(Limits::default(), Vec::new(), asks(&delegation));
+        let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation));
         let answer = get_as(&daemon, &jane, path).await;
         if good {
             answer.ok(StatusCode::OK);
@@ -254,7 +254,7 @@ async fn keystone_says_who_holds_a_token() {
     let keystone = Keystone::new(&delegation(url), "Default".to_owned()).unwrap();
     let listener = listener();
     let address = listener.address().unwrap();
-    let daemon = Daemon::serving(Limits::default(), vec![listener], Some(Arc::new(keystone)));
+    let daemon = Daemon::serving(&Limits::default(), vec![listener], Some(Arc::new(keystone)));
     let whoami = async |token: &str| {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!(

@@ -94,9 +94,8 @@ impl Listener {
     /// The next event.
     async fn next(&mut self) -> Option<Value> {
         loop {
-            match self.frame().await? {
-                Some(event) => return Some(event),
-                None => {}
+            if let Some(event) = self.frame().await? {
+                return Some(event);
             }
         }
     }
@@ -382,7 +381,7 @@ async fn a_stream_ends_with_its_token_and_with_the_daemon() {
 
 #[tokio::test]
 async fn a_stream_outlives_the_time_of_a_call() {
-    let daemon = Daemon::with(Limits { call_timeout: Duration::ZERO, ..Limits::default() });
+    let daemon = Daemon::with(&Limits { call_timeout: Duration::ZERO, ..Limits::default() });
     let mut stream = Listener::open(&daemon, "").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     happens(&daemon.control.events, "default", "n1");

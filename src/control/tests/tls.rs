@@ -27,7 +27,7 @@ struct Lab {
     _directory: tempfile::TempDir,
 }
 
-fn lab(limits: Limits) -> Lab {
+fn lab(limits: &Limits) -> Lab {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new(directory.path(), "Lab CA");
     let issued = authority.server(&["127.0.0.1"]);
@@ -91,7 +91,7 @@ fn trouble(error: &(dyn std::error::Error + 'static)) -> Option<Trouble> {
 
 #[tokio::test]
 async fn a_certificate_may_do_what_was_said_of_its_name() {
-    let lab = lab(Limits::default());
+    let lab = lab(&Limits::default());
     lab.daemon.import("golden").await;
     let ci = lab.authority.client("ci.example");
     let unnamed = lab.get(&ci, "/v1/whoami").await.problem(401, "not-authorized");
@@ -131,7 +131,7 @@ async fn a_certificate_may_do_what_was_said_of_its_name() {
 
 #[tokio::test]
 async fn a_token_counts_alone_and_the_log_has_all_of_it() {
-    let lab = lab(Limits::default());
+    let lab = lab(&Limits::default());
     let boss = lab.authority.client("boss");
     lab.name("boss", json!({"role": "admin"})).await.ok(StatusCode::CREATED);
     let made = lab.daemon.put("/v1/tokens/see", json!({"role": "reader"})).await;
@@ -171,7 +171,7 @@ async fn a_token_counts_alone_and_the_log_has_all_of_it() {
 
 #[tokio::test]
 async fn who_shows_no_good_certificate_does_not_get_in() {
-    let lab = lab(Limits::default());
+    let lab = lab(&Limits::default());
     let path = "/v1/version";
     let none = lab.call(None, "", Method::GET, path).await;
     assert_eq!(none.err(), Some(Some(Trouble::CertificateWanted)));
@@ -203,7 +203,7 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn plain_http_and_handshakes_that_do_not_end_are_turned_away() {
     let limits = Limits { handshake_timeout: Duration::from_millis(300), ..Limits::default() };
-    let lab = lab(limits);
+    let lab = lab(&limits);
     let ci = lab.authority.client("ci");
     lab.name("ci", json!({"role": "reader"})).await.ok(StatusCode::CREATED);
     let plain = raw(lab.address, b"GET /v1/version HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -222,7 +222,7 @@ async fn plain_http_and_handshakes_that_do_not_end_are_turned_away() {
 
 #[tokio::test]
 async fn one_address_does_not_take_all_connections() {
-    let lab = lab(Limits { connections_max: 8, ..Limits::default() });
+    let lab = lab(&Limits { connections_max: 8, ..Limits::default() });
     let held = [TcpStream::connect(lab.address).await, TcpStream::connect(lab.address).await];
     // They were accepted in order, so the third is over the bound.
     assert_eq!(raw(lab.address, b"").await, b"");
@@ -242,7 +242,7 @@ async fn one_address_does_not_take_all_connections() {
 async fn without_tls_only_a_token_says_who_one_is() {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();
-    let daemon = Daemon::serving(Limits::default(), vec![listener], None);
+    let daemon = Daemon::serving(&Limits::default(), vec![listener], None);
     let made = daemon.put("/v1/tokens/see", json!({"role": "reader"})).await;
     let token = made.ok(StatusCode::CREATED)["token"].as_str().unwrap().to_owned();
     let ask = async |head: &str| {

@@ -233,7 +233,7 @@ async fn an_encrypted_qcow2_is_refused_with_its_first_bytes() {
     let daemon = Daemon::start();
     let body = json!({"size_bytes": 1 << 30, "format": "qcow2"});
     assert!(daemon.put(PATH, body).await.status.is_success());
-    let mut file = vec![0; 200];
+    let mut file = [0; 200];
     file[..4].copy_from_slice(b"QFI\xfb");
     file[7] = 3;
     file[23] = 16;
