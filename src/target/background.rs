@@ -227,9 +227,12 @@ async fn drive(mut work: Box<Background>, entry: &Entry) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+
     use super::*;
     use crate::backend::memory::MemoryVolume;
-    use crate::block::{Usage, Volume, VolumeInfo};
+    use crate::block::{Volume, VolumeInfo};
     use crate::target::backing::Fences;
     use crate::target::registry::Registry;
     use crate::target::spec::{Lun, TargetSpec};
@@ -262,18 +265,20 @@ mod tests {
         assert_eq!(*told.borrow(), 0);
     }
 
-    /// A volume whose store does not say what it takes until it is told to.
-    struct Hanging(std::sync::mpsc::Sender<()>, Mutex<std::sync::mpsc::Receiver<()>>);
+    /// A volume whose store, once it is to hang, says nothing until it is told to.
+    struct Hanging {
+        hangs: AtomicBool,
+        looks: mpsc::Sender<()>,
+        may_go_on: Mutex<mpsc::Receiver<()>>,
+    }
 
     impl Volume for Hanging {
         fn info(&self) -> VolumeInfo {
+            if self.hangs.swap(false, Ordering::Relaxed) {
+                self.looks.send(()).unwrap();
+                self.may_go_on.lock().recv().unwrap();
+            }
             MemoryVolume::new(1 << 20, false).info()
-        }
-
-        fn usage(&self) -> Usage {
-            self.0.send(()).unwrap();
-            self.1.lock().recv().unwrap();
-            Usage::default()
         }
 
         fn submit(&self, _: &mut Vec<Request>, _: &mut Vec<Completion>, _: &Arc<CompletionQueue>) {
@@ -283,15 +288,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_a_target_away_waits_for_a_look_at_its_volumes() {
-        let (looks, looking) = std::sync::mpsc::channel();
-        let (go_on, may_go_on) = std::sync::mpsc::channel();
-        let volume = Arc::new(Hanging(looks, Mutex::new(may_go_on)));
+        let (looks, looking) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let may_go_on = Mutex::new(may_go_on);
+        let volume = Arc::new(Hanging { hangs: AtomicBool::new(false), looks, may_go_on });
         let weak = Arc::downgrade(&volume);
         let registry = Registry::new(1);
         let name = "iqn.2026-07.example:a";
         let lun = Lun {
             number: 1,
-            volume: Some(volume),
+            volume: Some(volume.clone()),
             identity: "one".into(),
             block_bytes: 512,
             read_only: false,
@@ -299,6 +305,8 @@ mod tests {
         };
         let access = crate::target::spec::Access::default();
         registry.publish(TargetSpec { name: name.into(), luns: vec![lun], access });
+        volume.hangs.store(true, Ordering::Relaxed);
+        drop(volume);
         let look = registry.look_at(name).unwrap();
         let refreshed = std::thread::spawn(|| look.refresh());
         looking.recv().unwrap();
