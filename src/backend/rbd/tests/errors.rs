@@ -55,6 +55,11 @@ fn a_full_cluster_keeps_writes_waiting_and_what_it_refuses_is_no_space() {
         disk.write(0, &[1; 512]);
     }
     set_full(&conf, true);
+    // The OSD hears of it a little later than the monitor tells.
+    let begun = Instant::now();
+    while refused.run(write(8 << 20, 2)).is_ok() {
+        assert!(begun.elapsed() < HANGS);
+    }
     let queue = Arc::new(CompletionQueue::new());
     let (mut requests, mut done) = (vec![Request { tag: 7, op: write(512, 2) }], Vec::new());
     disk.volume().submit(&mut requests, &mut done, &queue);
