@@ -244,8 +244,8 @@ impl<E: Engine> Core<E> {
                 self.check_failed()?;
                 let mut stored = Buffer::unfilled(compare.len());
                 self.engine.read(offset, &mut stored)?;
-                if let Some(at) = first_difference(&stored, &compare) {
-                    return Err(ErrorKind::Miscompare { offset: at }.into());
+                if let Some(at) = stored.first_difference(&compare) {
+                    return Err(ErrorKind::Miscompare { offset: at as u64 }.into());
                 }
                 self.engine.write(offset, &write)?;
             }
@@ -310,17 +310,6 @@ impl<E: Engine> Work for Core<E> {
 /// The same failure for another request of the group.
 fn again(error: &Error) -> Error {
     Error::new(error.kind(), error.to_string())
-}
-
-fn first_difference(a: &Buffer, b: &Buffer) -> Option<u64> {
-    let mut at = 0;
-    for (a, b) in a.slices().zip(b.slices()) {
-        if let Some(i) = a.iter().zip(b).position(|(a, b)| a != b) {
-            return Some((at + i) as u64);
-        }
-        at += a.len();
-    }
-    None
 }
 
 /// A [`Core`] as a volume. Dropping the one that is open for writing lets the engine know and, if

@@ -235,6 +235,31 @@ impl Buffer {
         bytes
     }
 
+    /// Offset of the first byte in which two buffers differ, as far as the shorter one goes. They need
+    /// not be made of the same pieces: one may have parts of a store's memory.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        let (mut all, mut all_others) = (self.slices(), other.slices());
+        let (mut mine, mut others): (&[u8], &[u8]) = (&[], &[]);
+        let mut at = 0;
+        loop {
+            if mine.is_empty() {
+                mine = all.next()?;
+            }
+            if others.is_empty() {
+                others = all_others.next()?;
+            }
+            let (a, b) = (mine, others);
+            let len = a.len().min(b.len());
+            if a[..len] != b[..len] {
+                let within = a.iter().zip(b).position(|(a, b)| a != b)?;
+                return Some(at + within);
+            }
+            at += len;
+            (mine, others) = (&a[len..], &b[len..]);
+        }
+    }
+
     /// Lengthens the buffer to `len` bytes, what is added being unspecified (but initialised);
     /// shorter than it is: no change.
     pub fn grow(&mut self, len: usize) {
@@ -402,6 +427,28 @@ mod tests {
     fn a_footprint_is_what_is_taken() {
         for len in [0, 1, 512, 4096, 4097, 20_000, 65_537, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1] {
             assert_eq!(Buffer::footprint(len), Buffer::unfilled(len).held_bytes(), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_found_wherever_the_pieces_are_cut() {
+        let bytes: Vec<u8> = (0..3 * CHUNK_BYTES_MAX).map(|i| (i % 251) as u8).collect();
+        let whole = Buffer::from_slice(&bytes);
+        for cut in [1, 512, 4096, CHUNK_BYTES_MAX - 1] {
+            for at in [0, cut - 1, cut, CHUNK_BYTES_MAX, bytes.len() - 1] {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                let mut pieces = Buffer::unfilled(0);
+                for piece in std::iter::once(&other[..cut]).chain(other[cut..].chunks(10_000)) {
+                    let mut mem = Memory::zeros(piece.len() + 7);
+                    Arc::get_mut(&mut mem).unwrap()[7..].copy_from_slice(piece);
+                    pieces.append(mem, 7..7 + piece.len());
+                }
+                assert_eq!(whole.first_difference(&pieces), Some(at), "{cut}");
+                assert_eq!(pieces.first_difference(&whole), Some(at), "{cut}");
+                pieces.copy_from(at, &bytes[at..=at]);
+                assert_eq!(whole.first_difference(&pieces), None);
+            }
         }
     }
 

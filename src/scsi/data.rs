@@ -32,21 +32,8 @@ pub(super) fn part(buffer: &Buffer, offset: usize, len: usize) -> Buffer {
     out
 }
 
-/// Offset of the first byte in which two buffers of one length differ.
-pub(super) fn first_difference(a: &Buffer, b: &Buffer) -> Option<u64> {
-    let mut base = 0;
-    // Buffers are cut into chunks at the same places, whatever their length.
-    for (a, b) in a.slices().zip(b.slices()) {
-        if a != b {
-            let within = a.iter().zip(b).position(|(a, b)| a != b)?;
-            return Some((base + within) as u64);
-        }
-        base += a.len();
-    }
-    None
-}
-
-/// As [`first_difference`], against one block over and over. Chunks hold whole blocks.
+/// As [`Buffer::first_difference`], against one block over and over. Chunks hold whole blocks, those of
+/// a store's memory too: a read begins and ends with a block.
 pub(super) fn first_difference_to_block(data: &Buffer, block: &[u8]) -> Option<u64> {
     let blocks = data.slices().flat_map(|slice| slice.chunks_exact(block.len()));
     blocks.enumerate().find_map(|(i, is)| {
@@ -81,12 +68,12 @@ mod tests {
             let mut other = bytes.clone();
             other[at] ^= 0x80;
             let other = Buffer::from_slice(&other);
-            assert_eq!(first_difference(&buffer, &other), Some(at as u64));
+            assert_eq!(buffer.first_difference(&other), Some(at));
             let mut blocks = vec![7; LEN];
             blocks[at] = 8;
             let found = first_difference_to_block(&Buffer::from_slice(&blocks), &[7; 512]);
             assert_eq!(found, Some(at as u64));
         }
-        assert_eq!(first_difference(&buffer, &buffer), None);
+        assert_eq!(buffer.first_difference(&buffer), None);
     }
 }

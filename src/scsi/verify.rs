@@ -2,7 +2,7 @@
 
 use super::cdb::Blocks;
 use super::command::Call;
-use super::data::{first_difference, first_difference_to_block, part, whole_blocks};
+use super::data::{first_difference_to_block, part, whole_blocks};
 use super::lun::Range;
 use super::ops::Ops;
 use super::outcome::{Outcome, Refusal, Transfer};
@@ -102,7 +102,7 @@ impl Compare {
         };
         let difference = match &self.0 {
             Wanted::Anything => None,
-            Wanted::Data(wanted) => first_difference(&data, wanted),
+            Wanted::Data(wanted) => data.first_difference(wanted).map(|at| at as u64),
             Wanted::Block(block) => first_difference_to_block(&data, block),
         };
         match difference {
