@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::disks::{self, ChapRequest, Disk};
 use super::problem::Problem;
+use super::settings::check_editor;
 use super::{Answer, Filter, made};
 use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
 use crate::control::access::Caller;
@@ -236,11 +237,13 @@ pub(super) async fn remove(
 )]
 pub(super) async fn bind(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<Bind>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let disk = Name::disk(&request.disk)?;
+    check_editor(&control, &caller, &project, &disk).await?;
     let (node, existed) = control.catalog.bind(project, name, disk).await?;
     Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
 }
@@ -326,10 +329,12 @@ pub(super) async fn deprovision(
 )]
 pub(super) async fn migrate(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Migrate>,
+    Fields(request): Fields<Migrate>,
 ) -> Answer<Json<Node>> {
     let (project, disk) = disks::names(&path)?;
+    check_editor(&control, &caller, &project, &disk).await?;
     let to = Name::node(&request.node)?;
     let from = request.from.as_deref().map(Name::node).transpose()?;
     let (node, existed) = control.catalog.migrate(project, disk, to, from).await?;
@@ -351,7 +356,7 @@ pub(super) async fn migrate(
 pub(super) async fn rearm(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<Rearm>,
+    Fields(request): Fields<Rearm>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let (node, existed) = control.catalog.rearm(project, name, request.renew).await?;

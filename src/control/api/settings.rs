@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use super::Answer;
 use super::disks::{self, ChapRequest, Disk, check_groups, names, sorted};
 use super::problem::Problem;
-use crate::catalog::{self, Error, Exposure, Role};
+use crate::catalog::{self, Error, Exposure, Name, Role};
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::body::Fields;
 
 /// What becomes of a disk: what is absent stays as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -134,6 +135,19 @@ fn exposure(text: &str) -> Result<Exposure, Error> {
     }
 }
 
+/// Who may use a disk that is no clone but an image itself is for those to say who may change images.
+pub(super) async fn check_editor(
+    control: &Control,
+    caller: &Caller,
+    project: &Name,
+    disk: &Name,
+) -> Answer<()> {
+    if control.catalog.disk(project.clone(), disk.clone()).await?.disk.edits {
+        caller.check_role(Role::Admin, "changing who may edit an image")?;
+    }
+    Ok(())
+}
+
 /// Changes who may log in to a disk, whether it is served, and what it may be asked for. Sessions go
 /// on if only `qos` changes; otherwise they have ended before the call returns, and who is still
 /// admitted logs in again by itself.
@@ -152,12 +166,10 @@ pub(super) async fn change(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
-    Json(request): Json<DiskChange>,
+    Fields(request): Fields<DiskChange>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
-    if control.catalog.disk(project.clone(), name.clone()).await?.disk.edits {
-        caller.check_role(Role::Admin, "changing who may edit an image")?;
-    }
+    check_editor(&control, &caller, &project, &name).await?;
     check_groups(&control, request.portal_groups.as_deref().unwrap_or_default())?;
     let (disk, existed) = control.catalog.change_disk(project, name, request.try_into()?).await?;
     Ok(Json(Disk { existed: Some(existed), ..disks::render(&control, &disk) }))

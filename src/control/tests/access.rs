@@ -97,6 +97,26 @@ async fn other_projects_do_not_exist_for_a_token_of_one() {
 }
 
 #[tokio::test]
+async fn who_may_use_an_image_that_is_edited_is_for_admins_to_say() {
+    let lab = lab().await;
+    let op = &lab.operator;
+    let edit = json!({"image": "golden", "edit": true});
+    let made = lab.daemon.put("/v1/projects/lab/disks/edit", edit).await;
+    made.ok(StatusCode::CREATED);
+    let node = "/v1/projects/lab/nodes/mine";
+    let initiator = json!({"initiator": "iqn.2004-10.org.example:mine"});
+    lab.call(op, Method::PUT, node, Some(initiator)).await.ok(StatusCode::CREATED);
+    let path = format!("{node}/disk");
+    let bind = |disk| Some(json!({"disk": disk}));
+    lab.call(op, Method::PUT, &path, bind("edit")).await.problem(403, "forbidden");
+    let migrate = "/v1/projects/lab/disks/edit/migrate";
+    let to = Some(json!({"node": "mine"}));
+    lab.call(op, Method::POST, migrate, to).await.problem(403, "forbidden");
+    lab.call(op, Method::PUT, &path, bind("d1")).await.ok(StatusCode::OK);
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_mac_address_does_not_tell_of_another_project() {
     let lab = lab().await;
     let node = json!({"macs": ["52:54:00:00:00:01"]});
