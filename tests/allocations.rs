@@ -1,5 +1,5 @@
 //! The steady path allocates nothing: 4 KiB reads and writes over a socket, with and without
-//! digests, on a volume in memory and on a clone in the local store.
+//! digests, on a volume in memory, with limits too, and on a clone in the local store.
 //!
 //! The whole process is counted, the initiator too, which therefore has all its memory before. One
 //! test, for a second one beside it would be counted with it. If it fails, `dhat-heap.json` in
@@ -13,13 +13,13 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stirrup::backend::local::{self, LocalStore};
 use stirrup::backend::memory::MemoryVolume;
 use stirrup::backend::pool::Pool;
 use stirrup::backend::{OpenMode, Store};
-use stirrup::block::Volume;
+use stirrup::block::{Limits, Rates, Volume};
 use stirrup::iscsi::pdu::digest::crc32c;
 use stirrup::target::{Access, Lun, Options, Server, TargetSpec};
 
@@ -179,6 +179,14 @@ fn clone_in(dir: &std::path::Path, write_cache: bool, pool: &Arc<Pool>) -> Arc<d
     store.open("disk", None, OpenMode::ReadWrite).unwrap()
 }
 
+/// A disk with limits.
+const LIMITED: &str = "iqn.2026-11.test:limited";
+
+fn never_reached() -> Limits {
+    let total = Rates { operations: Some(1 << 40), bytes: Some(1 << 40) };
+    Limits { total, burst: Duration::from_secs(1), ..Limits::default() }
+}
+
 #[test]
 fn reads_and_writes_allocate_nothing() {
     let heap = std::env::temp_dir().join("dhat-heap.json");
@@ -186,8 +194,9 @@ fn reads_and_writes_allocate_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pool = Pool::start(2).unwrap();
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let volumes: [(&str, Arc<dyn Volume>); 3] = [
+    let volumes: [(&str, Arc<dyn Volume>); 4] = [
         ("iqn.2026-11.test:memory", Arc::new(MemoryVolume::new(VOLUME_BYTES, false))),
+        (LIMITED, Arc::new(MemoryVolume::new(VOLUME_BYTES, false))),
         ("iqn.2026-11.test:cached", clone_in(dirs[0].path(), true, &pool)),
         ("iqn.2026-11.test:synced", clone_in(dirs[1].path(), false, &pool)),
     ];
@@ -205,7 +214,7 @@ fn reads_and_writes_allocate_nothing() {
             identity: "d".into(),
             block_bytes: 512,
             read_only: false,
-            limits: stirrup::block::Limits::default(),
+            limits: if name == LIMITED { never_reached() } else { Limits::default() },
         };
         let (name, access) = (name.to_owned(), Access::default());
         server.handle().publish(TargetSpec { name: name.clone(), luns: vec![lun], access });

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::qos::{Due, Limits, Pace, Throttle};
-use super::{Completion, CompletionQueue, Op, Request, Volume};
+use super::{Completion, CompletionQueue, Op, Request, Volume, VolumeInfo};
 
 /// A range of bytes, from `start` to before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +171,14 @@ impl Fenced {
     #[must_use]
     pub fn volume(&self) -> &Arc<dyn Volume> {
         &self.volume
+    }
+
+    /// As [`Volume::info`]. A volume with limits repeats no pattern: that is one request, however much
+    /// it writes, and everybody else would wait until it is paid for.
+    #[must_use]
+    pub fn info(&self) -> VolumeInfo {
+        let info = self.volume.info();
+        VolumeInfo { has_write_same: info.has_write_same && !self.throttle.is_limited(), ..info }
     }
 
     /// As [`Volume::submit`]; what goes beyond the limits waits, and what touches a ghost waits

@@ -8,9 +8,9 @@ use super::error::Error;
 use crate::block;
 
 /// With less, what an initiator has queued waits for so long that it gives up: Linux aborts a command
-/// after 30 s, and has 32 under way.
+/// after 30 s, and has 32 under way, of 1280 KiB at most. These take 20 s.
 const OPERATIONS_MIN: u64 = 10;
-const BYTES_MIN: u64 = 1 << 20;
+const BYTES_MIN: u64 = 2 << 20;
 /// More is no limit; and the arithmetic has room.
 const RATE_MAX: u64 = 1 << 40;
 const BURST_SECONDS_MAX: u64 = 3600;
@@ -58,7 +58,7 @@ impl Qos {
     }
 
     /// # Errors
-    /// `invalid-qos`: a limit below 10 operations or 1 MiB a second, or a burst beyond an hour.
+    /// `invalid-qos`: a limit below 10 operations or 2 MiB a second, or a burst beyond an hour.
     pub(super) fn check(&self) -> Result<(), Error> {
         let bounded = |what: &str, value: Option<u64>, least: u64, most: u64| match value {
             Some(value) if !(least..=most).contains(&value) => Err(Error::invalid(
@@ -103,12 +103,12 @@ mod tests {
             Qos { total, burst_seconds, ..Qos::default() }.check()
         };
         with(None, None, 1).unwrap();
-        with(Some(10), Some(1 << 20), 3600).unwrap();
+        with(Some(10), Some(2 << 20), 3600).unwrap();
         for (operations, bytes, burst) in [
             (Some(9), None, 1),
             (Some(0), None, 1),
             (Some(u64::MAX), None, 1),
-            (None, Some((1 << 20) - 1), 1),
+            (None, Some((2 << 20) - 1), 1),
             (None, None, 0),
             (None, None, 3601),
         ] {

@@ -92,15 +92,18 @@ impl Fences {
         fenced
     }
 
-    /// Has the volumes of these LUNs be asked for no more than that.
-    pub(super) fn limit(&self, luns: &[Lun]) {
-        for lun in luns {
-            let Some(volume) = &lun.volume else { continue };
-            if let Err(error) = self.of(volume).set_limits(lun.limits) {
+    /// Has the volumes of these LUNs be asked for no more than that, from now on and for as long as
+    /// what this gives is held, or anything else that goes through their fences.
+    pub(super) fn limit(&self, luns: &[Lun]) -> Vec<Arc<Fenced>> {
+        let limit = |lun: &Lun| {
+            let fenced = self.of(lun.volume.as_ref()?);
+            if let Err(error) = fenced.set_limits(lun.limits) {
                 let identity = &lun.identity;
                 tracing::error!(identity, %error, "cannot limit what the disk is asked for");
             }
-        }
+            Some(fenced)
+        };
+        luns.iter().filter_map(limit).collect()
     }
 }
 
@@ -219,7 +222,7 @@ impl Backing {
         let volumes = service.volumes();
         service.device.refresh(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
-            Some(volumes[at].1.volume().info())
+            Some(volumes[at].1.info())
         });
         // For those who are logged in to see; it takes system calls, and most disks of many are idle.
         if self.luns.lock().uses == 0 {
@@ -255,16 +258,17 @@ fn distinct(luns: &[Lun]) -> impl Iterator<Item = &Lun> {
 fn parts(luns: &[(UnitId, Lun)], fences: &Fences) -> Option<(Volumes, Vec<LogicalUnitSpec>)> {
     let part = |(unit, lun): &(UnitId, Lun)| {
         let volume = lun.volume.as_ref()?;
+        let fenced = fences.of(volume);
         let spec = LogicalUnitSpec {
             id: *unit,
             number: lun.number,
             identity: lun.identity.clone(),
             block_bytes: lun.block_bytes,
             read_only: lun.read_only,
-            info: volume.info(),
+            info: fenced.info(),
             saved_state: saved_state(lun, volume.as_ref()),
         };
-        Some(((*unit, fences.of(volume)), spec))
+        Some(((*unit, fenced), spec))
     };
     let parts: Option<(Volumes, Vec<_>)> = luns.iter().map(part).collect();
     parts.map(|(mut volumes, units)| {

@@ -122,14 +122,21 @@ impl Registry {
     /// Adds a target or replaces the one of that name; says what that means for its sessions.
     pub(super) fn publish(&self, spec: TargetSpec) -> Published {
         let TargetSpec { name, luns, access } = spec;
-        let published = self.put(name, &luns, access);
-        self.fences.limit(&luns);
-        published
+        // The entry is locked meanwhile: two publishers of one target take turns.
+        let entry = self.targets.entry(normalised(&name));
+        // Before anybody finds the target.
+        let _limited = self.fences.limit(&luns);
+        self.put(entry, name, &luns, access)
     }
 
-    fn put(&self, name: String, luns: &[Lun], access: Access) -> Published {
-        // The entry is locked meanwhile: two publishers of one target take turns.
-        match self.targets.entry(normalised(&name)) {
+    fn put(
+        &self,
+        entry: Entry<'_, String, Arc<Target>>,
+        name: String,
+        luns: &[Lun],
+        access: Access,
+    ) -> Published {
+        match entry {
             Entry::Occupied(mut held) => {
                 let old = held.get();
                 let changed_chap = old.access.chap != access.chap;

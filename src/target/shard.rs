@@ -126,8 +126,9 @@ thread_local! {
     static NAP: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Has the shard of this thread sleep so long before it asks the kernel what there is to do, if it
-/// has nothing to do until then. What the last session to ask wants counts.
+/// Has the shard of this thread sleep so long before it asks the kernel what there is to do. What the
+/// last session to ask wants counts, and one that has more to do wants none. (It may have been woken
+/// from elsewhere in this very moment: that waits for a nap at most.)
 pub(super) fn nap(length: Duration) {
     NAP.set(length);
 }

@@ -114,8 +114,11 @@ struct State {
     reads: VecDeque<Waiting>,
     writes: VecDeque<Waiting>,
     next_serial: u64,
-    /// It will be looked at what waits.
-    called: bool,
+    /// When it will be looked at what waits: times that were asked for and have not come, the latest
+    /// first. One is asked for only if it is earlier than all the others.
+    calls: Vec<u64>,
+    /// Empty: room for what passes.
+    passing: Vec<Request>,
 }
 
 impl State {
@@ -249,7 +252,7 @@ impl Throttle {
     ) {
         let mut state = self.state.lock();
         let now = self.pace.now_ns();
-        let mut passing = Vec::with_capacity(requests.len());
+        let mut passing = std::mem::take(&mut state.passing);
         for request in requests.drain(..) {
             match cost(&request.op) {
                 Some((direction, bytes)) if state.is_free(direction, now) => {
@@ -265,7 +268,7 @@ impl Throttle {
                 None => passing.push(request),
             }
         }
-        *requests = passing;
+        state.passing = std::mem::replace(requests, passing);
         self.look_later(&mut state, now, whom);
     }
 
@@ -278,7 +281,7 @@ impl Throttle {
     ) -> Batches {
         let mut state = self.state.lock();
         let now = self.pace.now_ns();
-        state.called = false;
+        while state.calls.pop_if(|at| *at <= now).is_some() {}
         let mut batches = Batches::new();
         while let Some(Waiting { request, queue, .. }) = state.next_due(now) {
             match batches.last_mut().filter(|(_, last)| Arc::ptr_eq(last, &queue)) {
@@ -294,10 +297,10 @@ impl Throttle {
     }
 
     fn look_later(&self, state: &mut State, now: u64, whom: &Weak<dyn Due>) {
-        if !state.called
-            && let Some(at) = state.next_look(now)
+        if let Some(at) = state.next_look(now)
+            && state.calls.last().is_none_or(|next| at < *next)
         {
-            state.called = true;
+            state.calls.push(at);
             self.pace.call(at, whom);
         }
     }

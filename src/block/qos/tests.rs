@@ -54,7 +54,12 @@ impl Clock {
     }
 
     fn is_idle(&self) -> bool {
-        self.calls.lock().is_empty()
+        self.calls() == 0
+    }
+
+    /// How many are to come.
+    fn calls(&self) -> usize {
+        self.calls.lock().values().map(Vec::len).sum()
     }
 }
 
@@ -73,7 +78,18 @@ struct Counts {
 
 impl Volume for Counts {
     fn info(&self) -> VolumeInfo {
-        unreachable!("nobody asks")
+        VolumeInfo {
+            size_bytes: 1 << 30,
+            read_only: false,
+            write_cache: false,
+            physical_block_bytes: 512,
+            optimal_io_bytes: 0,
+            discard_granularity_bytes: 0,
+            max_compare_and_write_bytes: 0,
+            max_atomic_write_bytes: 0,
+            atomic_write_boundary_bytes: 0,
+            has_write_same: true,
+        }
     }
 
     fn submit(
@@ -247,6 +263,51 @@ fn reads_and_writes_may_have_limits_of_their_own() {
     assert_eq!((disk.reads(), disk.writes()), (100, 10));
     disk.clock.pass(SECOND, || ());
     assert_eq!(disk.writes(), 20);
+}
+
+#[test]
+fn who_may_go_on_soon_does_not_wait_for_who_may_later() {
+    let reads = Rates { operations: None, bytes: Some(1 << 20) };
+    let writes = Rates { operations: Some(50), bytes: None };
+    let mut disk = Disk::new(Limits { reads, writes, burst: seconds(1), ..Limits::default() });
+    disk.read(16 << 20);
+    assert!(!disk.read(512).1, "for 15 s");
+    (0..50).for_each(|_| assert!(disk.write(512).1));
+    assert!(!disk.write(512).1);
+    disk.clock.pass(SECOND / 10, || ());
+    assert_eq!((disk.reads(), disk.writes()), (1, 51));
+    // The other way round, and again and again: the one who waits for long is looked at once.
+    for _ in 0..1000 {
+        disk.write(512);
+        disk.clock.pass(SECOND / 100, || ());
+    }
+    assert!(disk.clock.calls() <= 2, "{}", disk.clock.calls());
+    disk.clock.pass(20 * SECOND, || ());
+    assert_eq!((disk.reads(), disk.writes()), (2, 1051));
+    assert!(disk.clock.is_idle());
+}
+
+#[test]
+fn limits_that_change_over_and_over_add_no_calls() {
+    let mut disk = Disk::new(operations(10, 1));
+    (0..100).for_each(|_| drop(disk.read(512)));
+    for i in 0..1000 {
+        disk.fenced.set_limits(operations(10 + i % 2, 1)).unwrap();
+    }
+    assert!(disk.clock.calls() <= 2, "{}", disk.clock.calls());
+    let looks = *disk.clock.looks.lock();
+    disk.clock.pass(SECOND, || ());
+    assert!(*disk.clock.looks.lock() - looks < 100);
+}
+
+#[test]
+fn a_pattern_is_not_written_in_one_go_where_bytes_count() {
+    let disk = Disk::new(Limits::default());
+    assert!(disk.fenced.info().has_write_same);
+    disk.fenced.set_limits(operations(10, 1)).unwrap();
+    assert!(!disk.fenced.info().has_write_same, "one would be paid for by all others");
+    disk.fenced.set_limits(Limits::default()).unwrap();
+    assert!(disk.fenced.info().has_write_same);
 }
 
 #[test]

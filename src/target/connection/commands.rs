@@ -65,7 +65,7 @@ pub(super) struct Commands {
     ops: Ops,
     done: Vec<BlockCompletion>,
     /// Completions that are to come.
-    out: usize,
+    pub(super) out: usize,
     /// How long a task may have others wait for data of the initiator.
     pub(super) data_timeout: Duration,
 }

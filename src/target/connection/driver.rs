@@ -197,6 +197,8 @@ impl Driver {
                 }
             }
         }
+        // What another session wanted was meant for a shard that has nothing to do.
+        shard::nap(Duration::ZERO);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
