@@ -9,9 +9,11 @@
 //! that has any cannot be removed.
 //!
 //! An image whose parent is a clone of nothing needs none of this: a snapshot with clones stays.
+//! What an open image makes of it is in `lineage`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,12 +21,10 @@ use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
 use super::header::{HeaderWatch, Listener, Notification};
-use super::{Access, Error, Image, Parent, Pool, SnapshotKey, closer};
+use super::{Error, Image, Parent, Pool, SnapshotKey, closer};
 
 /// Longest chain of clones that is followed. librbd itself warns of more than 16.
 const CHAIN_MAX: usize = 64;
-/// How often an image is opened anew because what is behind it changed at that moment.
-const ATTEMPTS: usize = 5;
 /// Snapshots that are remembered to be clones of nothing.
 const ROOTS_MAX: usize = 4096;
 /// How long removing an image waits for watches that are about to end.
@@ -81,7 +81,11 @@ pub(super) struct Ancestors {
 impl Ancestors {
     /// The snapshot, and what is behind it, to be heard of from now on: none, if it is a clone of
     /// nothing itself.
-    fn chain(&self, here: &Arc<Pool>, first: Parent) -> Result<Vec<Arc<Ancestor>>, Error> {
+    pub(super) fn chain(
+        &self,
+        here: &Arc<Pool>,
+        first: Parent,
+    ) -> Result<Vec<Arc<Ancestor>>, Error> {
         let mut chain: Vec<Arc<Ancestor>> = Vec::new();
         if self.is_root(here, &first)? {
             return Ok(chain);
@@ -214,7 +218,7 @@ impl Ancestor {
         parent_of(&self.pool, &self.name, &self.key)
     }
 
-    fn has_changed(&self) -> bool {
+    pub(super) fn has_changed(&self) -> bool {
         self.changed.load(Ordering::SeqCst)
     }
 
@@ -249,6 +253,7 @@ impl Ancestor {
         dependents.iter().for_each(|image| image.lineage().set_outdated());
         for image in dependents {
             // What writes may have to copy something from behind first.
+            image.lineage().wait_asked();
             if let Err(error) = image.flush() {
                 tracing::debug!(%error, "an image that is out of date");
             }
@@ -265,7 +270,11 @@ impl Ancestor {
                 return;
             }
             drop(checks);
-            self.check();
+            // Whoever is told next is answered, whatever happens here.
+            let checked = catch_unwind(AssertUnwindSafe(|| self.check()));
+            if checked.is_err() && catch_unwind(AssertUnwindSafe(|| self.set_changed())).is_err() {
+                tracing::error!("what is behind some disks is not known, by a defect");
+            }
             drop(notifications);
         }
     }
@@ -295,8 +304,43 @@ impl Ancestor {
 }
 
 impl Ancestor {
+    /// From now on it is told when this changes.
+    pub(super) fn tell(&self, image: &Arc<Image>) {
+        let mut dependents = self.dependents.lock();
+        if dependents.len().is_power_of_two() {
+            dependents.retain(|image| image.strong_count() > 0);
+        }
+        dependents.push(Arc::downgrade(image));
+    }
+
+    /// True if it may have been otherwise at that time.
+    pub(super) fn is_younger(&self, than: Instant) -> bool {
+        self.since.get().is_none_or(|since| *since > than)
+    }
+
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unsure.load(Ordering::SeqCst)
+    }
+
+    /// Whether the snapshot is there: if so, it was at any time before.
+    pub(super) fn is_there(&self) -> Result<bool, Error> {
+        let SnapshotKey { image_id, snapshot_id, .. } = &self.key;
+        match Image::open_snapshot_by_id(&self.pool, &self.name, image_id, *snapshot_id) {
+            Ok(seen) => {
+                seen.retire();
+                Ok(true)
+            }
+            Err(error) if error.errno() == Errno::NOENT => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn key(&self) -> &SnapshotKey {
+        &self.key
+    }
+
     /// Ends the watch. To be called by its last user.
-    fn take_end(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+    pub(super) fn take_end(&mut self) -> Option<impl FnOnce() + Send + 'static> {
         let watch = self.watch.get_mut().take()?;
         let (pool, image_id) = (Arc::clone(&self.pool), self.key.image_id.clone());
         Some(move || {
@@ -366,150 +410,10 @@ fn look_at_watches() {
             closer::counted(|| {
                 let Some(ancestor) = ancestor.upgrade() else { return };
                 ancestor.look_at_watch();
-                if round % LOOKS == 0 && !ancestor.unsure.load(Ordering::SeqCst) {
+                if round % LOOKS == 0 && !ancestor.is_unsure() {
                     closer::run_alone(move || ancestor.check());
                 }
             });
         }
-    }
-}
-
-/// What an open image knows of those behind it.
-#[derive(Default)]
-pub(super) struct Lineage {
-    chain: Mutex<Vec<Arc<Ancestor>>>,
-    /// [`OUTDATED`] and [`UNSURE`].
-    standing: AtomicU8,
-}
-
-/// One of the chain has changed.
-const OUTDATED: u8 = 1;
-/// It is not known whether one has.
-const UNSURE: u8 = 2;
-
-impl Lineage {
-    pub(super) fn is_current(&self) -> bool {
-        self.standing.load(Ordering::Acquire) == 0
-    }
-
-    fn is_outdated(&self) -> bool {
-        self.standing.load(Ordering::Acquire) & OUTDATED != 0
-    }
-
-    pub(super) fn set_outdated(&self) {
-        self.standing.fetch_or(OUTDATED, Ordering::AcqRel);
-    }
-
-    fn set_unsure(&self) {
-        let chain = self.chain.lock();
-        if chain.iter().any(|ancestor| ancestor.unsure.load(Ordering::SeqCst)) {
-            self.standing.fetch_or(UNSURE, Ordering::AcqRel);
-        } else {
-            self.standing.fetch_and(!UNSURE, Ordering::AcqRel);
-        }
-    }
-
-    /// Nothing behind it matters any more. Waits for the end of watches that nobody else needs.
-    pub(super) fn release(&self) {
-        let chain = std::mem::take(&mut *self.chain.lock());
-        for ancestor in chain {
-            if let Some(mut last) = Arc::into_inner(ancestor)
-                && let Some(end) = last.take_end()
-            {
-                end();
-            }
-        }
-        self.set_unsure();
-    }
-
-    /// The image itself has another parent now, or none.
-    pub(super) fn set_parent(&self, parent: Option<&Parent>) {
-        let first = self.chain.lock().first().map(|ancestor| ancestor.key.clone());
-        match (first, parent) {
-            (Some(_), None) => self.release(),
-            (Some(first), Some(parent)) if first != parent.key => self.set_outdated(),
-            _ => {}
-        }
-    }
-}
-
-impl Image {
-    /// As [`Self::open`]; the image [is told](Self::is_outdated) when one behind it changes.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; EBUSY if what is behind it changes all the time.
-    pub fn open_watched(
-        pool: &Arc<Pool>,
-        image: &str,
-        snapshot: Option<&str>,
-        access: Access,
-    ) -> Result<Arc<Self>, Error> {
-        Self::open_with_ancestors(pool, image, || Self::open(pool, image, snapshot, access))
-    }
-
-    /// Opens until nothing behind the image has changed meanwhile.
-    pub(super) fn open_with_ancestors(
-        pool: &Arc<Pool>,
-        image: &str,
-        open: impl Fn() -> Result<Arc<Self>, Error>,
-    ) -> Result<Arc<Self>, Error> {
-        // What is watched since it was opened last is watched when it is opened again.
-        let mut watched = Vec::new();
-        for _ in 0..ATTEMPTS {
-            let begun = Instant::now();
-            let open = open()?;
-            match open.attach(begun) {
-                Ok(None) => return Ok(open),
-                Ok(Some(chain)) => watched = chain,
-                Err(error) => {
-                    open.retire();
-                    return Err(error);
-                }
-            }
-            open.retire();
-            drop(open);
-            pool.wait_closed(image);
-        }
-        drop(watched);
-        let message = format!("what is behind {} changes all the time", pool.name_of(image));
-        Err(Error::new(Errno::BUSY, message))
-    }
-
-    /// What is behind it, if it may have been opened when something of that was otherwise.
-    fn attach(self: &Arc<Self>, begun: Instant) -> Result<Option<Vec<Arc<Ancestor>>>, Error> {
-        let Some(parent) = self.parent()? else { return Ok(None) };
-        // At a snapshot it is the image itself that may lose its parent unheard.
-        let first = self.as_parent()?.unwrap_or(parent);
-        let chain = self.pool().cluster().ancestors().chain(self.pool(), first)?;
-        if chain.iter().any(|ancestor| ancestor.since.get().is_none_or(|since| *since > begun)) {
-            return Ok(Some(chain));
-        }
-        for ancestor in &chain {
-            let mut dependents = ancestor.dependents.lock();
-            if dependents.len().is_power_of_two() {
-                dependents.retain(|image| image.strong_count() > 0);
-            }
-            dependents.push(Arc::downgrade(self));
-        }
-        if chain.iter().any(|ancestor| ancestor.has_changed()) {
-            return Ok(Some(chain));
-        }
-        *self.lineage().chain.lock() = chain;
-        self.lineage().set_unsure();
-        Ok(None)
-    }
-
-    /// One behind this has changed: what it would read may not be there any more. Once true this
-    /// stays true; opened anew, the image reads as it did.
-    #[must_use]
-    pub fn is_outdated(&self) -> bool {
-        self.lineage().is_outdated()
-    }
-
-    /// What is read through this is what is stored: neither [`Self::is_outdated`], nor in doubt
-    /// because the cluster does not answer.
-    #[must_use]
-    pub fn is_current(&self) -> bool {
-        self.lineage().is_current()
     }
 }

@@ -5,6 +5,7 @@
 //! closing would wait for its own return. So it happens on a few threads of this module; the
 //! few other calls that wait and that librbd has no asynchronous form of get a thread each.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Once};
 use std::time::{Duration, Instant};
@@ -42,8 +43,25 @@ fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().recv();
         let Ok(job) = job else { return };
-        job();
-        end_one();
+        let _counted = Counted;
+        contained(job);
+    }
+}
+
+/// A job that was counted when it was given, however it ends.
+struct Counted;
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *CLOSER.unfinished.lock() -= 1;
+        CLOSER.finished.notify_all();
+    }
+}
+
+/// A panic in one job is no matter of the others. (Where and why is said by the panic itself.)
+fn contained(job: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a defect in this program: a job of the store's was not done");
     }
 }
 
@@ -72,8 +90,8 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
 /// Runs `job` here; what waits for everything to be closed waits for it, too.
 pub(super) fn counted(job: impl FnOnce()) {
     *CLOSER.unfinished.lock() += 1;
-    job();
-    end_one();
+    let _counted = Counted;
+    contained(job);
 }
 
 /// Runs `job` on a thread of its own, so that it waits for no other job and none for it. For what
@@ -83,10 +101,10 @@ pub(super) fn run_alone(job: impl FnOnce() + Send + 'static) {
     let job = Arc::new(Mutex::new(Some(job)));
     let on_thread = Arc::clone(&job);
     let thread = std::thread::Builder::new().name("rbd-ask".to_owned()).spawn(move || {
+        let _counted = Counted;
         if let Some(job) = on_thread.lock().take() {
-            job();
+            contained(job);
         }
-        end_one();
     });
     if thread.is_err() {
         // No thread is to be had: behind the others, then.
@@ -96,11 +114,6 @@ pub(super) fn run_alone(job: impl FnOnce() + Send + 'static) {
             }
         }));
     }
-}
-
-fn end_one() {
-    *CLOSER.unfinished.lock() -= 1;
-    CLOSER.finished.notify_all();
 }
 
 /// Waits until every dropped image and connection is closed (and its lock released), at most for
@@ -114,4 +127,25 @@ pub fn wait_closed(timeout: Duration) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What takes longer hangs.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_job_that_panics_is_over_and_stops_no_other() {
+        let panics: fn() = || panic!("this test wants a panic");
+        // More than there are threads.
+        (0..=THREADS).for_each(|_| run(panics));
+        run_alone(panics);
+        counted(panics);
+        let (done, is_done) = channel();
+        run(move || done.send(()).unwrap());
+        is_done.recv_timeout(HANGS).unwrap();
+        assert!(wait_closed(HANGS), "none counts as unfinished");
+    }
 }

@@ -45,7 +45,14 @@ impl Image {
     /// [`Op::SaveState`] are not supported.
     ///
     /// The range must be inside the image: librbd silently cuts one that is not.
+    ///
+    /// Refused as [`ErrorKind::Unavailable`] unless the image [is current](Self::is_current).
     pub fn submit(self: &Arc<Self>, request: Request, queue: &Arc<CompletionQueue>) {
+        // Until librbd has it: whoever finds the image out of date later waits for it.
+        let Some(_asking) = self.lineage().ask() else {
+            let result = Err(self.not_current());
+            return queue.push(Completion { tag: request.tag, result });
+        };
         let pending = Box::new(Pending {
             image: Arc::clone(self),
             queue: Arc::clone(queue),
@@ -135,8 +142,12 @@ impl Pending {
 
     /// Reports the end of the request.
     fn finish(self, code: i64) {
+        self.end(|image, op, mismatch| image.outcome(op, code, mismatch));
+    }
+
+    fn end(self, outcome: impl FnOnce(&Image, Op, u64) -> Result<Done, block::Error>) {
         let Self { image, queue, tag, op, mismatch, .. } = self;
-        let result = image.outcome(op, code, mismatch);
+        let result = outcome(&image, op, mismatch);
         // First: whoever sees the completion and drops the volume then finds the image closing.
         drop(image);
         queue.push(Completion { tag, result });
@@ -255,8 +266,15 @@ unsafe extern "C" fn on_complete(completion: *mut RbdCompletion, arg: *mut c_voi
         code as i64
     };
     if code >= 0 && this.advance() {
-        // SAFETY: as it came from `issue`; not used below.
-        unsafe { start(pending) };
+        let image = Arc::clone(&this.image);
+        match image.lineage().ask() {
+            // SAFETY: as it came from `issue`; not used below.
+            Some(_asking) => unsafe { start(pending) },
+            // SAFETY: librbd is done with it.
+            None => {
+                (*unsafe { Box::from_raw(pending) }).end(|image, _, _| Err(image.not_current()))
+            }
+        }
     } else {
         // SAFETY: librbd is done with it.
         (*unsafe { Box::from_raw(pending) }).finish(code);

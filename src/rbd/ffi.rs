@@ -308,7 +308,9 @@ table! {
             include_parent: u8, whole_object: u8, callback: DiffCallback, arg: *mut c_void,
         ) -> c_int;
         fn rbd_flush(image: *mut ImageHandle) -> c_int;
-        fn rbd_flatten(image: *mut ImageHandle) -> c_int;
+        fn rbd_flatten_with_progress(
+            image: *mut ImageHandle, progress: ProgressFn, arg: *mut c_void,
+        ) -> c_int;
         fn rbd_encryption_format(
             image: *mut ImageHandle, format: c_int, options: *mut c_void, len: usize,
         ) -> c_int;

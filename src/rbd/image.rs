@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 
 use rustix::io::Errno;
 
-use super::ancestors::Lineage;
 use super::cluster::{cstring, until_nul};
 use super::ffi::{
     Api, FEATURE_EXCLUSIVE_LOCK, FEATURE_FAST_DIFF, FEATURE_STRIPINGV2, FLAGS_DIFF_INVALID,
     ImageHandle, ImageInfo, SNAP_NAMESPACE_USER, SnapInfo,
 };
 use super::lease::Lease;
+use super::lineage::Lineage;
 use super::parent::{Parent, SnapshotKey};
 use super::pool::{fetch, text};
 use super::watch::Watch;
@@ -567,6 +567,9 @@ impl Drop for Image {
         let watch = self.watch.take();
         let name = std::mem::take(&mut self.name);
         let writing = self.writing.load(Ordering::Relaxed);
+        // What librbd does of its own accord (others may have asked it to flatten the image) ends
+        // no sooner than with the handle.
+        let behind = self.lineage.take();
         if !self.closing.load(Ordering::Relaxed) {
             pool.set_closing(&name);
         }
@@ -578,6 +581,7 @@ impl Drop for Image {
             // SAFETY: the last reference is gone, and with it every operation. The result says
             // nothing that could still be acted on.
             unsafe { (pool.api().rbd_close)(owned.0) };
+            drop(behind);
             if writing {
                 pool.end_writing(&name);
             }

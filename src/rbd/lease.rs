@@ -33,7 +33,14 @@ pub(super) struct Lease {
     /// The image is open without its lock.
     lockless: AtomicBool,
     /// Where those who take it for long say so.
-    note: OnceLock<&'static str>,
+    note: OnceLock<Note>,
+}
+
+/// A value of the metadata that is a client's who takes the lock for long.
+struct Note {
+    key: &'static str,
+    /// As it was when the lock was not taken.
+    found: Option<String>,
 }
 
 impl Lease {
@@ -80,9 +87,10 @@ impl Image {
 
     /// This is open for writing without the lock, which is taken when there is something to write.
     /// From now on a thread looks whether another client takes it that leaves its address under
-    /// that key of the metadata: then [`Self::is_fenced`]. Others take it for a moment.
-    pub fn await_lock(self: &Arc<Self>, note: &'static str) {
-        let _first = self.lease().note.set(note);
+    /// that key of the metadata: then [`Self::is_fenced`]. Others take it for a moment. `found` is
+    /// that value, read before it was looked who has the lock.
+    pub fn await_lock(self: &Arc<Self>, key: &'static str, found: Option<String>) {
+        let _first = self.lease().note.set(Note { key, found });
         self.lease().set_lockless(true);
         look_after(self);
     }
@@ -112,12 +120,23 @@ impl Image {
     /// # Errors
     /// When the image cannot be read.
     pub fn lasting_owner(&self) -> Result<Option<String>, Error> {
-        let (Some(owner), Some(key)) = (self.live_owner()?, self.lease().note.get()) else {
+        let (Some(owner), Some(note)) = (self.live_owner()?, self.lease().note.get()) else {
             return Ok(None);
         };
-        let note = self.metadata(key)?;
-        let is_its = note.is_some_and(|note| note.split(' ').any(|field| field == owner));
-        Ok(is_its.then_some(owner))
+        let left = self.metadata(note.key)?;
+        Ok(left.is_some_and(|left| names(&left, &owner)).then_some(owner))
+    }
+
+    /// Whether another client has had the lock for long since [`Self::await_lock`], however shortly:
+    /// what was read here before may have changed. To be asked by who has the lock.
+    ///
+    /// # Errors
+    /// When the image cannot be read.
+    pub fn was_anothers(&self) -> Result<bool, Error> {
+        let Some(note) = self.lease().note.get() else { return Ok(false) };
+        let left = self.metadata(note.key)?;
+        let is_ours = |left: &str| names(left, self.pool().cluster().address());
+        Ok(left != note.found && !left.as_deref().is_some_and(is_ours))
     }
 
     /// An owner that is this client itself makes a snapshot of it, or the like.
@@ -148,6 +167,11 @@ impl Image {
             tracing::debug!(%error, "the lock of an image is not known");
         }
     }
+}
+
+/// Whether a note is of the client with this address.
+fn names(note: &str, address: &str) -> bool {
+    note.split(' ').any(|field| field == address)
 }
 
 /// Has the thread look after the image.

@@ -19,11 +19,13 @@ mod ffi;
 mod header;
 mod image;
 mod lease;
+mod lineage;
 mod lock;
 mod metadata;
 mod object;
 mod parent;
 mod pool;
+mod standing;
 mod watch;
 
 pub use closer::wait_closed;

@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::ffi::{LinkedImageSpec, SnapSpec};
 use super::pool::{fetch, text};
 use super::{Error, Image, Pool};
@@ -135,11 +137,50 @@ impl Image {
     /// long as that takes.
     ///
     /// # Errors
-    /// When the image cannot be written, or its parents cannot be read.
+    /// When the image cannot be written, or its parents cannot be read. EBUSY if one behind it has
+    /// changed meanwhile: to be repeated with an image that is [opened anew](Self::open_watched).
+    /// EBADMSG if it is too late for that.
     pub fn flatten(&self) -> Result<(), Error> {
-        // SAFETY: an open handle.
-        let code = unsafe { (self.api().rbd_flatten)(self.handle()) };
-        self.check(code, "copying its parents' data")
+        // librbd reads through images as they were when this was opened, or when the owner of the
+        // lock, who may be asked to do it, has opened it. They stay until it is done, even when it
+        // is known that one has changed and nobody else needs them any more.
+        let behind = self.lineage().keep();
+        if !self.is_current() {
+            return Err(self.changed_meanwhile());
+        }
+        let arg = std::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: an open handle; `self`, which the callback gets, outlives the call.
+        let code =
+            unsafe { (self.api().rbd_flatten_with_progress)(self.handle(), while_current, arg) };
+        if code < 0 && self.is_outdated() {
+            return Err(self.changed_meanwhile());
+        }
+        self.check(code, "copying its parents' data")?;
+        // What is still there was there all along. (The first one was needed as long as the image
+        // was its clone, and may rightly be gone.)
+        if self.is_outdated() {
+            for ancestor in behind.iter().skip(1) {
+                if !ancestor.is_there()? {
+                    return Err(self.copied_what_was_gone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn changed_meanwhile(&self) -> Error {
+        let message =
+            format!("{}: what is behind it has changed meanwhile; repeat it", self.label());
+        Error::new(Errno::BUSY, message)
+    }
+
+    fn copied_what_was_gone(&self) -> Error {
+        let message = format!(
+            "{} is independent of its parents now, but one of them was removed while their data \
+             were copied: parts of it may be zeros; restore it",
+            self.label()
+        );
+        Error::new(Errno::BADMSG, message)
     }
 
     /// How many clones hang on the snapshot that this was opened at.
@@ -160,6 +201,13 @@ impl Image {
         unsafe { (api.rbd_linked_image_spec_list_cleanup)(children.as_mut_ptr(), children.len()) };
         Ok(children.len())
     }
+}
+
+/// Before each object: whether it goes on. (If another client does it, that one does not ask.)
+unsafe extern "C" fn while_current(_done: u64, _total: u64, arg: *mut c_void) -> c_int {
+    // SAFETY: `arg` is the image of `Image::flatten`, which waits for the call to end.
+    let image = unsafe { &*arg.cast_const().cast::<Image>() };
+    if image.is_outdated() { -Errno::CANCELED.raw_os_error() } else { 0 }
 }
 
 /// One run of objects. What was there and is gone counts as the image's own, too.

@@ -1,5 +1,5 @@
 //! Stirrup's lock-free pieces under loom: the completion queue here, the rules of the cache in
-//! `cache`.
+//! `cache`, whether an image may be asked in `rbd`.
 //!
 //! The completion queue: every interleaving of two volumes' threads that push and the
 //! connection's task that drains. A completion that nobody is woken for would hang the model.
@@ -10,6 +10,8 @@
 mod block;
 #[cfg(test)]
 mod cache;
+#[cfg(test)]
+mod rbd;
 
 #[cfg(test)]
 mod tests {

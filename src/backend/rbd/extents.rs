@@ -39,7 +39,13 @@ fn ask_on_thread(all: Arc<Mutex<Questions>>, image: &Arc<Image>, question: Quest
     image.later(move |image| {
         let Question { offset, len, max, tag, queue } = question;
         let max = usize::try_from(max).unwrap_or(usize::MAX).max(1);
-        let result = image.extents(offset, len, max).map(Done::Extents).map_err(Into::into);
+        let found = image.extents(offset, len, max).map_err(Into::into);
+        // What it asked for may have been gone.
+        let found = found.and_then(|found| match image.is_current() {
+            true => Ok(found),
+            false => Err(image.not_current()),
+        });
+        let result = found.map(Done::Extents);
         let next = {
             let mut questions = all.lock();
             let next = questions.waiting.pop_front();

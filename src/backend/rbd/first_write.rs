@@ -4,6 +4,7 @@
 //! image waits until the lock is had, on a thread that may wait for the cluster; from then on
 //! nothing waits here.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -79,7 +80,11 @@ impl FirstWrite {
 
     /// Takes the lock; what is to be done once the image is let go of.
     fn take(&self, image: &Arc<Image>, state: Option<&Arc<ImageState>>) -> impl FnOnce() + use<> {
-        let result = claim(image).and_then(|()| unchanged(image, state));
+        // Those who wait are told, whatever happens here.
+        let claimed = catch_unwind(AssertUnwindSafe(|| claim(image, state)));
+        let result = claimed.unwrap_or_else(|_panic| {
+            Err(StoreError::new(StoreErrorKind::Io, "a defect in this program"))
+        });
         let mut waiting = self.waiting.lock();
         let all = waiting.take().unwrap_or_default();
         self.done.store(result.is_ok(), Ordering::Release);
@@ -135,23 +140,29 @@ pub(super) fn submit(
     }
 }
 
-fn claim(image: &Image) -> Result<(), StoreError> {
+/// Takes the lock, and tells others once it is certain that what is known here still holds.
+fn claim(image: &Image, state: Option<&Arc<ImageState>>) -> Result<(), StoreError> {
     let deadline = Instant::now() + CLAIM_WITHIN;
     loop {
-        match owner::claim(image) {
+        match owner::acquire(image) {
             Err(error) if error.kind() == StoreErrorKind::InUse && Instant::now() < deadline => {
                 std::thread::sleep(RETRY);
             }
-            result => return result,
+            result => break result?,
         }
     }
+    unchanged(image, state)?;
+    owner::leave_note(image)
 }
 
 /// Another client may have had the image since it was opened: what was told of reservations must
-/// still be so.
+/// still be so, and what initiators remember of the data.
 fn unchanged(image: &Image, state: Option<&Arc<ImageState>>) -> Result<(), StoreError> {
-    let Some(state) = state else { return Ok(()) };
-    if ImageState::load(image)?.get() == state.get() {
+    let is_same_record = match state {
+        Some(state) => ImageState::load(image)?.get() == state.get(),
+        None => true,
+    };
+    if is_same_record && !image.was_anothers()? {
         return Ok(());
     }
     image.set_fenced();

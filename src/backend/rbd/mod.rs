@@ -320,10 +320,10 @@ impl Store for RbdStore {
         progress: &(dyn Fn(u64, u64) -> bool + Sync),
     ) -> Result<(), StoreError> {
         check_name(image)?;
-        let pool = self.pool()?;
+        let pool = self.pool_of(image)?;
         pool.wait_closed(image);
         owner::evict_if_dead(&pool, image)?;
-        let open = Image::open_watched(&pool, image, None, Access::ReadWrite)?;
+        let open = Moment::of(Image::open_watched(&pool, image, None, Access::ReadWrite)?);
         let stat = open.stat()?;
         if !stat.snapshots.is_empty() {
             let message =
@@ -333,13 +333,9 @@ impl Store for RbdStore {
         if stat.parent.is_none() {
             return Ok(());
         }
-        // A live owner does it for us. librbd cannot be asked to stop.
+        // A live owner does it for us, and cannot be asked to stop.
         let _goes_on = progress(0, stat.size_bytes);
         open.flatten()?;
-        if open.is_outdated() {
-            let message = format!("{image}: what is behind it changed meanwhile; repeat it");
-            return Err(StoreError::new(StoreErrorKind::Io, message));
-        }
         let _done = progress(stat.size_bytes, stat.size_bytes);
         Ok(())
     }
@@ -608,8 +604,10 @@ fn claim(image: &Arc<Image>, lock_at: LockAt) -> Result<(), StoreError> {
     if lock_at == LockAt::Open || encryption::is_encrypted(image)? {
         return owner::claim(image);
     }
+    // In this order: who takes the lock after that leaves another note.
+    let note = image.metadata(owner::KEY)?;
     owner::check(image)?;
-    image.await_lock(owner::KEY);
+    image.await_lock(owner::KEY, note);
     Ok(())
 }
 

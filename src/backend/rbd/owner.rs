@@ -104,26 +104,30 @@ fn is_free(pid: u32) -> bool {
 struct Note {
     address: String,
     process: Process,
+    /// Another one each time that the lock is taken: who was there before sees that somebody was in
+    /// between.
+    claim: u64,
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Process { boot, namespace, pid, started } = &self.process;
-        write!(f, "1 {} {boot} {namespace} {pid} {started}", self.address)
+        write!(f, "2 {} {boot} {namespace} {pid} {started} {:x}", self.address, self.claim)
     }
 }
 
 impl Note {
     fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split(' ').collect();
-        let ["1", address, boot, namespace, pid, started] = fields[..] else { return None };
+        let ["2", address, boot, namespace, pid, started, claim] = fields[..] else { return None };
         let process = Process {
             boot: boot.into(),
             namespace: namespace.into(),
             pid: pid.parse().ok()?,
             started: started.parse().ok()?,
         };
-        Some(Self { address: address.into(), process })
+        let claim = u64::from_str_radix(claim, 16).ok()?;
+        Some(Self { address: address.into(), process, claim })
     }
 }
 
@@ -147,13 +151,17 @@ pub(super) fn check(image: &Image) -> Result<(), StoreError> {
 
 /// Makes this client the owner of an image that is open for writing.
 pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
+    acquire(image)?;
+    leave_note(image)
+}
+
+/// Takes the lock, and for now only that: nobody is told that it is for long.
+pub(super) fn acquire(image: &Image) -> Result<(), StoreError> {
     check(image)?;
     image.acquire_lock().map_err(|error| match error.errno() {
         Errno::ROFS | Errno::BUSY => in_use(image, "another client, since a moment"),
         _ => error.into(),
-    })?;
-    leave_note(image)?;
-    Ok(())
+    })
 }
 
 /// Makes this the only handle here that may write.
@@ -213,10 +221,17 @@ pub(super) fn evict_if_dead(pool: &Arc<Pool>, name: &str) -> Result<(), rbd::Err
     Ok(())
 }
 
-fn leave_note(image: &Image) -> Result<(), rbd::Error> {
-    // Without a note a restart waits for the cluster to find out; nothing else is lost.
+/// Tells whose the lock is. Nothing is written to the image before that.
+pub(super) fn leave_note(image: &Image) -> Result<(), StoreError> {
+    let mut claim = [0; 8];
+    getrandom::fill(&mut claim).map_err(|error| {
+        StoreError::new(StoreErrorKind::Unavailable, format!("no random numbers: {error}"))
+    })?;
+    let claim = u64::from_ne_bytes(claim);
+    // Without a note a restart waits for the cluster to find out, and who only reads hears of a
+    // writer by the reservations that it makes.
     if let (Some(address), Some(process)) = (image.lock_owner()?, Process::current()) {
-        image.set_metadata(KEY, &Note { address, process }.to_string())?;
+        image.set_metadata(KEY, &Note { address, process, claim }.to_string())?;
     }
     Ok(())
 }
@@ -228,9 +243,18 @@ mod tests {
     #[test]
     fn a_note_is_read_back_and_a_bad_one_is_none() {
         let process = Process::current().unwrap();
-        let note = Note { address: "127.0.0.1:0/4711".into(), process };
+        let note = Note { address: "127.0.0.1:0/4711".into(), process, claim: u64::MAX - 1 };
         assert_eq!(Note::parse(&note.to_string()), Some(note));
-        for bad in ["", "1", "2 a b c 1 2", "1 a b c x 2", "1 a b c 1 2 3", "1 a b c -1 2"] {
+        for bad in [
+            "",
+            "2",
+            "1 a b c 1 2",
+            "3 a b c 1 2 f",
+            "2 a b c x 2 f",
+            "2 a b c 1 2 f 3",
+            "2 a b c -1 2 f",
+            "2 a b c 1 2 g",
+        ] {
             assert_eq!(Note::parse(bad), None, "{bad:?}");
         }
     }
