@@ -138,6 +138,9 @@ pub struct Completion {
 /// See [`Volume::hold`].
 pub type Hold = Box<dyn std::any::Any + Send + Sync>;
 
+/// See [`Volume::last_state`].
+pub type LastState = Box<dyn FnOnce() -> SavedState + Send>;
+
 /// A block device as the target sees it.
 ///
 /// Implementations are shared by all shards. They must be ready for any mix of concurrent
@@ -168,6 +171,13 @@ pub trait Volume: Send + Sync + 'static {
     /// What [`Op::SaveState`] has kept, as it is now. Never blocks.
     fn saved_state(&self) -> SavedState {
         SavedState::Unsupported
+    }
+
+    /// For who gives the volume up: what [`Self::saved_state`] is once all that was asked of it has
+    /// ended. A record may be on its way to the store. Keeps nothing open.
+    fn last_state(&self) -> LastState {
+        let state = self.saved_state();
+        Box::new(|| state)
     }
 
     /// Keeps the volume ready for requests until what this gives is dropped: a session has begun

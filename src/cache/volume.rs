@@ -15,8 +15,8 @@ use super::read::{self, Found, Place};
 use super::store::Store;
 use super::write::{Atomics, Write};
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, Hold, Op, Request, SavedState, Span, Usage, Volume,
-    VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, Hold, LastState, Op, Request, SavedState, Span,
+    Usage, Volume, VolumeInfo,
 };
 
 /// A volume that answers from the cache what it can, and passes everything else on to the volume
@@ -358,6 +358,10 @@ impl Volume for CachedVolume {
 
     fn saved_state(&self) -> SavedState {
         self.shared.inner.saved_state()
+    }
+
+    fn last_state(&self) -> LastState {
+        self.shared.inner.last_state()
     }
 
     fn hold(&self) -> Option<Hold> {

@@ -9,7 +9,8 @@ use super::*;
 use crate::backend::StoreErrorKind;
 use crate::backend::conformance::Disk;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, ErrorKind, Op, Request, SavedState, VolumeInfo,
+    Buffer, Completion, CompletionQueue, Done, ErrorKind, LastState, Op, Request, SavedState,
+    VolumeInfo,
 };
 
 const SIZE: u64 = 1 << 20;
@@ -25,6 +26,8 @@ struct World {
     outdated: AtomicUsize,
     gate: Mutex<Gate>,
     changed: Condvar,
+    /// What the one that was opened last has kept.
+    kept: Mutex<Arc<Mutex<Vec<u8>>>>,
 }
 
 #[derive(Default)]
@@ -41,7 +44,7 @@ struct FakeVolume {
     /// The how many-th that was opened.
     number: usize,
     writable: bool,
-    saved: Vec<u8>,
+    saved: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Drop for FakeVolume {
@@ -79,7 +82,12 @@ impl Volume for FakeVolume {
     }
 
     fn saved_state(&self) -> SavedState {
-        SavedState::Record(self.saved.clone())
+        SavedState::Record(self.saved.lock().clone())
+    }
+
+    fn last_state(&self) -> LastState {
+        let saved = Arc::clone(&self.saved);
+        Box::new(move || SavedState::Record(saved.lock().clone()))
     }
 
     /// Odd tags are answered at once.
@@ -122,7 +130,8 @@ impl Store for FakeStore {
             self.0.open.fetch_add(1, Ordering::SeqCst);
             self.0.opened.fetch_add(1, Ordering::SeqCst);
         }
-        let (world, saved) = (Arc::clone(&self.0), gate.saved.clone());
+        let (world, saved) = (Arc::clone(&self.0), Arc::new(Mutex::new(gate.saved.clone())));
+        *world.kept.lock() = Arc::clone(&saved);
         let number = match writable {
             true => world.opened.load(Ordering::SeqCst),
             false => usize::MAX,
@@ -314,6 +323,25 @@ fn what_is_out_of_date_is_opened_anew_and_nothing_is_refused() {
     drop(hold);
     drop((volume, disk));
     world.wait_open(0);
+}
+
+#[test]
+fn a_record_that_was_being_saved_when_it_was_given_up_is_its_own() {
+    let (world, _store, volume) = volume(None);
+    let disk = Disk::new(Arc::clone(&volume));
+    disk.run(write()).unwrap();
+    world.set(|gate| gate.shut = true);
+    world.outdated.store(1, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| Disk::new(Arc::clone(&volume)).run(write()));
+        world.wait_open(0);
+        // Now it gets to the store.
+        *world.kept.lock().lock() = b"reserved".to_vec();
+        world.set(|gate| (gate.shut, gate.saved) = (false, b"reserved".to_vec()));
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(!volume.has_failed());
+    assert_eq!(volume.saved_state(), SavedState::Record(b"reserved".to_vec()));
 }
 
 #[test]

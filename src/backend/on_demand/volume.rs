@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::super::{OpenMode, Store, StoreError, StoreErrorKind};
 use super::opener::Opener;
 use crate::block::{
-    Completion, CompletionQueue, Error, ErrorKind, Hold, Request, SavedState, Usage, Volume,
-    VolumeInfo,
+    Completion, CompletionQueue, Error, ErrorKind, Hold, LastState, Request, SavedState, Usage,
+    Volume, VolumeInfo,
 };
 
 /// How long requests wait while another client has the image, or its store does not answer; an
@@ -53,6 +53,9 @@ struct State {
     /// As it was when the volume was open last, or looked at.
     info: VolumeInfo,
     saved: SavedState,
+    /// Of the one that was closed last, which may have been saving a record: asked when that has
+    /// ended, as it has when the volume is opened again.
+    last: Option<LastState>,
     phase: Phase,
     holds: usize,
     /// Of the open volume, as long as there are any.
@@ -85,6 +88,7 @@ impl OnDemandVolume {
         let state = State {
             info,
             saved,
+            last: None,
             phase: Phase::Closed,
             holds: 0,
             held: None,
@@ -218,20 +222,25 @@ impl Shared {
                     drop(state);
                     return opened.0.submit(requests, done, queue);
                 }
-                self.close(&mut state, &opened);
+                let held = self.close(&mut state, &opened);
                 let first = waiting(requests);
                 self.start_opening(&mut state, vec![first]);
+                drop(state);
+                drop(held);
             }
         }
     }
 
-    fn close(&self, state: &mut State, opened: &Opened) {
+    /// What it gives is to be dropped when the state is not locked any more.
+    #[must_use]
+    fn close(&self, state: &mut State, opened: &Opened) -> Option<Hold> {
         self.opened.store(None);
         // What has failed is not forgotten by closing it.
         self.failed.fetch_or(opened.has_failed(), Ordering::AcqRel);
         (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
-        state.held = None;
+        state.last = Some(opened.0.last_state());
         state.phase = Phase::Closed;
+        state.held.take()
     }
 
     fn refusal(&self, kind: ErrorKind) -> Error {
@@ -292,6 +301,9 @@ impl Shared {
 
     fn has_opened(&self, volume: &Arc<dyn Volume>) {
         let mut state = self.state.lock();
+        if let Some(last) = state.last.take() {
+            state.saved = last();
+        }
         if volume.saved_state() != state.saved {
             // The initiators' reservations are not what the target believes: it has to begin anew.
             drop(state);
@@ -339,8 +351,9 @@ impl Shared {
         if !is_open || state.holds > 0 || state.used_at.elapsed() < idle {
             return;
         }
-        if let Some(opened) = self.opened.load_full() {
-            self.close(&mut state, &opened);
-        }
+        let Some(opened) = self.opened.load_full() else { return };
+        let held = self.close(&mut state, &opened);
+        drop(state);
+        drop((held, opened));
     }
 }

@@ -10,8 +10,8 @@ use super::extents::{self, Question, Questions};
 use super::first_write::{self, FirstWrite};
 use super::state::ImageState;
 use crate::block::{
-    Completion, CompletionQueue, Done, Error, ErrorKind, Op, Request, SavedState, Volume,
-    VolumeInfo,
+    Completion, CompletionQueue, Done, Error, ErrorKind, LastState, Op, Request, SavedState,
+    Volume, VolumeInfo,
 };
 use crate::rbd::{Access, Image, RBD_OPTIONS};
 
@@ -124,6 +124,11 @@ impl Volume for RbdVolume {
 
     fn saved_state(&self) -> SavedState {
         self.state.as_ref().map_or(SavedState::Unsupported, |state| state.get())
+    }
+
+    fn last_state(&self) -> LastState {
+        let state = self.state.clone();
+        Box::new(move || state.map_or(SavedState::Unsupported, |state| state.get()))
     }
 
     fn submit(

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::edges::Bare;
 use super::*;
 use crate::backend::on_demand::OnDemand;
 use crate::block::Done;
@@ -196,4 +197,129 @@ fn an_image_behind_an_open_disk_that_was_flattened_itself_can_be_removed() {
     assert!(disk.read(0, SIZE as usize) == chain.wanted);
     drop(disk);
     store.remove(&chain.child).unwrap();
+}
+
+/// Waits until nobody watches the image.
+fn wait_unwatched(conf: &Path, store: &RbdStore, image: &str) {
+    let begun = Instant::now();
+    while watchers(conf, store, image) > 0 {
+        assert!(begun.elapsed() < HANGS, "the watches stay");
+    }
+}
+
+#[test]
+fn what_is_about_to_be_asked_for_holds_what_is_behind() {
+    let Some(conf) = cluster("what_is_about_to_be_asked_for_holds") else { return };
+    let store = open_store(conf);
+    let chain = chain(&store);
+    let pool = store.pool().unwrap();
+    let image = Image::open_watched(&pool, &chain.child, None, Access::ReadWrite).unwrap();
+    // A write was allowed, and its thread is held up before librbd has it.
+    let asking = image.about_to_ask().unwrap();
+    // Whoever flattens waits for us, for 5 s at most.
+    run(conf, &["rbd", "flatten", "--no-progress", &format!("rbd/{}", chain.middle)]);
+    assert!(image.is_outdated());
+    assert_eq!(watchers(conf, &store, &chain.base), 1, "what the write may copy stays");
+    drop(asking);
+    wait_unwatched(conf, &store, &chain.base);
+    store.remove_snapshot(&chain.base, "s").unwrap();
+    store.remove(&chain.base).unwrap();
+
+    // From now on nothing is asked, not even by who does not look first.
+    let bare = Disk::new(Arc::new(Bare(Arc::clone(&image))));
+    let write = |offset| Op::Write { offset, buf: Buffer::zeroed(512), fua: false };
+    for op in [write(0), Op::Flush, Op::Discard { offset: 0, len: SIZE }] {
+        assert_eq!(bare.run(op).unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    let queue = Arc::new(CompletionQueue::new());
+    let question =
+        extents::Question { offset: 0, len: SIZE, max: 10, tag: 7, queue: Arc::clone(&queue) };
+    extents::ask(&Arc::default(), &image, question);
+    let (mut done, begun) = (Vec::new(), Instant::now());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while queue.poll_drain(&mut cx, &mut done).is_pending() {
+        assert!(begun.elapsed() < HANGS);
+    }
+    let kind = done.pop().unwrap().result.unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::Unavailable, "what it asked for is gone");
+    drop((bare, image));
+    pool.wait_closed(&chain.child);
+    let disk = open(&store, &chain.child);
+    assert!(disk.read(0, SIZE as usize) == chain.wanted);
+    drop(disk);
+    remove_rest(&store, &chain);
+}
+
+/// A disk becomes independent while what is behind it does, and what is behind that goes.
+fn flattened(conf: &Path, is_open: bool) {
+    const OBJECT: u64 = 64 << 10;
+    const OBJECTS: u64 = 4096;
+    let store = open_store(conf);
+    let (base, end) = (unique("flat"), (OBJECTS - 16) * OBJECT);
+    let (middle, child) = (format!("{base}.middle"), format!("{base}.child"));
+    let size = format!("{}B", OBJECTS * OBJECT);
+    run(conf, &["rbd", "create", "--object-size", "64K", "--size", &size, &base]);
+    // What is copied last.
+    let wanted = pattern(1, (16 * OBJECT) as usize);
+    let mut writer = store.writer(&base).unwrap();
+    writer.write_at(end, &wanted).unwrap();
+    writer.finish().unwrap();
+    for (parent, clone) in [(&base, &middle), (&middle, &child)] {
+        store.snapshot(parent, "s").unwrap();
+        store.clone_image(parent, "s", clone).unwrap();
+    }
+    // One object after the other: it takes a while.
+    let cluster = Arc::clone(store.pool().unwrap().cluster());
+    cluster.break_rule("rbd_concurrent_management_ops", "1");
+    let disk = is_open.then(|| {
+        let disk = open(&store, &child);
+        disk.write(0, &[1; 512]);
+        disk
+    });
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let flattening = scope.spawn(|| store.flatten(&child, &|_, _| begun.send(()).is_ok()));
+        has_begun.recv().unwrap();
+        let (middle, snapshot) = (format!("rbd/{middle}"), format!("rbd/{base}@s"));
+        let quick = ["--rbd-concurrent-management-ops", "64", "--no-progress"];
+        run(conf, &[&["rbd", "flatten", &middle][..], &quick].concat());
+        run(conf, &["rbd", "snap", "rm", "--no-progress", &snapshot]);
+        let still = !flattening.is_finished();
+        // Refused as long as it is read.
+        let remove = || {
+            let mut command = Command::new("rbd");
+            command.arg("-c").arg(conf).args(["rm", "--no-progress", &format!("rbd/{base}")]);
+            command.output().unwrap().status.success()
+        };
+        let removed = remove();
+        eprintln!("flattening still: {still}, removed: {removed}");
+        let result = flattening.join().unwrap();
+        eprintln!("flattened: {:?}", result.as_ref().err().map(ToString::to_string));
+        let begun = Instant::now();
+        while !removed && !remove() {
+            assert!(begun.elapsed() < HANGS, "nobody reads it any more");
+        }
+    });
+    cluster.break_rule("rbd_concurrent_management_ops", "10");
+    drop(disk);
+    store.flatten(&child, &|_, _| true).unwrap();
+    assert_eq!(store.stat(&child).unwrap().parent, None);
+    let disk = open(&store, &child);
+    assert!(disk.read(end, wanted.len()) == wanted, "all of it was copied");
+    drop(disk);
+    store.remove(&child).unwrap();
+    store.remove_snapshot(&middle, "s").unwrap();
+    store.remove(&middle).unwrap();
+}
+
+#[test]
+fn a_disk_is_flattened_while_what_is_behind_it_is_and_goes() {
+    let Some(conf) = cluster("a_disk_is_flattened_while_what_is_behind_it_is") else { return };
+    flattened(conf, false);
+}
+
+#[test]
+fn an_open_disk_is_flattened_while_what_is_behind_it_is_and_goes() {
+    let Some(conf) = cluster("an_open_disk_is_flattened_while_what_is_behind_it") else { return };
+    flattened(conf, true);
 }

@@ -6,7 +6,7 @@ use crate::block::{Completion, Done, Extent, Volume, VolumeInfo};
 const OBJECT: u64 = 4 << 20;
 
 /// An image without what [`RbdVolume`] answers in front of it.
-struct Bare(Arc<Image>);
+pub(super) struct Bare(pub(super) Arc<Image>);
 
 impl Volume for Bare {
     fn info(&self) -> VolumeInfo {

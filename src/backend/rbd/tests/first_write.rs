@@ -150,6 +150,35 @@ fn what_another_gateway_has_kept_meanwhile_ends_it() {
 }
 
 #[test]
+fn who_wrote_in_between_is_noticed_however_quick_it_was() {
+    let Some(conf) = cluster("who_wrote_in_between_is_noticed") else { return };
+    let (ours, theirs) = (open_store(conf), open_store(conf));
+    let name = image(&ours, "between");
+    let write_there = |byte| {
+        let other = open(&theirs, &name);
+        other.run(write(0, byte)).unwrap();
+        drop(other);
+        theirs.pool().unwrap().wait_closed(&name);
+    };
+    for round in 0..3 {
+        let disk = open(&ours, &name);
+        disk.read(0, 512);
+        // The same client again from the second round on: its note is another one.
+        write_there(2 * round + 1);
+        assert_eq!(disk.run(write(0, 9)).unwrap_err().kind(), ErrorKind::Fenced, "{round}");
+        assert!(disk.volume().has_failed(), "its initiator has to look anew");
+        drop(disk);
+        // Nobody was there in between: it was before.
+        let disk = open(&ours, &name);
+        assert_eq!(disk.read(0, 512), [2 * round + 1; 512]);
+        disk.run(write(0, 2 * round + 2)).unwrap();
+        drop(disk);
+        ours.pool().unwrap().wait_closed(&name);
+    }
+    theirs.remove(&name).unwrap();
+}
+
+#[test]
 fn who_only_reads_hears_that_another_client_writes() {
     let Some(conf) = cluster("who_only_reads_hears_that_another_client_writes") else { return };
     let (ours, theirs) = (open_store(conf), open_store(conf));
