@@ -253,7 +253,7 @@ fn what_is_about_to_be_asked_for_holds_what_is_behind() {
 /// A disk becomes independent while what is behind it does, and what is behind that goes.
 fn flattened(conf: &Path, is_open: bool) {
     const OBJECT: u64 = 64 << 10;
-    const OBJECTS: u64 = 4096;
+    const OBJECTS: u64 = 2048;
     let store = open_store(conf);
     let (base, end) = (unique("flat"), (OBJECTS - 16) * OBJECT);
     let (middle, child) = (format!("{base}.middle"), format!("{base}.child"));
@@ -264,11 +264,22 @@ fn flattened(conf: &Path, is_open: bool) {
     let mut writer = store.writer(&base).unwrap();
     writer.write_at(end, &wanted).unwrap();
     writer.finish().unwrap();
-    for (parent, clone) in [(&base, &middle), (&middle, &child)] {
-        store.snapshot(parent, "s").unwrap();
-        store.clone_image(parent, "s", clone).unwrap();
+    store.snapshot(&base, "s").unwrap();
+    store.clone_image(&base, "s", &middle).unwrap();
+    // The one in the middle has all the others: they are the disk's only to copy, and one after the
+    // other it takes a while.
+    let own = open(&store, &middle);
+    let write = |at: u64| Op::Write {
+        offset: at * OBJECT,
+        buf: Buffer::from_slice(&[5; 4096]),
+        fua: false,
+    };
+    for result in own.run_all((0..end / OBJECT).map(write)) {
+        result.unwrap();
     }
-    // One object after the other: it takes a while.
+    drop(own);
+    store.snapshot(&middle, "s").unwrap();
+    store.clone_image(&middle, "s", &child).unwrap();
     let cluster = Arc::clone(store.pool().unwrap().cluster());
     cluster.break_rule("rbd_concurrent_management_ops", "1");
     let disk = is_open.then(|| {
