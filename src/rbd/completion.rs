@@ -267,13 +267,13 @@ unsafe extern "C" fn on_complete(completion: *mut RbdCompletion, arg: *mut c_voi
     };
     if code >= 0 && this.advance() {
         let image = Arc::clone(&this.image);
-        match image.lineage().ask() {
+        if let Some(_asking) = image.lineage().ask() {
             // SAFETY: as it came from `issue`; not used below.
-            Some(_asking) => unsafe { start(pending) },
+            unsafe { start(pending) };
+        } else {
             // SAFETY: librbd is done with it.
-            None => {
-                (*unsafe { Box::from_raw(pending) }).end(|image, _, _| Err(image.not_current()))
-            }
+            let pending = *unsafe { Box::from_raw(pending) };
+            pending.end(|image, _, _| Err(image.not_current()));
         }
     } else {
         // SAFETY: librbd is done with it.

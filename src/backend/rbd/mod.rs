@@ -35,6 +35,7 @@ pub use self::parents::OpenParent;
 pub use self::prefetch::Prefetch;
 use self::volume::RbdVolume;
 use self::writer::RbdWriter;
+use super::on_demand::OnDemand;
 use super::{
     BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Seen, Store, StoreError,
     StoreErrorKind, StoreKind, check_growth, check_name, check_record,
@@ -560,8 +561,11 @@ pub fn open_image(
         options.encryption.unlock(&image)?;
         return Ok(Arc::new(RbdVolume::of_image(image)?));
     }
-    let image = open_writable(&pool, image, &options.encryption, LockAt::of(cache))?;
-    writable_volume(&image, cache, None)
+    let store = RbdStore::new(options, vec![pool]);
+    let store = Arc::new(RbdStore { cache: cache.cloned(), ..store });
+    // What is wrong with it is told at once; and it is opened anew when that puts it right.
+    drop(store.open(image, None, OpenMode::ReadWrite)?);
+    OnDemand::new(store, None).open(image, None, OpenMode::ReadWrite)
 }
 
 /// When the exclusive lock is taken.

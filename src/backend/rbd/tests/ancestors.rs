@@ -199,6 +199,28 @@ fn an_image_behind_an_open_disk_that_was_flattened_itself_can_be_removed() {
     store.remove(&chain.child).unwrap();
 }
 
+#[test]
+fn a_disk_that_is_served_without_a_catalog_goes_on_too() {
+    let Some(conf) = cluster("a_disk_that_is_served_without_a_catalog") else { return };
+    let store = open_store(conf);
+    let chain = chain(&store);
+    let spec = format!("rbd/{}", chain.child);
+    let volume = open_image(&spec, Some(conf), "admin", false, None).unwrap();
+    let none = open_image(&format!("{spec}.none"), Some(conf), "admin", false, None);
+    assert_eq!(kind_of(none), StoreErrorKind::NotFound, "told at once");
+    let disk = Disk::new(Arc::clone(&volume));
+    assert!(disk.read(0, 4096) == chain.wanted[..4096]);
+    cut(conf, &chain);
+    assert!(disk.read(0, SIZE as usize) == chain.wanted);
+    assert!(!volume.has_failed());
+    drop((disk, volume));
+    let begun = Instant::now();
+    while store.in_use(&chain.child).unwrap() {
+        assert!(begun.elapsed() < HANGS);
+    }
+    remove_rest(&store, &chain);
+}
+
 /// Waits until nobody watches the image.
 fn wait_unwatched(conf: &Path, store: &RbdStore, image: &str) {
     let begun = Instant::now();

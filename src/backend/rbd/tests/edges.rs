@@ -41,8 +41,14 @@ fn what_goes_beyond_the_end_is_refused_and_not_cut() {
     let Some(conf) = cluster("what_goes_beyond_the_end_is_refused_and_not_cut") else { return };
     let store = open_store(conf);
     let name = image(&store, "end");
-    // librbd would write the half that fits, and say that all is well.
-    bare(&store, &name, Access::ReadWrite).run(write(SIZE - 512, 1024)).unwrap();
+    // librbd would write the half that fits, and say that all is well; and read that half.
+    let bare = bare(&store, &name, Access::ReadWrite);
+    bare.run(write(SIZE - 512, 1024)).unwrap();
+    let cut = bare.run(Op::Read { offset: SIZE - 512, buf: Buffer::unfilled(1024) });
+    assert_eq!(refusal(cut), ErrorKind::OutOfRange);
+    // EINVAL.
+    assert_eq!(refusal(bare.run(write(SIZE, 512))), ErrorKind::OutOfRange);
+    drop(bare);
     store.pool().unwrap().wait_closed(&name);
     let disk = open(&store, &name);
     assert_eq!(disk.read(SIZE - 512, 512), [9; 512], "cut");
@@ -51,8 +57,16 @@ fn what_goes_beyond_the_end_is_refused_and_not_cut() {
         let ops = [
             Op::Read { offset: at, buf: Buffer::unfilled(len) },
             write(at, len),
+            Op::WriteAtomic { offset: at, buf: Buffer::zeroed(len), fua: false },
             Op::Discard { offset: at, len: len as u64 },
             Op::WriteZeroes { offset: at, len: len as u64, fua: false },
+            Op::WriteSame { offset: at, len: len as u64, pattern: Buffer::from_slice(&[3; 512]) },
+            Op::Extents { offset: at, len: len as u64, max: 1 },
+            Op::CompareAndWrite {
+                offset: at + len as u64 - 512,
+                compare: Buffer::zeroed(512),
+                write: Buffer::zeroed(512),
+            },
         ];
         disk.run_all(ops).into_iter().for_each(|result| {
             assert_eq!(refusal(result), ErrorKind::OutOfRange);
@@ -89,8 +103,11 @@ fn empty_requests_do_not_reach_librbd() {
             // librbd would end the process.
             Op::Read { offset, buf: Buffer::unfilled(0) },
             write(offset, 0),
+            Op::WriteAtomic { offset, buf: Buffer::unfilled(0), fua: false },
             Op::Discard { offset, len: 0 },
             Op::WriteZeroes { offset, len: 0, fua: true },
+            Op::WriteSame { offset, len: 0, pattern: Buffer::zeroed(512) },
+            Op::CompareAndWrite { offset, compare: Buffer::zeroed(0), write: Buffer::zeroed(0) },
             Op::Extents { offset, len: 0, max: 1 },
         ];
         disk.run_all(ops).into_iter().for_each(|result| drop(result.unwrap()));
