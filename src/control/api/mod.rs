@@ -80,11 +80,11 @@ pub mod tags;
 pub mod targets;
 pub mod uploads;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -92,7 +92,7 @@ use utoipa_axum::routes;
 use super::access::{Caller, guard};
 use super::respond::{Failure, finish};
 use super::{Control, PortalInfo};
-use crate::catalog::Name;
+use crate::catalog::{Made, Name};
 
 /// What every handler answers.
 type Answer<T> = Result<T, Failure>;
@@ -215,6 +215,19 @@ pub(super) fn router(control: Control) -> Router {
 /// 200 if it was there, 201 if it was made.
 fn made(existed: bool) -> StatusCode {
     if existed { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+/// What a call has made, or the job that makes it: as `show` has it, whether it was there.
+fn made_or_begun<T, U: Serialize>(
+    made: Made<(T, bool)>,
+    show: impl FnOnce(T, bool) -> U,
+) -> Response {
+    match made {
+        Made::Now((object, existed)) => {
+            (self::made(existed), Json(show(object, existed))).into_response()
+        }
+        Made::Later(job) => (StatusCode::ACCEPTED, Json(jobs::render(job))).into_response(),
+    }
 }
 
 /// The portals of these groups (none: of all).
