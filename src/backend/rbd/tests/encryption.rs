@@ -159,7 +159,7 @@ fn an_image_with_a_key_of_its_own_is_a_secret_whatever_the_store_s_images_are() 
     store.release(name).unwrap();
     store.resize(name, 2 * SIZE).unwrap();
     let disk = open(&store, name);
-    disk.write(2 * SIZE - 4096, &TEXT.repeat(91)[..4096]);
+    disk.write(2 * SIZE - 4096, &TEXT.repeat(92)[..4096]);
     assert_eq!(refusal(&disk, 2 * SIZE), ErrorKind::OutOfRange);
     drop(disk);
     store.release(name).unwrap();
