@@ -137,9 +137,8 @@ impl Engine {
 
     /// Refuses what a store cannot do about encryption.
     pub(super) fn check_encryption(&self, spec: &DiskSpec, image: &Image) -> Result<(), Error> {
-        let store = self.store(&image.store)?;
         match spec.encryption {
-            Some(Encryption::None) if store.is_encrypted(&image.backing)? => {
+            Some(Encryption::None) if self.store(&image.store)?.is_encrypted(&image.backing)? => {
                 let message = format!(
                     "image '{}' is encrypted, and disks that are cloned from it are: leave \
                      \"encryption\" out, or ask for luks1 or luks2",
@@ -147,12 +146,16 @@ impl Engine {
                 );
                 Err(Error::invalid("invalid-encryption", message))
             }
-            Some(Encryption::Luks1 | Encryption::Luks2) => store.can_encrypt().map_err(|error| {
-                let message = format!("store '{}': {error}", image.store);
-                Error::invalid("encryption-unavailable", message)
-            }),
+            Some(Encryption::Luks1 | Encryption::Luks2) => self.check_can_encrypt(&image.store),
             None | Some(Encryption::None) => Ok(()),
         }
+    }
+
+    /// Refuses a store that cannot encrypt.
+    pub(super) fn check_can_encrypt(&self, store: &str) -> Result<(), Error> {
+        self.store(store)?.can_encrypt().map_err(|error| {
+            Error::invalid("encryption-unavailable", format!("store '{store}': {error}"))
+        })
     }
 }
 

@@ -166,18 +166,23 @@ fn one_that_is_being_made_keeps_its_image_and_is_taken_back_when_it_is_cancelled
 }
 
 #[test]
-fn an_image_of_an_encrypted_disk_holds_what_the_disk_does() {
+fn an_image_of_an_encrypted_disk_is_encrypted_and_holds_what_the_disk_does() {
     let world = World::new();
     let engine = engine(&world);
     golden(&engine);
     let disk = engine.create_disk(&project(), &name("d1"), &encrypted(), None).unwrap().disk;
     let spec =
         CopySpec { project: project(), of: Tagged::Disk(name("d1")), tag: None, store: None };
-    let copy = image_name("copy");
-    let import = engine.begin_copy(&project(), &copy, &spec).unwrap();
+    let name = image_name("copy");
+    world.store.keyless.store(true, Ordering::SeqCst);
+    let refused = engine.begin_copy(&project(), &name, &spec).err().unwrap();
+    assert_eq!(refused.code(), "encryption-unavailable", "what is a secret stays one");
+    assert_eq!(engine.images(None).unwrap().len(), 1);
+    world.store.keyless.store(false, Ordering::SeqCst);
+    let import = engine.begin_copy(&project(), &name, &spec).unwrap();
     let copy = engine.run_import(import, &Progress::default()).unwrap();
     assert_eq!(contents(&world, &copy.backing), contents(&world, &disk.backing));
-    assert_eq!(world.store.images.lock()[&copy.backing].luks, None, "as the store's images are");
+    assert_eq!(world.store.images.lock()[&copy.backing].luks, Some(LuksFormat::Luks2));
 }
 
 async fn ended(catalog: &Catalog, job: u64) -> JobState {
