@@ -32,7 +32,7 @@
 //! | `GET`, `DELETE .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | | [`tags::Tag`]; 204 |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}/boot-profile` | | [`images::BootProfile`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
-//! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
+//! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`]; 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
 //! | `PATCH /v1/projects/{project}/disks/{disk}` | [`settings::DiskChange`] | 200 [`disks::Disk`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/migrate` | [`nodes::Migrate`] | 200 [`nodes::Node`] |
@@ -45,7 +45,7 @@
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
 //! | `PUT /v1/projects/{project}/nodes/{node}/disk` | [`nodes::Bind`] | 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/disk` | | 200 [`nodes::Node`] |
-//! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`] |
+//! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`]; 202 [`jobs::Job`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/provision` | | 200 [`nodes::Node`] |
 //! | `POST /v1/projects/{project}/nodes/{node}/rearm` | [`nodes::Rearm`] | 200 [`nodes::Node`] |
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
