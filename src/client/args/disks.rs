@@ -11,6 +11,7 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum DiskCommand {
     /// List disks
+    #[command(visible_alias = "ls")]
     List(MaybeProject),
     /// Show one disk
     Show {
@@ -154,6 +155,7 @@ pub(in crate::client) enum DiskCommand {
         copy: CopyArgs,
     },
     /// Remove a disk, its data and its target
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         project: Project,
