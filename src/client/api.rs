@@ -38,7 +38,7 @@ pub(super) struct Answer<T> {
 /// What a call has made, or the job that makes it.
 pub(super) enum Made<T> {
     Now(Answer<T>),
-    Later(Answer<Job>),
+    Later(Box<Answer<Job>>),
 }
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -537,7 +537,7 @@ impl Api {
         let body = serde_json::to_vec(body).map_err(|e| self.strange(&e))?;
         let answer = self.call(Method::PUT, path, Some(body)).await?;
         match answer.status {
-            StatusCode::ACCEPTED => self.read(answer.body).map(Made::Later),
+            StatusCode::ACCEPTED => self.read(answer.body).map(|job| Made::Later(Box::new(job))),
             _ => self.read(answer.body).map(Made::Now),
         }
     }

@@ -169,8 +169,8 @@ impl Engine {
             batch.keep(Table::Images, &key(of, &spec.image), image_revision);
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
         };
-        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let work = spec.luks().map(|_| self.at_work.begin(Noun::Image, of, spec.image.as_str()));
+        let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let parent = (image.backing, snapshot);
         Ok(Begun::Making(Box::new(Making { disk, revision, parent, _work: work })))
     }

@@ -17,7 +17,7 @@ pub enum Made<T> {
     /// It is there.
     Now(T),
     /// This job makes it.
-    Later(Job),
+    Later(Box<Job>),
 }
 
 /// A disk that is asked for.
@@ -81,7 +81,7 @@ impl Catalog {
                 });
                 this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
             });
-            Ok(Made::Later(job))
+            Ok(Made::Later(Box::new(job)))
         })
         .await
     }

@@ -51,7 +51,7 @@ impl Calls<'_, '_> {
                 };
                 match self.api.create_disk(&self.named(project)?, &disk, &create).await? {
                     Made::Now(disk) => self.show(&disk, output::disk),
-                    Made::Later(job) => self.follow(job, &encryption.wait).await,
+                    Made::Later(job) => self.follow(*job, &encryption.wait).await,
                 }
             }
             DiskCommand::Set(set) => self.set(set).await,

@@ -17,7 +17,7 @@ impl Calls<'_, '_> {
                 let create = DiskCreate { image: image.clone(), edit: true, ..Default::default() };
                 let answer = match self.api.create_disk(&project, name, &create).await? {
                     Made::Now(disk) => disk,
-                    Made::Later(job) => return self.follow(job, &Wait { no_wait: false }).await,
+                    Made::Later(job) => return self.follow(*job, &Wait { no_wait: false }).await,
                 };
                 self.show(&answer, |console, disk| {
                     console.note(&format!("image {image} itself is exported:"))?;

@@ -60,7 +60,7 @@ impl Calls<'_, '_> {
         let provision = Provision { image: args.image, chap, encryption };
         let answer = match self.api.provision(project, &args.node, &provision).await? {
             Made::Now(node) => node,
-            Made::Later(job) => return self.follow(job, &args.encryption.wait).await,
+            Made::Later(job) => return self.follow(*job, &args.encryption.wait).await,
         };
         self.show(&answer, |console, node| {
             let Some(disk) = &node.disk else {

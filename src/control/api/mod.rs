@@ -226,7 +226,7 @@ fn made_or_begun<T, U: Serialize>(
         Made::Now((object, existed)) => {
             (self::made(existed), Json(show(object, existed))).into_response()
         }
-        Made::Later(job) => (StatusCode::ACCEPTED, Json(jobs::render(job))).into_response(),
+        Made::Later(job) => (StatusCode::ACCEPTED, Json(jobs::render(*job))).into_response(),
     }
 }
 

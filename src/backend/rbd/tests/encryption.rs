@@ -156,7 +156,13 @@ fn an_image_with_a_key_of_its_own_is_a_secret_whatever_the_store_s_images_are() 
     let old = Disk::new(store.open(name, Some("s"), OpenMode::ReadOnly).unwrap());
     assert_eq!(old.read(4096, 45), TEXT);
     drop(old);
-    store.release(name).unwrap();
+    // A clone is a copy with the same key.
+    let child = format!("{name}.c");
+    store.clone_image(name, "s", &child).unwrap();
+    assert_eq!(open(&store, &child).read(4096, 45), TEXT);
+    store.release(&child).unwrap();
+    assert_eq!(store.stat(&child).unwrap().parent, None);
+    store.remove(&child).unwrap();
     store.resize(name, 2 * SIZE).unwrap();
     let disk = open(&store, name);
     disk.write(2 * SIZE - 4096, &TEXT.repeat(92)[..4096]);
