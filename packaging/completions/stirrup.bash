@@ -1614,7 +1614,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk__subcmd__create)
-            opts="-p -h --project --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-p -h --project --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1674,6 +1674,10 @@ _stirrup() {
                     ;;
                 --chap-per-node)
                     COMPREPLY=($(compgen -W "once always" -- "${cur}"))
+                    return 0
+                    ;;
+                --encryption)
+                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -9412,7 +9416,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__pro)
-            opts="-h --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-h --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9420,6 +9424,10 @@ _stirrup() {
             case "${prev}" in
                 --chap-per-node)
                     COMPREPLY=($(compgen -W "once always" -- "${cur}"))
+                    return 0
+                    ;;
+                --encryption)
+                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
                     return 0
                     ;;
                 --socket)

@@ -88,6 +88,9 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print th
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l encryption -d 'Encrypt it in the store with a key of its own (luks1, luks2: a copy of the image is made), or not at all (none) [default: as the image is]' -r -f -a "none\t''
+luks1\t''
+luks2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -97,6 +100,7 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l token-file -d 'F
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l mutual-chap -d 'The target proves itself to the initiator, too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand dpro" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
@@ -747,6 +751,9 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l encryption -d 'Encrypt it in the store with a key of its own (luks1, luks2: a copy of the image is made), or not at all (none) [default: as the image is]' -r -f -a "none\t''
+luks1\t''
+luks2\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
@@ -758,6 +765,7 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l read-only -d 'Refuse writes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l chap -d 'Demand CHAP, with generated credentials; the node\'s iPXE script holds them'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l mutual-chap -d 'The target proves itself to the initiator, too'
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from set" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r

@@ -31,6 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::block::{self, SavedState, Volume, VolumeInfo};
+pub use crate::rbd::LuksFormat;
 
 pub use reader::VolumeReader;
 
@@ -142,6 +143,38 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreErrorKind::Exists`] when there is one of that name.
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError>;
+
+    /// Whether [`Self::create_encrypted`] can be called; by default it cannot.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Invalid`] with what is missing.
+    fn can_encrypt(&self) -> Result<(), StoreError> {
+        let message = "this store cannot encrypt: only one of Ceph RBD can";
+        Err(StoreError::new(StoreErrorKind::Invalid, message))
+    }
+
+    /// As [`Self::create`], but what is stored of the image is encrypted, with a key of its own.
+    ///
+    /// # Errors
+    /// As [`Self::create`] and [`Self::can_encrypt`].
+    fn create_encrypted(
+        &self,
+        image: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+    ) -> Result<(), StoreError> {
+        let _ = (image, size_bytes, format);
+        self.can_encrypt()
+    }
+
+    /// Whether what is stored of an image is encrypted.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`].
+    fn is_encrypted(&self, image: &str) -> Result<bool, StoreError> {
+        let _ = image;
+        Ok(false)
+    }
 
     /// Opens an image for filling it (import).
     ///

@@ -51,7 +51,7 @@ pub struct Job {
     /// Its number, never given out twice.
     pub id: u64,
     /// What it does: `image-import`, `image-upload`, `image-copy`, `image-export`, `disk-image`,
-    /// `disk-rollback`, `disk-flatten`.
+    /// `disk-rollback`, `disk-flatten`, `disk-encrypt`.
     pub kind: String,
     /// Project of the object.
     pub project: String,

@@ -23,6 +23,7 @@
 mod attach;
 mod certificates;
 mod checksum;
+mod encryption;
 mod engine;
 mod error;
 mod export;
@@ -53,6 +54,7 @@ pub use attach::{AccessRules, AttachSpec};
 pub use crate::backend::StoreKind;
 pub use certificates::{Certificate, CertificateName};
 pub use checksum::Checksum;
+pub use encryption::Encryption;
 #[cfg(test)]
 use engine::Engine;
 pub use engine::{ExportState, Serving};
@@ -67,8 +69,8 @@ pub use model::{
 pub use name::{ImageName, Name};
 pub use qos::{Qos, Rates};
 pub use service::{
-    Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView, UploadReceiver,
-    UploadView,
+    Catalog, DiskView, ImageReader, ImageView, Made, ProjectView, StoreHealth, TagView,
+    UploadReceiver, UploadView,
 };
 pub use spec::{
     ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec, PoolImportSpec, UploadSpec,

@@ -10,10 +10,12 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::checksum::Checksum;
+use super::encryption::Encryption;
 use super::error::{Error, Noun};
 use super::name::{ImageName, Name, quoted};
 use super::qos::Qos;
 use super::transfer::Upload;
+use crate::backend::LuksFormat;
 
 /// Where an image stands. `Importing` and `Removing` are intents of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,6 +279,9 @@ pub struct Disk {
     /// What it may be asked for.
     #[serde(default)]
     pub qos: Qos,
+    /// How the store encrypts it; `None`: as its image is.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
     /// Where initiators that log in are sent to.
     #[serde(default)]
     pub moved: Option<Moved>,
@@ -295,6 +300,11 @@ impl Disk {
     #[must_use]
     pub fn image_project(&self) -> &Name {
         self.image_project.as_ref().unwrap_or(&self.project)
+    }
+
+    /// The format of LUKS that it has of its own, if it has.
+    pub(super) fn luks(&self) -> Option<LuksFormat> {
+        self.encryption.and_then(Encryption::format)
     }
 
     /// It has a target: it is neither being made nor being removed.

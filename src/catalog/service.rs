@@ -5,6 +5,7 @@ mod background;
 mod boot;
 mod certificates;
 mod disks;
+mod making;
 mod nodes;
 mod projects;
 mod tokens;
@@ -31,6 +32,7 @@ use super::state::State;
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
 
+pub use making::Made;
 pub use projects::ProjectView;
 pub use uploads::{UploadReceiver, UploadView};
 pub use versions::{ImageReader, ImageView, TagView};

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::checksum::Checksum;
+use super::encryption::Encryption;
 use super::error::Error;
 use super::model::{Chap, ChapPerNode, Delivery, Disk, Exposure, Format, Network, Secret, Tagged};
 use super::name::{ImageName, Name, quoted};
 use super::qos::Qos;
 use super::transfer::PoolImage;
+use crate::backend::LuksFormat;
 
 /// RFC 7143 4.2.7.1.
 const INITIATOR_NAME_MAX_BYTES: usize = 223;
@@ -121,6 +123,8 @@ pub struct DiskSpec {
     pub read_only: Option<bool>,
     /// What it may be asked for; `None`: everything, unless that was changed.
     pub qos: Option<Qos>,
+    /// How the store encrypts it; `None`: as the image is.
+    pub encryption: Option<Encryption>,
 }
 
 /// What becomes of a disk; `None`: that stays.
@@ -216,6 +220,7 @@ impl DiskSpec {
             portal_groups: Vec::new(),
             read_only: None,
             qos: None,
+            encryption: None,
         }
     }
 
@@ -230,6 +235,11 @@ impl DiskSpec {
         };
         let (image, tag) = ImageName::with_tag(image)?;
         Ok(Self { image_project: project, tag, ..Self::new(image) })
+    }
+
+    /// The format of LUKS that the disk is to have of its own, if it is.
+    pub(super) fn luks(&self) -> Option<LuksFormat> {
+        self.encryption.and_then(Encryption::format)
     }
 
     /// The project of the image, for a disk of `project`.
@@ -254,6 +264,10 @@ impl DiskSpec {
             let message = "an image can be edited in its own project only, by its name there";
             return Err(Error::invalid("invalid-image", message));
         }
+        if self.edit && self.encryption.is_some() {
+            let message = "an image that is edited is encrypted or not as it is";
+            return Err(Error::invalid("invalid-encryption", message));
+        }
         check_rules(&self.initiators, &self.networks, &self.portal_groups)?;
         self.qos.map_or(Ok(()), |qos| qos.check())?;
         self.chap.as_ref().map_or(Ok(()), ChapSpec::check)
@@ -271,6 +285,7 @@ impl DiskSpec {
             && self.portal_groups == disk.portal_groups
             && self.read_only.is_none_or(|read_only| read_only == disk.read_only)
             && self.qos.is_none_or(|qos| qos == disk.qos)
+            && (self.encryption.is_none() || self.encryption == disk.encryption)
             && match &self.chap {
                 None => disk.chap.is_none() && disk.chap_per_node.is_none(),
                 Some(spec) => spec.is_of(disk),

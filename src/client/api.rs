@@ -1,7 +1,7 @@
 //! The calls of the control API that the command makes.
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,6 +33,12 @@ use super::upload::FileBody;
 pub(super) struct Answer<T> {
     pub(super) value: T,
     pub(super) json: Bytes,
+}
+
+/// What a call has made, or the job that makes it.
+pub(super) enum Made<T> {
+    Now(Answer<T>),
+    Later(Box<Answer<Job>>),
 }
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -324,8 +330,8 @@ impl Api {
         project: &str,
         disk: &str,
         create: &DiskCreate,
-    ) -> Result<Answer<Disk>> {
-        self.send(Method::PUT, path(&["projects", project, "disks", disk]), Some(create)).await
+    ) -> Result<Made<Disk>> {
+        self.make(path(&["projects", project, "disks", disk]), create).await
     }
 
     /// With `None` the disk is served here again.
@@ -428,9 +434,8 @@ impl Api {
         project: &str,
         node: &str,
         provision: &Provision,
-    ) -> Result<Answer<Node>> {
-        let path = path(&["projects", project, "nodes", node, "provision"]);
-        self.send(Method::PUT, path, Some(provision)).await
+    ) -> Result<Made<Node>> {
+        self.make(path(&["projects", project, "nodes", node, "provision"]), provision).await
     }
 
     pub(super) async fn deprovision(&self, project: &str, node: &str) -> Result<Answer<Node>> {
@@ -440,7 +445,8 @@ impl Api {
 
     /// The iPXE script of a node.
     pub(super) async fn ipxe(&self, project: &str, node: &str) -> Result<Bytes> {
-        self.call(Method::GET, path(&["projects", project, "nodes", node, "ipxe"]), None).await
+        let path = path(&["projects", project, "nodes", node, "ipxe"]);
+        Ok(self.call(Method::GET, path, None).await?.body)
     }
 
     pub(super) async fn targets(&self) -> Result<Answer<TargetList>> {
@@ -519,15 +525,32 @@ impl Api {
         body: Option<&B>,
     ) -> Result<Answer<T>> {
         let body = body.map(serde_json::to_vec).transpose().map_err(|e| self.strange(&e))?;
-        let json = self.call(method, path, body).await?;
+        self.read(self.call(method, path, body).await?.body)
+    }
+
+    /// A PUT that may be answered by the job that does it.
+    async fn make<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: String,
+        body: &B,
+    ) -> Result<Made<T>> {
+        let body = serde_json::to_vec(body).map_err(|e| self.strange(&e))?;
+        let answer = self.call(Method::PUT, path, Some(body)).await?;
+        match answer.status {
+            StatusCode::ACCEPTED => self.read(answer.body).map(|job| Made::Later(Box::new(job))),
+            _ => self.read(answer.body).map(Made::Now),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, json: Bytes) -> Result<Answer<T>> {
         let value = serde_json::from_slice(&json).map_err(|e| self.strange(&e))?;
         Ok(Answer { value, json })
     }
 
-    /// The body of a successful answer; any other is a [`ClientError::Problem`].
-    async fn call(&self, method: Method, path: String, body: Option<Vec<u8>>) -> Result<Bytes> {
+    /// A successful answer; any other is a [`ClientError::Problem`].
+    async fn call(&self, method: Method, path: String, body: Option<Vec<u8>>) -> Result<RawAnswer> {
         let answer = self.http.call(method, &path, body).await?;
-        if answer.status.is_success() { Ok(answer.body) } else { Err(self.refused(&answer)) }
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
     }
 
     /// Where stirrupd is.

@@ -289,6 +289,16 @@ pub(super) struct Wait {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct EncryptionArgs {
+    /// Encrypt it in the store with a key of its own (luks1, luks2: a copy of the image is made), or not
+    /// at all (none) [default: as the image is]
+    #[arg(long, value_name = "HOW", value_parser = ["none", "luks1", "luks2"])]
+    pub(super) encryption: Option<String>,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ChapArgs {
     /// Demand CHAP, with generated credentials; the node's iPXE script holds them
     #[arg(long, group = "any_chap")]

@@ -52,7 +52,7 @@ pub(super) async fn run(
 }
 
 /// What a job does, and what there is when it has ended.
-const KINDS: [(&str, &str, &str); 7] = [
+const KINDS: [(&str, &str, &str); 8] = [
     ("image-import", "import", "image {} is there"),
     ("image-upload", "upload", "image {} is there"),
     ("image-export", "export", "image {} is exported"),
@@ -60,6 +60,7 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("disk-image", "copy", "image {} is there"),
     ("disk-rollback", "rollback", "disk {} is rolled back"),
     ("disk-flatten", "flattening", "disk {} is independent"),
+    ("disk-encrypt", "encryption", "disk {} is there"),
 ];
 
 /// Waits for the end of a job, unless told not to.

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use self::opener::Opener;
 use self::volume::OnDemandVolume;
-use super::{BootProfile, ImageStat, ImageWriter, OpenMode, Seen, Store, StoreError, StoreKind};
+use super::{
+    BootProfile, ImageStat, ImageWriter, LuksFormat, OpenMode, Seen, Store, StoreError, StoreKind,
+};
 use crate::block::Volume;
 
 /// See the [module](self) docs. All but [`Store::open`] for writing is the inner store's.
@@ -45,6 +47,23 @@ impl Store for OnDemand {
 
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         self.store.create(image, size_bytes)
+    }
+
+    fn can_encrypt(&self) -> Result<(), StoreError> {
+        self.store.can_encrypt()
+    }
+
+    fn create_encrypted(
+        &self,
+        image: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+    ) -> Result<(), StoreError> {
+        self.store.create_encrypted(image, size_bytes, format)
+    }
+
+    fn is_encrypted(&self, image: &str) -> Result<bool, StoreError> {
+        self.store.is_encrypted(image)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {

@@ -1,7 +1,8 @@
 //! Encrypted images: LUKS, by librbd.
 //!
-//! Which images are is said by their metadata, `stirrup.encryption`: `FORMAT HEADER-BYTES`. librbd
-//! copies it into clones, which have their parent's key. A clone becomes a copy before it is
+//! Which images are is said by their metadata, `stirrup.encryption`: `FORMAT HEADER-BYTES [SALT]`.
+//! With a salt, in hexadecimal, the image's passphrase is its own, derived from the store's. librbd
+//! copies the metadata into clones, which have their parent's key. A clone becomes a copy before it is
 //! used: librbd 16 corrupts memory when a clone that was decrypted is closed. Sizes are known
 //! without the passphrase, and without the seconds that it takes to check one.
 
@@ -12,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use ring::hkdf;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -57,6 +59,57 @@ impl Passphrase {
     }
 }
 
+/// What the passphrase of one image is derived with, beside the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Salt([u8; 16]);
+
+impl Salt {
+    fn random() -> Result<Self, StoreError> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| {
+            StoreError::new(StoreErrorKind::Io, format!("no random numbers: {error}"))
+        })?;
+        Ok(Self(salt))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks(2);
+        let bytes = digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        let salt = Self(bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()?);
+        (salt.to_string() == text).then_some(salt)
+    }
+}
+
+impl fmt::Display for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+fn hex(bytes: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+}
+
+/// `info` of the derivation (RFC 5869 3.2).
+const PURPOSE: &[u8] = b"stirrup rbd disk";
+
+impl Passphrase {
+    /// What opens an image: the passphrase itself or, with a salt, HKDF-SHA-256 (RFC 5869) of it, 32
+    /// bytes in hexadecimal. Docs and operators rely on it: it never changes.
+    fn of(&self, salt: Option<Salt>) -> Zeroizing<String> {
+        let Some(Salt(salt)) = salt else { return self.0.clone() };
+        let key = hkdf::Salt::new(hkdf::HKDF_SHA256, &salt).extract(self.0.as_bytes());
+        let mut bytes = Zeroizing::new([0; 32]);
+        let filled =
+            key.expand(&[PURPOSE], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut *bytes));
+        debug_assert!(filled.is_ok(), "32 bytes are what one SHA-256 gives");
+        // So large from the beginning that nothing of it is left where it grew from.
+        let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+        let _infallible = hex(&*bytes, &mut *text);
+        text
+    }
+}
+
 /// How images are encrypted that a store makes.
 #[derive(Debug, Clone, Default)]
 pub struct Encryption {
@@ -71,6 +124,8 @@ pub struct Encryption {
 pub(super) struct Mark {
     format: LuksFormat,
     pub(super) header_bytes: u64,
+    /// Its passphrase is its own.
+    salt: Option<Salt>,
 }
 
 impl Mark {
@@ -85,13 +140,16 @@ impl Mark {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (format, header) = text.split_once(' ')?;
+        let mut words = text.split(' ');
+        let (format, header, salt) = (words.next()?, words.next()?, words.next());
         let format = match format {
             "luks1" => LuksFormat::Luks1,
             "luks2" => LuksFormat::Luks2,
             _ => return None,
         };
-        Some(Self { format, header_bytes: header.parse().ok()? })
+        let salt = salt.map(|salt| Salt::parse(salt).ok_or(())).transpose().ok()?;
+        let header_bytes = header.parse().ok()?;
+        words.next().is_none().then_some(Self { format, header_bytes, salt })
     }
 }
 
@@ -101,7 +159,8 @@ impl fmt::Display for Mark {
             LuksFormat::Luks1 => "luks1",
             LuksFormat::Luks2 => "luks2",
         };
-        write!(f, "{format} {}", self.header_bytes)
+        write!(f, "{format} {}", self.header_bytes)?;
+        self.salt.map_or(Ok(()), |salt| write!(f, " {salt}"))
     }
 }
 
@@ -121,14 +180,21 @@ impl Encryption {
     pub(super) fn unlock(&self, image: &Image) -> Result<(), StoreError> {
         let Some(mark) = Mark::of(image)? else { return Ok(()) };
         let invalid = |message| StoreError::new(StoreErrorKind::Invalid, message);
-        let Some(passphrase) = &self.passphrase else {
-            let message =
-                format!("{} is encrypted: store.rbd.passphrase_file is not set", image.label());
-            return Err(invalid(message));
-        };
-        image.load_encryption(mark.format, &passphrase.0).map_err(|error| match error.errno() {
-            Errno::PERM => invalid(format!("{}: not its passphrase", image.label())),
-            _ => error.into(),
+        let passphrase = self
+            .passphrase()
+            .map_err(|error| invalid(format!("{} is encrypted: {error}", image.label())))?;
+        image.load_encryption(mark.format, &passphrase.of(mark.salt)).map_err(|error| {
+            match error.errno() {
+                Errno::PERM => invalid(format!("{}: not its passphrase", image.label())),
+                _ => error.into(),
+            }
+        })
+    }
+
+    pub(super) fn passphrase(&self) -> Result<&Passphrase, StoreError> {
+        self.passphrase.as_ref().ok_or_else(|| {
+            let message = "store.rbd.passphrase_file is not set";
+            StoreError::new(StoreErrorKind::Invalid, message)
         })
     }
 
@@ -162,16 +228,40 @@ impl Encryption {
         name: &str,
         size_bytes: u64,
     ) -> Result<(), StoreError> {
-        let (Some(format), Some(passphrase)) = (self.format, &self.passphrase) else {
-            return Ok(pool.create(name, size_bytes)?);
-        };
+        match self.format {
+            None => Ok(pool.create(name, size_bytes)?),
+            Some(format) => self.create_as(pool, name, size_bytes, format, None),
+        }
+    }
+
+    /// The same, encrypted whatever new images are, with a passphrase of its own.
+    pub(super) fn create_own(
+        &self,
+        pool: &Arc<Pool>,
+        name: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+    ) -> Result<(), StoreError> {
+        self.create_as(pool, name, size_bytes, format, Some(Salt::random()?))
+    }
+
+    fn create_as(
+        &self,
+        pool: &Arc<Pool>,
+        name: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+        salt: Option<Salt>,
+    ) -> Result<(), StoreError> {
+        let passphrase = self.passphrase()?.of(salt);
         // What the header takes shows once it is there.
         let guess = match format {
             LuksFormat::Luks1 => 4 << 20,
             LuksFormat::Luks2 => 16 << 20,
         };
         pool.create(name, size_bytes + guess)?;
-        let formatted = encrypt(pool, name, format, &passphrase.0, size_bytes);
+        let mark = Mark { format, header_bytes: 0, salt };
+        let formatted = encrypt(pool, name, mark, &passphrase, size_bytes);
         formatted.inspect_err(|_| remove_half_made(pool, name))
     }
 }
@@ -183,17 +273,18 @@ fn remove_half_made(pool: &Pool, name: &str) {
     }
 }
 
+/// Formats an image, whose header's size shows by that.
 fn encrypt(
     pool: &Arc<Pool>,
     name: &str,
-    format: LuksFormat,
+    mark: Mark,
     passphrase: &str,
     size_bytes: u64,
 ) -> Result<(), StoreError> {
     let image = Moment::open(pool, name)?;
     let stored = image.size_bytes();
-    image.format_encrypted(format, passphrase)?;
-    let mark = Mark { format, header_bytes: stored - image.size_bytes() };
+    image.format_encrypted(mark.format, passphrase)?;
+    let mark = Mark { header_bytes: stored - image.size_bytes(), ..mark };
     image.set_metadata(KEY, &mark.to_string())?;
     drop(image);
     pool.wait_closed(name);
@@ -210,12 +301,33 @@ mod tests {
     #[test]
     fn a_mark_is_read_back() {
         for format in [LuksFormat::Luks1, LuksFormat::Luks2] {
-            let mark = Mark { format, header_bytes: 4 << 20 };
-            assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+            for salt in [None, Some(Salt([0x0f; 16])), Some(Salt::random().unwrap())] {
+                let mark = Mark { format, header_bytes: 4 << 20, salt };
+                assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+            }
         }
-        for bad in ["", "luks2", "luks3 4096", "luks1 x", "luks1 1 2"] {
+        let salt = "000102030405060708090a0b0c0d0e0f";
+        assert!(Mark::parse(&format!("luks2 1 {salt}")).is_some());
+        for bad in ["", "luks2", "luks3 4096", "luks1 x", "luks1 1 2", "luks1 1 "] {
             assert_eq!(Mark::parse(bad), None, "{bad:?}");
         }
+        for bad in ["00", "é", &salt.to_uppercase(), &salt.replace("01", "+1"), &salt[1..]] {
+            assert_eq!(Mark::parse(&format!("luks2 1 {bad}")), None, "{bad:?}");
+        }
+        assert_eq!(Mark::parse(&format!("luks2 1 {salt} ")), None);
+    }
+
+    #[test]
+    fn a_passphrase_of_its_own_is_what_the_document_says() {
+        let store = Passphrase(Zeroizing::new("correct horse".into()));
+        assert_eq!(*store.of(None), "correct horse");
+        let salt = Salt::parse("000102030405060708090a0b0c0d0e0f");
+        // openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt key:"correct horse"
+        //   -kdfopt hexsalt:000102030405060708090a0b0c0d0e0f -kdfopt info:"stirrup rbd disk" HKDF
+        assert_eq!(
+            *store.of(salt),
+            "b8be01007f9f1d524e8825b21c168dfdbf08de44146a35b6f818f9faf6ffa4ba"
+        );
     }
 
     #[test]

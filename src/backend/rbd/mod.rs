@@ -43,7 +43,7 @@ use super::{
 use crate::block::{Volume, VolumeInfo};
 use crate::cache::Cache;
 use crate::cache::profile::RECORD_NAME;
-use crate::rbd::{self, Access, Cluster, Image, Pool};
+use crate::rbd::{self, Access, Cluster, Image, LuksFormat, Pool};
 
 /// How long connecting and [`Store::probe`] wait, if nobody says otherwise.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
@@ -228,6 +228,27 @@ impl Store for RbdStore {
         check_name(image)?;
         check_size(image, size_bytes)?;
         self.options.encryption.create(&self.pool_of(image)?, image, size_bytes)
+    }
+
+    fn can_encrypt(&self) -> Result<(), StoreError> {
+        self.options.encryption.passphrase().map(drop)
+    }
+
+    fn create_encrypted(
+        &self,
+        image: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+    ) -> Result<(), StoreError> {
+        check_name(image)?;
+        check_size(image, size_bytes)?;
+        self.options.encryption.create_own(&self.pool_of(image)?, image, size_bytes, format)
+    }
+
+    fn is_encrypted(&self, image: &str) -> Result<bool, StoreError> {
+        check_name(image)?;
+        let open = Image::open(&self.pool_of(image)?, image, None, Access::ReadOnly)?;
+        encryption::is_encrypted(&open)
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {

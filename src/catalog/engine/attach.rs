@@ -83,6 +83,7 @@ impl Engine {
             read_only: false,
             exposure: Exposure::Enabled,
             qos: Qos::default(),
+            encryption: None,
             moved: None,
             node: None,
             closed: spec.rules.closed,

@@ -6,7 +6,7 @@ use super::images::{Import, some_of};
 use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, busy, foreign, key};
-use crate::backend::{OpenMode, StoreErrorKind, VolumeReader};
+use crate::backend::{LuksFormat, OpenMode, StoreErrorKind, VolumeReader};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::import::Source;
 use crate::catalog::model::{Disk, Format, Image, ImageState, Origin, Tagged, Usage};
@@ -31,12 +31,14 @@ struct Original {
     label: String,
     /// The image that a disk was cloned from.
     parent: Option<ImageName>,
+    /// A disk has a key of its own.
+    luks: Option<LuksFormat>,
     work: Work,
 }
 
 impl Engine {
     /// Writes the intent of copying an image, or a disk, into a new image. A disk is copied as it is
-    /// now, whatever is written to it later.
+    /// now, whatever is written to it later; of one with a key of its own the image has one, too.
     pub(in crate::catalog) fn begin_copy(
         &self,
         project: &Name,
@@ -46,6 +48,9 @@ impl Engine {
         let original = self.original(spec)?;
         let store = spec.store.as_ref().unwrap_or(&original.store);
         self.check_store(store)?;
+        if original.luks.is_some() {
+            self.check_can_encrypt(store)?;
+        }
         self.check_free(project, name)?;
         if original.size_bytes > self.options.image_max_bytes {
             let limit = self.options.image_max_bytes;
@@ -72,7 +77,9 @@ impl Engine {
         match self.open_original(&original, &image, &snapshot) {
             Ok(source) => {
                 image.size_bytes = source.size_bytes();
-                Ok(Import::of(image, revision, source, vec![filling, original.work]))
+                let works = vec![filling, original.work];
+                let luks = original.luks;
+                Ok(Import { luks, ..Import::of(image, revision, source.into(), works) })
             }
             Err(error) => {
                 let undone = if error.code() == super::FOREIGN {
@@ -123,6 +130,7 @@ impl Engine {
                     snapshot: Some(snapshot),
                     label,
                     parent: image.parent,
+                    luks: None,
                     work: work(Noun::Image),
                 })
             }
@@ -132,6 +140,7 @@ impl Engine {
                 let tag = tag.as_ref().map(|tag| self.ready_tag(project, of, tag)).transpose()?;
                 let tag = tag.map(|row| row.value);
                 Ok(Original {
+                    luks: disk.luks(),
                     size_bytes: tag.as_ref().map_or(disk.size_bytes, |tag| tag.size_bytes),
                     store: disk.store,
                     backing: disk.backing,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
+use super::making::{Begun, Making};
 use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
-use super::{Engine, FOREIGN, Held, backing_prefix, busy, foreign, key};
+use super::{Engine, Held, backing_prefix, busy, key};
 use crate::backend::{OpenMode, StoreErrorKind};
 use crate::block::Volume;
 use crate::catalog::error::{Error, ErrorKind, Noun};
@@ -42,17 +43,6 @@ pub struct Serving {
     pub error: Option<String>,
     /// The open volume.
     pub(super) volume: Held,
-}
-
-/// What the creation of a disk gives.
-#[derive(Debug)]
-pub(in crate::catalog) struct Created {
-    /// The disk.
-    pub(in crate::catalog) disk: Disk,
-    /// The node it was bound to in the same step.
-    pub(in crate::catalog) node: Option<Node>,
-    /// It was there already.
-    pub(in crate::catalog) existed: bool,
 }
 
 impl Engine {
@@ -95,22 +85,22 @@ impl Engine {
         rows::load(self.state.as_ref(), Table::Disks, &key(project, name))
     }
 
-    /// Clones an image and publishes the clone; with `node`, binds it to that node in the same
-    /// step.
-    pub(in crate::catalog) fn create_disk(
+    /// Writes the intent of making a disk; with `node`, one that is bound to that node when it is
+    /// made.
+    pub(in crate::catalog) fn begin_disk(
         &self,
         project: &Name,
         name: &Name,
         spec: &DiskSpec,
         node: Option<&Name>,
-    ) -> Result<Created, Error> {
+    ) -> Result<Begun, Error> {
         spec.check()?;
         let portal_groups = self.portal_groups(project, &spec.portal_groups)?;
         let spec = &DiskSpec { portal_groups, ..spec.clone() };
         if let Some(Versioned { value: disk, .. }) = self.find_disk(project, name)? {
             match disk.state {
                 DiskState::Ready if spec.matches(&disk) => {
-                    return Ok(Created { disk, node: None, existed: true });
+                    return Ok(Begun::There(Box::new(disk)));
                 }
                 DiskState::Ready | DiskState::Broken => return Err(exists(&disk)),
                 // Left over by a call that failed and could not take everything back.
@@ -122,6 +112,7 @@ impl Engine {
             self.visible_image_row(project, of, &spec.image)?;
         check_ready(&image)?;
         self.check_store(&image.store)?;
+        self.check_encryption(spec, &image)?;
         let (snapshot, tag) = if spec.edit {
             (String::new(), None)
         } else {
@@ -151,6 +142,7 @@ impl Engine {
             read_only: spec.read_only.unwrap_or(false),
             exposure: Exposure::Enabled,
             qos: spec.qos.unwrap_or_default(),
+            encryption: spec.encryption,
             moved: None,
             node: node.cloned(),
             closed: false,
@@ -177,53 +169,27 @@ impl Engine {
             batch.keep(Table::Images, &key(of, &spec.image), image_revision);
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
         };
+        let work = spec.luks().map(|_| self.at_work.begin(Noun::Image, of, spec.image.as_str()));
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
-        self.finish_creating(disk, revision, &image.backing, &snapshot)
+        let parent = (image.backing, snapshot);
+        Ok(Begun::Making(Box::new(Making { disk, revision, parent, _work: work })))
     }
 
-    fn finish_creating(
+    /// Says that a disk is made, and serves it.
+    pub(super) fn publish_new(
         &self,
-        mut disk: Disk,
+        disk: &mut Disk,
         revision: u64,
-        parent: &str,
-        snapshot: &str,
-    ) -> Result<Created, Error> {
-        let cloned = self.store(&disk.store).and_then(|store| {
-            if disk.edits {
-                return Ok(());
-            }
-            let made = store.clone_image(parent, snapshot, &disk.backing);
-            made.map_err(|error| match error.kind() {
-                // The number is fresh, so this image is not of this catalog's making.
-                StoreErrorKind::Exists => foreign(&disk.store, &disk.backing),
-                _ => error.into(),
-            })
-        });
-        let result = cloned.and_then(|()| self.publish_new(&mut disk, revision));
-        match result {
-            Ok(node) => Ok(Created { disk, node, existed: false }),
-            Err(error) => {
-                let undone = if error.code() == FOREIGN {
-                    self.forget_disk(&disk)
-                } else {
-                    self.erase_disk(&disk)
-                };
-                if let Err(error) = undone {
-                    let disk = key(&disk.project, &disk.name);
-                    tracing::warn!(disk, %error, "a failed creation is taken back later");
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn publish_new(&self, disk: &mut Disk, revision: u64) -> Result<Option<Node>, Error> {
+    ) -> Result<Option<Node>, Error> {
         let store = self.store(&disk.store)?;
         let (identity, volume) = store.open_new(&disk.backing)?;
         disk.identity = identity;
         disk.size_bytes = volume.info().size_bytes;
         disk.state = DiskState::Ready;
         let mut batch = Batch::default();
+        if disk.luks().is_some() {
+            self.add_flattened(&mut batch, disk)?;
+        }
         batch.put(Table::Disks, &key(&disk.project, &disk.name), revision, disk)?;
         let node = self.put_bound(&mut batch, disk)?;
         self.publish(disk, node.as_ref(), Some(volume))?;
@@ -312,7 +278,7 @@ impl Engine {
     }
 
     /// Removes the rows of a disk, and lets the node go that it is bound to.
-    fn forget_disk(&self, disk: &Disk) -> Result<(), Error> {
+    pub(super) fn forget_disk(&self, disk: &Disk) -> Result<(), Error> {
         let Some(row) = self.find_disk(&disk.project, &disk.name)? else { return Ok(()) };
         let mut batch = Batch::default();
         batch.delete(Table::Disks, &key(&disk.project, &disk.name), row.revision);

@@ -222,7 +222,7 @@ impl Engine {
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
         let fix_boot_chs = spec.fix_boot_chs;
-        Ok(Import { fix_boot_chs, closed, ..Import::of(image, revision, source, works) })
+        Ok(Import { fix_boot_chs, closed, ..Import::of(image, revision, source.into(), works) })
     }
 }
 

@@ -7,7 +7,7 @@ use super::at_work::Work;
 use super::exports::check_closed;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, FOREIGN, backing_prefix, busy, foreign, gone_is_fine, key};
-use crate::backend::{BootProfile, Store, StoreErrorKind};
+use crate::backend::{BootProfile, LuksFormat, Store, StoreErrorKind};
 use crate::catalog::checksum::Checksum;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
@@ -24,10 +24,18 @@ pub(in crate::catalog) struct Import {
     pub(super) fix_boot_chs: bool,
     /// What the checksum of the source must be.
     pub(super) sha256: Option<Checksum>,
+    /// It is encrypted with a key of its own, as what it is copied from is.
+    pub(super) luks: Option<LuksFormat>,
     /// Nobody may write to what it is copied from.
     pub(super) closed: Option<(Arc<dyn Store>, String)>,
     /// Keeps others from the image, and from what it is made of.
     pub(super) works: Vec<Work>,
+}
+
+impl From<Source> for Content {
+    fn from(source: Source) -> Self {
+        Self::Source(Box::new(source))
+    }
 }
 
 /// Where the contents of an image come from.
@@ -39,9 +47,9 @@ pub(super) enum Content {
 }
 
 impl Import {
-    pub(super) fn of(image: Image, revision: u64, source: Source, works: Vec<Work>) -> Self {
-        let content = Content::Source(Box::new(source));
-        Self { image, revision, content, fix_boot_chs: false, sha256: None, closed: None, works }
+    pub(super) fn of(image: Image, revision: u64, content: Content, works: Vec<Work>) -> Self {
+        let (fix_boot_chs, sha256, luks, closed) = (false, None, None, None);
+        Self { image, revision, content, fix_boot_chs, sha256, luks, closed, works }
     }
 
     /// Bytes there are to deal with.
@@ -194,7 +202,7 @@ impl Engine {
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
         let (fix_boot_chs, sha256) = (spec.fix_boot_chs, spec.sha256.clone());
-        Ok(Import { fix_boot_chs, sha256, ..Import::of(image, revision, source, works) })
+        Ok(Import { fix_boot_chs, sha256, ..Import::of(image, revision, source.into(), works) })
     }
 
     /// Refuses a name that an image has; what a failed import left under it goes.
@@ -220,8 +228,9 @@ impl Engine {
         import: Import,
         progress: &Progress,
     ) -> Result<Image, Error> {
-        let Import { mut image, revision, content, fix_boot_chs, sha256, closed, works: _works } =
+        let Import { mut image, revision, content, fix_boot_chs, sha256, luks, closed, works } =
             import;
+        let _works = works;
         // The file is hostile and is read by code of others. What a panic may leave half done is
         // the image, and that is erased.
         let filled = catch_unwind(AssertUnwindSafe(|| {
@@ -229,6 +238,7 @@ impl Engine {
             match &content {
                 Content::Source(source) => {
                     check_source(source, sha256.as_ref(), &mut image, progress)?;
+                    self.create_backing(&image, luks)?;
                     self.fill(&mut image, source, fix_boot_chs, progress)?;
                     if sha256.is_some() {
                         source.check_unchanged()?;
@@ -269,7 +279,7 @@ impl Engine {
         let _ = self.run_import(import, &progress);
     }
 
-    /// Makes the image in the store and copies the source into it.
+    /// Copies the source into the image, which is empty.
     pub(super) fn fill(
         &self,
         image: &mut Image,
@@ -278,16 +288,23 @@ impl Engine {
         progress: &Progress,
     ) -> Result<(), Error> {
         let store = self.store(&image.store)?;
-        self.create_backing(image)?;
         let mut writer = store.writer(&image.backing)?;
         image.warnings = copy(source, writer.as_mut(), fix_boot_chs, progress)?;
         Ok(writer.finish()?)
     }
 
     /// Makes an empty image in the store.
-    pub(super) fn create_backing(&self, image: &Image) -> Result<(), Error> {
+    pub(super) fn create_backing(
+        &self,
+        image: &Image,
+        luks: Option<LuksFormat>,
+    ) -> Result<(), Error> {
         let store = self.store(&image.store)?;
-        store.create(&image.backing, image.size_bytes).map_err(|error| match error.kind() {
+        let made = match luks {
+            None => store.create(&image.backing, image.size_bytes),
+            Some(format) => store.create_encrypted(&image.backing, image.size_bytes, format),
+        };
+        made.map_err(|error| match error.kind() {
             StoreErrorKind::Exists => foreign(&image.store, &image.backing),
             _ => error.into(),
         })

@@ -13,6 +13,7 @@ mod disks;
 mod exports;
 mod images;
 mod jobs;
+mod making;
 mod nodes;
 mod projects;
 mod reconcile;
@@ -54,6 +55,7 @@ use used::Used;
 pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
+pub(super) use making::{Begun, Created};
 pub(super) use reconcile::Report;
 pub(super) use uploads::Receiving;
 

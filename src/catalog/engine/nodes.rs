@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 
+use super::making::Created;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, key};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::model::{Disk, DiskState, Node, Usage};
 use crate::catalog::name::Name;
-use crate::catalog::spec::{DiskSpec, NodeSpec, canonical_mac};
+#[cfg(test)]
+use crate::catalog::spec::DiskSpec;
+use crate::catalog::spec::{NodeSpec, canonical_mac};
 use crate::catalog::state::{ABSENT, Table};
 
 impl Node {
@@ -233,12 +236,24 @@ impl Engine {
 
     /// A disk named after the node, bound to it; both are made if need be. The second answer:
     /// nothing had to be done.
+    #[cfg(test)]
     pub(in crate::catalog) fn provision(
         &self,
         project: &Name,
         name: &Name,
         spec: &DiskSpec,
     ) -> Result<(Node, bool), Error> {
+        self.check_provision(project, name)?;
+        let created = self.create_disk(project, name, spec, Some(name))?;
+        self.end_provision(project, name, created)
+    }
+
+    /// Refuses a node that has another disk.
+    pub(in crate::catalog) fn check_provision(
+        &self,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(), Error> {
         if let Some(row) = self.find_node(project, name)?
             && let Some(disk) = &row.value.disk
             && disk != name
@@ -246,8 +261,17 @@ impl Engine {
             let message = format!("node '{name}' has disk '{disk}' already; deprovision it first");
             return Err(bound(&row.value, message));
         }
-        // The disk's rows and the binding become true in one step.
-        let created = self.create_disk(project, name, spec, Some(name))?;
+        Ok(())
+    }
+
+    /// Binds a disk that was there before; of a new one the rows and the binding became true in one
+    /// step.
+    pub(in crate::catalog) fn end_provision(
+        &self,
+        project: &Name,
+        name: &Name,
+        created: Created,
+    ) -> Result<(Node, bool), Error> {
         if let Some(node) = created.node {
             return Ok((node, false));
         }

@@ -131,7 +131,7 @@ impl Engine {
             self.within_quota(project, more, || self.apply_numbered(intend))?.1
         };
         let made = match image.format {
-            Format::Raw => self.create_backing(&image),
+            Format::Raw => self.create_backing(&image, None),
             Format::Qcow2 => self.create_staged(&image),
         };
         let ended = made.and_then(|()| {
@@ -339,16 +339,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::Conflict, "upload-offset", message));
         }
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
-        let content = Content::Upload;
-        Ok(Import {
-            image,
-            revision,
-            content,
-            fix_boot_chs: false,
-            sha256: None,
-            closed: None,
-            works,
-        })
+        Ok(Import::of(image, revision, Content::Upload, works))
     }
 
     /// Checks what was uploaded, and makes it an image.
@@ -407,6 +398,7 @@ impl Engine {
         let more = Usage { bytes: more, ..Usage::default() };
         let revision =
             self.within_quota(&image.project, more, || self.put_image(image, revision))?;
+        self.create_backing(image, None)?;
         self.fill(image, &source, upload.fix_boot_chs, progress)?;
         Ok(revision)
     }

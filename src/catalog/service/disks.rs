@@ -1,5 +1,6 @@
 //! Calls on disks.
 
+use super::making::{Made, Wanted};
 use super::{Catalog, DiskView, Subject, view};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::Moved;
@@ -32,20 +33,21 @@ impl Catalog {
         self.blocking(move |engine| view(engine, engine.disk(&project, &name)?)).await
     }
 
-    /// Clones an image and publishes the clone. The second answer: it was there already.
+    /// Clones an image and publishes the clone; a copy with a key of its own is made by a job. The
+    /// second answer: it was there already.
     ///
     /// # Errors
-    /// `image-not-found`, `disk-exists`, and what the store says; nothing is left behind.
+    /// `image-not-found`, `disk-exists`, `encryption-unavailable`, `too-many-imports`, and what the
+    /// store says; nothing is left behind.
     pub async fn create_disk(
         &self,
         project: Name,
         name: Name,
         spec: DiskSpec,
-    ) -> Result<(DiskView, bool), Error> {
+    ) -> Result<Made<(DiskView, bool)>, Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        let subject = Subject::Image(spec.of(&project), spec.image.clone());
-        self.call(subject, vec![guard], move |engine| {
-            let created = engine.create_disk(&project, &name, &spec, None)?;
+        let wanted = Wanted { project, name, spec, node: None };
+        self.make_disk(wanted, vec![guard], |engine, created| {
             Ok((view(engine, created.disk)?, created.existed))
         })
         .await

@@ -1,5 +1,6 @@
 //! Calls on nodes.
 
+use super::making::{Made, Wanted};
 use super::{Catalog, DiskView, Subject, view};
 use crate::catalog::engine::Engine;
 use crate::catalog::error::{Error, ErrorKind, Noun};
@@ -104,21 +105,26 @@ impl Catalog {
     }
 
     /// Gives a node a disk of its own name, cloned from an image, in one step; the node is made
-    /// if it is not known. The last answer: nothing had to be done.
+    /// if it is not known; a copy with a key of its own is made by a job. The last answer: nothing had
+    /// to be done.
     ///
     /// # Errors
-    /// `node-bound`, `disk-exists`, `disk-bound`, `image-not-found`, and what the store says;
-    /// nothing is left behind.
+    /// `node-bound`, `disk-exists`, `disk-bound`, `image-not-found`, `encryption-unavailable`,
+    /// `too-many-imports`, and what the store says; nothing is left behind.
     pub async fn provision(
         &self,
         project: Name,
         name: Name,
         spec: DiskSpec,
-    ) -> Result<((Node, Option<DiskView>), bool), Error> {
+    ) -> Result<Made<((Node, Option<DiskView>), bool)>, Error> {
         let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
-        let subject = Subject::Image(spec.of(&project), spec.image.clone());
-        self.node_call((guards, subject), move |engine| engine.provision(&project, &name, &spec))
-            .await
+        let (of, node) = (project.clone(), name.clone());
+        let wanted = Wanted { project, name, spec, node: Some(node.clone()) };
+        self.make_disk(wanted, guards, move |engine, created| {
+            let (node, existed) = engine.end_provision(&of, &node, created)?;
+            Ok((with_disk(engine, node)?, existed))
+        })
+        .await
     }
 
     /// Takes the disk off a node and removes it. The last answer: there was none.

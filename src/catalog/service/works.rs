@@ -17,11 +17,11 @@ use crate::catalog::spec::{CopySpec, ImportSpec, PoolImportSpec};
 use crate::catalog::transfer::Destination;
 
 /// What a job does.
-struct Begun {
-    kind: &'static str,
-    project: Name,
-    object: String,
-    total_bytes: u64,
+pub(super) struct Begun {
+    pub(super) kind: &'static str,
+    pub(super) project: Name,
+    pub(super) object: String,
+    pub(super) total_bytes: u64,
 }
 
 impl Catalog {
@@ -259,7 +259,11 @@ impl Catalog {
     }
 
     /// Gives a job its number.
-    fn open_job(&self, engine: &Engine, begun: &Begun) -> Result<(Job, Arc<Progress>), Error> {
+    pub(super) fn open_job(
+        &self,
+        engine: &Engine,
+        begun: &Begun,
+    ) -> Result<(Job, Arc<Progress>), Error> {
         let job = engine.add_job(Job {
             id: 0,
             kind: begun.kind.to_owned(),
@@ -284,7 +288,11 @@ impl Catalog {
     }
 
     /// Runs a job whose turn it is, and keeps its end.
-    async fn run_job(&self, id: u64, work: impl Future<Output = Result<Vec<Warning>, Error>>) {
+    pub(super) async fn run_job(
+        &self,
+        id: u64,
+        work: impl Future<Output = Result<Vec<Warning>, Error>>,
+    ) {
         self.0.jobs.start(id);
         let result = work.await;
         let ended = self.0.jobs.update(id, |job| {

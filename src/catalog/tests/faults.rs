@@ -329,6 +329,7 @@ fn cases() -> Vec<Case> {
     .chain(super::uploads::cases())
     .chain(super::settings::cases())
     .chain(super::attach::cases())
+    .chain(super::encrypted::cases())
     .collect()
 }
 

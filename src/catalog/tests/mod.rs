@@ -2,6 +2,7 @@
 
 mod attach;
 mod calls;
+mod encrypted;
 mod faults;
 mod imports;
 mod lasting;

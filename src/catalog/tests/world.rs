@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::backend::memory::MemoryVolume;
 use crate::backend::{
-    ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
+    ImageStat, ImageWriter, LuksFormat, OpenMode, Store, StoreError, StoreErrorKind, StoreKind,
 };
 use crate::block::{Buffer, Completion, CompletionQueue, Op, Request, Volume, VolumeInfo};
 use crate::catalog::state::{ABSENT, Change, Row, State, StateError, Table, Write};
@@ -86,6 +86,7 @@ pub(crate) struct FakeImage {
     id: u64,
     pub(crate) size_bytes: u64,
     pub(crate) parent: Option<(String, String)>,
+    pub(crate) luks: Option<LuksFormat>,
     pub(crate) snapshots: Vec<String>,
     /// The snapshot that it was rolled back to last.
     pub(crate) rolled_back: Option<String>,
@@ -122,6 +123,8 @@ pub(crate) struct FakeStore {
     pub(crate) stuck: AtomicBool,
     /// Probes so far.
     pub(crate) probes: AtomicI64,
+    /// It cannot encrypt.
+    pub(crate) keyless: AtomicBool,
     /// Its writers panic.
     pub(crate) panics: AtomicBool,
     /// It has no room for more data.
@@ -215,6 +218,29 @@ impl Store for FakeStore {
     fn create(&self, image: &str, size_bytes: u64) -> Result<(), StoreError> {
         let new = FakeImage { size_bytes, ..FakeImage::default() };
         self.step(|images| self.add(images, image, new))
+    }
+
+    fn can_encrypt(&self) -> Result<(), StoreError> {
+        if self.keyless.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Invalid, "there is no passphrase"));
+        }
+        Ok(())
+    }
+
+    fn create_encrypted(
+        &self,
+        image: &str,
+        size_bytes: u64,
+        format: LuksFormat,
+    ) -> Result<(), StoreError> {
+        self.wait();
+        let luks = Some(format);
+        let new = FakeImage { size_bytes, luks, ..FakeImage::default() };
+        self.step(|images| self.add(images, image, new))
+    }
+
+    fn is_encrypted(&self, image: &str) -> Result<bool, StoreError> {
+        self.step(|images| Ok(find(images, image)?.luks.is_some()))
     }
 
     fn writer(&self, image: &str) -> Result<Box<dyn ImageWriter>, StoreError> {

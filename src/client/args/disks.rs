@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 
 use crate::config::parse_size;
 
-use super::{ChapArgs, CopyArgs, MaybeProject, NewSize, Project, Sure, TagCommand, Wait};
+use super::{
+    ChapArgs, CopyArgs, EncryptionArgs, MaybeProject, NewSize, Project, Sure, TagCommand, Wait,
+};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum DiskCommand {
@@ -48,6 +50,8 @@ pub(in crate::client) enum DiskCommand {
         qos: QosArgs,
         #[command(flatten)]
         chap: ChapArgs,
+        #[command(flatten)]
+        encryption: EncryptionArgs,
     },
     /// Change who may log in to a disk, and whether it may be written; sessions end
     Set(DiskSetArgs),

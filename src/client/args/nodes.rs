@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ChapArgs, MaybeProject, Project};
+use super::{ChapArgs, EncryptionArgs, MaybeProject, Project};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
@@ -100,4 +100,6 @@ pub(in crate::client) struct ProvisionArgs {
     pub(in crate::client) image: String,
     #[command(flatten)]
     pub(in crate::client) chap: ChapArgs,
+    #[command(flatten)]
+    pub(in crate::client) encryption: EncryptionArgs,
 }

@@ -5,6 +5,7 @@ use crate::control::api::nodes::Migrate;
 use crate::control::api::settings::{DiskChange, Qos};
 
 use super::{Calls, Result, at_tag, chap_request, to};
+use crate::client::api::Made;
 use crate::client::args::{DiskCommand, DiskSetArgs, NewSize, OneDisk, QosArgs};
 use crate::client::output;
 
@@ -31,6 +32,7 @@ impl Calls<'_, '_> {
                 read_only,
                 qos,
                 chap,
+                encryption,
             } => {
                 let chap = chap_request(&chap);
                 let read_only = read_only.then_some(true);
@@ -45,9 +47,12 @@ impl Calls<'_, '_> {
                     portal_groups,
                     read_only,
                     qos,
+                    encryption: encryption.encryption,
                 };
-                let answer = self.api.create_disk(&self.named(project)?, &disk, &create).await?;
-                self.show(&answer, output::disk)
+                match self.api.create_disk(&self.named(project)?, &disk, &create).await? {
+                    Made::Now(disk) => self.show(&disk, output::disk),
+                    Made::Later(job) => self.follow(*job, &encryption.wait).await,
+                }
             }
             DiskCommand::Set(set) => self.set(set).await,
             DiskCommand::Qos { project, disk, qos, none } => {

@@ -5,7 +5,8 @@ use std::io::Write;
 use crate::control::api::disks::DiskCreate;
 
 use super::{Calls, Result};
-use crate::client::args::{IscsiCommand, Sure};
+use crate::client::api::Made;
+use crate::client::args::{IscsiCommand, Sure, Wait};
 use crate::client::output;
 
 impl Calls<'_, '_> {
@@ -14,7 +15,10 @@ impl Calls<'_, '_> {
             IscsiCommand::Create { project, image, disk } => {
                 let name = disk.as_ref().unwrap_or(&image);
                 let create = DiskCreate { image: image.clone(), edit: true, ..Default::default() };
-                let answer = self.api.create_disk(&project, name, &create).await?;
+                let answer = match self.api.create_disk(&project, name, &create).await? {
+                    Made::Now(disk) => disk,
+                    Made::Later(job) => return self.follow(*job, &Wait { no_wait: false }).await,
+                };
                 self.show(&answer, |console, disk| {
                     console.note(&format!("image {image} itself is exported:"))?;
                     Ok(writeln!(console.out, "{}", output::plain(&disk.boot.uri))?)

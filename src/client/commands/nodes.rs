@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::control::api::nodes::{Bind, NodePut, Provision, Rearm};
 
 use super::{Calls, Result, chap_request};
+use crate::client::api::Made;
 use crate::client::args::{NodeCommand, ProvisionArgs, Sure};
 use crate::client::output;
 
@@ -54,8 +55,13 @@ impl Calls<'_, '_> {
     }
 
     pub(super) async fn provision(&mut self, project: &str, args: ProvisionArgs) -> Result {
-        let provision = Provision { image: args.image, chap: chap_request(&args.chap) };
-        let answer = self.api.provision(project, &args.node, &provision).await?;
+        let encryption = args.encryption.encryption;
+        let chap = chap_request(&args.chap);
+        let provision = Provision { image: args.image, chap, encryption };
+        let answer = match self.api.provision(project, &args.node, &provision).await? {
+            Made::Now(node) => node,
+            Made::Later(job) => return self.follow(*job, &args.encryption.wait).await,
+        };
         self.show(&answer, |console, node| {
             let Some(disk) = &node.disk else {
                 return console.note(&format!("node {} has no disk", node.name));

@@ -85,6 +85,7 @@ fn disk_lines(disk: &Disk) -> Vec<(&'static str, String)> {
     if !groups.is_empty() {
         lines.push(("portal groups", groups.join(", ")));
     }
+    lines.extend(disk.encryption.iter().map(|how| ("encryption", how.clone())));
     lines.extend(redirect(disk.redirect.as_ref()));
     lines.extend(disk.boot.uris.iter().map(|uri| ("boot", uri.clone())));
     lines

@@ -103,6 +103,8 @@ pub(super) fn all() -> Answers {
     on("POST", project("disks/node1/rollback"), 202, Some(&ended("disk-rollback", "node1")));
     on("POST", project("disks/node1/flatten"), 202, Some(&ended("disk-flatten", "node1")));
     on("POST", project("disks/node1/image"), 202, Some(&ended("disk-image", "snap")));
+    on("PUT", project("disks/safe"), 202, Some(&ended("disk-encrypt", "safe")));
+    on("PUT", project("nodes/safe/provision"), 202, Some(&ended("disk-encrypt", "safe")));
     let profile = json!({"boots": 3, "ranges": 519, "bytes": 63_537_152});
     on("GET", project("images/debian/boot-profile"), 200, Some(&profile));
     on("DELETE", project("images/debian/boot-profile"), 204, None);

@@ -157,6 +157,8 @@ const EVERY_COMMAND: &[&str] = &[
     "disk tag remove node1 v2",
     "disk rollback node1 v2 --force",
     "disk flatten node1",
+    "disk create safe debian --encryption luks2",
+    "pro demo safe debian --encryption luks1 --no-wait",
     "disk snapshot node1@v2 snap",
     "disk resize data 40GiB",
     "disk resize data +1GiB",

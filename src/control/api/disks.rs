@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +13,7 @@ use super::images::ImageCopy;
 use super::jobs::{self, Job};
 use super::problem::Problem;
 use super::settings::Qos;
-use super::{Answer, Filter, made, portal, portals};
+use super::{Answer, Filter, made_or_begun, portal, portals};
 use crate::catalog::{
     Allowed, ChapSpec, DiskSpec, DiskState, DiskView, Error, ExportState, ImageName, Moved, Name,
     Role, Secret, Tagged,
@@ -55,6 +56,11 @@ pub struct DiskCreate {
     /// What it may be asked for; everything when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qos: Option<Qos>,
+    /// How the store encrypts what it keeps of the disk: `luks1` or `luks2`, then a job copies the
+    /// image into one with a key of its own (Ceph RBD with a passphrase only), `none`, or as the image is
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
 }
 
 /// Where initiators that log in to a disk's target are sent to (RFC 7143 11.13.5).
@@ -188,6 +194,10 @@ pub struct Disk {
     /// What it may be asked for; absent: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qos: Option<Qos>,
+    /// How the store encrypts what it keeps of the disk, as was asked: `luks1` or `luks2` with a key of
+    /// its own, or `none`; absent: as its image is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// Bytes that it takes in its store, what it shares with its image not counted, as they were a
     /// while ago; absent while they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,6 +272,7 @@ impl TryFrom<DiskCreate> for DiskSpec {
         spec.portal_groups = sorted(request.portal_groups);
         spec.read_only = request.read_only;
         spec.qos = request.qos.map(Into::into);
+        spec.encryption = request.encryption.as_deref().map(str::parse).transpose()?;
         Ok(spec)
     }
 }
@@ -327,6 +338,7 @@ pub(in crate::control) fn render(control: &Control, view: &DiskView) -> Disk {
             .and_then(|chap| chap.delivered.map(|when| when.to_string())),
         read_only: disk.read_only,
         qos: Some(disk.qos).filter(|qos| !qos.is_unlimited()).map(Into::into),
+        encryption: disk.encryption.map(|encryption| encryption.to_string()),
         used_bytes: *used_bytes,
         existed: None,
     }
@@ -397,7 +409,8 @@ pub(super) async fn list(
     Ok(Json(DiskList { items: disks.iter().map(|disk| render(&control, disk)).collect() }))
 }
 
-/// Clones an image and exports the clone.
+/// Clones an image and exports the clone. A disk that is to be encrypted by a key of its own is no clone
+/// but a copy: it is exported when the job has ended.
 #[utoipa::path(
     put,
     path = "/v1/projects/{project}/disks/{disk}",
@@ -407,6 +420,7 @@ pub(super) async fn list(
     responses(
         (status = 201, description = "It was made", body = Disk),
         (status = 200, description = "It was there", body = Disk),
+        (status = 202, description = "A job makes it", body = Job),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -415,15 +429,17 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<DiskCreate>,
-) -> Answer<(StatusCode, Json<Disk>)> {
+) -> Answer<Response> {
     let (project, name) = names(&path)?;
     if request.edit {
         caller.check_role(Role::Admin, "editing an image")?;
     }
     check_groups(&control, &request.portal_groups)?;
-    let (disk, existed) = control.catalog.create_disk(project, name, request.try_into()?).await?;
-    let disk = Disk { existed: Some(existed), ..render(&control, &disk) };
-    Ok((made(existed), Json(disk)))
+    let made = control.catalog.create_disk(project, name, request.try_into()?).await?;
+    Ok(made_or_begun(made, |disk, existed| Disk {
+        existed: Some(existed),
+        ..render(&control, &disk)
+    }))
 }
 
 /// Shows a disk.

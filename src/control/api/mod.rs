@@ -32,7 +32,7 @@
 //! | `GET`, `DELETE .../images/{image}/tags/{tag}`, `.../disks/{disk}/tags/{tag}` | | [`tags::Tag`]; 204 |
 //! | `GET`, `DELETE /v1/projects/{project}/images/{image}/boot-profile` | | [`images::BootProfile`]; 204 |
 //! | `GET /v1/disks[?project=]` | | [`disks::DiskList`] |
-//! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`] |
+//! | `PUT /v1/projects/{project}/disks/{disk}` | [`disks::DiskCreate`] | 201, or 200 if it existed, [`disks::Disk`]; 202 [`jobs::Job`] |
 //! | `GET`, `DELETE /v1/projects/{project}/disks/{disk}` | | [`disks::Disk`]; 204 |
 //! | `PATCH /v1/projects/{project}/disks/{disk}` | [`settings::DiskChange`] | 200 [`disks::Disk`] |
 //! | `POST /v1/projects/{project}/disks/{disk}/migrate` | [`nodes::Migrate`] | 200 [`nodes::Node`] |
@@ -45,7 +45,7 @@
 //! | `GET`, `DELETE /v1/projects/{project}/nodes/{node}` | | [`nodes::Node`]; 204 |
 //! | `PUT /v1/projects/{project}/nodes/{node}/disk` | [`nodes::Bind`] | 200 [`nodes::Node`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/disk` | | 200 [`nodes::Node`] |
-//! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`] |
+//! | `PUT /v1/projects/{project}/nodes/{node}/provision` | [`nodes::Provision`] | 201 or 200 [`nodes::Node`]; 202 [`jobs::Job`] |
 //! | `DELETE /v1/projects/{project}/nodes/{node}/provision` | | 200 [`nodes::Node`] |
 //! | `POST /v1/projects/{project}/nodes/{node}/rearm` | [`nodes::Rearm`] | 200 [`nodes::Node`] |
 //! | `GET /v1/projects/{project}/nodes/{node}/ipxe` | | `text/plain`, an iPXE script |
@@ -80,11 +80,11 @@ pub mod tags;
 pub mod targets;
 pub mod uploads;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -92,7 +92,7 @@ use utoipa_axum::routes;
 use super::access::{Caller, guard};
 use super::respond::{Failure, finish};
 use super::{Control, PortalInfo};
-use crate::catalog::Name;
+use crate::catalog::{Made, Name};
 
 /// What every handler answers.
 type Answer<T> = Result<T, Failure>;
@@ -215,6 +215,19 @@ pub(super) fn router(control: Control) -> Router {
 /// 200 if it was there, 201 if it was made.
 fn made(existed: bool) -> StatusCode {
     if existed { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+/// What a call has made, or the job that makes it: as `show` has it, whether it was there.
+fn made_or_begun<T, U: Serialize>(
+    made: Made<(T, bool)>,
+    show: impl FnOnce(T, bool) -> U,
+) -> Response {
+    match made {
+        Made::Now((object, existed)) => {
+            (self::made(existed), Json(show(object, existed))).into_response()
+        }
+        Made::Later(job) => (StatusCode::ACCEPTED, Json(jobs::render(*job))).into_response(),
+    }
 }
 
 /// The portals of these groups (none: of all).

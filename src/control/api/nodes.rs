@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::disks::{self, ChapRequest, Disk};
+use super::jobs::Job;
 use super::problem::Problem;
 use super::settings::check_editor;
-use super::{Answer, Filter, made};
+use super::{Answer, Filter, made, made_or_begun};
 use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
 use crate::control::access::Caller;
 use crate::control::body::Fields;
@@ -67,6 +68,9 @@ pub struct Provision {
     /// As in `PUT` of a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chap: Option<ChapRequest>,
+    /// As in `PUT` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
 }
 
 /// A node.
@@ -268,7 +272,8 @@ pub(super) async fn unbind(
     Ok(Json(render(&control, node)))
 }
 
-/// Gives a node a disk of its own, cloned from an image.
+/// Gives a node a disk of its own, cloned from an image. One that is to be encrypted by a key of its
+/// own is a copy: the node has it when the job has ended.
 #[utoipa::path(
     put,
     path = "/v1/projects/{project}/nodes/{node}/provision",
@@ -278,6 +283,7 @@ pub(super) async fn unbind(
     responses(
         (status = 201, description = "It was provisioned", body = Node),
         (status = 200, description = "It had that disk", body = Node),
+        (status = 202, description = "A job makes the disk", body = Job),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -285,13 +291,16 @@ pub(super) async fn provision(
     State(control): State<Control>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<Provision>,
-) -> Answer<(StatusCode, Json<Node>)> {
+) -> Answer<Response> {
     let (project, name) = names(&path)?;
     let mut spec = DiskSpec::of_image(&request.image)?;
     spec.chap = request.chap.map(TryInto::try_into).transpose()?;
-    let (node, existed) = control.catalog.provision(project, name, spec).await?;
-    let node = Node { existed: Some(existed), ..render(&control, node) };
-    Ok((made(existed), Json(node)))
+    spec.encryption = request.encryption.as_deref().map(str::parse).transpose()?;
+    let made = control.catalog.provision(project, name, spec).await?;
+    Ok(made_or_begun(made, |node, existed| Node {
+        existed: Some(existed),
+        ..render(&control, node)
+    }))
 }
 
 /// Takes the disk off a node and removes it, and what it holds.

@@ -81,6 +81,36 @@ async fn a_disk_goes_back_becomes_an_image_and_independent() {
 }
 
 #[tokio::test]
+async fn an_encrypted_disk_is_made_by_a_job() {
+    let daemon = Daemon::start();
+    daemon.import("golden").await;
+    let disk = "/v1/projects/default/disks/d1";
+    let body = json!({"image": "golden", "encryption": "luks2"});
+    let job = daemon.end_of(&daemon.put(disk, body.clone()).await.ok(StatusCode::ACCEPTED)).await;
+    assert_eq!((&job["kind"], &job["state"]), (&json!("disk-encrypt"), &json!("succeeded")));
+    let made = daemon.get(disk).await;
+    assert_eq!((&made["encryption"], &made["flattened"]), (&json!("luks2"), &json!(true)));
+    let again = daemon.put(disk, body).await.ok(StatusCode::OK);
+    assert_eq!((&again["existed"], &again["encryption"]), (&json!(true), &json!("luks2")));
+    let other = json!({"image": "golden", "encryption": "none"});
+    daemon.put(disk, other).await.problem(409, "disk-exists");
+    let bad = json!({"image": "golden", "encryption": "rot13"});
+    daemon.put(disk, bad).await.problem(422, "invalid-encryption");
+
+    let path = "/v1/projects/default/nodes/n1/provision";
+    let body = json!({"image": "golden", "encryption": "luks1"});
+    let job = daemon.end_of(&daemon.put(path, body.clone()).await.ok(StatusCode::ACCEPTED)).await;
+    assert_eq!(job["state"], "succeeded");
+    let node = daemon.put(path, body).await.ok(StatusCode::OK);
+    assert_eq!(node["disk"]["encryption"], "luks1");
+    daemon.world.store.keyless.store(true, std::sync::atomic::Ordering::SeqCst);
+    let body = json!({"image": "golden", "encryption": "luks2"});
+    let disk = "/v1/projects/default/disks/d2";
+    daemon.put(disk, body).await.problem(422, "encryption-unavailable");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn an_image_is_copied_renamed_and_downloaded() {
     let daemon = Daemon::start();
     daemon.import("golden").await;

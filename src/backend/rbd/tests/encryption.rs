@@ -101,6 +101,118 @@ fn an_encrypted_image_is_read_with_its_passphrase_only() {
     without.remove(&name).unwrap();
 }
 
+const TEXT: &[u8; 45] = b"a secret that nobody may find in the cluster ";
+
+/// Whether one of the objects in the cluster that hold an image's data has the text in it.
+fn is_found(conf: &Path, image: &str) -> bool {
+    let info = run(conf, &["rbd", "info", image]);
+    let prefix = info.lines().find_map(|line| line.trim().strip_prefix("block_name_prefix: "));
+    let prefix = format!("{}.", prefix.unwrap());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut objects = 0;
+    for object in run(conf, &["rados", "-p", "rbd", "ls"]).lines() {
+        if object.starts_with(&prefix) {
+            objects += 1;
+            run(conf, &["rados", "-p", "rbd", "get", object, file.path().to_str().unwrap()]);
+            let bytes = std::fs::read(file.path()).unwrap();
+            if bytes.windows(TEXT.len()).any(|window| window == TEXT) {
+                return true;
+            }
+        }
+    }
+    assert!(objects > 0, "nothing is stored of {image}");
+    false
+}
+
+#[test]
+fn an_image_with_a_key_of_its_own_is_a_secret_whatever_the_store_s_images_are() {
+    let Some(conf) = cluster("an_image_with_a_key_of_its_own_is_a_secret") else { return };
+    let store = encrypting(conf, None, Some("open sesame"));
+    store.can_encrypt().unwrap();
+    let plain = image(&store, "plain");
+    let names = [unique("own"), unique("own")];
+    let formats = [LuksFormat::Luks1, LuksFormat::Luks2];
+    for (name, format) in names.iter().zip(formats) {
+        store.create_encrypted(name, SIZE, format).unwrap();
+    }
+    for name in names.iter().chain([&plain]) {
+        assert_eq!(store.stat(name).unwrap().size_bytes, SIZE);
+        assert_eq!(store.is_encrypted(name).unwrap(), *name != plain);
+        let mut writer = store.writer(name).unwrap();
+        writer.write_at(4096, &TEXT.repeat(200)).unwrap();
+        writer.finish().unwrap();
+        let disk = open(&store, name);
+        assert_eq!(disk.read(4096, 9000), TEXT.repeat(200));
+        assert_eq!(disk.read(SIZE - 4096, 4096), [0; 4096]);
+        drop(disk);
+        store.release(name).unwrap();
+        assert_eq!(is_found(conf, name), *name == plain, "{name}");
+    }
+
+    // Tags, rollback, growth: as of any other.
+    let name = &names[1];
+    store.snapshot(name, "s").unwrap();
+    open(&store, name).write(4096, &[1; 4096]);
+    let old = Disk::new(store.open(name, Some("s"), OpenMode::ReadOnly).unwrap());
+    assert_eq!(old.read(4096, 45), TEXT);
+    drop(old);
+    // A clone is a copy with the same key.
+    let child = format!("{name}.c");
+    store.clone_image(name, "s", &child).unwrap();
+    assert_eq!(open(&store, &child).read(4096, 45), TEXT);
+    store.release(&child).unwrap();
+    assert_eq!(store.stat(&child).unwrap().parent, None);
+    store.remove(&child).unwrap();
+    store.resize(name, 2 * SIZE).unwrap();
+    let disk = open(&store, name);
+    disk.write(2 * SIZE - 4096, &TEXT.repeat(92)[..4096]);
+    assert_eq!(refusal(&disk, 2 * SIZE), ErrorKind::OutOfRange);
+    drop(disk);
+    store.release(name).unwrap();
+    assert!(!is_found(conf, name));
+    store.rollback(name, "s").unwrap();
+    store.release(name).unwrap();
+    assert_eq!(store.stat(name).unwrap().size_bytes, SIZE);
+    assert_eq!(open(&store, name).read(4096, 45), TEXT);
+    store.release(name).unwrap();
+    store.remove_snapshot(name, "s").unwrap();
+    store.flatten(name, &|_, _| true).unwrap();
+
+    // Its passphrase is its own: neither the store's, nor that of another image.
+    let meta = |name: &str| run(conf, &["rbd", "image-meta", "get", name, "stirrup.encryption"]);
+    let [one, other] = [meta(&names[0]), meta(name)];
+    let [format, header, salt] = other.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{other}")
+    };
+    assert!(!one.contains(salt));
+    let theirs = one.split_whitespace().last().unwrap();
+    for mark in [format!("{format} {header}"), format!("{format} {header} {theirs}")] {
+        run(conf, &["rbd", "image-meta", "set", name, "stirrup.encryption", &mark]);
+        let error = store.open(name, None, OpenMode::ReadWrite).err().unwrap();
+        assert!(error.to_string().contains("not its passphrase"), "{error}");
+    }
+    run(conf, &["rbd", "image-meta", "set", name, "stirrup.encryption", other.trim()]);
+    let wrong = encrypting(conf, None, Some("open barley"));
+    let error = wrong.open(name, None, OpenMode::ReadWrite).err().unwrap();
+    assert!(error.to_string().contains("not its passphrase"), "{error}");
+    assert_eq!(open(&store, name).read(4096, 45), TEXT);
+    store.release(name).unwrap();
+
+    let without = open_store(conf);
+    let refused = [
+        without.can_encrypt().unwrap_err(),
+        without.create_encrypted(&unique("own"), SIZE, LuksFormat::Luks2).unwrap_err(),
+        without.open(name, None, OpenMode::ReadWrite).err().unwrap(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), StoreErrorKind::Invalid);
+        assert!(error.to_string().contains("passphrase_file is not set"), "{error}");
+    }
+    for name in names.iter().chain([&plain]) {
+        store.remove(name).unwrap();
+    }
+}
+
 fn refusal(disk: &Disk, offset: u64) -> ErrorKind {
     let buf = Buffer::unfilled(512);
     disk.run(Op::Read { offset, buf }).unwrap_err().kind()

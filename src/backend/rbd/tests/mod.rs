@@ -33,9 +33,14 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab/ceph");
 ///
 /// A dead client's watch stays for ten minutes: whoever waits for it to lapse is found out.
 fn start_cluster() -> PathBuf {
+    start_cluster_with(&[])
+}
+
+fn start_cluster_with(more: &[&str]) -> PathBuf {
     let output = Command::new(SCRIPT)
         .args(["up", "--owner", &std::process::id().to_string()])
         .args(["--set", "osd client watch timeout = 600"])
+        .args(more)
         .stderr(std::process::Stdio::inherit())
         .output()
         .unwrap();
