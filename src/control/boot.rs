@@ -237,10 +237,10 @@ async fn guard(State(control): State<Control>, mut request: Request, next: Next)
         .unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
-async fn entry(State(control): State<Control>) -> Response {
+async fn entry(State(control): State<Control>, Extension(asker): Extension<Asker>) -> Response {
     match control.boot.0.templates.entry() {
         Ok(script) => plain_text(script),
-        Err(error) => failed(&error),
+        Err(error) => failed(&control, asker, &error),
     }
 }
 
@@ -272,7 +272,7 @@ async fn by_name(
     match named {
         Ok(named) => answer(&control, asker, &machine, "../../boot.ipxe", Some(named)).await,
         Err(_) => {
-            let why = Refusal::Machine("no node can have this name".to_owned());
+            let why = Refusal::machine("no node can have this name");
             refused(&control, asker, &machine, "../../boot.ipxe", &why)
         }
     }
@@ -339,30 +339,27 @@ fn refused(
 ) -> Response {
     let boot = &control.boot.0;
     boot.counts.refused.fetch_add(1, Ordering::Relaxed);
-    let reason = why.reason();
+    let reason = &why.reason;
     if let Some(left_out) = boot.refusals.take(network(asker.address.ip())) {
         let shown = |text: &str| plain(text, SHOWN_CHARS_MAX);
         tracing::warn!(
             address = %asker.address.ip(), mac = machine.mac(), uuid = shown(&machine.uuid),
-            serial = shown(&machine.serial), "a machine has no boot script: {reason}{left_out}"
+            serial = shown(&machine.serial), error = why.error.as_deref(),
+            "a machine has no boot script: {reason}{left_out}"
         );
-        let node = match why {
-            Refusal::Node(node, _) => Some(node),
-            Refusal::Machine(_) | Refusal::Failed => None,
-        };
         let event = Event {
-            project: node.map(|node| node.project.to_string()),
-            object: node.map(|node| node.name.to_string()),
+            project: why.node.as_ref().map(|node| node.project.to_string()),
+            object: why.node.as_ref().map(|node| node.name.to_string()),
             mac: machine.macs.first().cloned(),
             address: Some(asker.address.ip().to_string()),
-            reason: Some(reason.to_owned()),
+            reason: Some(reason.clone()),
             ..Event::default()
         };
         control.events.boot_of_anybody("boot.refused", event);
     }
     match boot.templates.refused(reason, boot.options.retry, entry) {
         Ok(script) => plain_text(script),
-        Err(error) => failed(&error),
+        Err(error) => failed(control, asker, &error),
     }
 }
 
@@ -372,7 +369,10 @@ fn plain_text(script: String) -> Response {
     (headers, script).into_response()
 }
 
-fn failed(error: &boot::Error) -> Response {
-    tracing::error!(%error, "a boot script cannot be made");
+fn failed(control: &Control, asker: Asker, error: &boot::Error) -> Response {
+    let address = asker.address.ip();
+    if let Some(left_out) = control.boot.0.refusals.take(network(address)) {
+        tracing::error!(%address, %error, "a boot script cannot be made{left_out}");
+    }
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

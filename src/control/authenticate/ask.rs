@@ -263,4 +263,33 @@ mod tests {
             assert!(users < 1000, "users can be tried for ever");
         }
     }
+
+    #[tokio::test]
+    async fn one_address_does_not_take_all_places() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (timeout, cache) = (Duration::from_secs(60), Duration::ZERO);
+        let delegation = Delegation { url, ca: None, timeout, cache };
+        let endpoint = Arc::new(Endpoint::new("HIL", &delegation).unwrap());
+        let mut asking = tokio::task::JoinSet::new();
+        let mut ask = |address: [u8; 4]| {
+            let endpoint = Arc::clone(&endpoint);
+            asking.spawn(async move {
+                let asker = Asker::new(Some(address.into()), "jane");
+                endpoint.get("/", HeaderMap::new(), &asker).await
+            });
+        };
+        // Nobody answers.
+        (0..QUESTIONS_MAX).for_each(|_| ask([192, 0, 2, 1]));
+        ask([192, 0, 2, 2]);
+        let mut held = Vec::new();
+        while held.len() < QUESTIONS_MAX / 4 + 1 {
+            held.push(tokio::time::timeout(timeout, listener.accept()).await.unwrap().unwrap());
+        }
+        for _ in 0..QUESTIONS_MAX * 3 / 4 {
+            let refused = asking.join_next().await.unwrap().unwrap();
+            assert!(matches!(refused, Err(Refusal::TooOften(_))), "{refused:?}");
+        }
+        assert_eq!(asking.len(), held.len());
+    }
 }

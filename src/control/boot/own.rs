@@ -9,33 +9,30 @@ use crate::catalog::{Delivery, Disk, DiskView, Error, Name, Node};
 use crate::control::Control;
 
 /// Why a machine gets no script.
-pub(super) enum Refusal {
-    /// Nobody knows it.
-    Machine(String),
-    /// What it is to boot from is not there.
-    Node(Box<Node>, String),
-    /// It is told no more: what went wrong is in the log.
-    Failed,
+pub(super) struct Refusal {
+    /// What it is told.
+    pub(super) reason: String,
+    /// The node that it is; `None`: nobody knows it.
+    pub(super) node: Option<Box<Node>>,
+    /// What went wrong here, for the log only.
+    pub(super) error: Option<String>,
 }
 
 impl Refusal {
-    fn node(node: &Node, why: impl fmt::Display) -> Self {
-        let why = format!("node {} of project {} {why}", node.name, node.project);
-        Self::Node(Box::new(node.clone()), why)
+    pub(super) fn machine(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), node: None, error: None }
     }
 
-    pub(super) fn reason(&self) -> &str {
-        match self {
-            Self::Machine(why) | Self::Node(_, why) => why,
-            Self::Failed => "the gateway could not look it up, see its log",
-        }
+    fn node(node: &Node, why: impl fmt::Display) -> Self {
+        let reason = format!("node {} of project {} {why}", node.name, node.project);
+        Self { reason, node: Some(Box::new(node.clone())), error: None }
     }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        tracing::error!(%error, "a boot script cannot be made");
-        Self::Failed
+        let refusal = Self::machine("the gateway could not look it up, see its log");
+        Self { error: Some(error.to_string()), ..refusal }
     }
 }
 
@@ -77,15 +74,15 @@ async fn look_up(
     let Some((project, name)) = named else { return find(control, machine).await };
     match control.catalog.node(project, name).await {
         Err(error) if error.code() == "node-not-found" => {
-            Err(Refusal::Machine("there is no node of this name".to_owned()))
+            Err(Refusal::machine("there is no node of this name"))
         }
         found => Ok(found?),
     }
 }
 
 fn no_script(node: &Node, error: &boot::Error) -> Refusal {
-    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
-    Refusal::node(node, "has no boot script, see the log of the gateway")
+    let refusal = Refusal::node(node, "has no boot script, see the log of the gateway");
+    Refusal { error: Some(error.to_string()), ..refusal }
 }
 
 /// The node and its disk with the secret that it is to be given, if it may be.
@@ -154,11 +151,11 @@ async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<Disk
             _ => {
                 let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
                 let names = names.collect::<Vec<_>>().join(", ");
-                return Err(Refusal::Machine(format!("it is more than one node: {names}")));
+                return Err(Refusal::machine(format!("it is more than one node: {names}")));
             }
         }
     }
-    Err(Refusal::Machine(match machine.macs.as_slice() {
+    Err(Refusal::machine(match machine.macs.as_slice() {
         [] => "it told no MAC address, so chain boot.ipxe".to_owned(),
         [mac] => format!("no node has MAC address {mac}"),
         macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),
