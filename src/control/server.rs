@@ -113,7 +113,7 @@ impl Service {
 }
 
 impl Shared {
-    /// Of a peer, the rest of which is left alone.
+    /// Logs what is wrong with a peer, though not each time.
     fn complain(&self, address: Option<IpAddr>, why: &str) {
         let address = address.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         if let Some(left_out) = self.complaints.take(network(address)) {
