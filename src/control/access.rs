@@ -189,6 +189,8 @@ pub(super) async fn guard(
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let peer = request.extensions().get::<Peer>().cloned();
     let project = project_of(request.uri());
+    // Before it is looked who the caller is: what is taken away from them later, they are told.
+    request.extensions_mut().insert(control.events.now());
     let caller = identify(&control, peer.as_ref(), request.headers(), project.as_ref()).await;
     let who = caller.as_ref().map_or("nobody", |caller| &caller.who);
     let changes = method != Method::GET && method != Method::HEAD;
@@ -197,6 +199,7 @@ pub(super) async fn guard(
         admit(&caller, &method, matched.as_str(), &path)?;
         Ok(caller)
     });
+    let is_admitted = admitted.is_ok();
     let mut response = match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -209,8 +212,13 @@ pub(super) async fn guard(
     {
         response.headers_mut().insert(header::ALLOW, allow);
     }
-    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status());
-    record.end((changes || refused).then_some(response.status()));
+    let status = response.status();
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+    if refused || (changes && !is_admitted) {
+        record.refused(status);
+    } else {
+        record.end(changes.then_some(status));
+    }
     response
 }
 
@@ -227,7 +235,9 @@ async fn identify(
     if let Some(credentials) = Credentials::of(headers)? {
         let tokens: Arc<dyn Authenticator> = Arc::new(Tokens(control.catalog.clone()));
         let all: Vec<_> = std::iter::once(tokens).chain(control.delegate.clone()).collect();
-        return authenticate::identify(&all, &credentials, project).await.map(Caller::from);
+        let from = peer.and_then(Peer::address).map(|address| address.ip());
+        let found = authenticate::identify(&all, &credentials, project, from).await;
+        return found.map(Caller::from);
     }
     match peer {
         Some(Peer::Local(local)) => {
@@ -241,8 +251,9 @@ async fn identify(
         }
         Some(Peer::Tls(_, ClientCertificate::Named(name))) => of_certificate(control, name).await,
         Some(Peer::Tls(_, ClientCertificate::Unnamed)) => Err(unknown(
-            "this certificate does not say who holds it: it needs one common name (CN), or else \
-             one DNS name or URI among the alternative names",
+            "this certificate does not say who holds it: it needs one common name (CN), which is \
+             one of the DNS names and URIs among the alternative names if there are some, or else \
+             one of those",
         )),
         Some(Peer::Tls(_, ClientCertificate::None) | Peer::Network(_)) | None => {
             Err(unknown("use a client certificate or a token"))

@@ -1,25 +1,29 @@
 //! Who did what: a line of JSON for every call that changes something, and for every one that was
-//! refused for want of a right.
+//! refused for want of a right. Refusals, which anybody can cause, have files of their own, so that
+//! they take nothing away of what was done.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::limit::{Few, Rate, network};
 use super::peer::Peer;
 
-/// File name inside the state directory; the lines before these are in the file with `.1` added.
-const FILE: &str = "audit.jsonl";
-/// A file that is larger becomes the old one.
-const FILE_BYTES_MAX: u64 = 8 << 20;
+/// Of calls that do something: file name inside the state directory, and the size from which on it
+/// becomes the old one, with `.1` added to its name.
+const CHANGES: (&str, u64) = ("audit.jsonl", 8 << 20);
+/// Of calls that were refused.
+const REFUSALS: (&str, u64) = ("audit-refused.jsonl", 4 << 20);
 /// Lines that may wait to be written.
 const WAITING_MAX: usize = 4096;
 /// Characters of a path or a name that are kept.
@@ -42,7 +46,8 @@ pub(super) struct Entry {
 }
 
 enum Order {
-    Write(Box<Entry>),
+    Change(Box<Entry>),
+    Refusal(Box<Entry>),
     /// Everything before this is in the file.
     Flush(oneshot::Sender<()>),
 }
@@ -52,7 +57,11 @@ enum Order {
 pub struct AuditLog {
     directory: Arc<PathBuf>,
     orders: SyncSender<Order>,
+    refusals: Arc<Few<Refused>>,
 }
+
+/// Who is refused: by name, user and network.
+type Refused = (String, Option<u32>, Option<IpAddr>);
 
 impl AuditLog {
     /// Writes to the log in `directory`, on a thread of its own.
@@ -60,22 +69,43 @@ impl AuditLog {
     /// # Errors
     /// One line with the path, when the file cannot be opened.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(FILE);
         let context = |error: io::Error| {
-            io::Error::new(error.kind(), format!("audit log {}: {error}", path.display()))
+            io::Error::new(error.kind(), format!("audit log in {}: {error}", directory.display()))
         };
-        let mut log = Log::open(path.clone(), FILE_BYTES_MAX).map_err(context)?;
+        let mut logs = Logs {
+            changes: Log::open(directory, CHANGES).map_err(context)?,
+            refusals: Log::open(directory, REFUSALS).map_err(context)?,
+        };
         let (orders, received) = sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new().name("audit".to_owned());
-        thread.spawn(move || log.run(&received)).map_err(context)?;
-        Ok(Self { directory: Arc::new(directory.to_owned()), orders })
+        thread.spawn(move || logs.run(&received)).map_err(context)?;
+        let second = Duration::from_secs(1);
+        let refusals = Few::new(Rate::new(100, second), Rate::new(1000, second / 10));
+        let (directory, refusals) = (Arc::new(directory.to_owned()), Arc::new(refusals));
+        Ok(Self { directory, orders, refusals })
     }
 
-    fn write(&self, entry: Entry) {
-        match self.orders.try_send(Order::Write(Box::new(entry))) {
+    fn write_change(&self, entry: Entry) {
+        self.send(Order::Change(Box::new(entry)));
+    }
+
+    fn write_refusal(&self, entry: Entry) {
+        let address = entry.address.map(|address| network(address.ip()));
+        match self.refusals.take((entry.who.clone(), entry.uid, address)) {
+            None => return,
+            Some(left_out) if left_out.0 > 0 => {
+                tracing::warn!("calls were refused that are not in the audit log{left_out}");
+            }
+            Some(_) => {}
+        }
+        self.send(Order::Refusal(Box::new(entry)));
+    }
+
+    fn send(&self, order: Order) {
+        match self.orders.try_send(order) {
             Ok(()) => {}
             Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
-                let Order::Write(entry) = order else { return };
+                let (Order::Change(entry) | Order::Refusal(entry)) = order else { return };
                 tracing::error!(?entry, "the audit log does not keep up; this is not in it");
             }
         }
@@ -101,9 +131,21 @@ impl AuditLog {
     }
 }
 
+/// The last of both kinds.
 fn read(directory: &Path, count: usize) -> io::Result<Vec<Entry>> {
+    let mut changes = read_one(directory, CHANGES.0, count)?.into_iter().peekable();
+    let mut refusals = read_one(directory, REFUSALS.0, count)?.into_iter().peekable();
+    let newest = std::iter::from_fn(|| match (changes.peek(), refusals.peek()) {
+        (Some(change), Some(refusal)) if change.time < refusal.time => refusals.next(),
+        (Some(_), _) => changes.next(),
+        (None, _) => refusals.next(),
+    });
+    Ok(newest.take(count).collect())
+}
+
+fn read_one(directory: &Path, name: &str, count: usize) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
-    for name in [FILE.to_owned(), format!("{FILE}.1")] {
+    for name in [name.to_owned(), format!("{name}.1")] {
         let text = match fs::read_to_string(directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
@@ -116,7 +158,32 @@ fn read(directory: &Path, count: usize) -> io::Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// The file that is written.
+/// The files that are written.
+struct Logs {
+    changes: Log,
+    refusals: Log,
+}
+
+impl Logs {
+    fn run(&mut self, orders: &Receiver<Order>) {
+        for order in orders {
+            let (log, entry) = match order {
+                Order::Change(entry) => (&mut self.changes, entry),
+                Order::Refusal(entry) => (&mut self.refusals, entry),
+                Order::Flush(done) => {
+                    // Who asked may have gone.
+                    let _ = done.send(());
+                    continue;
+                }
+            };
+            if let Err(error) = log.write(&entry) {
+                tracing::error!(%error, ?entry, "the audit log cannot be written");
+            }
+        }
+    }
+}
+
+/// A file that is written.
 struct Log {
     path: PathBuf,
     file: File,
@@ -125,7 +192,11 @@ struct Log {
 }
 
 impl Log {
-    fn open(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
+    fn open(directory: &Path, (name, bytes_max): (&str, u64)) -> io::Result<Self> {
+        Self::at(directory.join(name), bytes_max)
+    }
+
+    fn at(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         let bytes = file.metadata()?.len();
         let mut log = Self { path, file, bytes, bytes_max };
@@ -136,25 +207,12 @@ impl Log {
         Ok(log)
     }
 
-    fn run(&mut self, orders: &Receiver<Order>) {
-        for order in orders {
-            match order {
-                Order::Write(entry) => {
-                    if let Err(error) = self.write(&entry) {
-                        tracing::error!(%error, ?entry, "the audit log cannot be written");
-                    }
-                }
-                Order::Flush(done) => drop(done.send(())),
-            }
-        }
-    }
-
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         if self.bytes >= self.bytes_max {
             let mut old = self.path.as_os_str().to_owned();
             old.push(".1");
             fs::rename(&self.path, old)?;
-            *self = Self::open(self.path.clone(), self.bytes_max)?;
+            *self = Self::at(self.path.clone(), self.bytes_max)?;
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
@@ -204,7 +262,14 @@ impl Record {
     pub(super) fn end(&mut self, status: Option<StatusCode>) {
         let Some(entry) = self.entry.take() else { return };
         if let Some(status) = status {
-            self.log.write(Entry { status: Some(status.as_u16()), ..entry });
+            self.log.write_change(Entry { status: Some(status.as_u16()), ..entry });
+        }
+    }
+
+    /// The call was refused: nothing was done.
+    pub(super) fn refused(&mut self, status: StatusCode) {
+        if let Some(entry) = self.entry.take() {
+            self.log.write_refusal(Entry { status: Some(status.as_u16()), ..entry });
         }
     }
 }
@@ -213,7 +278,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let is_change = |entry: &Entry| !["GET", "HEAD"].contains(&entry.method.as_str());
         if let Some(entry) = self.entry.take().filter(is_change) {
-            self.log.write(entry);
+            self.log.write_change(entry);
         }
     }
 }
@@ -239,8 +304,8 @@ mod tests {
     fn it_is_bounded_private_and_read_from_its_end() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
-        let mut log = Log::open(path.clone(), 1000).unwrap();
+        let path = directory.path().join(CHANGES.0);
+        let mut log = Log::at(path.clone(), 1000).unwrap();
         for number in 0..100 {
             log.write(&entry(number)).unwrap();
         }
@@ -258,9 +323,9 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_was_cut_short_spoils_no_other() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(FILE), "{\"time\": \"19").unwrap();
+        fs::write(directory.path().join(CHANGES.0), "{\"time\": \"19").unwrap();
         let log = AuditLog::open(directory.path()).unwrap();
-        log.write(entry(7));
+        log.write_change(entry(7));
         assert_eq!(log.last(10).await.unwrap(), [entry(7)]);
     }
 
@@ -271,10 +336,29 @@ mod tests {
         drop(Record::new(&log, "uid 0", None, &Method::PUT, "/v1/a"));
         drop(Record::new(&log, "uid 0", None, &Method::GET, "/v1/b"));
         Record::new(&log, "uid 0", None, &Method::GET, "/v1/c").end(None);
-        let refused = Some(StatusCode::FORBIDDEN);
-        Record::new(&log, "uid 0", None, &Method::GET, "/v1/d").end(refused);
+        Record::new(&log, "uid 0", None, &Method::GET, "/v1/d").refused(StatusCode::FORBIDDEN);
         let kept = log.last(10).await.unwrap();
         let kept: Vec<_> = kept.iter().map(|e| (e.path.as_str(), e.status)).collect();
         assert_eq!(kept, [("/v1/d", Some(403)), ("/v1/a", None)]);
+    }
+
+    #[tokio::test]
+    async fn refusals_push_nothing_out_that_was_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(directory.path()).unwrap();
+        let ends = |who: &str| Record::new(&log, who, None, &Method::PUT, "/v1/x");
+        ends("uid 0").end(Some(StatusCode::OK));
+        for _ in 0..5000 {
+            ends("nobody").refused(StatusCode::UNAUTHORIZED);
+        }
+        ends("token ci").refused(StatusCode::FORBIDDEN);
+        ends("uid 0").end(Some(StatusCode::CREATED));
+        let kept = log.last(1_000_000).await.unwrap();
+        let statuses: Vec<_> = kept.iter().filter_map(|it| it.status).collect();
+        assert_eq!((statuses[0], statuses[1]), (201, 403), "newest first, and others are heard");
+        assert_eq!(statuses.last(), Some(&200));
+        assert!(kept.len() < 1000, "of one who is refused {} times in a row", kept.len());
+        let lines = fs::read_to_string(directory.path().join(CHANGES.0)).unwrap();
+        assert_eq!(lines.lines().count(), 2, "{lines}");
     }
 }

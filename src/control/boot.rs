@@ -12,7 +12,6 @@
 
 mod machine;
 mod own;
-mod rate;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,28 +24,27 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
 use super::api::events::Event;
+use super::limit::{Few, LeftOut, Rate, network};
 use super::{Control, Peer, PortalInfo};
 use crate::boot::{self, Credentials, Portal, Templates, plain};
-use crate::catalog::{Disk, Name, Node};
+use crate::catalog::{Delivery, Disk, Name, Node};
 use crate::target::network_holds;
 
 pub use machine::Identity;
 use machine::Machine;
 use own::{Refusal, own_script};
-use rate::Rate;
 
-/// Scripts that are made at once; who asks beyond that waits.
+/// Machines that are looked up at once; who asks beyond that waits.
 const AT_WORK_MAX: usize = 16;
 /// How long.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Machines that are not known are logged no more often than this: anybody can cause it.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one may wait for a node that is worked on, before its secret is handed out.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest text of a machine that is shown.
 const SHOWN_CHARS_MAX: usize = 64;
 
@@ -84,16 +82,28 @@ struct Inner {
     templates: Templates,
     options: BootOptions,
     counts: Counts,
-    rate: Rate,
+    /// What one address may ask.
+    rate: Rate<IpAddr>,
     at_work: Semaphore,
-    logged: Mutex<Option<Instant>>,
+    /// Deliveries that are told of: of a node to an address.
+    told: Few<(Name, Name, IpAddr)>,
+    /// Refusals that are.
+    refusals: Few<IpAddr>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        let (templates, options) = (Templates::default(), BootOptions::default());
-        let (counts, rate, logged) = (Counts::default(), Rate::default(), Mutex::default());
-        Self { templates, options, counts, rate, at_work: Semaphore::new(AT_WORK_MAX), logged }
+        let second = Duration::from_secs(1);
+        Self {
+            templates: Templates::default(),
+            options: BootOptions::default(),
+            counts: Counts::default(),
+            rate: Rate::new(120, second / 10),
+            at_work: Semaphore::new(AT_WORK_MAX),
+            // A room full of machines that are switched on together is told of.
+            told: Few::new(Rate::new(3, 10 * second), Rate::new(1000, second / 100)),
+            refusals: Few::new(Rate::new(3, second), Rate::new(200, second / 10)),
+        }
     }
 }
 
@@ -130,13 +140,9 @@ impl BootScripts {
         BootCounts { delivered: count(delivered), secrets: count(secrets), refused: count(refused) }
     }
 
-    fn may_log(&self) -> bool {
-        let mut last = self.0.logged.lock();
-        let may = last.is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
-        if may {
-            *last = Some(Instant::now());
-        }
-        may
+    /// A turn to look something up.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.at_work.acquire().await.ok()
     }
 }
 
@@ -204,7 +210,7 @@ struct Asker {
     takes: bool,
 }
 
-/// Refuses who is not to ask, or asks too often; everybody else has a turn in time.
+/// Refuses who is not to ask, or asks too often; everybody else has an answer in time.
 async fn guard(State(control): State<Control>, mut request: Request, next: Next) -> Response {
     let boot = &control.boot.0;
     let Some(address) = request.extensions().get::<Peer>().and_then(Peer::address) else {
@@ -213,30 +219,28 @@ async fn guard(State(control): State<Control>, mut request: Request, next: Next)
     let networks = &boot.options.addresses;
     let inside = |network: &(IpAddr, u8)| network_holds(*network, address.ip());
     if !networks.is_empty() && !networks.iter().any(inside) {
-        if control.boot.may_log() {
-            tracing::warn!(%address, "asked for a boot script, from outside [boot] addresses");
+        if let Some(left_out) = boot.refusals.take(network(address.ip())) {
+            tracing::warn!(
+                %address, "asked for a boot script, from outside [boot] addresses{left_out}"
+            );
         }
         return StatusCode::FORBIDDEN.into_response();
     }
-    if !boot.rate.admits(address.ip(), Instant::now()) {
+    if !boot.rate.admits(network(address.ip()), Instant::now()) {
         let later = [(header::RETRY_AFTER, HeaderValue::from_static("5"))];
         return (StatusCode::TOO_MANY_REQUESTS, later).into_response();
     }
     let takes = request.method() == Method::GET;
     request.extensions_mut().insert(Asker { address, takes });
-    let answer = async {
-        let _turn = boot.at_work.acquire().await;
-        next.run(request).await
-    };
-    tokio::time::timeout(PATIENCE, answer)
+    tokio::time::timeout(PATIENCE, next.run(request))
         .await
         .unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
-async fn entry(State(control): State<Control>) -> Response {
+async fn entry(State(control): State<Control>, Extension(asker): Extension<Asker>) -> Response {
     match control.boot.0.templates.entry() {
         Ok(script) => plain_text(script),
-        Err(error) => failed(&error),
+        Err(error) => failed(&control, asker, &error),
     }
 }
 
@@ -268,7 +272,7 @@ async fn by_name(
     match named {
         Ok(named) => answer(&control, asker, &machine, "../../boot.ipxe", Some(named)).await,
         Err(_) => {
-            let why = Refusal::Machine("no node can have this name".to_owned());
+            let why = Refusal::machine("no node can have this name");
             refused(&control, asker, &machine, "../../boot.ipxe", &why)
         }
     }
@@ -300,10 +304,16 @@ fn delivered(
     counts.delivered.fetch_add(1, Ordering::Relaxed);
     counts.secrets.fetch_add(u64::from(secret), Ordering::Relaxed);
     let (project, name) = (&node.project, &node.name);
+    // A secret that is handed out once is told of in any case: to whom it went is what counts.
+    let per_node = disk.chap_per_node.as_ref().filter(|_| secret);
+    let once = per_node.is_some_and(|it| it.delivery == Delivery::Once);
+    let of = || (project.clone(), name.clone(), network(asker.address.ip()));
+    let left_out = if once { Some(LeftOut(0)) } else { control.boot.0.told.take(of()) };
+    let Some(left_out) = left_out else { return };
     let firmware = plain(&machine.platform, SHOWN_CHARS_MAX);
     tracing::info!(
         %project, node = %name, address = %asker.address.ip(), mac = machine.mac(), firmware, secret,
-        "a machine has its boot script"
+        "a machine has its boot script{left_out}"
     );
     let event = Event {
         project: Some(project.to_string()),
@@ -314,7 +324,10 @@ fn delivered(
         secret: Some(secret),
         ..Event::default()
     };
-    control.events.boot("boot.delivered", event);
+    match once {
+        true => control.events.boot("boot.delivered", event),
+        false => control.events.boot_of_anybody("boot.delivered", event),
+    }
 }
 
 fn refused(
@@ -326,30 +339,27 @@ fn refused(
 ) -> Response {
     let boot = &control.boot.0;
     boot.counts.refused.fetch_add(1, Ordering::Relaxed);
-    let reason = why.reason();
-    if control.boot.may_log() {
+    let reason = &why.reason;
+    if let Some(left_out) = boot.refusals.take(network(asker.address.ip())) {
         let shown = |text: &str| plain(text, SHOWN_CHARS_MAX);
         tracing::warn!(
             address = %asker.address.ip(), mac = machine.mac(), uuid = shown(&machine.uuid),
-            serial = shown(&machine.serial), "a machine has no boot script: {reason}"
+            serial = shown(&machine.serial), error = why.error.as_deref(),
+            "a machine has no boot script: {reason}{left_out}"
         );
-        let node = match why {
-            Refusal::Node(node, _) => Some(node),
-            Refusal::Machine(_) | Refusal::Failed => None,
-        };
         let event = Event {
-            project: node.map(|node| node.project.to_string()),
-            object: node.map(|node| node.name.to_string()),
+            project: why.node.as_ref().map(|node| node.project.to_string()),
+            object: why.node.as_ref().map(|node| node.name.to_string()),
             mac: machine.macs.first().cloned(),
             address: Some(asker.address.ip().to_string()),
-            reason: Some(reason.to_owned()),
+            reason: Some(reason.clone()),
             ..Event::default()
         };
-        control.events.boot("boot.refused", event);
+        control.events.boot_of_anybody("boot.refused", event);
     }
     match boot.templates.refused(reason, boot.options.retry, entry) {
         Ok(script) => plain_text(script),
-        Err(error) => failed(&error),
+        Err(error) => failed(control, asker, &error),
     }
 }
 
@@ -359,7 +369,10 @@ fn plain_text(script: String) -> Response {
     (headers, script).into_response()
 }
 
-fn failed(error: &boot::Error) -> Response {
-    tracing::error!(%error, "a boot script cannot be made");
+fn failed(control: &Control, asker: Asker, error: &boot::Error) -> Response {
+    let address = asker.address.ip();
+    if let Some(left_out) = control.boot.0.refusals.take(network(address)) {
+        tracing::error!(%address, %error, "a boot script cannot be made{left_out}");
+    }
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

@@ -15,12 +15,17 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::SessionInfo;
 use super::access::Caller;
 use super::api::events::Event;
 use crate::catalog::{Catalog, Name, Role};
 
 /// Events that are kept for those who come back.
 const KEPT_MAX: usize = 4096;
+/// Of those that anybody can cause, which push out one another before anything else.
+const OF_ANYBODY_MAX: usize = 1024;
+/// Jobs of which it is known that they have ended.
+const ENDED_MAX: usize = 256;
 /// Bytes of them, as JSON.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Streams at once, and those of one caller.
@@ -99,10 +104,16 @@ struct Ring {
     last: u64,
     /// Numbers up to this one are not kept any more.
     forgotten: u64,
+    /// The numbers of events that anybody can cause.
+    of_anybody: VecDeque<u64>,
     /// How the targets stand, by their names.
     targets: HashMap<String, Standing>,
+    /// Project and disk of the sessions, by their ids. A session can outlive its target.
+    sessions: HashMap<u64, (String, String)>,
     /// Jobs that run, and the number of the event that says how far each is.
     progress: HashMap<u64, u64>,
+    /// Jobs that have ended, the last ones.
+    ended: VecDeque<u64>,
     closed: bool,
 }
 
@@ -141,6 +152,10 @@ struct Streams {
     watched: bool,
 }
 
+/// A moment: everything after it is news.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(u64);
+
 /// A stream's place among those that may be open; given back when dropped.
 pub(super) struct Place {
     events: Events,
@@ -170,16 +185,24 @@ pub(super) struct Wanted {
     types: Vec<String>,
     /// Who the caller is.
     who: String,
+    /// When that was found out.
+    known: Moment,
 }
 
 impl Wanted {
-    pub(super) fn new(caller: &Caller, project: Option<&Name>, types: Vec<String>) -> Self {
+    pub(super) fn new(
+        caller: &Caller,
+        known: Moment,
+        project: Option<&Name>,
+        types: Vec<String>,
+    ) -> Self {
         Self {
             own: caller.project.as_ref().map(Name::to_string),
             project: project.map(Name::to_string),
             admin: caller.role == Role::Admin && caller.project.is_none(),
             types,
             who: caller.who.clone(),
+            known,
         }
     }
 
@@ -198,9 +221,10 @@ impl Wanted {
         asked && may && (types.is_empty() || types.iter().any(|of| is_of(event.kind, of)))
     }
 
-    /// Whether the event says that the caller's credential is worth nothing any more.
+    /// Whether the event says that the caller's credential is worth nothing any more. One that was of
+    /// that name before may have ended as well.
     fn ends_with(&self, event: &Kept) -> bool {
-        event.revoked.as_ref().is_some_and(|who| self.who == *who)
+        event.number > self.known.0 && event.revoked.as_ref().is_some_and(|who| self.who == *who)
     }
 }
 
@@ -229,6 +253,11 @@ impl Events {
             news: watch::Sender::new(()),
             streams: Mutex::default(),
         }))
+    }
+
+    /// This moment.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.0.ring.lock().last)
     }
 
     /// Ends all streams, for good.
@@ -365,9 +394,26 @@ impl Events {
 }
 
 impl Ring {
-    /// Drops an event that a later one makes needless. It is not lost: who comes to its number has
-    /// the later one before them.
-    fn drop_superseded(&mut self, number: u64) {
+    /// Project and disk of a session, if it is of a target that is known.
+    fn project_and_disk(
+        &mut self,
+        session: &SessionInfo,
+        begins: bool,
+    ) -> Option<(String, String)> {
+        if !begins && let Some(of) = self.sessions.remove(&session.id) {
+            return Some(of);
+        }
+        let of = self.targets.get(&session.target.as_ref()?.to_ascii_lowercase())?;
+        let of = (of.project.clone(), of.disk.clone());
+        if begins {
+            self.sessions.insert(session.id, of.clone());
+        }
+        Some(of)
+    }
+
+    /// Drops an event before its time: one that a later one makes needless, or of which there are too
+    /// many. Nobody is told that it is lost.
+    fn drop_one(&mut self, number: u64) {
         if let Ok(at) = self.kept.binary_search_by_key(&number, |event| event.number)
             && let Some(event) = self.kept.remove(at)
         {

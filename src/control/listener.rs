@@ -5,9 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,8 +26,6 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const UNREAD_MAX: Duration = Duration::from_secs(120);
 /// Content type of a TLS record that begins a handshake (RFC 8446 5.1).
 const TLS_HANDSHAKE: u8 = 22;
-/// Complaints about peers are logged no more often than this: anybody can cause them.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 /// For who speaks HTTP where TLS is spoken.
 const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
     connection: close\r\ncontent-length: 38\r\n\r\nTLS is spoken here: use https:// URLs\n";
@@ -196,26 +193,4 @@ async fn say_not_tls(stream: &mut TcpStream) {
     let _ = stream.read(&mut request).await;
     let _ = stream.write_all(NOT_TLS).await;
     let _ = stream.shutdown().await;
-}
-
-/// Logs complaints about peers, and only so many.
-#[derive(Default)]
-pub(super) struct Complaints(Mutex<(Option<Instant>, u64)>);
-
-impl Complaints {
-    pub(super) fn log(&self, why: &str) {
-        let mut state = self.0.lock();
-        let (last, left_out) = &mut *state;
-        if last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
-            *left_out += 1;
-            return;
-        }
-        *last = Some(Instant::now());
-        match std::mem::take(left_out) {
-            0 => tracing::warn!("a connection to the control API was refused: {why}"),
-            more => tracing::warn!(
-                "a connection to the control API was refused: {why} (and {more} before it)"
-            ),
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod body;
 pub mod boot;
 pub mod compat;
 mod events;
+mod limit;
 pub mod listener;
 mod peer;
 mod respond;
@@ -187,6 +188,9 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long a client may take to send the head of a request.
     pub head_timeout: Duration,
+    /// How long a connection over TLS goes on; then it ends with the call that runs, and who comes back
+    /// has to show again who it is.
+    pub connection_lifetime: Duration,
     /// How long a call may take, its body included. What was begun is carried through.
     pub call_timeout: Duration,
     /// Connections at once; further ones wait. One address has a quarter of them at most.
@@ -202,6 +206,7 @@ impl Default for Limits {
             head_max_bytes: 16 << 10,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
+            connection_lifetime: Duration::from_secs(3600),
             call_timeout: Duration::from_secs(60),
             connections_max: 256,
             stop_timeout: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! Requests off listeners, each within its bounds.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Limits;
-use super::listener::{Accepted, Complaints, Listener};
+use super::limit::{Few, network};
+use super::listener::{Accepted, Listener};
+use super::{Limits, Peer};
 use crate::target::places::Places;
 
 /// How long accepting rests after an error (out of file descriptors, most likely).
@@ -58,7 +60,7 @@ pub async fn serve(services: Vec<Service>, shutdown: impl Future<Output = ()>) {
 struct Shared {
     router: Router,
     limits: Limits,
-    complaints: Complaints,
+    complaints: Few<IpAddr>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -67,7 +69,7 @@ impl Service {
         let Self { listener, router, limits } = self;
         let free = Arc::new(Semaphore::new(limits.connections_max));
         let places = Places::new(limits.connections_max);
-        let complaints = Complaints::default();
+        let complaints = Few::lines();
         let shared = Arc::new(Shared { router, limits, complaints, stopping: stopping.clone() });
         let mut connections = JoinSet::new();
         loop {
@@ -90,7 +92,7 @@ impl Service {
             };
             let place = accepted.address().map(|address| (address, places.take(address)));
             if let Some((address, None)) = place {
-                shared.complaints.log(&format!("{address} has too many connections"));
+                shared.complain(Some(address), &format!("{address} has too many connections"));
                 continue;
             }
             let shared = Arc::clone(&shared);
@@ -111,16 +113,27 @@ impl Service {
 }
 
 impl Shared {
+    /// Logs what is wrong with a peer, though not each time.
+    fn complain(&self, address: Option<IpAddr>, why: &str) {
+        let address = address.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        if let Some(left_out) = self.complaints.take(network(address)) {
+            tracing::warn!("a connection to the control API was refused: {why}{left_out}");
+        }
+    }
+
     async fn connection(&self, accepted: Accepted) {
         let mut stopping = self.stopping.clone();
+        let address = accepted.address();
         let established = tokio::select! {
             established = accepted.establish(self.limits.handshake_timeout) => established,
             () = stopped(&mut stopping) => return,
         };
         let (stream, peer) = match established {
             Ok(established) => established,
-            Err(why) => return self.complaints.log(&why),
+            Err(why) => return self.complain(address, &why),
         };
+        // What a certificate is worth was looked at when it was shown.
+        let lifetime = matches!(peer, Peer::Tls(..)).then_some(self.limits.connection_lifetime);
         let router = TowerToHyperService::new(self.router.clone());
         let about_to_stop = Stopping(stopping.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -134,9 +147,16 @@ impl Shared {
             .max_buf_size(self.limits.head_max_bytes)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
+        let closing = async {
+            let stopped = stopped(&mut stopping);
+            match lifetime {
+                Some(lifetime) => drop(tokio::time::timeout(lifetime, stopped).await),
+                None => stopped.await,
+            }
+        };
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = stopped(&mut stopping) => {
+            () = closing => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

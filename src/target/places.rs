@@ -55,7 +55,7 @@ impl Places {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address, in which hosts choose theirs (RFC 4291 2.5.4).
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -11,18 +11,20 @@ const SET: u8 = 0x31;
 /// `UTF8String`, `PrintableString`, `IA5String`: those that are UTF-8 as they are.
 const STRINGS: [u8; 3] = [0x0c, 0x13, 0x16];
 
-/// The name of the holder: the common name of the subject; if there is none, the DNS name or URI in
-/// the subject's alternative names. `None` if there is none or more than one, which would leave open
-/// who it is. It says nothing unless the certificate was verified.
+/// The name of the holder: the common name of the subject, which has to be one of the DNS names and
+/// URIs in the subject's alternative names if there are some, since authorities look at those first
+/// (RFC 9525 1.2); without a common name, the only one of those. `None` if that leaves open who it
+/// is. It says nothing unless the certificate was verified.
 #[must_use]
 pub fn name_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let mut names = common_names(certificate.subject())?;
-    if names.is_empty() {
-        names = certificate.valid_dns_names().chain(certificate.valid_uri_names()).collect();
-    }
-    match names.as_slice() {
-        [name] => Some((*name).to_owned()),
+    let common = common_names(certificate.subject())?;
+    let others: Vec<&str> =
+        certificate.valid_dns_names().chain(certificate.valid_uri_names()).collect();
+    let is_vouched_for = |name: &str| others.iter().any(|other| other.eq_ignore_ascii_case(name));
+    match (common.as_slice(), others.as_slice()) {
+        ([name], others) if others.is_empty() || is_vouched_for(name) => Some((*name).to_owned()),
+        ([], [name]) => Some((*name).to_owned()),
         _ => None,
     }
 }
@@ -93,7 +95,10 @@ mod tests {
         let printable = DnValue::PrintableString("ci 1".try_into().unwrap());
         assert_eq!(named(&[utf8("ci")], &[]).unwrap(), "ci");
         assert_eq!(named(&[printable], &[]).unwrap(), "ci 1");
-        assert_eq!(named(&[utf8("ci")], &[dns("other.example")]).unwrap(), "ci", "the CN counts");
+        let several = [dns("puppet.example"), dns("foreman.example")];
+        assert_eq!(named(&[utf8("foreman.example")], &several).unwrap(), "foreman.example");
+        assert_eq!(named(&[utf8("Foreman.example")], &several).unwrap(), "Foreman.example");
+        assert_eq!(named(&[utf8("foreman.example")], &[dns("mallory.example")]), None, "made up");
         assert_eq!(named(&[], &[dns("foreman.example")]).unwrap(), "foreman.example");
         assert_eq!(named(&[], &[uri("spiffe://example/ci")]).unwrap(), "spiffe://example/ci");
         assert_eq!(named(&[], &[]), None);

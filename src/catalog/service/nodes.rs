@@ -1,5 +1,7 @@
 //! Calls on nodes.
 
+use std::time::Duration;
+
 use super::making::{Made, Wanted};
 use super::{Catalog, DiskView, Subject, view};
 use crate::catalog::engine::Engine;
@@ -201,16 +203,22 @@ impl Catalog {
     }
 
     /// A node and its disk, with the credentials for its boot script. Those that are handed out once
-    /// are handed out by this.
+    /// are handed out by this. `patience` is for other calls on the node, not for this one.
     ///
     /// # Errors
-    /// `node-not-found`; `secret-delivered`: they were handed out before.
+    /// `node-not-found`; `secret-delivered`: they were handed out before; `busy`: other calls on the node
+    /// take longer.
     pub async fn hand_out_chap(
         &self,
         project: Name,
         name: Name,
+        patience: Duration,
     ) -> Result<(Node, Option<DiskView>), Error> {
-        let (guards, _) = self.lock_node(&project, &name, None).await?;
+        let locked = tokio::time::timeout(patience, self.lock_node(&project, &name, None)).await;
+        let (guards, _) = locked.unwrap_or_else(|_| {
+            let message = format!("node '{name}' is being worked on; try again");
+            Err(Error::new(ErrorKind::Conflict, "busy", message))
+        })?;
         self.call(Subject::Nothing, guards, move |engine| {
             let (node, disk) = engine.hand_out_chap(&project, &name)?;
             Ok((node, disk.map(|disk| view(engine, disk)).transpose()?))

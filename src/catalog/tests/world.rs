@@ -253,6 +253,7 @@ impl Store for FakeStore {
     }
 
     fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
+        self.wait();
         self.step(|images| {
             let image = find(images, image)?;
             if image.snapshots.iter().any(|name| name == snapshot) {

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::sessions::Session;
 use crate::catalog::Name;
 use crate::control::access::Caller;
-use crate::control::events::{self, KINDS, Wanted};
+use crate::control::events::{self, KINDS, Moment, Wanted};
 use crate::control::respond::Failure;
 use crate::control::{Control, stream};
 
@@ -112,6 +112,7 @@ pub(super) struct Which {
 pub(super) async fn follow(
     State(control): State<Control>,
     Extension(caller): Extension<Caller>,
+    Extension(known): Extension<Moment>,
     Query(which): Query<Which>,
     headers: HeaderMap,
 ) -> Answer<Response> {
@@ -122,7 +123,7 @@ pub(super) async fn follow(
         }
         None => None,
     };
-    let wanted = Wanted::new(&caller, project.as_ref(), types(which.types.as_deref())?);
+    let wanted = Wanted::new(&caller, known, project.as_ref(), types(which.types.as_deref())?);
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let since = last.or(which.since.as_deref()).filter(|id| !id.is_empty());
     let place = control.events.place(&caller.who, &control.catalog).ok_or_else(|| {

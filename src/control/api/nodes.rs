@@ -399,7 +399,7 @@ pub(super) async fn ipxe(
     // To ask whether there is a script is not to take the secret.
     let (node, disk) = match method {
         Method::HEAD => control.catalog.node(project, name).await?,
-        _ => control.catalog.hand_out_chap(project, name).await?,
+        _ => control.catalog.hand_out_chap(project, name, control.limits.call_timeout).await?,
     };
     let Some(DiskView { disk, .. }) = disk else { return Err(no_disk(&node)) };
     let script = boot::script(&control, &node, &disk, true).map_err(|error| {

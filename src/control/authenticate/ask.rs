@@ -1,6 +1,9 @@
-//! One question over HTTP, within bounds.
+//! One question over HTTP, within bounds. What is asked about is what anybody shows who reaches a
+//! listener: nobody keeps the others from being asked about, and nobody tries passwords by the thousand.
 
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::uri::Scheme;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -10,34 +13,66 @@ use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
-use super::Delegation;
+use super::{Delegation, Refusal};
+use crate::control::limit::{Few, Rate, network};
 use crate::control::listener::Stream;
+use crate::target::places::Places;
 use crate::tls;
 
 /// Largest body of an answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Questions at once; further ones wait.
-const QUESTIONS_MAX: usize = 16;
+/// Questions at once; further ones wait. One address has a quarter of them.
+const QUESTIONS_MAX: usize = 64;
+/// Times in a row that an address may be wrong about a user, and the time after which it may be once
+/// more.
+const OF_USER: (u32, Duration) = (10, Duration::from_secs(10));
+/// The same about anybody: many may share an address.
+const OF_ADDRESS: (u32, Duration) = (100, Duration::from_secs(1));
 
 /// Somebody who can be asked.
 pub(super) struct Endpoint {
+    /// What it is called.
+    name: &'static str,
     host: String,
     port: u16,
     /// What paths begin with, without a slash at the end.
     base: String,
     tls: Option<tls::Client>,
     timeout: Duration,
-    places: Semaphore,
+    places: Arc<Places>,
+    wrong_of_user: Rate<(IpAddr, String)>,
+    wrong_of_address: Rate<IpAddr>,
+    complaints: Few<IpAddr>,
+}
+
+/// For whom something is asked.
+pub(super) struct Asker {
+    /// Where they are.
+    address: IpAddr,
+    /// Who they say that they are; empty: that is what is asked.
+    user: String,
+}
+
+impl Asker {
+    /// `from`: an address on the network; `None`: on this machine.
+    pub(super) fn new(from: Option<IpAddr>, user: &str) -> Self {
+        let address = network(from.unwrap_or(Ipv4Addr::LOCALHOST.into()));
+        Self { address, user: user.to_owned() }
+    }
+
+    /// The same address, for somebody else.
+    pub(super) fn with_user(&self, user: &str) -> Self {
+        Self { address: self.address, user: user.to_owned() }
+    }
 }
 
 impl Endpoint {
     /// # Errors
     /// One line: what is wrong with the URL or the authorities.
-    pub(super) fn new(delegation: &Delegation) -> Result<Self, String> {
+    pub(super) fn new(name: &'static str, delegation: &Delegation) -> Result<Self, String> {
         let url = &delegation.url;
         let uri: Uri = url.parse().map_err(|error| format!("'{url}' is no URL: {error}"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
@@ -58,32 +93,68 @@ impl Endpoint {
             ));
         };
         Ok(Self {
+            name,
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: port.unwrap_or(if tls.is_some() { 443 } else { 80 }),
             base: uri.path().trim_end_matches('/').to_owned(),
             tls,
             timeout: delegation.timeout,
-            places: Semaphore::new(QUESTIONS_MAX),
+            places: Places::new(QUESTIONS_MAX),
+            wrong_of_user: Rate::new(OF_USER.0, OF_USER.1),
+            wrong_of_address: Rate::new(OF_ADDRESS.0, OF_ADDRESS.1),
+            complaints: Few::lines(),
         })
     }
 
-    /// Asks with GET; the status and the body of the answer. Redirections are not followed.
+    /// Asks with GET; the status and the body of the answer. Redirections are not followed. An answer
+    /// with a status of 4xx counts as one that the asker was wrong.
     ///
     /// # Errors
-    /// One line: there is no good answer in time.
+    /// There is no good answer in time, or the asker was wrong too often.
     pub(super) async fn get(
         &self,
         path: &str,
         headers: HeaderMap,
-    ) -> Result<(StatusCode, Bytes), String> {
+        asker: &Asker,
+    ) -> Result<(StatusCode, Bytes), Refusal> {
+        let of_user = || (asker.address, asker.user.clone());
+        let now = Instant::now();
+        let user_may = asker.user.is_empty() || self.wrong_of_user.would_admit(&of_user(), now);
+        if !user_may || !self.wrong_of_address.would_admit(&asker.address, now) {
+            let why = "credentials from this address were wrong too often; wait a while";
+            return Err(Refusal::TooOften(why.to_owned()));
+        }
         let answer = async {
-            let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
-            self.get_unbounded(path, headers).await
+            let Some(_place) = self.places.wait(asker.address).await else {
+                let why = "too much is asked at once from this address; try again";
+                return Err(Refusal::TooOften(why.to_owned()));
+            };
+            let answer = self.get_unbounded(path, headers).await;
+            answer.map_err(|why| self.unavailable(asker, &why))
         };
-        let (host, port) = (&self.host, self.port);
-        let late = || Err(format!("no answer within {} s", self.timeout.as_secs()));
+        let late = || {
+            let why = format!("no answer within {} s", self.timeout.as_secs());
+            Err(self.unavailable(asker, &why))
+        };
         let answer = tokio::time::timeout(self.timeout, answer).await;
-        answer.unwrap_or_else(|_| late()).map_err(|why| format!("{host}:{port}: {why}"))
+        let (status, body) = answer.unwrap_or_else(|_| late())?;
+        if status.is_client_error() {
+            let now = Instant::now();
+            self.wrong_of_address.admits(asker.address, now);
+            if !asker.user.is_empty() {
+                self.wrong_of_user.admits(of_user(), now);
+            }
+        }
+        Ok((status, body))
+    }
+
+    /// It cannot be found out: said in the log, too, but not each time.
+    pub(super) fn unavailable(&self, asker: &Asker, why: &str) -> Refusal {
+        let why = format!("{} at {}: {why}", self.name, self.authority());
+        if let Some(left_out) = self.complaints.take(asker.address) {
+            tracing::error!("who a caller is cannot be found out: {why}{left_out}");
+        }
+        Refusal::Unavailable(why)
     }
 
     async fn get_unbounded(
@@ -142,7 +213,7 @@ mod tests {
     fn urls() {
         let endpoint = |url: &str| {
             let (url, ca, time) = (url.to_owned(), None, Duration::from_secs(1));
-            Endpoint::new(&Delegation { url, ca, timeout: time, cache: time })
+            Endpoint::new("HIL", &Delegation { url, ca, timeout: time, cache: time })
         };
         let good = endpoint("http://hil.example/api/").unwrap();
         assert_eq!((good.authority().as_str(), good.base.as_str()), ("hil.example:80", "/api"));
@@ -151,5 +222,74 @@ mod tests {
         {
             assert!(endpoint(bad).is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_wrong_too_often_is_not_asked_about_for_a_while() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                let count = stream.read(&mut request).await.unwrap();
+                let status = if request[..count].starts_with(b"GET /good") { 200 } else { 401 };
+                let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let (timeout, cache) = (Duration::from_secs(60), Duration::ZERO);
+        let endpoint = Endpoint::new("HIL", &Delegation { url, ca: None, timeout, cache }).unwrap();
+        let ask = async |user: &str, address: [u8; 4], path: &str| {
+            let asker = Asker::new(Some(address.into()), user);
+            endpoint.get(path, HeaderMap::new(), &asker).await
+        };
+        let mut asked = 0;
+        while ask("jane", [192, 0, 2, 1], "/bad").await.is_ok() {
+            asked += 1;
+            assert!(asked < 1000, "passwords can be tried for ever");
+        }
+        assert!(asked >= 10, "a user may be wrong a few times");
+        assert!(matches!(ask("jane", [192, 0, 2, 1], "/good").await, Err(Refusal::TooOften(_))));
+        // Elsewhere, and as somebody else, it goes on; what is right does not count.
+        ask("jane", [192, 0, 2, 2], "/bad").await.unwrap();
+        for _ in 0..200 {
+            ask("john", [192, 0, 2, 1], "/good").await.unwrap();
+        }
+        // Nor are many users tried.
+        let mut users = 0;
+        while ask(&format!("user{users}"), [192, 0, 2, 1], "/bad").await.is_ok() {
+            users += 1;
+            assert!(users < 1000, "users can be tried for ever");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_does_not_take_all_places() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (timeout, cache) = (Duration::from_secs(60), Duration::ZERO);
+        let delegation = Delegation { url, ca: None, timeout, cache };
+        let endpoint = Arc::new(Endpoint::new("HIL", &delegation).unwrap());
+        let mut asking = tokio::task::JoinSet::new();
+        let mut ask = |address: [u8; 4]| {
+            let endpoint = Arc::clone(&endpoint);
+            asking.spawn(async move {
+                let asker = Asker::new(Some(address.into()), "jane");
+                endpoint.get("/", HeaderMap::new(), &asker).await
+            });
+        };
+        // Nobody answers.
+        (0..QUESTIONS_MAX).for_each(|_| ask([192, 0, 2, 1]));
+        ask([192, 0, 2, 2]);
+        let mut held = Vec::new();
+        while held.len() < QUESTIONS_MAX / 4 + 1 {
+            held.push(tokio::time::timeout(timeout, listener.accept()).await.unwrap().unwrap());
+        }
+        for _ in 0..QUESTIONS_MAX * 3 / 4 {
+            let refused = asking.join_next().await.unwrap().unwrap();
+            assert!(matches!(refused, Err(Refusal::TooOften(_))), "{refused:?}");
+        }
+        assert_eq!(asking.len(), held.len());
     }
 }

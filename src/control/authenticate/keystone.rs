@@ -2,18 +2,20 @@
 //! and with which roles. A token is shown to Keystone as its own proof, which its default policy
 //! allows, so that no account of ours is needed there.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::ask::Endpoint;
+use super::ask::{Asker, Endpoint};
 use super::cache::Cache;
 use super::{Answer, Authenticator, Credentials, Delegation, Identity, Refusal};
 use crate::catalog::{Name, Role};
 
-const PATH: &str = "/v3/auth/tokens";
+/// Without the catalog of all services, which can be larger than anything that is read here.
+const PATH: &str = "/v3/auth/tokens?nocatalog";
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 /// Keystone's roles, from its bootstrap, and what they are here. The greatest counts.
@@ -60,11 +62,11 @@ impl Keystone {
     /// # Errors
     /// One line: what is wrong with the URL or the authorities.
     pub fn new(delegation: &Delegation, domain: String) -> Result<Self, String> {
-        let endpoint = Endpoint::new(delegation)?;
+        let endpoint = Endpoint::new("Keystone", delegation)?;
         Ok(Self { endpoint, cache: Cache::new(delegation.cache)?, domain })
     }
 
-    async fn ask(&self, token: &str) -> Result<Option<Identity>, Refusal> {
+    async fn ask(&self, token: &str, from: Option<IpAddr>) -> Result<Option<Identity>, Refusal> {
         let key = self.cache.key(&[token]);
         if let Some(known) = self.cache.get(&key) {
             return Ok(Some(known));
@@ -72,8 +74,9 @@ impl Keystone {
         let Ok(mut value) = HeaderValue::from_str(token) else { return Ok(None) };
         value.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTH_TOKEN, value.clone()), (SUBJECT_TOKEN, value)]);
-        let (status, body) =
-            self.endpoint.get(PATH, headers).await.map_err(|why| unavailable(&why))?;
+        let asker = Asker::new(from, "");
+        let unavailable = |why: &str| self.endpoint.unavailable(&asker, why);
+        let (status, body) = self.endpoint.get(PATH, headers, &asker).await?;
         match status {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => return Ok(None),
@@ -108,19 +111,20 @@ impl Keystone {
     }
 }
 
-fn unavailable(why: &str) -> Refusal {
-    Refusal::Unavailable(format!("Keystone at {why}"))
-}
-
 impl Authenticator for Keystone {
     fn takes(&self, credentials: &Credentials) -> bool {
         matches!(credentials, Credentials::AuthToken(_))
     }
 
-    fn identify<'a>(&'a self, credentials: &'a Credentials, _: Option<&'a Name>) -> Answer<'a> {
+    fn identify<'a>(
+        &'a self,
+        credentials: &'a Credentials,
+        _: Option<&'a Name>,
+        from: Option<IpAddr>,
+    ) -> Answer<'a> {
         Box::pin(async move {
             match credentials {
-                Credentials::AuthToken(token) => self.ask(token.expose()).await,
+                Credentials::AuthToken(token) => self.ask(token.expose(), from).await,
                 Credentials::Bearer(_) | Credentials::Basic(..) => Ok(None),
             }
         })

@@ -11,6 +11,7 @@ mod keystone;
 mod tokens;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ pub enum Refusal {
     Forbidden(String),
     /// It cannot be found out now.
     Unavailable(String),
+    /// Whoever shows them has shown too many.
+    TooOften(String),
 }
 
 /// An answer under way; `None`: the credentials are nobody's.
@@ -107,11 +110,13 @@ pub trait Authenticator: Send + Sync + 'static {
     fn takes(&self, credentials: &Credentials) -> bool;
 
     /// Who holds them, and wants to do something in `project` (`None`: in none, or it is not known).
-    /// It takes no longer than a caller can wait.
+    /// They come from an address on the network (`None`: from this machine). It takes no longer than
+    /// a caller can wait.
     fn identify<'a>(
         &'a self,
         credentials: &'a Credentials,
         project: Option<&'a Name>,
+        from: Option<IpAddr>,
     ) -> Answer<'a>;
 }
 
@@ -132,16 +137,17 @@ pub struct Delegation {
 ///
 /// # Errors
 /// `not-authorized`: nobody; `forbidden`: not here; `authenticator-unavailable`: it cannot be found
-/// out now.
+/// out now; `too-many-tries`: they were wrong too often, or too many came at once.
 pub(super) async fn identify(
     authenticators: &[Arc<dyn Authenticator>],
     credentials: &Credentials,
     project: Option<&Name>,
+    from: Option<IpAddr>,
 ) -> Result<Identity, Failure> {
     let Some(one) = authenticators.iter().find(|one| one.takes(credentials)) else {
         return Err(unknown("credentials of this kind are not taken; use 'Bearer TOKEN'"));
     };
-    match one.identify(credentials, project).await {
+    match one.identify(credentials, project, from).await {
         Ok(Some(identity)) => Ok(identity),
         Ok(None) => Err(unknown(match credentials {
             Credentials::Bearer(_) => {
@@ -151,8 +157,10 @@ pub(super) async fn identify(
             Credentials::AuthToken(_) => "the token is unknown or has expired",
         })),
         Err(Refusal::Forbidden(why)) => Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", why)),
+        Err(Refusal::TooOften(why)) => {
+            Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too-many-tries", why))
+        }
         Err(Refusal::Unavailable(why)) => {
-            tracing::error!("who a caller is cannot be found out: {why}");
             let detail = format!("who you are cannot be found out: {why}; try again");
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Err(Failure::new(status, "authenticator-unavailable", detail))

@@ -1,5 +1,7 @@
 //! The built-in one: tokens of the catalog.
 
+use std::net::IpAddr;
+
 use super::{Answer, Authenticator, Credentials, Identity, Refusal};
 use crate::catalog::{Catalog, Name, Token};
 
@@ -18,13 +20,21 @@ impl Authenticator for Tokens {
         }
     }
 
-    fn identify<'a>(&'a self, credentials: &'a Credentials, _: Option<&'a Name>) -> Answer<'a> {
+    fn identify<'a>(
+        &'a self,
+        credentials: &'a Credentials,
+        _: Option<&'a Name>,
+        _: Option<IpAddr>,
+    ) -> Answer<'a> {
         Box::pin(async {
             let (Credentials::Bearer(secret)
             | Credentials::Basic(_, secret)
             | Credentials::AuthToken(secret)) = credentials;
             let token = self.0.proved_token(secret.clone()).await;
-            let token = token.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+            let token = token.map_err(|error| {
+                tracing::error!(%error, "who a caller is cannot be found out");
+                Refusal::Unavailable(error.to_string())
+            })?;
             Ok(token.map(|token| Identity {
                 who: format!("token {}", token.name),
                 role: token.role,

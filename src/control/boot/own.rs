@@ -3,39 +3,36 @@
 use std::fmt;
 
 use super::machine::{Identity, Machine};
-use super::{Asker, Secrets, delivered, script};
+use super::{Asker, LOCK_PATIENCE, Secrets, delivered, script};
 use crate::boot;
-use crate::catalog::{Disk, DiskView, Error, Name, Node};
+use crate::catalog::{Delivery, Disk, DiskView, Error, Name, Node};
 use crate::control::Control;
 
 /// Why a machine gets no script.
-pub(super) enum Refusal {
-    /// Nobody knows it.
-    Machine(String),
-    /// What it is to boot from is not there.
-    Node(Box<Node>, String),
-    /// It is told no more: what went wrong is in the log.
-    Failed,
+pub(super) struct Refusal {
+    /// What it is told.
+    pub(super) reason: String,
+    /// The node that it is; `None`: nobody knows it.
+    pub(super) node: Option<Box<Node>>,
+    /// What went wrong here, for the log only.
+    pub(super) error: Option<String>,
 }
 
 impl Refusal {
-    fn node(node: &Node, why: impl fmt::Display) -> Self {
-        let why = format!("node {} of project {} {why}", node.name, node.project);
-        Self::Node(Box::new(node.clone()), why)
+    pub(super) fn machine(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), node: None, error: None }
     }
 
-    pub(super) fn reason(&self) -> &str {
-        match self {
-            Self::Machine(why) | Self::Node(_, why) => why,
-            Self::Failed => "the gateway could not look it up, see its log",
-        }
+    fn node(node: &Node, why: impl fmt::Display) -> Self {
+        let reason = format!("node {} of project {} {why}", node.name, node.project);
+        Self { reason, node: Some(Box::new(node.clone())), error: None }
     }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        tracing::error!(%error, "a boot script cannot be made");
-        Self::Failed
+        let refusal = Self::machine("the gateway could not look it up, see its log");
+        Self { error: Some(error.to_string()), ..refusal }
     }
 }
 
@@ -46,15 +43,8 @@ pub(super) async fn own_script(
     machine: &Machine,
     named: Option<(Name, Name)>,
 ) -> Result<String, Refusal> {
-    let (node, disk) = match named {
-        Some((project, name)) => match control.catalog.node(project, name).await {
-            Err(error) if error.code() == "node-not-found" => {
-                return Err(Refusal::Machine("there is no node of this name".to_owned()));
-            }
-            found => found?,
-        },
-        None => find(control, machine).await?,
-    };
+    let by_name = named.is_some();
+    let (node, disk) = look_up(control, machine, named).await?;
     let Some(DiskView { disk, .. }) = disk else {
         let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
         return Err(Refusal::node(&node, how));
@@ -68,19 +58,40 @@ pub(super) async fn own_script(
         delivered(control, asker, machine, &node, &disk, false);
         return Ok(without);
     }
-    let (node, disk) = with_secret(control, &node, &disk).await?;
+    let (node, disk) = with_secret(control, &node, &disk, by_name).await?;
     let with = script(control, &node, &disk, true).map_err(|e| no_script(&node, &e))?;
     delivered(control, asker, machine, &node, &disk, true);
     Ok(with)
 }
 
+/// Within a turn, which is given back before anything is waited for that others may hold.
+async fn look_up(
+    control: &Control,
+    machine: &Machine,
+    named: Option<(Name, Name)>,
+) -> Result<(Node, Option<DiskView>), Refusal> {
+    let _turn = control.boot.turn().await;
+    let Some((project, name)) = named else { return find(control, machine).await };
+    match control.catalog.node(project, name).await {
+        Err(error) if error.code() == "node-not-found" => {
+            Err(Refusal::machine("there is no node of this name"))
+        }
+        found => Ok(found?),
+    }
+}
+
 fn no_script(node: &Node, error: &boot::Error) -> Refusal {
-    tracing::error!(project = %node.project, node = %node.name, %error, "no boot script");
-    Refusal::node(node, "has no boot script, see the log of the gateway")
+    let refusal = Refusal::node(node, "has no boot script, see the log of the gateway");
+    Refusal { error: Some(error.to_string()), ..refusal }
 }
 
 /// The node and its disk with the secret that it is to be given, if it may be.
-async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Node, Disk), Refusal> {
+async fn with_secret(
+    control: &Control,
+    node: &Node,
+    disk: &Disk,
+    by_name: bool,
+) -> Result<(Node, Disk), Refusal> {
     let (project, name) = (&node.project, &node.name);
     let secrets = control.boot.0.options.secrets;
     let all = secrets == Secrets::All;
@@ -94,8 +105,14 @@ async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Nod
             let why = format!("has a disk with a CHAP secret that is not its own: {set}");
             Err(Refusal::node(node, why))
         }
+        // Names can be guessed, and whoever did would leave nothing to the machine.
+        (_, Some(per_node)) if by_name && per_node.delivery == Delivery::Once => {
+            let why = "has a CHAP secret that is given out once, and not by name: chain boot.ipxe";
+            Err(Refusal::node(node, why))
+        }
         (Secrets::PerNode | Secrets::All, _) => {
-            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
+            let given = control.catalog.hand_out_chap(project.clone(), name.clone(), LOCK_PATIENCE);
+            match given.await {
                 Ok((node, Some(DiskView { disk, .. }))) if all || disk.chap_per_node.is_some() => {
                     Ok((node, disk))
                 }
@@ -104,6 +121,9 @@ async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Nod
                     let rearm = format!("stirrup node rearm -p {project} {name}");
                     let why = "has been given its CHAP secret already, to have it given once more";
                     Err(Refusal::node(node, format!("{why}: {rearm}")))
+                }
+                Err(error) if error.code() == "busy" => {
+                    Err(Refusal::node(node, "is being worked on: ask again in a moment"))
                 }
                 Err(error) => Err(error.into()),
             }
@@ -131,11 +151,11 @@ async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<Disk
             _ => {
                 let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
                 let names = names.collect::<Vec<_>>().join(", ");
-                return Err(Refusal::Machine(format!("it is more than one node: {names}")));
+                return Err(Refusal::machine(format!("it is more than one node: {names}")));
             }
         }
     }
-    Err(Refusal::Machine(match machine.macs.as_slice() {
+    Err(Refusal::machine(match machine.macs.as_slice() {
         [] => "it told no MAC address, so chain boot.ipxe".to_owned(),
         [mac] => format!("no node has MAC address {mac}"),
         macs => format!("no node has one of the MAC addresses {}", macs.join(", ")),

@@ -88,6 +88,10 @@ pub fn router(control: Control) -> Router {
 
 async fn answer(api: &Api, command: Command, fields: &[&str], request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    // A page of somebody else's in the browser of who has logged in here. No client of M2's says so.
+    if parts.headers.contains_key(header::ORIGIN) {
+        return html(StatusCode::FORBIDDEN);
+    }
     let connection = Credential::of_connection(&parts.extensions);
     let credential = match credential(&parts.headers, connection) {
         Ok(credential) => credential,
@@ -98,7 +102,8 @@ async fn answer(api: &Api, command: Command, fields: &[&str], request: Request) 
     let (Some(project), Some(values)) = (form.get("project"), values) else {
         return html(StatusCode::BAD_REQUEST);
     };
-    if values.iter().any(|value| value.contains(|c| FORBIDDEN.contains(c))) {
+    let is_refused = |value: &str| value.contains(|c| FORBIDDEN.contains(c));
+    if is_refused(project) || values.iter().any(|value| is_refused(value)) {
         return html(StatusCode::INTERNAL_SERVER_ERROR);
     }
     let user = User::new(api, &credential, project);
@@ -106,7 +111,7 @@ async fn answer(api: &Api, command: Command, fields: &[&str], request: Request) 
         Ok(()) => run(&user, command, &values).await,
         Err(problem) => Err((problem, project)),
     };
-    render(done.unwrap_or_else(|(problem, subject)| error(&problem, subject)))
+    render(done.unwrap_or_else(|(problem, subject)| escaped(error(&problem, subject))))
 }
 
 /// M2's users show a name and a password of HIL, which HIL is asked about if that is configured. The
@@ -212,6 +217,12 @@ fn error(problem: &Problem, subject: &str) -> Text {
     }
 }
 
+/// What is said of what came with the request, without what would be markup: it is called HTML.
+fn escaped((status, text): Text) -> Text {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    (status, text.into())
+}
+
 /// What Flask's library (Werkzeug, as of M2's time) answers by itself.
 fn html(status: StatusCode) -> Response {
     let text = match status {
@@ -221,6 +232,10 @@ fn html(status: StatusCode) -> Response {
         StatusCode::NOT_FOUND => {
             "The requested URL was not found on the server.  If you entered the URL manually please \
              check your spelling and try again."
+        }
+        StatusCode::FORBIDDEN => {
+            "You don't have the permission to access the requested resource. It is either \
+             read-protected or not readable by the server."
         }
         StatusCode::METHOD_NOT_ALLOWED => "The method is not allowed for the requested URL.",
         _ => {
@@ -240,6 +255,9 @@ fn html(status: StatusCode) -> Response {
 }
 
 fn render((status, text): Text) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    let kind = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
     (status, kind, text.into_owned()).into_response()
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Audience, Events, KINDS, Ring, Standing};
+use super::{Audience, ENDED_MAX, Events, KINDS, OF_ANYBODY_MAX, Ring, Standing};
 use crate::catalog::{Job, Noun, RowChange, Watched, Watcher, What};
 use crate::control::SessionInfo;
 use crate::control::api::events::Event;
@@ -21,8 +21,7 @@ impl Events {
 
     fn session(&self, kind: &'static str, session: SessionInfo, reason: Option<String>) {
         let mut ring = self.0.ring.lock();
-        let standing = session.target.as_ref().and_then(|target| ring.targets.get(target));
-        let (project, disk) = standing.map(|of| (of.project.clone(), of.disk.clone())).unzip();
+        let (project, disk) = ring.project_and_disk(&session, reason.is_none()).unzip();
         let target = session.target.clone();
         let session = Some(sessions::render(session));
         let audience = project.clone().map_or(Audience::All, Audience::Project);
@@ -92,12 +91,31 @@ impl Events {
         self.push(&mut self.0.ring.lock(), kind, audience, event);
     }
 
+    /// As [`Events::boot`], of what anybody can cause as often as they like: of these there are only so
+    /// many at a time.
+    pub(in crate::control) fn boot_of_anybody(&self, kind: &'static str, event: Event) {
+        let audience = event.project.clone().map_or(Audience::All, Audience::Project);
+        let mut ring = self.0.ring.lock();
+        self.push(&mut ring, kind, audience, event);
+        let number = ring.last;
+        ring.of_anybody.push_back(number);
+        if ring.of_anybody.len() > OF_ANYBODY_MAX
+            && let Some(oldest) = ring.of_anybody.pop_front()
+        {
+            ring.drop_one(oldest);
+        }
+    }
+
     /// How far a job is; takes the place of what was said of it before.
     pub(super) fn job_progress(&self, job: Job) {
         let id = job.id;
         let mut ring = self.0.ring.lock();
+        // It may have ended since it was looked at.
+        if ring.ended.contains(&id) {
+            return;
+        }
         if let Some(before) = ring.progress.remove(&id) {
-            ring.drop_superseded(before);
+            ring.drop_one(before);
         }
         self.tell_job(&mut ring, "job.progress", job);
         let number = ring.last;
@@ -151,7 +169,11 @@ impl Events {
             return self.tell_job(&mut ring, "job.made", *job);
         }
         if let Some(before) = ring.progress.remove(&job.id) {
-            ring.drop_superseded(before);
+            ring.drop_one(before);
+        }
+        ring.ended.push_back(job.id);
+        if ring.ended.len() > ENDED_MAX {
+            ring.ended.pop_front();
         }
         self.tell_job(&mut ring, "job.ended", *job);
     }
@@ -242,6 +264,28 @@ mod tests {
         events.job_row(row(job(JobState::Succeeded, 100)));
         assert_eq!(kinds(), [(1, "job.made"), (5, "boot.refused"), (7, "job.ended")]);
         assert!(events.0.ring.lock().progress.is_empty());
+        // It was looked at before it ended, and is told of after that.
+        events.job_progress(job(JobState::Running, 90));
+        assert_eq!(kinds(), [(1, "job.made"), (5, "boot.refused"), (7, "job.ended")]);
+        assert!(events.0.ring.lock().progress.is_empty());
+    }
+
+    #[test]
+    fn what_anybody_can_cause_pushes_nothing_else_out() {
+        let events = Events::new();
+        let of_a_node = || Event { object: Some("n1".to_owned()), ..Event::default() };
+        events.job_row(Some(Watched::Job(Box::new(job(JobState::Queued, 0)))));
+        for _ in 0..20_000 {
+            events.boot_of_anybody("boot.refused", of_a_node());
+        }
+        events.boot("boot.delivered", of_a_node());
+        let ring = events.0.ring.lock();
+        let kinds: Vec<_> = ring.kept.iter().map(|event| event.kind).collect();
+        assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("job.made", "boot.delivered"));
+        assert_eq!(kinds.len(), OF_ANYBODY_MAX + 2);
+        assert_eq!(ring.kept[1].number, 20_001 - OF_ANYBODY_MAX as u64 + 1, "the last ones");
+        assert_eq!(ring.bytes, ring.kept.iter().map(|event| event.json.len()).sum::<usize>());
+        assert_eq!((ring.forgotten, ring.of_anybody.len()), (0, OF_ANYBODY_MAX));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Boot scripts over plain HTTP, as firmware and whoever else is on the network ask for them.
 
+use std::sync::atomic::Ordering;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use hyper::service::Service as _;
@@ -29,13 +31,7 @@ impl Boot {
     }
 
     async fn ask(&self, method: Method, path: &str, from: &str) -> (StatusCode, String) {
-        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Peer::Network(from.parse().unwrap()));
-        let service = TowerToHyperService::new(self.router.clone());
-        let answer = service.call(request).await.unwrap();
-        let status = answer.status();
-        let bytes = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8(bytes.to_vec()).unwrap())
+        ask(self.router.clone(), method, path, from).await
     }
 
     /// A script, whatever it says.
@@ -45,6 +41,15 @@ impl Boot {
         assert!(script.starts_with("#!ipxe\n") && script.ends_with('\n'), "{path}: {script}");
         script
     }
+}
+
+async fn ask(router: Router, method: Method, path: &str, from: &str) -> (StatusCode, String) {
+    let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Peer::Network(from.parse().unwrap()));
+    let answer = TowerToHyperService::new(router).call(request).await.unwrap();
+    let status = answer.status();
+    let bytes = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 /// A daemon with node n1, which has a disk.
@@ -166,6 +171,83 @@ async fn a_secret_is_given_to_the_first_who_asks() {
     let script = Boot::of(&daemon, options).script(path).await;
     assert!(secret_of(&script).is_none() && !script.contains("sanboot"), "{script}");
     assert!(secret_of(&boot.script(path).await).is_some(), "it was not taken by that");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_is_given_once_is_not_used_up_by_who_guesses_a_name() {
+    let daemon = provisioned(json!({"image": "golden", "chap": {"per_node": "once"}})).await;
+    let boot = Boot::of(&daemon, BootOptions::default());
+    let script = boot.script("/boot/default/n1").await;
+    assert!(!script.contains("password") && !script.contains("sanboot"), "{script}");
+    assert!(script.contains("not by name: chain boot.ipxe"), "{script}");
+    let own = boot.script("/boot/52:54:00:00:00:01").await;
+    assert!(own.contains("\nset password "), "it is there for the machine: {own}");
+    let always = Some(json!({"chap": {"per_node": "always"}}));
+    daemon.call(Method::PATCH, "/v1/projects/default/disks/n1", always).await.ok(StatusCode::OK);
+    assert!(boot.script("/boot/default/n1").await.contains("\nset password "), "as often as asked");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_node_that_is_worked_on_keeps_nobody_from_booting() {
+    let daemon = provisioned(json!({"image": "golden", "chap": {"per_node": "always"}})).await;
+    let n2 = "/v1/projects/default/nodes/n2/provision";
+    daemon.put(n2, json!({"image": "golden"})).await.ok(StatusCode::CREATED);
+    let boot = Boot::of(&daemon, BootOptions::default());
+    daemon.world.store.stuck.store(true, Ordering::SeqCst);
+    let tagging = daemon.put("/v1/projects/default/disks/n1/tags/t1", json!({}));
+    let others = async {
+        while daemon.get("/v1/projects/default/disks/n1/tags").await["items"] == json!([]) {
+            tokio::task::yield_now().await;
+        }
+        let waiting: Vec<_> = (0..40)
+            .map(|_| {
+                let router = boot.router.clone();
+                tokio::spawn(ask(router, Method::GET, "/boot/52:54:00:00:00:01", "192.0.2.8:1"))
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let script = boot.script("/boot/default/n2").await;
+        assert!(script.contains("\nsanboot "), "{script}");
+        daemon.world.store.stuck.store(false, Ordering::SeqCst);
+        for one in waiting {
+            assert_eq!(one.await.unwrap().0, StatusCode::OK, "a script, or why not");
+        }
+    };
+    let (tagged, ()) = tokio::join!(tagging, others);
+    tagged.ok(StatusCode::CREATED);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_and_asks_pushes_nothing_out_of_what_is_told() {
+    let daemon = provisioned(json!({"image": "golden"})).await;
+    let boot = Boot::of(&daemon, BootOptions::default());
+    let told = async |types: &str| {
+        let path = format!("/v1/events?{types}&since=start&follow=false");
+        let kept = daemon.call(Method::GET, &path, None).await.text();
+        kept.lines().filter(|line| line.starts_with("event: boot.")).count() as u64
+    };
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        boot.script("/boot/52:54:00:00:00:01").await;
+        boot.script("/boot/52:54:00:00:00:09").await;
+    }
+    let counts = boot.scripts.counts();
+    assert_eq!((counts.delivered, counts.refused), (50, 50), "all are counted");
+    for kind in ["types=boot.delivered", "types=boot.refused"] {
+        let count = told(kind).await;
+        assert!(count <= 4 + begun.elapsed().as_secs(), "{kind}: {count}");
+    }
+    // Another one is heard nevertheless.
+    let before = told("types=boot.refused").await;
+    let (status, _) = boot.ask(Method::GET, "/boot/52:54:00:00:00:08", "192.0.2.77:1").await;
+    assert_eq!((status, told("types=boot.refused").await), (StatusCode::OK, before + 1));
+    let (status, _) = boot.ask(Method::GET, "/boot/52:54:00:00:00:01", "192.0.2.77:1").await;
+    assert_eq!(status, StatusCode::OK);
+    let kept = daemon.call(Method::GET, "/v1/events?since=start&follow=false", None).await.text();
+    assert!(kept.contains("\"address\":\"192.0.2.77\",\"secret\":false"), "{kept}");
     daemon.stop().await;
 }
 

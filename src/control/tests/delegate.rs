@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -89,7 +89,7 @@ async fn hil_says_who_is_of_a_project() {
     put.ok(StatusCode::CREATED);
     let me = get_as(&daemon, &jane, "/v1/whoami?project=lab").await.ok(StatusCode::OK);
     assert_eq!(me, json!({"who": "hil jane", "role": "operator", "project": "lab"}));
-    assert_eq!(asked(), 1, "a yes holds for a while");
+    assert_eq!(asked(), 2, "a yes holds for a while, once it was seen that there is a no");
     // It is one project's, as a token could be.
     let nodes = get_as(&daemon, &jane, "/v1/nodes?project=lab").await.ok(StatusCode::OK);
     assert_eq!(nodes["items"].as_array().unwrap().len(), 1);
@@ -148,6 +148,15 @@ async fn who_does_not_answer_as_it_should_lets_nobody_in() {
         Some(b"SSH-2.0-OpenSSH_9.2\r\n"),
         Some(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort"),
         Some(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+        // What answers in the place of HIL, or is something else.
+        Some(b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n<h1>Log in</h1>"),
+        Some(b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"nodes\": [1]} "),
+        Some(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n[1]"),
+        Some(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        Some(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n[]"),
+        Some(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        // HIL without authentication, and everybody is somebody.
+        Some(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -191,6 +200,30 @@ async fn who_does_not_answer_as_it_should_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn who_tries_passwords_is_stopped_and_nobody_else() {
+    let count = Count::default();
+    let address = start(listener(), hil(count.clone()));
+    let url = format!("http://{address}/api");
+    let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation(url)));
+    let path = "/v1/whoami?project=lab";
+    let mut stopped = 0;
+    for number in 0..40 {
+        let answer = get_as(&daemon, &basic(&format!("jane:{number}")), path).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            answer.problem(429, "too-many-tries");
+            stopped += 1;
+        } else {
+            answer.problem(401, "not-authorized");
+        }
+    }
+    assert!(stopped > 0, "40 in a row are too many");
+    assert_eq!(count.load(Ordering::SeqCst), 40 - stopped, "HIL is left alone meanwhile");
+    let john = get_as(&daemon, &basic("john:x"), path).await;
+    john.problem(401, "not-authorized");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn it_is_asked_over_tls_and_must_be_who_it_should_be() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new(directory.path(), "Lab CA");
@@ -219,9 +252,14 @@ async fn it_is_asked_over_tls_and_must_be_who_it_should_be() {
 
 /// Keystone's answers, by token.
 fn keystone(count: Count) -> Router {
-    let validate = async |State(count): State<Count>, head: HeaderMap| {
+    let validate = async |State(count): State<Count>,
+                          RawQuery(query): RawQuery,
+                          head: HeaderMap| {
         count.fetch_add(1, Ordering::SeqCst);
         assert_eq!(head["x-auth-token"], head["x-subject-token"]);
+        if query.as_deref() != Some("nocatalog") {
+            return "x".repeat(1 << 20).into_response();
+        }
         let project = |name: &str, domain: &str| json!({"name": name, "domain": {"name": domain}});
         let token = |project: Value, roles: &[&str], expires: &str| {
             let roles: Vec<_> = roles.iter().map(|name| json!({"name": name, "id": "1"})).collect();

@@ -196,6 +196,14 @@ async fn what_m2_refuses_is_refused_in_its_words() {
     let json = call("POST", "/list_images/", &basic, "application/json", "{}").await;
     assert_eq!(json.0, 400);
     assert_eq!(list(&basic, &format!("{project}&{}", "x".repeat(20_000))).await.0, 400);
+    for project in ["a%3Cb", "a%27b", "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E", "a%3Bb"] {
+        let (status, page) = list(&basic, &format!("project={project}")).await;
+        assert!(status == 500 && !page.contains("img"), "{project}: {page}");
+    }
+    let (status, page) = list(&basic, "project=a%22b%26%20").await;
+    assert_eq!((status, page.contains("a\"b")), (500, false), "{page}");
+    let foreign = format!("{basic}Origin: https://elsewhere.example\r\n");
+    assert_eq!(list(&foreign, project).await.0, 403, "a form on somebody else's page");
     // With the slash and without.
     assert_eq!(call("POST", "/list_images", &basic, form, project).await.0, 200);
     assert_eq!(call("GET", "/list_images/", &basic, form, project).await.0, 405);

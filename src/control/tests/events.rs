@@ -205,6 +205,7 @@ async fn everything_that_happens_is_told() {
     }
     events.session_began(session(7, target));
     events.session_ended(session(7, target), "the initiator logged out");
+    events.session_began(session(10, target));
     events.target_withdrawn(target);
     events.target_withdrawn(target);
     events.session_began(session(8, target));
@@ -213,9 +214,13 @@ async fn everything_that_happens_is_told() {
     assert_eq!((&began["project"], &began["disk"]), (&json!("default"), &json!("n1")));
     let ended = all.next().await.unwrap();
     assert_eq!(ended["reason"], "the initiator logged out");
-    all.expect(&[("target.withdrawn", "-")]).await;
+    all.expect(&[("session.began", "-"), ("target.withdrawn", "-")]).await;
     let stranger = all.next().await.unwrap();
     assert_eq!((&stranger["session"]["id"], &stranger["project"]), (&json!(8), &Value::Null));
+    // The last sessions of a target end after it has gone.
+    events.session_ended(session(10, target), "the target was withdrawn");
+    let ended = all.next().await.unwrap();
+    assert_eq!((&ended["project"], &ended["disk"]), (&json!("default"), &json!("n1")));
     daemon.stop().await;
 }
 
@@ -376,6 +381,29 @@ async fn a_stream_ends_with_its_token_and_with_the_daemon() {
     let end = own.next().await.unwrap();
     assert_eq!((&end["type"], &end["reason"]), (&json!("end"), &json!("stirrupd is stopping")));
     assert_eq!(own.next().await, None);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_does_not_end_with_the_one_before_of_its_name() {
+    let daemon = Daemon::start();
+    let make = async || {
+        let made = daemon.put("/v1/tokens/ci", json!({"role": "reader"})).await;
+        let made = made.ok(StatusCode::CREATED);
+        format!("Bearer {}", made["token"].as_str().unwrap())
+    };
+    make().await;
+    happens(&daemon.control.events, "default", "n1");
+    daemon.delete("/v1/tokens/ci").await.gone();
+    let new = make().await;
+    happens(&daemon.control.events, "default", "n2");
+    let open = async |query: &str| Listener::open_as(&daemon, &new, query, "").await.unwrap();
+    let mut kept = open("?since=start&follow=false").await;
+    kept.expect(&[("boot.refused", "n1"), ("boot.refused", "n2")]).await;
+    assert_eq!(kept.next().await, None);
+    let mut stream = open("?since=start").await;
+    daemon.delete("/v1/tokens/ci").await.gone();
+    stream.expect(&[("boot.refused", "n1"), ("boot.refused", "n2"), ("end", "-")]).await;
     daemon.stop().await;
 }
 

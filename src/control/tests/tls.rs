@@ -239,6 +239,31 @@ async fn one_address_does_not_take_all_connections() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_and_who_comes_back_shows_again_who_it_is() {
+    let lifetime = Duration::from_millis(500);
+    let lab = lab(&Limits { connection_lifetime: lifetime, ..Limits::default() });
+    let ci = lab.authority.client("ci");
+    lab.name("ci", json!({"role": "reader"})).await.ok(StatusCode::CREATED);
+    let files = ClientFiles { ca: Some(lab.authority.certificate()), identity: ci.identity() };
+    let stream = TcpStream::connect(lab.address).await.unwrap();
+    let stream = Client::load(&files).unwrap().connect("127.0.0.1", stream).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    // Call after call: it is never idle for long.
+    let kept_busy = async {
+        while sender.ready().await.is_ok() {
+            let request = Request::get("/v1/version").header("host", "x");
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            let Ok(answer) = sender.send_request(request).await else { break };
+            answer.into_body().collect().await.unwrap();
+        }
+    };
+    tokio::time::timeout(HANG, kept_busy).await.expect("it goes on for ever");
+    lab.get(&ci, "/v1/version").await.ok(StatusCode::OK);
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
 async fn without_tls_only_a_token_says_who_one_is() {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();

@@ -1,7 +1,7 @@
 //! The targets as tgtd would have them: attached disks of the catalog, and targets that have no
 //! logical unit yet, which are in memory only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -231,10 +231,16 @@ impl Memory {
         targets
     }
 
-    /// Gives a target the next number if it has none.
+    /// Gives a target the lowest number that is free if it has none.
     fn number(&mut self, name: &str) {
-        let next = self.tids.values().max().map_or(1, |last| last.saturating_add(1));
-        self.tids.entry(name.to_owned()).or_insert(next);
+        if self.tids.contains_key(name) {
+            return;
+        }
+        let taken: BTreeSet<i32> = self.tids.values().copied().collect();
+        // There are fewer targets than numbers.
+        if let Some(free) = (1..=i32::MAX).find(|tid| !taken.contains(tid)) {
+            self.tids.insert(name.to_owned(), free);
+        }
     }
 
     /// A target that has nothing yet.
@@ -289,6 +295,19 @@ mod tests {
         assert!(rules.access().closed);
         rules.addresses.push(Address::All);
         assert!(!rules.access().closed && rules.access().networks == ANY);
+    }
+
+    #[test]
+    fn no_two_targets_have_one_number() {
+        let mut memory = Memory::default();
+        memory.add(i32::MAX, "iqn.last");
+        memory.add(2, "iqn.two");
+        for name in ["iqn.a", "iqn.b", "iqn.a", "iqn.c"] {
+            memory.number(name);
+        }
+        let of = |name: &str| memory.tids[name];
+        assert_eq!((of("iqn.a"), of("iqn.b"), of("iqn.c")), (1, 3, 4));
+        assert_eq!((of("iqn.last"), of("iqn.two")), (i32::MAX, 2));
     }
 
     #[test]
