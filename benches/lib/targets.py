@@ -37,9 +37,10 @@ class Bare:
 
     name = "bare"
 
-    def __init__(self, loadgen, payload=4096, threads=1, core=0):
+    def __init__(self, loadgen, payload=4096, threads=1, core=0, spread_mib=0):
         self.payload = payload
-        command = [loadgen, "bare-server", "--payload", str(payload), "--threads", str(threads)]
+        command = [loadgen, "bare-server", "--payload", str(payload), "--threads", str(threads),
+                   "--spread", str(spread_mib)]
         self.process, self.url = process.serve(command, core)
         self.pid = self.process.pid
 

@@ -11,15 +11,17 @@
 
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::{Deref, DerefMut, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use super::memory::Memory;
+
 /// Chunk sizes in bytes, ascending.
-const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
+const CLASSES: [usize; 3] = [4 << 10, 16 << 10, CHUNK_BYTES_MAX];
 /// Largest chunk: longer buffers are made of several.
-pub const CHUNK_BYTES_MAX: usize = CLASSES[CLASSES.len() - 1];
+pub const CHUNK_BYTES_MAX: usize = super::memory::PAGE_BYTES;
 /// Free bytes a thread keeps per size class.
 const FREE_BYTES_PER_CLASS_MAX: usize = 8 << 20;
 
@@ -32,32 +34,7 @@ thread_local! {
     static FREE: RefCell<Option<FreeLists>> = const { RefCell::new(None) };
 }
 
-/// A piece of contiguous memory that may be shared. Apart from its reference count: where there are
-/// many, the counts lie close together, and looking at one touches no other page of memory.
-#[derive(Clone)]
-pub struct Memory(Box<[u8]>);
-
-impl Deref for Memory {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl DerefMut for Memory {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
 impl Memory {
-    /// Zeros, as a store has them for [`Buffer::append`].
-    #[must_use]
-    pub fn zeros(len: usize) -> Arc<Self> {
-        Arc::new(Self(vec![0; len].into_boxed_slice()))
-    }
-
     /// Lets go of memory that buffers may use again, if nobody else has it.
     pub fn give_back(mut this: Arc<Self>) {
         let Some(class) = CLASSES.iter().position(|&size| size == this.len()) else { return };

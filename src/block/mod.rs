@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod completion;
 mod error;
 pub mod fence;
+mod memory;
 pub mod qos;
 mod state;
 

@@ -22,8 +22,10 @@ def memory(bench, stack, shards=None, core=0):
 def against_bare(bench, outcome):
     with contextlib.ExitStack() as stack:
         stirrup = memory(bench, stack, shards=1)
-        bare = Bare(bench.loadgen.binary)
-        stack.callback(bare.stop)
+        servers = {}
+        for name, mib in (("bare", 0), ("bare, spread", bench.size)):
+            servers[name] = Bare(bench.loadgen.binary, spread_mib=mib)
+            stack.callback(servers[name].stop)
         for sessions in (1, 4):
             case = "%d session%s" % (sessions, "s"[:sessions - 1])
             loads = {rw: Load("rand" + rw, "4K", 32, sessions) for rw in ("read", "write")}
@@ -31,13 +33,16 @@ def against_bare(bench, outcome):
                 rw: lambda load=load: measure(stirrup, lambda: bench.loadgen.load(
                     stirrup.url, load, bench.seconds, bench.size))
                 for rw, load in loads.items()}
-            subjects["bare"] = lambda: measure(bare, lambda: bench.loadgen.bare(
-                bare, loads["read"], bench.seconds))
+            for name, server in servers.items():
+                subjects[name] = lambda server=server: measure(server, lambda: bench.loadgen.bare(
+                    server, loads["read"], bench.seconds))
             runs = bench.alternate(case, subjects)
             outcome.keep(case, runs)
             for rw in loads:
                 outcome.at_most(case, "the bare server's CPU per I/O, " + rw,
                                 runs.ratio(rw, "bare", "target_cpu_us_per_io"), 3)
+            outcome.told(case, "its CPU per I/O if its payloads are all over as much memory",
+                         runs.ratio("bare, spread", "bare", "target_cpu_us_per_io"), "x")
 
 
 def two_shards(bench, outcome):

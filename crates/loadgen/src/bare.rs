@@ -1,8 +1,9 @@
 //! The limit to measure against: a server with no protocol behind it. For each 48 bytes it is
 //! sent it answers 48 bytes and a payload, as a READ would, and does nothing else.
 
-use std::io::Write as _;
+use std::io::{IoSlice, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::connection::SILENCE;
+use crate::pattern::mix;
 use crate::pdu::BHS_LEN;
 use crate::skim::SKIM_LEN;
 
@@ -45,15 +47,58 @@ pub(crate) struct Client {
     skim: bool,
 }
 
+/// Where the payloads come from.
+struct Payloads {
+    len: usize,
+    /// Several of them; or, if there is only this one batch, headers in front of them, too.
+    bytes: Vec<u8>,
+    is_spread: bool,
+}
+
+impl Payloads {
+    /// One batch of answers, or payloads all over `spread` bytes.
+    fn new(len: usize, spread: usize) -> Self {
+        let is_spread = spread > 0;
+        let batch = (SEND_LEN / (BHS_LEN + len)).clamp(1, MAX_BATCH) * (BHS_LEN + len);
+        // Not zeros: those the kernel would back with one page, which no disk's data is.
+        let bytes = vec![0x5a; if is_spread { spread.max(len) } else { batch }];
+        Self { len, bytes, is_spread }
+    }
+
+    /// Answers for one send: as many of `wanted` as it takes. `seed` says which payloads.
+    fn answers(&self, wanted: usize, seed: u64) -> (usize, Vec<IoSlice<'_>>) {
+        let answer_len = BHS_LEN + self.len;
+        let at_once = wanted.min((SEND_LEN / answer_len).clamp(1, MAX_BATCH));
+        if !self.is_spread {
+            return (at_once, vec![IoSlice::new(&self.bytes[..at_once * answer_len])]);
+        }
+        let payload = |n: usize| {
+            let places = (self.bytes.len() / self.len) as u64;
+            let start = (mix(seed + n as u64) % places) as usize * self.len;
+            &self.bytes[start..start + self.len]
+        };
+        let slices = (0..at_once).flat_map(|n| [&[0x5a; BHS_LEN][..], payload(n)]);
+        (at_once, slices.map(IoSlice::new).collect())
+    }
+}
+
 /// Serves until killed; each of `threads` has connections of its own and a tokio runtime, as a
 /// shard of Stirrup does.
-pub(crate) fn serve(listen: SocketAddr, payload_len: usize, threads: usize) -> Result<()> {
+pub(crate) fn serve(
+    listen: SocketAddr,
+    payload_len: usize,
+    threads: usize,
+    spread: usize,
+) -> Result<()> {
+    ensure!(payload_len > 0, "--payload: an answer has one");
+    let payloads = Arc::new(Payloads::new(payload_len, spread));
     let listener = TcpListener::bind(listen)?;
     println!("{}", listener.local_addr()?);
     let shards: Vec<_> = (0..threads)
         .map(|_| {
             let (give, take) = unbounded_channel();
-            std::thread::spawn(move || shard(take, payload_len));
+            let payloads = Arc::clone(&payloads);
+            std::thread::spawn(move || shard(take, payloads));
             give
         })
         .collect();
@@ -64,29 +109,26 @@ pub(crate) fn serve(listen: SocketAddr, payload_len: usize, threads: usize) -> R
 }
 
 /// One thread of the server.
-fn shard(mut connections: UnboundedReceiver<TcpStream>, payload_len: usize) -> Result<()> {
+fn shard(mut connections: UnboundedReceiver<TcpStream>, payloads: Arc<Payloads>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         while let Some(stream) = connections.recv().await {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let stream = tokio::net::TcpStream::from_std(stream)?;
+            let payloads = Arc::clone(&payloads);
             tokio::task::spawn_local(async move {
                 // A client that goes away ends its connection, and that is all there is to say.
-                let _ = answer(stream, payload_len).await;
+                let _ = answer(stream, &payloads).await;
             });
         }
         Ok(())
     })
 }
 
-async fn answer(mut stream: tokio::net::TcpStream, payload_len: usize) -> std::io::Result<()> {
-    let answer_len = BHS_LEN + payload_len;
-    let at_once = (SEND_LEN / answer_len).clamp(1, MAX_BATCH);
+async fn answer(mut stream: tokio::net::TcpStream, payloads: &Payloads) -> std::io::Result<()> {
     let mut requests = vec![0; MAX_BATCH * BHS_LEN];
-    // Not zeros: those the kernel would back with one page, which no disk's data is.
-    let answers = vec![0x5a; at_once * answer_len];
-    let mut pending = 0;
+    let (mut pending, mut seed) = (0, 0);
     loop {
         let len = stream.read(&mut requests[pending..]).await?;
         if len == 0 {
@@ -95,9 +137,14 @@ async fn answer(mut stream: tokio::net::TcpStream, payload_len: usize) -> std::i
         let mut whole = (pending + len) / BHS_LEN;
         pending = (pending + len) % BHS_LEN;
         while whole > 0 {
-            let now = whole.min(at_once);
-            stream.write_all(&answers[..now * answer_len]).await?;
+            let (now, mut slices) = payloads.answers(whole, seed);
+            let mut unsent = &mut slices[..];
+            while !unsent.is_empty() {
+                let sent = stream.write_vectored(unsent).await?;
+                IoSlice::advance_slices(&mut unsent, sent);
+            }
             whole -= now;
+            seed += now as u64;
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
+use crate::crc::crc32c;
 use crate::pdu::{self, BHS_LEN, DIGEST_LEN, Header, Numbers, op};
 use crate::url::Url;
 
@@ -167,7 +168,7 @@ impl Connection {
     fn send(&mut self, header: &Header, data: &[u8]) -> Result<()> {
         let mut bytes = header.0.to_vec();
         if self.params.header_digest {
-            bytes.extend(crc32c::crc32c(&header.0).to_le_bytes());
+            bytes.extend(crc32c(&header.0).to_le_bytes());
         }
         bytes.extend(data);
         bytes.resize(bytes.len() + pdu::padded(data.len()) - data.len(), 0);

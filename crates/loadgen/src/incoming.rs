@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::connection::Params;
+use crate::crc::{crc32c, crc32c_append};
 use crate::pdu::{BHS_LEN, DIGEST_LEN, Header, padded};
 
 /// Bytes one receive can bring: large enough for a batch, small enough for the L2 cache.
@@ -78,7 +79,7 @@ impl Incoming {
                     self.data_seen += len;
                     let data = &self.buffer[start..start + len];
                     if self.params.data_digest {
-                        self.data_crc = crc32c::crc32c_append(self.data_crc, data);
+                        self.data_crc = crc32c_append(self.data_crc, data);
                     }
                     return Ok(Some(Event::Data(offset, data)));
                 }
@@ -91,7 +92,7 @@ impl Incoming {
                     }
                     let (pad, rest) = self.buffer[self.start..][..len].split_at(padding);
                     if digest {
-                        let crc = crc32c::crc32c_append(self.data_crc, pad);
+                        let crc = crc32c_append(self.data_crc, pad);
                         ensure!(*rest == crc.to_le_bytes(), "a data digest is wrong");
                     }
                     self.start += len;
@@ -115,7 +116,7 @@ impl Incoming {
             return Ok(None);
         }
         if self.params.header_digest {
-            let crc = crc32c::crc32c(&bytes[..covered]).to_le_bytes();
+            let crc = crc32c(&bytes[..covered]).to_le_bytes();
             ensure!(bytes[covered..len] == crc, "a header digest is wrong");
         }
         self.start += len;
@@ -147,12 +148,12 @@ mod tests {
             let mut header = [0; BHS_LEN];
             (header[0], header[7]) = (0x25, data.len() as u8);
             bytes.extend(header);
-            bytes.extend(crc32c::crc32c(&header).to_le_bytes());
+            bytes.extend(crc32c(&header).to_le_bytes());
             let mut padded_data = data.to_vec();
             padded_data.resize(padded(data.len()), 0);
             bytes.extend(&padded_data);
             if !data.is_empty() {
-                bytes.extend(crc32c::crc32c(&padded_data).to_le_bytes());
+                bytes.extend(crc32c(&padded_data).to_le_bytes());
             }
         }
         bytes

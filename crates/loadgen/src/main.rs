@@ -7,6 +7,7 @@
 
 mod bare;
 mod connection;
+mod crc;
 mod engine;
 mod histogram;
 mod incoming;
@@ -57,6 +58,10 @@ enum Command {
         /// Threads, each with its share of the connections.
         #[arg(long, default_value_t = 1)]
         threads: usize,
+        /// Take each payload from somewhere else in so many MiB of memory, as a disk's data are;
+        /// 0: always the same bytes, which the processor has in its cache.
+        #[arg(long, default_value_t = 0)]
+        spread: usize,
     },
     /// Load a bare server.
     BareClient(bare::Client),
@@ -130,8 +135,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Replay(options) => options.execute(),
-        Command::BareServer { listen, payload, threads } => {
-            bare::serve(listen, payload, threads).map(|()| true)
+        Command::BareServer { listen, payload, threads, spread } => {
+            bare::serve(listen, payload, threads, spread << 20).map(|()| true)
         }
         Command::BareClient(client) => client.execute(),
         Command::Skim(skim) => skim.execute(),

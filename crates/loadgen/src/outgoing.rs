@@ -7,6 +7,7 @@ use std::ops::Range;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::connection::Params;
+use crate::crc::{crc32c, crc32c_append};
 use crate::pdu::{DIGEST_LEN, Header, padded};
 
 /// Slices given to one sendmsg; Linux takes up to 1024.
@@ -53,7 +54,7 @@ impl Outgoing {
     pub(crate) fn push(&mut self, header: &Header) {
         self.push_small(&header.0);
         if self.params.header_digest {
-            self.push_small(&crc32c::crc32c(&header.0).to_le_bytes());
+            self.push_small(&crc32c(&header.0).to_le_bytes());
         }
     }
 
@@ -68,10 +69,8 @@ impl Outgoing {
         self.push(header);
         let data = &payloads[index][range.clone()];
         let padding = padded(data.len()) - data.len();
-        let digest = self
-            .params
-            .data_digest
-            .then(|| crc32c::crc32c_append(crc32c::crc32c(data), &[0; 3][..padding]));
+        let digest =
+            self.params.data_digest.then(|| crc32c_append(crc32c(data), &[0; 3][..padding]));
         self.parts.push(Part::Payload(index, range));
         self.push_small(&[0; 3][..padding]);
         if let Some(digest) = digest {

@@ -1,15 +1,40 @@
 //! CRC32C digests (RFC 7143 11.2.3, 13.1).
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 /// The digest of what the slices hold, as it goes on the wire: the CRC's bytes in reverse order
 /// (RFC 7143 13.1), which is the little-endian form of the value.
 #[must_use]
 pub fn crc32c<'a>(slices: impl IntoIterator<Item = &'a [u8]>) -> [u8; 4] {
-    slices.into_iter().fold(0, crc32c::crc32c_append).to_le_bytes()
+    slices.into_iter().fold(0, crc32c_append).to_le_bytes()
+}
+
+/// The CRC of some bytes that follow others, whose CRC is `crc` (0 if there are none).
+#[must_use]
+pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
+    let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, (!crc).into());
+    digest.update(bytes);
+    // It has 32 bits.
+    digest.finalize() as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_the_same_in_whatever_parts() {
+        let bytes: Vec<u8> = (0..70_000_u32).map(|i| (i * i >> 3) as u8).collect();
+        for len in [1, 7, 8, 48, 255, 256, 4096, 65_536, 70_000] {
+            let whole = ::crc32c::crc32c(&bytes[..len]);
+            for cut in [0, 1, 3, 47, 300, 4095, len / 2, len].into_iter().filter(|cut| *cut <= len)
+            {
+                let (first, rest) = bytes[..len].split_at(cut);
+                let both = crc32c_append(crc32c_append(0, first), rest);
+                assert_eq!(both, whole, "{len} bytes, cut at {cut}");
+            }
+        }
+    }
 
     /// The examples of RFC 7143 appendix A.4.
     #[test]

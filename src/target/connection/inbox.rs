@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use crate::iscsi::pdu::BHS_BYTES;
 use crate::iscsi::pdu::frame::DIGEST_BYTES;
 
-/// Bytes read at a time: a batch of small writes.
-const BYTES: usize = 64 << 10;
+/// Bytes read at a time: 32 writes of 4 KiB.
+const BYTES: usize = 132 << 10;
 /// Longest header: BHS, 255 words of AHS, digest.
 const HEADER_BYTES_MAX: usize = BHS_BYTES + 255 * 4 + DIGEST_BYTES;
 /// Memory that a thread keeps: its connections use the same over and over, one after the other,

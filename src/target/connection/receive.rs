@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::commands::{Commands, DriverSession};
 use super::inbox::Inbox;
-use crate::iscsi::pdu::digest::crc32c;
+use crate::iscsi::pdu::digest::{crc32c, crc32c_append};
 use crate::iscsi::pdu::frame::Lengths;
 use crate::iscsi::pdu::{BHS_BYTES, Bhs};
 use crate::iscsi::session::{Dest, TaskId};
@@ -217,7 +217,7 @@ impl Receiver {
             },
             Sink::Collect(collected) => collected.extend_from_slice(bytes),
             Sink::Discard if self.data_digest => {
-                segment.discarded_crc = crc32c::crc32c_append(segment.discarded_crc, bytes);
+                segment.discarded_crc = crc32c_append(segment.discarded_crc, bytes);
             }
             Sink::Discard | Sink::Gone => {}
         }
@@ -269,7 +269,7 @@ impl Segment {
             }
             Sink::Collect(collected) => crc32c([collected.as_slice(), padding]),
             Sink::Gone => return None,
-            Sink::Discard => crc32c::crc32c_append(self.discarded_crc, padding).to_le_bytes(),
+            Sink::Discard => crc32c_append(self.discarded_crc, padding).to_le_bytes(),
         })
     }
 }
