@@ -34,7 +34,7 @@ impl Stopping {
 }
 
 /// What answers on a listener, and within which bounds. Every request has a
-/// [`Peer`](super::Peer) among its extensions.
+/// [`Peer`] among its extensions.
 pub struct Service {
     /// Where requests come from.
     pub listener: Listener,
