@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Conflict,
     /// The request makes no sense as it is.
     Invalid,
+    /// It takes another role than the caller's.
+    Forbidden,
     /// The store is full.
     NoSpace,
     /// A store does not answer at the moment; the call may be repeated.

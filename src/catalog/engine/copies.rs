@@ -107,13 +107,13 @@ impl Engine {
     }
 
     fn original(&self, spec: &CopySpec) -> Result<Original, Error> {
-        let CopySpec { project, of, tag, .. } = spec;
+        let CopySpec { project, of, tag, asking, .. } = spec;
         let work = |noun| self.at_work.begin(noun, project, of.name());
         let at = tag.as_ref().map_or(String::new(), |tag| format!("@{tag}"));
         let label = format!("{} {project}/{}{at}", of.noun(), of.name());
         match of {
             Tagged::Image(name) => {
-                let image = self.image(project, name)?;
+                let image = self.visible_image_row(asking.as_ref(), project, name)?.value;
                 check_ready(&image)?;
                 let (snapshot, row) = self.clone_source(&image, tag.as_ref())?;
                 Ok(Original {
@@ -122,7 +122,10 @@ impl Engine {
                     backing: image.backing,
                     snapshot: Some(snapshot),
                     label,
-                    parent: image.parent,
+                    // A name of another project's is none of its affair.
+                    parent: image
+                        .parent
+                        .filter(|_| asking.as_ref().is_none_or(|own| own == project)),
                     work: work(Noun::Image),
                 })
             }
@@ -144,14 +147,16 @@ impl Engine {
         }
     }
 
-    /// Opens an image to be read as it was imported, or at a tag.
+    /// Opens an image to be read as it was imported, or at a tag; for who is bound to a project, one
+    /// that it can use.
     pub(in crate::catalog) fn read_image(
         &self,
+        asking: Option<&Name>,
         project: &Name,
         name: &ImageName,
         tag: Option<&ImageName>,
     ) -> Result<Reading, Error> {
-        let image = self.image(project, name)?;
+        let image = self.visible_image_row(asking, project, name)?.value;
         check_ready(&image)?;
         let (snapshot, _) = self.clone_source(&image, tag)?;
         let work = self.at_work.begin(Noun::Image, project, name.as_str());

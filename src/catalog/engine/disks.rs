@@ -17,6 +17,7 @@ use crate::catalog::model::{
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::tokens::Role;
 
 /// Whether a disk is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Engine {
         }
         let of = spec.image_project.as_ref().unwrap_or(project);
         let Versioned { value: image, revision: image_revision } =
-            self.visible_image_row(project, of, &spec.image)?;
+            self.visible_image_row(Some(project), of, &spec.image)?;
         check_ready(&image)?;
         self.check_store(&image.store)?;
         let (snapshot, tag) = if spec.edit {
@@ -127,6 +128,12 @@ impl Engine {
         } else {
             self.clone_source(&image, spec.tag.as_ref())?
         };
+        let source = Cloned {
+            size_bytes: tag.as_ref().map_or(image.size_bytes, |row| row.value.size_bytes),
+            backing: &image.backing,
+            snapshot: &snapshot,
+        };
+        let settings = self.settings(project)?;
         let mut disk = Disk {
             project: project.clone(),
             name: name.clone(),
@@ -139,7 +146,7 @@ impl Engine {
             rollback: None,
             store: image.store.clone(),
             backing: String::new(),
-            size_bytes: image.size_bytes,
+            size_bytes: size_of(spec, settings.disk_bytes, &source)?,
             identity: String::new(),
             target: format!("{}:{project}.{name}", self.options.target_prefix),
             lun: spec.lun,
@@ -150,10 +157,11 @@ impl Engine {
             chap_per_node: None,
             read_only: spec.read_only.unwrap_or(false),
             exposure: Exposure::Enabled,
-            qos: spec.qos.unwrap_or_default(),
+            qos: spec.qos.unwrap_or(settings.qos),
             moved: None,
             node: node.cloned(),
             closed: false,
+            barred: false,
             created: Timestamp::now(),
         };
         if let Some(chap) = &spec.chap {
@@ -178,26 +186,29 @@ impl Engine {
             batch.put(Table::Disks, &key(project, name), ABSENT, &disk)
         };
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
-        self.finish_creating(disk, revision, &image.backing, &snapshot)
+        self.finish_creating(disk, revision, &source)
     }
 
     fn finish_creating(
         &self,
         mut disk: Disk,
         revision: u64,
-        parent: &str,
-        snapshot: &str,
+        source: &Cloned<'_>,
     ) -> Result<Created, Error> {
         let cloned = self.store(&disk.store).and_then(|store| {
             if disk.edits {
                 return Ok(());
             }
-            let made = store.clone_image(parent, snapshot, &disk.backing);
+            let made = store.clone_image(source.backing, source.snapshot, &disk.backing);
             made.map_err(|error| match error.kind() {
                 // The number is fresh, so this image is not of this catalog's making.
                 StoreErrorKind::Exists => foreign(&disk.store, &disk.backing),
-                _ => error.into(),
-            })
+                _ => Error::from(error),
+            })?;
+            match disk.size_bytes > source.size_bytes {
+                true => Ok(store.resize(&disk.backing, disk.size_bytes)?),
+                false => Ok(()),
+            }
         });
         let result = cloned.and_then(|()| self.publish_new(&mut disk, revision));
         match result {
@@ -250,8 +261,13 @@ impl Engine {
     }
 
     /// Removes a disk that no node is bound to: sessions end, the clone is removed.
-    pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let row = self.disk_row(project, name)?;
+    pub(in crate::catalog) fn remove_disk(
+        &self,
+        by: Role,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(), Error> {
+        let row = self.disk_row_for(by, project, name)?;
         if let Some(node) = row.value.node.as_ref().filter(|_| row.value.is_there()) {
             let message = format!(
                 "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the node"
@@ -265,11 +281,12 @@ impl Engine {
     /// Sends initiators that log in to a disk elsewhere; with `None` no more. Sessions go on.
     pub(in crate::catalog) fn move_disk(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
         moved: Option<Moved>,
     ) -> Result<Disk, Error> {
-        let Versioned { value: mut disk, revision } = self.disk_row(project, name)?;
+        let Versioned { value: mut disk, revision } = self.disk_row_for(by, project, name)?;
         if !disk.is_there() {
             return Err(busy(format!("disk '{name}' is being made or removed")));
         }
@@ -374,6 +391,27 @@ impl Engine {
         }
         let flattened = !disk.edits && (disk.flattened || stat.parent.is_none());
         Ok((store.open(&disk.backing, None, OpenMode::ReadWrite)?, flattened))
+    }
+}
+
+/// What a disk is cloned from.
+struct Cloned<'a> {
+    backing: &'a str,
+    snapshot: &'a str,
+    size_bytes: u64,
+}
+
+/// The size of a new disk.
+fn size_of(spec: &DiskSpec, default: Option<u64>, source: &Cloned<'_>) -> Result<u64, Error> {
+    let least = source.size_bytes;
+    match spec.size_bytes {
+        Some(size) if size < least => {
+            let message = format!("the image has {least} bytes: a disk of it cannot have {size}");
+            Err(Error::invalid("invalid-size", message))
+        }
+        Some(size) => Ok(size),
+        None if spec.edit => Ok(least),
+        None => Ok(default.map_or(least, |default| default.max(least))),
     }
 }
 

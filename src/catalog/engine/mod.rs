@@ -17,6 +17,7 @@ mod nodes;
 mod projects;
 mod reconcile;
 mod resize;
+mod rights;
 mod rows;
 mod secrets;
 mod serving;

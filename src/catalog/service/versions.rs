@@ -220,13 +220,14 @@ impl Catalog {
         tokio::time::timeout(patience, used).await.unwrap_or(Ok(None))
     }
 
-    /// Opens an image to be read.
+    /// Opens an image to be read; for who is bound to a project, one of that or a public one.
     ///
     /// # Errors
     /// `image-not-found`, `image-not-ready`, `tag-not-found`, `too-many-downloads`, and what the
     /// store says.
     pub async fn read_image(
         &self,
+        asking: Option<Name>,
         project: Name,
         name: ImageName,
         tag: Option<ImageName>,
@@ -239,7 +240,7 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let subject = Subject::Image(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| {
-            let reading = engine.read_image(&project, &name, tag.as_ref())?;
+            let reading = engine.read_image(asking.as_ref(), &project, &name, tag.as_ref())?;
             Ok(ImageReader { reading, _place: place })
         })
         .await

@@ -13,7 +13,8 @@ impl Calls<'_, '_> {
         match command {
             IscsiCommand::Create { project, image, disk } => {
                 let name = disk.as_ref().unwrap_or(&image);
-                let create = DiskCreate { image: image.clone(), edit: true, ..Default::default() };
+                let create =
+                    DiskCreate { image: Some(image.clone()), edit: true, ..Default::default() };
                 let answer = self.api.create_disk(&project, name, &create).await?;
                 self.show(&answer, |console, disk| {
                     console.note(&format!("image {image} itself is exported:"))?;

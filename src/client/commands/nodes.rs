@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::control::api::nodes::{Bind, NodePut, Provision, Rearm};
 
+use super::disks::limits;
 use super::{Calls, Result, chap_request};
 use crate::client::args::{NodeCommand, ProvisionArgs, Sure};
 use crate::client::output;
@@ -54,7 +55,12 @@ impl Calls<'_, '_> {
     }
 
     pub(super) async fn provision(&mut self, project: &str, args: ProvisionArgs) -> Result {
-        let provision = Provision { image: args.image, chap: chap_request(&args.chap) };
+        let provision = Provision {
+            image: args.image,
+            size_bytes: args.size,
+            qos: limits(&args.qos),
+            chap: chap_request(&args.chap),
+        };
         let answer = self.api.provision(project, &args.node, &provision).await?;
         self.show(&answer, |console, node| {
             let Some(disk) = &node.disk else {

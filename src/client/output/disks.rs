@@ -102,7 +102,7 @@ fn chap(disk: &Disk) -> String {
 }
 
 /// What a disk may be asked for, on a line.
-fn limits(qos: Option<&Qos>) -> String {
+pub(super) fn limits(qos: Option<&Qos>) -> String {
     let Some(qos) = qos else { return "none".to_owned() };
     let rate = |what: &str, operations: Option<u64>, bytes: Option<u64>| {
         let operations = operations.map(|n| format!("{n} {what}/s"));

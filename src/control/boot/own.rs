@@ -5,7 +5,7 @@ use std::fmt;
 use super::machine::{Identity, Machine};
 use super::{Asker, Secrets, delivered, script};
 use crate::boot;
-use crate::catalog::{Disk, DiskView, Error, Name, Node};
+use crate::catalog::{Disk, DiskView, Error, Name, Node, Role};
 use crate::control::Control;
 
 /// Why a machine gets no script.
@@ -95,7 +95,10 @@ async fn with_secret(control: &Control, node: &Node, disk: &Disk) -> Result<(Nod
             Err(Refusal::node(node, why))
         }
         (Secrets::PerNode | Secrets::All, _) => {
-            match control.catalog.hand_out_chap(project.clone(), name.clone()).await {
+            // Not asked for by a caller: who bound the disk meant its node's machine to have it.
+            let handed_out =
+                control.catalog.hand_out_chap(Role::Admin, project.clone(), name.clone());
+            match handed_out.await {
                 Ok((node, Some(DiskView { disk, .. }))) if all || disk.chap_per_node.is_some() => {
                     Ok((node, disk))
                 }
