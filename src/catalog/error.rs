@@ -168,6 +168,7 @@ impl From<StoreError> for Error {
             StoreErrorKind::HasChildren => (ErrorKind::Conflict, "store-image-has-children"),
             StoreErrorKind::NotFound => (ErrorKind::Conflict, "store-image-missing"),
             StoreErrorKind::Exists => (ErrorKind::Conflict, "store-image-exists"),
+            StoreErrorKind::Invalid => (ErrorKind::Invalid, "store-refused"),
             StoreErrorKind::Corrupt => (ErrorKind::Internal, "store-corrupt"),
             _ => (ErrorKind::Internal, "store-failed"),
         };

@@ -76,7 +76,11 @@ const ADVICE: &[(&str, &str)] = &[
     ("job-not-found", "stirrup job list shows the jobs there are"),
     ("target-not-found", "stirrup target list shows the targets there are"),
     ("session-not-found", "stirrup session list shows who is logged in"),
-    ("image-not-named", "name one, or stirrup project create PROJECT --image IMAGE"),
+    (
+        "image-not-named",
+        "stirrup image list; a default is set by stirrup project create --image, with all else that the \
+         project has",
+    ),
     ("image-exists", "another name, or remove it first: stirrup image remove, or image abandon"),
     ("image-in-use", "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove"),
     ("image-protected", "stirrup image unprotect IMAGE, if it may go"),

@@ -130,8 +130,8 @@ impl Engine {
             Some(image) => DiskSpec::of_image(&image),
             None => {
                 let message = format!(
-                    "no image is named, and project '{project}' has no default one; an admin can \
-                     give it one (stirrup project create {project} --image IMAGE)"
+                    "no image is named, and project '{project}' has no default one: name one, or \
+                     have an admin set it"
                 );
                 Err(Error::invalid("image-not-named", message))
             }
