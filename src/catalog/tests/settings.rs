@@ -409,7 +409,7 @@ fn a_call_takes_the_same_steps_however_many_disks_there_are() {
                 engine.create_disk(&project(), &name("d1"), &spec(), None).unwrap();
             }),
             ("bind", |engine| {
-                drop(engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap())
+                drop(engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap());
             }),
             ("change", |engine| drop(change(engine, &rules()).unwrap())),
             ("limit", |engine| drop(change(engine, &limited(100)).unwrap())),
@@ -421,7 +421,7 @@ fn a_call_takes_the_same_steps_however_many_disks_there_are() {
                 assert!(engine.node_by_mac("52:54:00:00:00:01").unwrap().is_some());
             }),
             ("deprovision", |engine| {
-                drop(engine.deprovision(ADMIN, &project(), &name("n2")).unwrap())
+                drop(engine.deprovision(ADMIN, &project(), &name("n2")).unwrap());
             }),
             ("provision", |engine| {
                 drop(engine.provision(&project(), &name("n1"), &spec()).unwrap());

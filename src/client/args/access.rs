@@ -43,7 +43,7 @@ pub(in crate::client) enum ProjectCommand {
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         disk_size: Option<u64>,
         #[command(flatten)]
-        qos: QosArgs,
+        qos: Box<QosArgs>,
     },
     /// Remove a project in which nothing is
     #[command(visible_alias = "rm")]
