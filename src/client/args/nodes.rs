@@ -9,6 +9,7 @@ use super::{ChapArgs, MaybeProject, Project, QosArgs};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
     /// List nodes
+    #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
         project: MaybeProject,
@@ -37,6 +38,7 @@ pub(in crate::client) enum NodeCommand {
         initiator: Option<String>,
     },
     /// Forget a node; it must not have a disk
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         project: Project,
