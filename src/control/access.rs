@@ -115,7 +115,8 @@ type Rule = (Method, &'static str, Role, Scope);
 use Role::{Admin, Operator, Reader};
 use Scope::{Global, Project, Seen, Shared};
 
-/// Every call there is. What is not here cannot be called.
+/// Every call there is. What is not here cannot be called. Of a disk that edits its image some take
+/// more, which the catalog knows.
 const RULES: &[Rule] = &[
     (Method::GET, "/v1/openapi.json", Reader, Seen),
     (Method::GET, "/v1/health", Reader, Seen),
