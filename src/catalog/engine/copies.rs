@@ -113,7 +113,8 @@ impl Engine {
         let label = format!("{} {project}/{}{at}", of.noun(), of.name());
         match of {
             Tagged::Image(name) => {
-                let image = self.visible_image_row(asking.as_ref(), project, name)?.value;
+                let asker = asking.as_ref().unwrap_or(project);
+                let image = self.visible_image_row(asker, project, name)?.value;
                 check_ready(&image)?;
                 let (snapshot, row) = self.clone_source(&image, tag.as_ref())?;
                 Ok(Original {
@@ -123,9 +124,7 @@ impl Engine {
                     snapshot: Some(snapshot),
                     label,
                     // A name of another project's is none of its affair.
-                    parent: image
-                        .parent
-                        .filter(|_| asking.as_ref().is_none_or(|own| own == project)),
+                    parent: image.parent.filter(|_| asker == project),
                     work: work(Noun::Image),
                 })
             }
@@ -147,16 +146,14 @@ impl Engine {
         }
     }
 
-    /// Opens an image to be read as it was imported, or at a tag; for who is bound to a project, one
-    /// that it can use.
+    /// Opens an image, one that `asker` can use, to be read as it was imported, or at a tag.
     pub(in crate::catalog) fn read_image(
         &self,
-        asking: Option<&Name>,
-        project: &Name,
-        name: &ImageName,
+        asker: &Name,
+        (project, name): (&Name, &ImageName),
         tag: Option<&ImageName>,
     ) -> Result<Reading, Error> {
-        let image = self.visible_image_row(asking, project, name)?.value;
+        let image = self.visible_image_row(asker, project, name)?.value;
         check_ready(&image)?;
         let (snapshot, _) = self.clone_source(&image, tag)?;
         let work = self.at_work.begin(Noun::Image, project, name.as_str());

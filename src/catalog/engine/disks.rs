@@ -120,7 +120,7 @@ impl Engine {
         }
         let of = spec.image_project.as_ref().unwrap_or(project);
         let Versioned { value: image, revision: image_revision } =
-            self.visible_image_row(Some(project), of, &spec.image)?;
+            self.visible_image_row(project, of, &spec.image)?;
         check_ready(&image)?;
         self.check_store(&image.store)?;
         let (snapshot, tag) = if spec.edit {

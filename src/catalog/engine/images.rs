@@ -118,15 +118,15 @@ impl Engine {
             .ok_or_else(|| Error::not_found(Noun::Image, project.as_str(), name.as_str()))
     }
 
-    /// An image that who is bound to a project can use: of that project, or a public one of another.
+    /// An image that a project can use: its own, or a public one of another.
     pub(super) fn visible_image_row(
         &self,
-        asking: Option<&Name>,
+        project: &Name,
         of: &Name,
         name: &ImageName,
     ) -> Result<Versioned<Image>, Error> {
         let row = self.image_row(of, name)?;
-        if row.value.public || asking.is_none_or(|own| own == of) {
+        if of == project || row.value.public {
             return Ok(row);
         }
         Err(Error::not_found(Noun::Image, of.as_str(), name.as_str()))

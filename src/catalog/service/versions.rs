@@ -227,10 +227,10 @@ impl Catalog {
     /// store says.
     pub async fn read_image(
         &self,
-        asking: Option<Name>,
         project: Name,
         name: ImageName,
         tag: Option<ImageName>,
+        asker: Option<Name>,
     ) -> Result<ImageReader, Error> {
         let place = std::sync::Arc::clone(&self.0.downloads).try_acquire_owned();
         let place = place.map_err(|_| {
@@ -240,7 +240,8 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let subject = Subject::Image(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| {
-            let reading = engine.read_image(asking.as_ref(), &project, &name, tag.as_ref())?;
+            let asks = asker.as_ref().unwrap_or(&project);
+            let reading = engine.read_image(asks, (&project, &name), tag.as_ref())?;
             Ok(ImageReader { reading, _place: place })
         })
         .await

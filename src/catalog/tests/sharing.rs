@@ -73,7 +73,9 @@ fn who_asks_for_another_project_s_image_gets_a_public_one_only() {
             CopySpec { project: own.clone(), of, tag: None, store: None, asking: asking.cloned() };
         engine.begin_copy(&lab, &image_name("copy"), &spec).map(drop)
     };
-    let read = |asking: Option<&Name>| engine.read_image(asking, &own, &golden, None).map(drop);
+    let read = |asking: Option<&Name>| {
+        engine.read_image(asking.unwrap_or(&own), (&own, &golden), None).map(drop)
+    };
     for (asking, public, refused) in [
         (Some(&lab), false, Some("image-not-found")),
         (Some(&lab), true, None),

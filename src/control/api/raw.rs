@@ -56,8 +56,8 @@ pub(super) async fn download(
 ) -> Answer<Response> {
     let (project, name) = (Name::project(&project)?, ImageName::new(&image)?);
     let tag = query.tag.as_deref().map(ImageName::tag).transpose()?;
-    let asking = caller.project.clone();
-    let reader = control.catalog.read_image(asking, project.clone(), name, tag).await;
+    let asker = caller.project.clone();
+    let reader = control.catalog.read_image(project.clone(), name, tag, asker).await;
     let reader = found(&caller, project.as_str(), reader)?;
     let size_bytes = reader.size_bytes();
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);

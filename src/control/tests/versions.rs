@@ -118,9 +118,9 @@ async fn downloads_have_their_bounds() {
     daemon.import("golden").await;
     let path = "/v1/projects/default/images/golden/raw";
     let reader = daemon.catalog.read_image(
-        None,
         crate::catalog::Name::project("default").unwrap(),
         crate::catalog::ImageName::new("golden").unwrap(),
+        None,
         None,
     );
     let reader = reader.await.unwrap();
@@ -130,7 +130,7 @@ async fn downloads_have_their_bounds() {
     for _ in 0..7 {
         let name = crate::catalog::ImageName::new("golden").unwrap();
         let project = crate::catalog::Name::project("default").unwrap();
-        places.push(daemon.catalog.read_image(None, project, name, None).await.unwrap());
+        places.push(daemon.catalog.read_image(project, name, None, None).await.unwrap());
     }
     daemon.call(Method::GET, path, None).await.problem(503, "too-many-downloads");
     drop(places);
