@@ -1614,7 +1614,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk__subcmd__create)
-            opts="-p -h --project --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-p -h --project --size --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1625,6 +1625,10 @@ _stirrup() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1674,10 +1678,6 @@ _stirrup() {
                     ;;
                 --chap-per-node)
                     COMPREPLY=($(compgen -W "once always" -- "${cur}"))
-                    return 0
-                    ;;
-                --encryption)
-                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -2296,7 +2296,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk__subcmd__migrate)
-            opts="-p -h --project --from --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-p -h --project --from --force --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9416,18 +9416,46 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__pro)
-            opts="-h --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-h --size --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --chap-per-node)
-                    COMPREPLY=($(compgen -W "once always" -- "${cur}"))
+                --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --encryption)
-                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
+                --iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --burst)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chap-per-node)
+                    COMPREPLY=($(compgen -W "once always" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -9618,7 +9646,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__project__subcmd__create)
-            opts="-h --disks --bytes --nodes --portal-group --store --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-h --disks --bytes --nodes --portal-group --store --image --disk-size --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9641,6 +9669,42 @@ _stirrup() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-iops)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-bandwidth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --burst)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -86,6 +86,14 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l token-file -d 'Fi
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l timeout -d 'Give up when there is no answer for so long' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand ls" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l size -d 'Size of the disk, as 40GiB [default: the image\'s, or the project\'s if that is larger]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l iops -d 'Operations a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l bandwidth -d 'Bytes a second, as 100MiB' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l read-iops -d 'Reads a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l read-bandwidth -d 'Bytes read a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l write-iops -d 'Writes and flushes a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l write-bandwidth -d 'Bytes written a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l chap-per-node -d 'Demand CHAP, with credentials that are each node\'s own and handed out in its iPXE script' -r -f -a "once\t''
 always\t''"
 complete -c stirrup -n "__fish_stirrup_using_subcommand pro" -l encryption -d 'Encrypt it in the store with a key of its own (luks1, luks2: a copy of the image is made), or not at all (none) [default: as the image is]' -r -f -a "none\t''
@@ -738,6 +746,7 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l size -d 'Size, as 40GiB [default: the image\'s, or the project\'s if that is larger]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l lun -d 'Number of its logical unit, 0 to 16383' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l initiator -d 'Initiator that may log in (`*` at its end matches any end); may be repeated' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from create" -l address -d 'Network that may log in, as ADDR or ADDR/PREFIX; may be repeated' -r
@@ -859,6 +868,7 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_su
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l force -d 'Even if who has it would be admitted next to the new one: who has it is off, and stays off'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand disk; and __fish_seen_subcommand_from redirect" -s p -l project -d 'Project [default: STIRRUP_PROJECT]' -r
@@ -1154,7 +1164,7 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "list" -d 'List projects'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "ls" -d 'List projects'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "show" -d 'Show one project'
-complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "create" -d 'Make a project, or set what it may have; what is not given has no limit'
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "create" -d 'Make a project, or set what it may have and how its new disks are made; what is not given has no limit'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "remove" -d 'Remove a project in which nothing is'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and not __fish_seen_subcommand_from list ls show create remove rm" -f -a "rm" -d 'Remove a project in which nothing is'
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from list" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
@@ -1189,6 +1199,15 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l nodes -d 'Most nodes that have a disk' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l portal-group -d 'Portal group for its new disks, by its tag; may be repeated [default: all]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l store -d 'Store of its new images, when none is named' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l image -d 'Image of its new disks, when none is named' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l disk-size -d 'Size of its new disks, as 40GiB, when none is named and their image is smaller' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l iops -d 'Operations a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l bandwidth -d 'Bytes a second, as 100MiB' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l read-iops -d 'Reads a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l read-bandwidth -d 'Bytes read a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l write-iops -d 'Writes and flushes a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l write-bandwidth -d 'Bytes written a second' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l burst -d 'After so long without use, as much at once as otherwise in that time [default: 1]' -r
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand project; and __fish_seen_subcommand_from create" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F

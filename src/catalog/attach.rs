@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::model::Network;
 use super::name::{ImageName, quoted};
-use super::spec::{ChapSpec, DiskSpec};
+use super::spec::{ChapSpec, DiskChange, DiskSpec};
 
 /// RFC 7143 4.2.7.1.
 const TARGET_NAME_MAX_BYTES: usize = 223;
@@ -50,6 +50,20 @@ impl AccessRules {
             networks: self.networks.clone(),
             chap: self.chap.clone(),
             ..DiskSpec::new(image)
+        }
+    }
+}
+
+impl From<AccessRules> for DiskChange {
+    /// Sessions that may go on do.
+    fn from(AccessRules { closed, initiators, networks, chap }: AccessRules) -> Self {
+        Self {
+            barred: Some(closed),
+            initiators: Some(initiators),
+            networks: Some(networks),
+            chap: Some(chap),
+            keep_sessions: true,
+            ..Self::default()
         }
     }
 }

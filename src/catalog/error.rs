@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Conflict,
     /// The request makes no sense as it is.
     Invalid,
+    /// It takes another role than the caller's.
+    Forbidden,
     /// The store is full.
     NoSpace,
     /// A store does not answer at the moment; the call may be repeated.
@@ -166,6 +168,7 @@ impl From<StoreError> for Error {
             StoreErrorKind::HasChildren => (ErrorKind::Conflict, "store-image-has-children"),
             StoreErrorKind::NotFound => (ErrorKind::Conflict, "store-image-missing"),
             StoreErrorKind::Exists => (ErrorKind::Conflict, "store-image-exists"),
+            StoreErrorKind::Invalid => (ErrorKind::Invalid, "store-refused"),
             StoreErrorKind::Corrupt => (ErrorKind::Internal, "store-corrupt"),
             _ => (ErrorKind::Internal, "store-failed"),
         };

@@ -52,6 +52,25 @@ pub enum Allowed {
     Nobody,
 }
 
+impl Allowed {
+    /// Whether an initiator of this name may. Names are compared as iSCSI has them (RFC 7143
+    /// 4.2.7.1).
+    #[must_use]
+    pub fn admits(&self, initiator: &str) -> bool {
+        let is_it = |rule: &String| match rule.strip_suffix('*') {
+            Some(start) => {
+                initiator.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+            }
+            None => rule.eq_ignore_ascii_case(initiator),
+        };
+        match self {
+            Self::Anyone => true,
+            Self::Initiators(rules) => rules.iter().any(is_it),
+            Self::Nobody => false,
+        }
+    }
+}
+
 /// What serves targets. Calls may block, for a bounded time.
 pub trait Exporter: Send + Sync + 'static {
     /// Serves a target, in place of one of the same name. Sessions that the new rules admit go on

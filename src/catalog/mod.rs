@@ -14,8 +14,9 @@
 //!
 //! # Who may use a disk
 //!
-//! A disk that is disabled or has no target admits nobody at all. A disk that was unbound from a node is closed to everyone until it is bound again: the machine
-//! that had it would log in again by itself. Any other disk admits the initiator names given with
+//! A disk that is disabled or has no target admits nobody at all, nor does an attached one whose
+//! rules say so. A disk that was unbound from a node is closed to everyone until it is bound again:
+//! the machine that had it would log in again by itself. Any other disk admits the initiator names given with
 //! it, and that of the node it is bound to. If there is neither (the flow of M2, where a machine boots before anyone knows its initiator name),
 //! [`UnnamedAccess`] decides: `Open`, the default, lets anyone in that passes the disk's network
 //! and CHAP rules; `Closed` no one.
@@ -73,7 +74,8 @@ pub use service::{
     UploadReceiver, UploadView,
 };
 pub use spec::{
-    ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec, PoolImportSpec, UploadSpec,
+    ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, Migration, NodeSpec, PoolImportSpec,
+    UploadSpec,
 };
 pub use tokens::{Role, Token, TokenSpec};
 pub use transfer::{Destination, Outgoing, PoolImage, Upload};

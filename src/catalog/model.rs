@@ -291,6 +291,9 @@ pub struct Disk {
     /// that had it would come back by itself, and go on writing beside the next one.
     #[serde(default)]
     pub closed: bool,
+    /// Its own rules admit no one, bound or not. So an attached disk begins.
+    #[serde(default)]
+    pub barred: bool,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -413,6 +416,16 @@ pub struct ProjectSettings {
     /// The store of images that are imported without naming one; `None`: the default one.
     #[serde(default)]
     pub store: Option<String>,
+    /// What disks are cloned from that name no image: `IMAGE`, `IMAGE@TAG`, or the like of another
+    /// project.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Bytes of new disks that name no size, if their image has fewer.
+    #[serde(default)]
+    pub disk_bytes: Option<u64>,
+    /// What new disks may be asked for that do not say it.
+    #[serde(default)]
+    pub qos: Qos,
 }
 
 /// A bare-metal machine.

@@ -121,10 +121,12 @@ pub struct DiskSpec {
     pub portal_groups: Vec<u16>,
     /// Writes are refused; `None`: they are not, unless that was changed.
     pub read_only: Option<bool>,
-    /// What it may be asked for; `None`: everything, unless that was changed.
+    /// What it may be asked for; `None`: as its project has it, unless that was changed.
     pub qos: Option<Qos>,
     /// How the store encrypts it; `None`: as the image is.
     pub encryption: Option<Encryption>,
+    /// Size in bytes; `None`: its image's, or its project's if that is larger.
+    pub size_bytes: Option<u64>,
 }
 
 /// What becomes of a disk; `None`: that stays.
@@ -144,6 +146,10 @@ pub struct DiskChange {
     pub exposure: Option<Exposure>,
     /// What it may be asked for.
     pub qos: Option<Qos>,
+    /// Its rules admit no one, whatever the rest says.
+    pub barred: Option<bool>,
+    /// Sessions that may go on by the new rules do; otherwise all end.
+    pub keep_sessions: bool,
 }
 
 /// CHAP credentials as asked for; what is `None` is made up.
@@ -176,6 +182,19 @@ pub struct CopySpec {
     pub tag: Option<ImageName>,
     /// The store for the copy; `None`: that of the original.
     pub store: Option<String>,
+    /// The only project that there is for who asks, besides public images of others.
+    pub asking: Option<Name>,
+}
+
+/// Which node gets a disk.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    /// A node that has no disk.
+    pub to: Name,
+    /// Only if this one has the disk.
+    pub from: Option<Name>,
+    /// Even if who has the disk would be admitted next to the new one.
+    pub force: bool,
 }
 
 /// What is known of a node.
@@ -221,6 +240,7 @@ impl DiskSpec {
             read_only: None,
             qos: None,
             encryption: None,
+            size_bytes: None,
         }
     }
 
@@ -248,7 +268,7 @@ impl DiskSpec {
     }
 
     /// # Errors
-    /// `invalid-lun`, `invalid-initiator`, `invalid-chap`, `too-many-rules`.
+    /// `invalid-lun`, `invalid-initiator`, `invalid-chap`, `invalid-size`, `too-many-rules`.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.lun > LUN_MAX {
             return Err(Error::invalid(
@@ -268,6 +288,11 @@ impl DiskSpec {
             let message = "an image that is edited is encrypted or not as it is";
             return Err(Error::invalid("invalid-encryption", message));
         }
+        if self.edit && self.size_bytes.is_some() {
+            let message = "an image that is edited has the size that it has";
+            return Err(Error::invalid("invalid-size", message));
+        }
+        self.size_bytes.map_or(Ok(()), check_size)?;
         check_rules(&self.initiators, &self.networks, &self.portal_groups)?;
         self.qos.map_or(Ok(()), |qos| qos.check())?;
         self.chap.as_ref().map_or(Ok(()), ChapSpec::check)
@@ -286,6 +311,7 @@ impl DiskSpec {
             && self.read_only.is_none_or(|read_only| read_only == disk.read_only)
             && self.qos.is_none_or(|qos| qos == disk.qos)
             && (self.encryption.is_none() || self.encryption == disk.encryption)
+            && self.size_bytes.is_none_or(|size| size == disk.size_bytes)
             && match &self.chap {
                 None => disk.chap.is_none() && disk.chap_per_node.is_none(),
                 Some(spec) => spec.is_of(disk),
@@ -322,6 +348,7 @@ impl DiskChange {
         set(&mut disk.read_only, self.read_only.as_ref());
         set(&mut disk.exposure, self.exposure.as_ref());
         set(&mut disk.qos, self.qos.as_ref());
+        set(&mut disk.barred, self.barred.as_ref());
         match &self.chap {
             None => {}
             Some(None) => (disk.chap, disk.chap_per_node) = (None, None),
@@ -330,6 +357,21 @@ impl DiskChange {
         }
         Ok(())
     }
+}
+
+/// Sizes of disks are multiples of this, so that both logical block lengths fit.
+const SIZE_GRANULARITY_BYTES: u64 = 4096;
+
+/// # Errors
+/// `invalid-size`.
+pub(super) fn check_size(size_bytes: u64) -> Result<(), Error> {
+    if size_bytes > 0 && size_bytes.is_multiple_of(SIZE_GRANULARITY_BYTES) {
+        return Ok(());
+    }
+    let message = format!(
+        "{size_bytes} bytes is no size for a disk: a multiple of {SIZE_GRANULARITY_BYTES} is"
+    );
+    Err(Error::invalid("invalid-size", message))
 }
 
 fn check_rules(initiators: &[String], networks: &[Network], groups: &[u16]) -> Result<(), Error> {

@@ -361,8 +361,27 @@ impl<'c> Calls<'_, 'c> {
                 let answer = self.api.project(&name).await?;
                 self.show(&answer, output::project)
             }
-            ProjectCommand::Create { name, disks, bytes, nodes, portal_groups, store } => {
-                let put = ProjectPut { disks, bytes, nodes, portal_groups, store };
+            ProjectCommand::Create {
+                name,
+                disks,
+                bytes,
+                nodes,
+                portal_groups,
+                store,
+                image,
+                disk_size,
+                qos,
+            } => {
+                let put = ProjectPut {
+                    disks,
+                    bytes,
+                    nodes,
+                    portal_groups,
+                    store,
+                    image,
+                    disk_bytes: disk_size,
+                    qos: disks::limits(&qos),
+                };
                 let answer = self.api.put_project(&name, &put).await?;
                 self.show(&answer, output::project)
             }

@@ -76,6 +76,11 @@ const ADVICE: &[(&str, &str)] = &[
     ("job-not-found", "stirrup job list shows the jobs there are"),
     ("target-not-found", "stirrup target list shows the targets there are"),
     ("session-not-found", "stirrup session list shows who is logged in"),
+    (
+        "image-not-named",
+        "stirrup image list; a default is set by stirrup project create --image, with all else that the \
+         project has",
+    ),
     ("image-exists", "another name, or remove it first: stirrup image remove, or image abandon"),
     ("image-in-use", "remove these disks first: stirrup dpro PROJECT NODE, or stirrup disk remove"),
     ("image-protected", "stirrup image unprotect IMAGE, if it may go"),
@@ -89,6 +94,10 @@ const ADVICE: &[(&str, &str)] = &[
     (
         "disk-bound",
         "stirrup disk migrate DISK NODE, or take it away first: stirrup node unbind, or stirrup dpro",
+    ),
+    (
+        "owner-not-shut-out",
+        "stirrup node create NODE --initiator NAME, or stirrup disk set DISK --chap-per-node; or --force",
     ),
     ("disk-in-use", "shut its machine down (stirrup session list), or --force"),
     (

@@ -69,6 +69,11 @@ pub(super) fn images(console: &mut Console<'_>, images: &[Image]) -> Result {
 }
 
 pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
+    // Nobody is told where another project's image lies.
+    let backing = match image.backing.as_str() {
+        "" => NONE.to_owned(),
+        backing => format!("{backing}@{}", image.snapshot),
+    };
     let lines = [
         ("project", image.project.clone()),
         ("image", image.name.clone()),
@@ -76,13 +81,13 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
         ("size", size(image.size_bytes)),
         ("used", image.used_bytes.map_or(NONE.to_owned(), size)),
         ("format", image.format.clone()),
-        ("source", image.source.clone()),
+        ("source", or_none(&image.source)),
         ("store", image.store.clone()),
-        ("backing", format!("{}@{}", image.backing, image.snapshot)),
+        ("backing", backing),
         ("created", time(&image.created)),
         ("disks", joined(&image.disks)),
         ("tags", joined(&image.tags)),
-        ("cloned from", image.default_tag.clone().unwrap_or_else(|| image.snapshot.clone())),
+        ("cloned from", or_none(image.default_tag.as_ref().unwrap_or(&image.snapshot))),
         ("protected", yes(image.protected)),
         ("public", yes(image.public)),
         ("sha256", image.sha256.clone().unwrap_or_else(|| NONE.to_owned())),
@@ -158,6 +163,9 @@ pub(super) fn project(console: &mut Console<'_>, project: &Project) -> Result {
         lines.push(("portal groups", tags.join(", ")));
     }
     lines.extend(project.store.clone().map(|store| ("store", store)));
+    lines.extend(project.image.clone().map(|image| ("image", image)));
+    lines.extend(project.disk_bytes.map(|bytes| ("disk size", size(bytes))));
+    lines.extend(project.qos.as_ref().map(|qos| ("disk limits", disks::limits(Some(qos)))));
     details(console, &lines)
 }
 
@@ -181,6 +189,10 @@ fn of(tag: &Tag) -> String {
         (None, Some(disk)) => format!("disk {disk}"),
         (None, None) => NONE.to_owned(),
     }
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { NONE } else { text }.to_owned()
 }
 
 /// Without a colour: neither is wrong.

@@ -69,7 +69,21 @@ impl Caller {
         Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
-    fn elsewhere(&self) -> Failure {
+    /// The user whose files the daemon may read for a call; `None`: anyone's. A credential that is
+    /// bound to a project is not made more by the user that sends it.
+    pub(super) fn files_of(&self, peer: &Peer) -> Result<Option<u32>, Failure> {
+        if self.project.is_some() {
+            let detail = format!(
+                "{} is bound to a project, and files of the gateway are of none: upload the file",
+                self.who
+            );
+            return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        }
+        peer.bound_to_own_files()
+    }
+
+    /// What is said of a project that is not the caller's.
+    pub(super) fn elsewhere(&self) -> Failure {
         let project = self.project.as_ref().map_or("", Name::as_str);
         let detail = format!("{} may do this in project '{project}' only", self.who);
         Failure::new(StatusCode::FORBIDDEN, "forbidden", detail)
@@ -101,7 +115,8 @@ type Rule = (Method, &'static str, Role, Scope);
 use Role::{Admin, Operator, Reader};
 use Scope::{Global, Project, Seen, Shared};
 
-/// Every call there is. What is not here cannot be called.
+/// Every call there is. What is not here cannot be called. Of a disk that edits its image some take
+/// more, which the catalog knows.
 const RULES: &[Rule] = &[
     (Method::GET, "/v1/openapi.json", Reader, Seen),
     (Method::GET, "/v1/health", Reader, Seen),
@@ -202,8 +217,11 @@ pub(super) async fn guard(
     let is_admitted = admitted.is_ok();
     let mut response = match admitted {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            // For what a problem shows of the object in the way.
+            response.extensions_mut().insert(caller);
+            response
         }
         Err(refused) => refused.into_response(),
     };

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Control;
+use super::access::Caller;
 use super::api::problem::Problem;
 use super::api::{disks, images, nodes};
 use crate::catalog::{Error, ErrorKind, ImageName, Name, Noun};
@@ -40,6 +41,7 @@ impl From<Error> for Failure {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict | ErrorKind::Cancelled => StatusCode::CONFLICT,
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -93,6 +95,7 @@ pub(super) async fn finish(
 
 async fn problem(control: &Control, path: &str, mut response: Response) -> Response {
     let status = response.status();
+    let caller = response.extensions_mut().remove::<Caller>();
     let Failure(failure) = match response.extensions_mut().remove::<Failure>() {
         Some(failure) => failure,
         None => {
@@ -105,9 +108,9 @@ async fn problem(control: &Control, path: &str, mut response: Response) -> Respo
             refused
         }
     };
-    let existing = match &failure.existing {
-        Some(object) => existing(control, object).await,
-        None => None,
+    let existing = match (&failure.existing, &caller) {
+        (Some(object), Some(caller)) => existing(control, caller, object).await,
+        _ => None,
     };
     let problem = Problem {
         kind: format!("urn:stirrup:problem:{}", failure.code),
@@ -146,16 +149,20 @@ async fn refused(status: StatusCode, body: Body) -> Failure {
     Failure::new(status, code, if text.is_empty() { default.to_owned() } else { text })
 }
 
-/// The object that stands in the way, as its GET shows it.
+/// The object that stands in the way, as its GET shows it to the caller, if it does.
 async fn existing(
     control: &Control,
+    caller: &Caller,
     (noun, project, name): &(Noun, String, String),
 ) -> Option<serde_json::Value> {
     let project = Name::project(project).ok()?;
+    if *noun != Noun::Image && !caller.sees(project.as_str()) {
+        return None;
+    }
     match noun {
         Noun::Image => {
             let found = control.catalog.image(project, ImageName::new(name).ok()?).await.ok()?;
-            serde_json::to_value(images::render(found)).ok()
+            serde_json::to_value(images::seen(found, caller)?).ok()
         }
         Noun::Disk => {
             let found = control.catalog.disk(project, Name::disk(name).ok()?).await.ok()?;

@@ -8,7 +8,7 @@ use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, gone_is_fine, key};
 use crate::backend::OpenMode;
-use crate::catalog::attach::{AccessRules, AttachSpec};
+use crate::catalog::attach::AttachSpec;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Exposure, Image, ImageState, Tagged, Usage};
 use crate::catalog::name::{ImageName, Name};
@@ -86,7 +86,8 @@ impl Engine {
             encryption: None,
             moved: None,
             node: None,
-            closed: spec.rules.closed,
+            closed: false,
+            barred: spec.rules.closed,
             created: Timestamp::now(),
         };
         let volume = store.open(&spec.backing, None, OpenMode::ReadWrite)?;
@@ -157,30 +158,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Sets who may log in to an attached disk. Sessions that may be go on.
-    pub(in crate::catalog) fn set_access(
-        &self,
-        project: &Name,
-        name: &Name,
-        rules: &AccessRules,
-    ) -> Result<Disk, Error> {
-        let (Versioned { value: mut disk, revision }, _) = self.attached(project, name)?;
-        let spec = rules.disk_spec(disk.image.clone(), disk.lun);
-        spec.check()?;
-        disk.initiators = spec.initiators;
-        disk.networks = spec.networks;
-        disk.chap = spec.chap.as_ref().map(|chap| chap.complete(name)).transpose()?;
-        disk.closed = rules.closed;
-        let node = self.node_of(&disk)?.map(|row| row.value);
-        let volume = self.serving(&disk).volume;
-        // First who may not any more is gone, then the row says so.
-        self.publish(&disk, node.as_ref(), volume)?;
-        let mut batch = Batch::default();
-        batch.put(Table::Disks, &key(project, name), revision, &disk)?;
-        batch.apply(self.state.as_ref()).inspect_err(|_| self.serve_again(&disk))?;
-        Ok(disk)
     }
 
     /// Ends the sessions of an attached disk and forgets it; the image stays where it is, and its

@@ -114,13 +114,14 @@ impl Engine {
     }
 
     fn original(&self, spec: &CopySpec) -> Result<Original, Error> {
-        let CopySpec { project, of, tag, .. } = spec;
+        let CopySpec { project, of, tag, asking, .. } = spec;
         let work = |noun| self.at_work.begin(noun, project, of.name());
         let at = tag.as_ref().map_or(String::new(), |tag| format!("@{tag}"));
         let label = format!("{} {project}/{}{at}", of.noun(), of.name());
         match of {
             Tagged::Image(name) => {
-                let image = self.image(project, name)?;
+                let asker = asking.as_ref().unwrap_or(project);
+                let image = self.visible_image_row(asker, project, name)?.value;
                 check_ready(&image)?;
                 let (snapshot, row) = self.clone_source(&image, tag.as_ref())?;
                 Ok(Original {
@@ -129,7 +130,8 @@ impl Engine {
                     backing: image.backing,
                     snapshot: Some(snapshot),
                     label,
-                    parent: image.parent,
+                    // A name of another project's is none of its affair.
+                    parent: image.parent.filter(|_| asker == project),
                     luks: None,
                     work: work(Noun::Image),
                 })
@@ -153,14 +155,14 @@ impl Engine {
         }
     }
 
-    /// Opens an image to be read as it was imported, or at a tag.
+    /// Opens an image, one that `asker` can use, to be read as it was imported, or at a tag.
     pub(in crate::catalog) fn read_image(
         &self,
-        project: &Name,
-        name: &ImageName,
+        asker: &Name,
+        (project, name): (&Name, &ImageName),
         tag: Option<&ImageName>,
     ) -> Result<Reading, Error> {
-        let image = self.image(project, name)?;
+        let image = self.visible_image_row(asker, project, name)?.value;
         check_ready(&image)?;
         let (snapshot, _) = self.clone_source(&image, tag)?;
         let work = self.at_work.begin(Noun::Image, project, name.as_str());

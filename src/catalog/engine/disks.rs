@@ -18,6 +18,7 @@ use crate::catalog::model::{
 use crate::catalog::name::Name;
 use crate::catalog::spec::DiskSpec;
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::tokens::Role;
 
 /// Whether a disk is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +119,9 @@ impl Engine {
         } else {
             self.clone_source(&image, spec.tag.as_ref())?
         };
+        let size_bytes = tag.as_ref().map_or(image.size_bytes, |row| row.value.size_bytes);
+        let parent = Parent { backing: image.backing.clone(), snapshot, size_bytes };
+        let settings = self.settings(project)?;
         let mut disk = Disk {
             project: project.clone(),
             name: name.clone(),
@@ -130,7 +134,7 @@ impl Engine {
             rollback: None,
             store: image.store.clone(),
             backing: String::new(),
-            size_bytes: image.size_bytes,
+            size_bytes: size_of(spec, settings.disk_bytes, parent.size_bytes)?,
             identity: String::new(),
             target: format!("{}:{project}.{name}", self.options.target_prefix),
             lun: spec.lun,
@@ -141,11 +145,12 @@ impl Engine {
             chap_per_node: None,
             read_only: spec.read_only.unwrap_or(false),
             exposure: Exposure::Enabled,
-            qos: spec.qos.unwrap_or_default(),
+            qos: spec.qos.unwrap_or(settings.qos),
             encryption: spec.encryption,
             moved: None,
             node: node.cloned(),
             closed: false,
+            barred: false,
             created: Timestamp::now(),
         };
         if let Some(chap) = &spec.chap {
@@ -171,7 +176,6 @@ impl Engine {
         };
         let work = spec.luks().map(|_| self.at_work.begin(Noun::Image, of, spec.image.as_str()));
         let ((), revision) = self.within_quota(project, more, || self.apply_numbered(intend))?;
-        let parent = (image.backing, snapshot);
         Ok(Begun::Making(Box::new(Making { disk, revision, parent, _work: work })))
     }
 
@@ -216,8 +220,13 @@ impl Engine {
     }
 
     /// Removes a disk that no node is bound to: sessions end, the clone is removed.
-    pub(in crate::catalog) fn remove_disk(&self, project: &Name, name: &Name) -> Result<(), Error> {
-        let row = self.disk_row(project, name)?;
+    pub(in crate::catalog) fn remove_disk(
+        &self,
+        by: Role,
+        project: &Name,
+        name: &Name,
+    ) -> Result<(), Error> {
+        let row = self.disk_row_for(by, project, name)?;
         if let Some(node) = row.value.node.as_ref().filter(|_| row.value.is_there()) {
             let message = format!(
                 "disk '{name}' is bound to node '{node}'; unbind it first, or deprovision the node"
@@ -231,11 +240,12 @@ impl Engine {
     /// Sends initiators that log in to a disk elsewhere; with `None` no more. Sessions go on.
     pub(in crate::catalog) fn move_disk(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
         moved: Option<Moved>,
     ) -> Result<Disk, Error> {
-        let Versioned { value: mut disk, revision } = self.disk_row(project, name)?;
+        let Versioned { value: mut disk, revision } = self.disk_row_for(by, project, name)?;
         if !disk.is_there() {
             return Err(busy(format!("disk '{name}' is being made or removed")));
         }
@@ -340,6 +350,19 @@ impl Engine {
         }
         let flattened = !disk.edits && (disk.flattened || stat.parent.is_none());
         Ok((store.open(&disk.backing, None, OpenMode::ReadWrite)?, flattened))
+    }
+}
+
+/// The size of a new disk of an image of `least` bytes.
+fn size_of(spec: &DiskSpec, default: Option<u64>, least: u64) -> Result<u64, Error> {
+    match spec.size_bytes {
+        Some(size) if size < least => {
+            let message = format!("the image has {least} bytes: a disk of it cannot have {size}");
+            Err(Error::invalid("invalid-size", message))
+        }
+        Some(size) => Ok(size),
+        None if spec.edit => Ok(least),
+        None => Ok(default.map_or(least, |default| default.max(least))),
     }
 }
 

@@ -44,7 +44,7 @@ impl Engine {
         tag: Option<&ImageName>,
         to: &Destination,
     ) -> Result<Exporting, Error> {
-        let reading = self.read_image(project, name, tag)?;
+        let reading = self.read_image(project, (project, name), tag)?;
         self.check_destination(to)?;
         let mut made = None;
         let applied = self.apply_numbered(|uid, id, batch| {

@@ -14,8 +14,7 @@ use crate::catalog::spec::DiskSpec;
 pub(in crate::catalog) struct Making {
     pub(super) disk: Disk,
     pub(super) revision: u64,
-    /// Image in the store, and its snapshot.
-    pub(super) parent: (String, String),
+    pub(super) parent: Parent,
     /// Keeps an image that takes long to copy where the disk's row says that it is.
     pub(super) _work: Option<Work>,
 }
@@ -23,8 +22,17 @@ pub(in crate::catalog) struct Making {
 impl Making {
     /// Bytes there are to copy.
     pub(in crate::catalog) fn total_bytes(&self) -> u64 {
-        self.disk.size_bytes
+        self.parent.size_bytes
     }
+}
+
+/// What a disk is made of.
+pub(super) struct Parent {
+    /// Image in the store.
+    pub(super) backing: String,
+    /// And its snapshot.
+    pub(super) snapshot: String,
+    pub(super) size_bytes: u64,
 }
 
 /// What there is of a disk once its intent is written.
@@ -81,6 +89,7 @@ impl Engine {
             None => self.clone_parent(&disk, &parent),
             Some(format) => self.copy_parent(&disk, &parent, format, progress),
         };
+        let made = made.and_then(|()| self.grow(&disk, &parent));
         match made.and_then(|()| self.publish_new(&mut disk, revision)) {
             Ok(node) => Ok(Created { disk, node, existed: false }),
             Err(error) => {
@@ -106,12 +115,9 @@ impl Engine {
         let _ = self.make_disk(making, &progress);
     }
 
-    fn clone_parent(
-        &self,
-        disk: &Disk,
-        (parent, snapshot): &(String, String),
-    ) -> Result<(), Error> {
-        let made = self.store(&disk.store)?.clone_image(parent, snapshot, &disk.backing);
+    fn clone_parent(&self, disk: &Disk, parent: &Parent) -> Result<(), Error> {
+        let store = self.store(&disk.store)?;
+        let made = store.clone_image(&parent.backing, &parent.snapshot, &disk.backing);
         made.map_err(|error| not_ours(disk, error))
     }
 
@@ -120,19 +126,27 @@ impl Engine {
     fn copy_parent(
         &self,
         disk: &Disk,
-        (parent, snapshot): &(String, String),
+        parent: &Parent,
         format: LuksFormat,
         progress: &Progress,
     ) -> Result<(), Error> {
         progress.check()?;
         let store = self.store(&disk.store)?;
-        let parent = store.open(parent, Some(snapshot), OpenMode::ReadOnly)?;
+        let parent = store.open(&parent.backing, Some(&parent.snapshot), OpenMode::ReadOnly)?;
         let source = Source::of_volume(format!("image {}", disk.image), VolumeReader::new(parent));
         let made = store.create_encrypted(&disk.backing, source.size_bytes(), format);
         made.map_err(|error| not_ours(disk, error))?;
         let mut writer = store.writer(&disk.backing)?;
         let _known_of_the_image = copy(&source, writer.as_mut(), false, progress)?;
         Ok(writer.finish()?)
+    }
+
+    /// Gives a disk that is made the size it was to have.
+    fn grow(&self, disk: &Disk, parent: &Parent) -> Result<(), Error> {
+        if disk.edits || disk.size_bytes <= parent.size_bytes {
+            return Ok(());
+        }
+        Ok(self.store(&disk.store)?.resize(&disk.backing, disk.size_bytes)?)
     }
 
     /// Refuses what a store cannot do about encryption.

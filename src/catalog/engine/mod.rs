@@ -18,6 +18,7 @@ mod nodes;
 mod projects;
 mod reconcile;
 mod resize;
+mod rights;
 mod rows;
 mod secrets;
 mod serving;

@@ -6,12 +6,14 @@ use super::making::Created;
 use super::rows::{self, Batch, Versioned};
 use super::{Engine, key};
 use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::export::Allowed;
 use crate::catalog::model::{Disk, DiskState, Node, Usage};
 use crate::catalog::name::Name;
 #[cfg(test)]
 use crate::catalog::spec::DiskSpec;
-use crate::catalog::spec::{NodeSpec, canonical_mac};
+use crate::catalog::spec::{Migration, NodeSpec, canonical_mac};
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::tokens::Role;
 
 impl Node {
     /// A node of which no more than its name is known.
@@ -61,6 +63,7 @@ impl Engine {
     /// Makes a node, or replaces what is known of it. The second answer: nothing had to be done.
     pub(in crate::catalog) fn put_node(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
         spec: &NodeSpec,
@@ -72,6 +75,8 @@ impl Engine {
             Some(row) => (row.value, row.revision),
             None => (Node::new(project, name), ABSENT),
         };
+        let disk = node.disk.as_ref().map(|disk| self.disk_row_for(by, project, disk));
+        let disk = disk.transpose()?.map(|row| row.value);
         let same = node.macs == spec.macs && node.initiator == spec.initiator;
         if existed && same {
             // An earlier call may have failed between the row and the target.
@@ -95,7 +100,7 @@ impl Engine {
         node.macs = spec.macs;
         node.initiator = spec.initiator;
         batch.put(Table::Nodes, &key, revision, &node)?;
-        match self.disk_of(&node)? {
+        match disk {
             Some(disk) if renamed => self.change_access(&disk, Some(&node), &batch)?,
             _ => drop(batch.apply(self.state.as_ref())?),
         }
@@ -132,12 +137,13 @@ impl Engine {
     /// Binds a disk to a node. The second answer: it was bound already.
     pub(in crate::catalog) fn bind(
         &self,
+        by: Role,
         project: &Name,
         node: &Name,
         disk: &Name,
     ) -> Result<(Node, bool), Error> {
         let node = self.node_row(project, node)?;
-        let disk = self.disk_row(project, disk)?;
+        let disk = self.disk_row_for(by, project, disk)?;
         self.bind_rows(node, disk)
     }
 
@@ -170,13 +176,14 @@ impl Engine {
     /// bound again. The second answer: there was none.
     pub(in crate::catalog) fn unbind(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
     ) -> Result<(Node, bool), Error> {
         let Versioned { value: mut node, revision } = self.node_row(project, name)?;
         let Some(disk) = node.disk.take() else { return Ok((node, true)) };
         let Versioned { value: mut disk, revision: disk_revision } =
-            self.disk_row(project, &disk)?;
+            self.disk_row_for(by, project, &disk)?;
         disk.node = None;
         disk.closed = true;
         disk.make_node_chap()?;
@@ -187,21 +194,21 @@ impl Engine {
         Ok((node, false))
     }
 
-    /// Gives a disk to a node, whoever has it: that one is out before the other is in. With `from`
-    /// only if that node has it. The second answer: the node had it already.
+    /// Gives a disk to a node, whoever has it: that one is out before the other is in, and does not
+    /// come back. The second answer: the node had it already.
     pub(in crate::catalog) fn migrate(
         &self,
+        by: Role,
         project: &Name,
         disk: &Name,
-        to: &Name,
-        from: Option<&Name>,
+        Migration { to, from, force }: &Migration,
     ) -> Result<(Node, bool), Error> {
         let node = self.node_row(project, to)?;
-        let disk = self.disk_row(project, disk)?;
+        let disk = self.disk_row_for(by, project, disk)?;
         if disk.value.node.as_ref() == Some(to) {
             return self.bind_rows(node, disk);
         }
-        if let Some(from) = from.filter(|from| disk.value.node.as_ref() != Some(from)) {
+        if let Some(from) = from.as_ref().filter(|from| disk.value.node.as_ref() != Some(from)) {
             let has = disk.value.node.as_ref().map_or("no node".to_owned(), |n| format!("'{n}'"));
             let name = &disk.value.name;
             let message = format!("disk '{name}' is bound to {has}, not to '{from}'");
@@ -215,6 +222,9 @@ impl Engine {
         let owner_now = Node { disk: None, ..owner.value };
         node.disk = Some(disk.name.clone());
         disk.node = Some(node.name.clone());
+        if !force {
+            self.check_shut_out(&disk, &owner_now, &node)?;
+        }
         disk.make_node_chap()?;
         let mut batch = Batch::default();
         batch.put(Table::Nodes, &key(project, &owner_now.name), owner.revision, &owner_now)?;
@@ -222,6 +232,32 @@ impl Engine {
         batch.put(Table::Disks, &key(project, &disk.name), disk_revision, &disk)?;
         self.change_access(&disk, Some(&node), &batch)?;
         Ok((node, false))
+    }
+
+    /// Refuses to give a disk to `node` if its rules would admit `owner`, too: an initiator that was
+    /// thrown out logs in again by itself, within seconds.
+    fn check_shut_out(&self, disk: &Disk, owner: &Node, node: &Node) -> Result<(), Error> {
+        let is_shut_out = match (self.allowed(disk, Some(node)), &owner.initiator) {
+            // What the owner was given is worth nothing then.
+            _ if disk.chap_per_node.is_some() => true,
+            (Allowed::Nobody, _) => true,
+            (Allowed::Anyone, _) => false,
+            (allowed, Some(name)) => !allowed.admits(name),
+            // Under whatever name it came, that was one of the disk's, if the disk has some.
+            (Allowed::Initiators(_), None) => disk.initiators.is_empty(),
+        };
+        if is_shut_out {
+            return Ok(());
+        }
+        let (disk_name, owner, to) = (&disk.name, &owner.name, &node.name);
+        let message = format!(
+            "disk '{disk_name}' would admit node '{owner}' next to '{to}', and two machines that \
+             write to one file system destroy it: give '{to}' an initiator name that is its own \
+             alone (stirrup node create --initiator), or the disk credentials of each node's own \
+             (stirrup disk set --chap-per-node); if '{owner}' is off and stays off, force it"
+        );
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        Err(Error::conflict("owner-not-shut-out", Noun::Disk, project, name, message))
     }
 
     /// The node that has a MAC address, in whatever form it is written.
@@ -285,12 +321,13 @@ impl Engine {
     /// Takes the disk off a node and removes it. The second answer: there was none.
     pub(in crate::catalog) fn deprovision(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
     ) -> Result<(Node, bool), Error> {
         let node = self.node(project, name)?;
         let Some(disk) = &node.disk else { return Ok((node, true)) };
-        let row = self.disk_row(project, disk)?;
+        let row = self.disk_row_for(by, project, disk)?;
         // The node is let go together with the disk's row; until then a repeated call finds both.
         self.mark_and_erase(row)?;
         Ok((Node { disk: None, ..node }, false))

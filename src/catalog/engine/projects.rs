@@ -9,8 +9,9 @@ use super::Engine;
 use super::images::some_of;
 use super::rows::{self, Batch, Versioned};
 use crate::catalog::error::{Error, ErrorKind, Noun};
-use crate::catalog::model::{Project, ProjectSettings, Quota, Usage};
+use crate::catalog::model::{Disk, Project, ProjectSettings, Quota, Usage};
 use crate::catalog::name::Name;
+use crate::catalog::spec::{DiskSpec, check_size};
 use crate::catalog::state::{ABSENT, Table};
 
 impl Engine {
@@ -49,6 +50,9 @@ impl Engine {
         if let Some(store) = &settings.store {
             self.store(store)?;
         }
+        settings.image.as_deref().map(DiskSpec::of_image).transpose()?;
+        settings.disk_bytes.map_or(Ok(()), check_size)?;
+        settings.qos.check()?;
         let row = self.find_project(name)?;
         let existed = row.is_some();
         let (mut project, revision) = match row {
@@ -67,10 +71,12 @@ impl Engine {
         Ok((project, existed))
     }
 
-    /// Removes a project in which nothing is.
+    /// Removes a project in which nothing is, and of which no credentials are: these would be good for
+    /// the next project of its name.
     pub(in crate::catalog) fn remove_project(&self, name: &Name) -> Result<(), Error> {
         let (row, _) = (self.find_project(name)?, self.project(name)?);
-        let contents = self.contents(name)?;
+        let mut contents = self.contents(name)?;
+        contents.extend(self.credentials(name)?);
         if !contents.is_empty() {
             let message = format!("project '{name}' is not empty; there is {}", some_of(&contents));
             let error = Error::new(ErrorKind::Conflict, "project-not-empty", message);
@@ -86,8 +92,7 @@ impl Engine {
 
     /// The portal groups of a disk that wants to be offered in these (empty: it does not say).
     pub(super) fn portal_groups(&self, name: &Name, wanted: &[u16]) -> Result<Vec<u16>, Error> {
-        let row = self.find_project(name)?;
-        let allowed = row.map(|row| row.value.settings.portal_groups).unwrap_or_default();
+        let allowed = self.settings(name)?.portal_groups;
         if wanted.is_empty() || allowed.is_empty() {
             return Ok(if wanted.is_empty() { allowed } else { wanted.to_vec() });
         }
@@ -104,10 +109,38 @@ impl Engine {
 
     /// The store of what is imported into a project without naming one.
     pub(in crate::catalog) fn default_store(&self, name: &Name) -> Result<String, Error> {
-        let own = self.find_project(name)?.and_then(|row| row.value.settings.store);
+        let own = self.settings(name)?.store;
         // One that is not configured any more is no reason to refuse.
         let own = own.filter(|store| self.stores.contains_key(store));
         Ok(own.unwrap_or_else(|| self.options.default_store.clone()))
+    }
+
+    /// What a disk is made of for which no image is named: of what it is made already, or of the
+    /// project's default.
+    pub(in crate::catalog) fn default_image(
+        &self,
+        project: &Name,
+        disk: &Name,
+    ) -> Result<DiskSpec, Error> {
+        if let Some(row) = self.find_disk(project, disk)?.filter(|row| row.value.is_there()) {
+            let Disk { image, image_project, tag, .. } = row.value;
+            return Ok(DiskSpec { image_project, tag, ..DiskSpec::new(image) });
+        }
+        match self.settings(project)?.image {
+            Some(image) => DiskSpec::of_image(&image),
+            None => {
+                let message = format!(
+                    "no image is named, and project '{project}' has no default one: name one, or \
+                     have an admin set it"
+                );
+                Err(Error::invalid("image-not-named", message))
+            }
+        }
+    }
+
+    /// What was decided about a project.
+    pub(super) fn settings(&self, name: &Name) -> Result<ProjectSettings, Error> {
+        Ok(self.find_project(name)?.map(|row| row.value.settings).unwrap_or_default())
     }
 
     /// Does what gives a project `more`, if it may have that. Nothing else is given to the project
@@ -118,8 +151,7 @@ impl Engine {
         more: Usage,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let quota =
-            self.find_project(name)?.map(|row| row.value.settings.quota).unwrap_or_default();
+        let quota = self.settings(name)?.quota;
         if quota == Quota::default() {
             return work();
         }
@@ -150,6 +182,15 @@ impl Engine {
         let disks = self.disks(Some(name))?.into_iter().map(|it| format!("disk {}", it.name));
         let nodes = self.nodes(Some(name))?.into_iter().map(|it| format!("node {}", it.name));
         Ok(images.chain(disks).chain(nodes).collect())
+    }
+
+    /// What stands for a project, for a person.
+    fn credentials(&self, name: &Name) -> Result<Vec<String>, Error> {
+        let of = |project: &Option<Name>| project.as_ref() == Some(name);
+        let tokens = self.tokens()?.into_iter().filter(|it| of(&it.project));
+        let certificates = self.certificates()?.into_iter().filter(|it| of(&it.project));
+        let tokens = tokens.map(|it| format!("token {}", it.name));
+        Ok(tokens.chain(certificates.map(|it| format!("certificate {}", it.name))).collect())
     }
 
     fn find_project(&self, name: &Name) -> Result<Option<Versioned<Project>>, Error> {

@@ -6,10 +6,8 @@ use super::{Engine, key};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, Usage};
 use crate::catalog::name::Name;
+use crate::catalog::spec::check_size;
 use crate::catalog::state::Table;
-
-/// Sizes are multiples of this, so that both logical block lengths fit.
-const GRANULARITY_BYTES: u64 = 4096;
 
 impl Engine {
     /// Makes a disk larger; its sessions go on and hear of it. The second answer: it had that
@@ -39,12 +37,7 @@ impl Engine {
         if size_bytes == disk.size_bytes {
             return Ok((row.value, true));
         }
-        if !size_bytes.is_multiple_of(GRANULARITY_BYTES) {
-            let message = format!(
-                "{size_bytes} bytes is no size for a disk: a multiple of {GRANULARITY_BYTES} is"
-            );
-            return Err(Error::invalid("invalid-size", message));
-        }
+        check_size(size_bytes)?;
         let more = Usage { bytes: size_bytes - disk.size_bytes, ..Usage::default() };
         self.within_quota(project, more, || {
             self.store(&disk.store)?.resize(&disk.backing, size_bytes)?;

@@ -8,6 +8,7 @@ use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Delivery, Disk, Node};
 use crate::catalog::name::Name;
 use crate::catalog::state::Table;
+use crate::catalog::tokens::Role;
 
 impl Engine {
     /// A node and its disk, with the credentials that the node is to be given to boot. Credentials of
@@ -15,12 +16,13 @@ impl Engine {
     /// before anybody sees them.
     pub(in crate::catalog) fn hand_out_chap(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
     ) -> Result<(Node, Option<Disk>), Error> {
         let node = self.node(project, name)?;
         let Some(disk) = &node.disk else { return Ok((node, None)) };
-        let Versioned { value: mut disk, revision } = self.disk_row(project, disk)?;
+        let Versioned { value: mut disk, revision } = self.disk_row_for(by, project, disk)?;
         let Some(per_node) = disk.chap_per_node.as_mut() else { return Ok((node, Some(disk))) };
         if let (Delivery::Once, Some(when)) = (per_node.delivery, per_node.delivered) {
             let message = format!(
@@ -43,6 +45,7 @@ impl Engine {
     /// the node's sessions end.
     pub(in crate::catalog) fn rearm(
         &self,
+        by: Role,
         project: &Name,
         name: &Name,
         renew: bool,
@@ -55,7 +58,7 @@ impl Engine {
         let Some(disk) = &node.disk else {
             return Err(none(format!("node '{name}' has no disk, and so no CHAP secret")));
         };
-        let Versioned { value: mut disk, revision } = self.disk_row(project, disk)?;
+        let Versioned { value: mut disk, revision } = self.disk_row_for(by, project, disk)?;
         self.check_idle(&disk)?;
         let Some(per_node) = disk.chap_per_node.as_mut() else {
             let message = format!(

@@ -119,7 +119,7 @@ impl Engine {
     /// Who may log in to a disk that `node` is bound to.
     pub(in crate::catalog) fn allowed(&self, disk: &Disk, node: Option<&Node>) -> Allowed {
         // Without a node there are no credentials that one could show.
-        if disk.closed || (disk.chap_per_node.is_some() && disk.chap.is_none()) {
+        if disk.closed || disk.barred || (disk.chap_per_node.is_some() && disk.chap.is_none()) {
             return Allowed::Nobody;
         }
         let bound = node.and_then(|node| node.initiator.clone());

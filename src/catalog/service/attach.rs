@@ -1,7 +1,7 @@
 //! Images that were there before, as calls.
 
 use super::{Catalog, DiskView, Subject, view};
-use crate::catalog::attach::{AccessRules, AttachSpec};
+use crate::catalog::attach::AttachSpec;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::name::Name;
 
@@ -26,24 +26,6 @@ impl Catalog {
         self.call(subject, vec![all, disk, image], move |engine| {
             let (disk, existed) = engine.attach(&project, &name, &spec)?;
             Ok((view(engine, disk)?, existed))
-        })
-        .await
-    }
-
-    /// Sets who may log in to an attached disk. Sessions that may be go on, the others end.
-    ///
-    /// # Errors
-    /// `disk-not-found`, `disk-not-attached`, `invalid-initiator`, `invalid-chap`,
-    /// `too-many-rules`.
-    pub async fn set_access(
-        &self,
-        project: Name,
-        name: Name,
-        rules: AccessRules,
-    ) -> Result<DiskView, Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
-        self.call(Subject::Nothing, vec![guard], move |engine| {
-            view(engine, engine.set_access(&project, &name, &rules)?)
         })
         .await
     }

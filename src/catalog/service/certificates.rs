@@ -26,8 +26,12 @@ impl Catalog {
         role: Role,
         project: Option<Name>,
     ) -> Result<(Certificate, bool), Error> {
-        let guard = self.0.locks.lock(Noun::Certificate, "", name.as_str()).await;
-        self.call(Subject::Nothing, vec![guard], move |engine| {
+        let mut guards = vec![self.0.locks.lock(Noun::Certificate, "", name.as_str()).await];
+        if let Some(project) = &project {
+            // It may be about to be removed, for want of credentials too.
+            guards.push(self.lock(Noun::Project, project, "").await);
+        }
+        self.call(Subject::Nothing, guards, move |engine| {
             engine.put_certificate(&name, role, project)
         })
         .await

@@ -6,6 +6,7 @@ use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::Moved;
 use crate::catalog::name::Name;
 use crate::catalog::spec::{DiskChange, DiskSpec};
+use crate::catalog::tokens::Role;
 
 impl Catalog {
     /// How many disks should be served, and how many of them are at the moment. Cheap.
@@ -76,40 +77,44 @@ impl Catalog {
     /// Ends a disk's sessions and removes it.
     ///
     /// # Errors
-    /// `disk-bound`; what the store says (repeat the call then).
-    pub async fn remove_disk(&self, project: Name, name: Name) -> Result<(), Error> {
+    /// `disk-bound`; what the store says (repeat the call then); `forbidden`: it edits an image, and `by`
+    /// is no admin.
+    pub async fn remove_disk(&self, by: Role, project: Name, name: Name) -> Result<(), Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let subject = Subject::Disk(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| engine.remove_disk(&project, &name)).await
+        self.call(subject, vec![guard], move |engine| engine.remove_disk(by, &project, &name)).await
     }
 
     /// Sends initiators that log in to a disk elsewhere, from now on and after restarts; with `None`
     /// no more. Sessions go on.
     ///
     /// # Errors
-    /// `disk-not-found`, `busy`.
+    /// `disk-not-found`, `busy`; `forbidden`: it edits an image, and `by` is no admin.
     pub async fn move_disk(
         &self,
+        by: Role,
         project: Name,
         name: Name,
         moved: Option<Moved>,
     ) -> Result<DiskView, Error> {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         self.call(Subject::Nothing, vec![guard], move |engine| {
-            view(engine, engine.move_disk(&project, &name, moved)?)
+            view(engine, engine.move_disk(by, &project, &name, moved)?)
         })
         .await
     }
 
     /// Changes a disk: who may log in, whether it is served, what it may be asked for. Sessions go on
-    /// if only its limits change; otherwise they have ended when this returns. The second answer: it
-    /// was so already.
+    /// if only its limits change, or if the change keeps them; otherwise they have ended when this
+    /// returns. The second answer: it was so already.
     ///
     /// # Errors
-    /// `disk-not-found`, `disk-not-ready`, `busy`, what is wrong with the change, and what the store
+    /// `disk-not-found`, `disk-not-ready`, `busy`, `forbidden` (it edits an image, and `by` is no
+    /// admin), what is wrong with the change, and what the store
     /// says when the disk has to be opened; then nothing has changed.
     pub async fn change_disk(
         &self,
+        by: Role,
         project: Name,
         name: Name,
         change: DiskChange,
@@ -117,7 +122,7 @@ impl Catalog {
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let subject = Subject::Disk(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| {
-            let (disk, existed) = engine.change_disk(&project, &name, &change)?;
+            let (disk, existed) = engine.change_disk(by, &project, &name, &change)?;
             Ok((view(engine, disk)?, existed))
         })
         .await

@@ -9,7 +9,8 @@ use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::locks::Guard;
 use crate::catalog::model::Node;
 use crate::catalog::name::Name;
-use crate::catalog::spec::{DiskSpec, NodeSpec};
+use crate::catalog::spec::{DiskSpec, Migration, NodeSpec};
+use crate::catalog::tokens::Role;
 
 impl Catalog {
     /// Locks a node, and the disk that is bound to it or, if there is none, `disk`. The second
@@ -59,15 +60,17 @@ impl Catalog {
     /// Makes a node, or replaces what is known of it. The last answer: nothing had to be done.
     ///
     /// # Errors
-    /// `mac-taken`, `invalid-mac`, `invalid-initiator`.
+    /// `mac-taken`, `invalid-mac`, `invalid-initiator`; `forbidden`: its disk edits an image, and `by` is
+    /// no admin.
     pub async fn put_node(
         &self,
+        by: Role,
         project: Name,
         name: Name,
         spec: NodeSpec,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.put_node(&project, &name, &spec)).await
+        self.node_call(guards, move |engine| engine.put_node(by, &project, &name, &spec)).await
     }
 
     /// Removes a node.
@@ -82,28 +85,31 @@ impl Catalog {
     /// Binds a disk to a node. The last answer: it was bound already.
     ///
     /// # Errors
-    /// `node-bound`, `disk-bound`, `disk-not-ready`.
+    /// `node-bound`, `disk-bound`, `disk-not-ready`; `forbidden`: the disk edits an image, and `by` is
+    /// no admin.
     pub async fn bind(
         &self,
+        by: Role,
         project: Name,
         node: Name,
         disk: Name,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let guards = self.lock_node(&project, &node, Some(&disk)).await?;
-        self.node_call(guards, move |engine| engine.bind(&project, &node, &disk)).await
+        self.node_call(guards, move |engine| engine.bind(by, &project, &node, &disk)).await
     }
 
     /// Takes the disk off a node; its sessions end. The last answer: there was none.
     ///
     /// # Errors
-    /// `node-not-found`.
+    /// `node-not-found`; `forbidden`: the disk edits an image, and `by` is no admin.
     pub async fn unbind(
         &self,
+        by: Role,
         project: Name,
         name: Name,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.unbind(&project, &name)).await
+        self.node_call(guards, move |engine| engine.unbind(by, &project, &name)).await
     }
 
     /// Gives a node a disk of its own name, cloned from an image, in one step; the node is made
@@ -132,15 +138,16 @@ impl Catalog {
     /// Takes the disk off a node and removes it. The last answer: there was none.
     ///
     /// # Errors
-    /// `node-not-found`; what the store says. The disk is not served any more then, and stays the
+    /// `node-not-found`, `forbidden`; what the store says. The disk is not served any more then, and stays the
     /// node's until a repeated call, or the next start, has removed it; or the node is unbound.
     pub async fn deprovision(
         &self,
+        by: Role,
         project: Name,
         name: Name,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.deprovision(&project, &name)).await
+        self.node_call(guards, move |engine| engine.deprovision(by, &project, &name)).await
     }
 
     async fn node_call(
@@ -169,21 +176,21 @@ impl Catalog {
         .await
     }
 
-    /// Gives a disk to a node; with `from` only if that one has it. Whoever has it is out before
-    /// `to` is in: its sessions have ended. The last answer: `to` had it already.
+    /// Gives a disk to a node. Whoever has it is out before the other is in: its sessions have
+    /// ended, and its logins are refused. The last answer: the node had it already.
     ///
     /// # Errors
     /// `disk-not-found`, `node-not-found`, `node-bound`, `disk-bound` (to another than `from`),
-    /// `busy`, `changed-meanwhile`.
+    /// `owner-not-shut-out`, `busy`, `changed-meanwhile`, `forbidden`.
     pub async fn migrate(
         &self,
+        by: Role,
         project: Name,
         disk: Name,
-        to: Name,
-        from: Option<Name>,
+        migration: Migration,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let owner = self.disk(project.clone(), disk.clone()).await?.disk.node;
-        let mut nodes: Vec<&Name> = owner.iter().chain([&to]).collect();
+        let mut nodes: Vec<&Name> = owner.iter().chain([&migration.to]).collect();
         nodes.sort();
         nodes.dedup();
         let mut guards = Vec::new();
@@ -197,7 +204,7 @@ impl Catalog {
                 let message = format!("disk '{disk}' went to another node meanwhile; try again");
                 return Err(Error::new(ErrorKind::Conflict, "changed-meanwhile", message));
             }
-            engine.migrate(&project, &disk, &to, from.as_ref())
+            engine.migrate(by, &project, &disk, &migration)
         })
         .await
     }
@@ -207,9 +214,10 @@ impl Catalog {
     ///
     /// # Errors
     /// `node-not-found`; `secret-delivered`: they were handed out before; `busy`: other calls on the node
-    /// take longer.
+    /// take longer; `forbidden`: the disk edits an image, and `by` is no admin.
     pub async fn hand_out_chap(
         &self,
+        by: Role,
         project: Name,
         name: Name,
         patience: Duration,
@@ -220,7 +228,7 @@ impl Catalog {
             Err(Error::new(ErrorKind::Conflict, "busy", message))
         })?;
         self.call(Subject::Nothing, guards, move |engine| {
-            let (node, disk) = engine.hand_out_chap(&project, &name)?;
+            let (node, disk) = engine.hand_out_chap(by, &project, &name)?;
             Ok((node, disk.map(|disk| view(engine, disk)).transpose()?))
         })
         .await
@@ -230,15 +238,17 @@ impl Catalog {
     /// sessions end. The last answer: they had not been handed out.
     ///
     /// # Errors
-    /// `node-not-found`; `no-node-secret`: the node has none of its own.
+    /// `node-not-found`; `no-node-secret`: the node has none of its own; `forbidden`: the disk edits
+    /// an image, and `by` is no admin.
     pub async fn rearm(
         &self,
+        by: Role,
         project: Name,
         name: Name,
         renew: bool,
     ) -> Result<((Node, Option<DiskView>), bool), Error> {
         let guards = self.lock_node(&project, &name, None).await?;
-        self.node_call(guards, move |engine| engine.rearm(&project, &name, renew)).await
+        self.node_call(guards, move |engine| engine.rearm(by, &project, &name, renew)).await
     }
 }
 

@@ -5,6 +5,7 @@ use crate::catalog::engine::Engine;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Project, ProjectSettings, Usage};
 use crate::catalog::name::Name;
+use crate::catalog::spec::DiskSpec;
 
 /// A project, and what it has.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl Catalog {
     /// Decides about a project. The second answer: it was decided about before.
     ///
     /// # Errors
-    /// `store-unknown`.
+    /// `store-unknown`, `invalid-name`, `invalid-size`, `invalid-qos`.
     pub async fn put_project(
         &self,
         name: Name,
@@ -54,6 +55,15 @@ impl Catalog {
             Ok((view(engine, name)?, existed))
         })
         .await
+    }
+
+    /// What a disk is made of for which no image is named: of what it is made already, or of the
+    /// project's default.
+    ///
+    /// # Errors
+    /// `image-not-named`: there is none.
+    pub async fn default_image(&self, project: Name, disk: Name) -> Result<DiskSpec, Error> {
+        self.blocking(move |engine| engine.default_image(&project, &disk)).await
     }
 
     /// The store of what is imported: the one that is named, or that of the project.
@@ -71,7 +81,7 @@ impl Catalog {
         }
     }
 
-    /// Removes a project in which nothing is.
+    /// Removes a project in which nothing is, and of which there are no credentials.
     ///
     /// # Errors
     /// `project-not-empty` with what is in it; `project-not-found`.

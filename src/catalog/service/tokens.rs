@@ -21,9 +21,12 @@ impl Catalog {
     /// # Errors
     /// `token-exists`.
     pub async fn make_token(&self, name: Name, spec: TokenSpec) -> Result<(Token, Secret), Error> {
-        let guard = self.0.locks.lock(Noun::Token, "", name.as_str()).await;
-        self.call(Subject::Nothing, vec![guard], move |engine| engine.make_token(&name, &spec))
-            .await
+        let mut guards = vec![self.0.locks.lock(Noun::Token, "", name.as_str()).await];
+        if let Some(project) = &spec.project {
+            // It may be about to be removed, for want of credentials too.
+            guards.push(self.lock(Noun::Project, project, "").await);
+        }
+        self.call(Subject::Nothing, guards, move |engine| engine.make_token(&name, &spec)).await
     }
 
     /// Revokes a token, at once.

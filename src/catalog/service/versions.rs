@@ -220,7 +220,7 @@ impl Catalog {
         tokio::time::timeout(patience, used).await.unwrap_or(Ok(None))
     }
 
-    /// Opens an image to be read.
+    /// Opens an image to be read; for who is bound to a project, one of that or a public one.
     ///
     /// # Errors
     /// `image-not-found`, `image-not-ready`, `tag-not-found`, `too-many-downloads`, and what the
@@ -230,6 +230,7 @@ impl Catalog {
         project: Name,
         name: ImageName,
         tag: Option<ImageName>,
+        asker: Option<Name>,
     ) -> Result<ImageReader, Error> {
         let place = std::sync::Arc::clone(&self.0.downloads).try_acquire_owned();
         let place = place.map_err(|_| {
@@ -239,7 +240,8 @@ impl Catalog {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let subject = Subject::Image(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| {
-            let reading = engine.read_image(&project, &name, tag.as_ref())?;
+            let asks = asker.as_ref().unwrap_or(&project);
+            let reading = engine.read_image(asks, (&project, &name), tag.as_ref())?;
             Ok(ImageReader { reading, _place: place })
         })
         .await

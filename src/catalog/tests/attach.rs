@@ -1,10 +1,10 @@
 //! Images that were there before, attached.
 
-use super::faults::{Case, engine, image_name, name, project, start};
+use super::faults::{ADMIN, Case, engine, image_name, name, project, start};
 use super::world::World;
 use crate::backend::{Store, StoreErrorKind};
 use crate::catalog::engine::Engine;
-use crate::catalog::{AccessRules, Allowed, AttachSpec, DiskSpec, Error, Tagged};
+use crate::catalog::{AccessRules, Allowed, AttachSpec, Disk, DiskSpec, Error, NodeSpec, Tagged};
 
 const TARGET: &str = "5img12";
 
@@ -33,6 +33,10 @@ fn rules() -> AccessRules {
     AccessRules { initiators, ..AccessRules::default() }
 }
 
+fn set_rules(engine: &Engine, rules: AccessRules) -> Result<(Disk, bool), Error> {
+    engine.change_disk(ADMIN, &project(), &name("d1"), &rules.into())
+}
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case {
@@ -45,10 +49,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case {
             name: "set access",
             setup: attached,
-            call: |engine| engine.set_access(&project(), &name("d1"), &rules()).map(drop),
+            call: |engine| set_rules(engine, rules()).map(drop),
             done: |engine| {
                 let disk = engine.disk(&project(), &name("d1")).unwrap();
-                !disk.closed && disk.initiators == rules().initiators
+                !disk.barred && disk.initiators == rules().initiators
             },
             repeat_code: None,
         },
@@ -78,7 +82,8 @@ fn what_was_there_is_served_and_stays() {
     attached(&engine);
     let export = world.exporter.targets.lock()[TARGET].clone();
     assert_eq!((export.lun, export.allowed), (1, Allowed::Nobody), "closed until it is opened");
-    engine.set_access(&project(), &name("d1"), &rules()).unwrap();
+    set_rules(&engine, rules()).unwrap();
+    assert!(world.exporter.disconnected.lock().is_empty(), "sessions that may go on do");
     let allowed = world.exporter.targets.lock()[TARGET].allowed.clone();
     assert_eq!(allowed, Allowed::Initiators(rules().initiators));
     // The image is a golden one, too, at its tags.
@@ -91,7 +96,7 @@ fn what_was_there_is_served_and_stays() {
     engine.put_tag(&project(), &of, &image_name("v1"), None).unwrap();
     engine.create_disk(&project(), &name("c1"), &clone(Some("v1")), None).unwrap();
     assert_eq!(code(engine.detach(&project(), &name("d1"))), "image-in-use");
-    engine.remove_disk(&project(), &name("c1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("c1")).unwrap();
     engine.detach(&project(), &name("d1")).unwrap();
     let stat = world.store.stat("theirs").unwrap();
     assert!(stat.snapshots.is_empty(), "what was made of it here is gone: {stat:?}");
@@ -103,10 +108,10 @@ fn removing_the_image_does_not_remove_it_there() {
     let world = World::new();
     let engine = engine(&world);
     attached(&engine);
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     // Somebody removed the disk by itself: it can come back.
     assert!(!engine.attach(&project(), &name("d1"), &spec()).unwrap().1);
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     engine.remove_image(&project(), &image_name("d1")).unwrap();
     assert!(engine.images(None).unwrap().is_empty() && world.store.stat("theirs").is_ok());
 }
@@ -144,4 +149,29 @@ fn it_is_there_after_a_crash() {
     assert_eq!(gone.kind(), StoreErrorKind::InUse);
     engine.detach(&project(), &name("d1")).unwrap();
     world.store.remove("theirs").unwrap();
+}
+
+#[test]
+fn rules_outlast_a_binding_and_a_binding_the_rules() {
+    let world = World::new();
+    let engine = engine(&world);
+    attached(&engine);
+    let allowed = || world.exporter.targets.lock()[TARGET].allowed.clone();
+    let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
+    let node = NodeSpec { macs: Vec::new(), initiator };
+    engine.put_node(ADMIN, &project(), &name("n1"), &node).unwrap();
+    let bind = || drop(engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap());
+    let unbind = || drop(engine.unbind(ADMIN, &project(), &name("n1")).unwrap());
+    bind();
+    assert_eq!(allowed(), Allowed::Nobody, "who binds does not say what its owner says");
+    set_rules(&engine, rules()).unwrap();
+    assert_eq!(allowed(), Allowed::Initiators(rules().initiators));
+    unbind();
+    assert_eq!(allowed(), Allowed::Nobody, "the node is out");
+    set_rules(&engine, rules()).unwrap();
+    assert_eq!(allowed(), Allowed::Nobody, "and does not come back by other rules");
+    bind();
+    assert_eq!(allowed(), Allowed::Initiators(rules().initiators), "they were there all the time");
+    set_rules(&engine, AccessRules { closed: true, ..rules() }).unwrap();
+    assert_eq!(allowed(), Allowed::Nobody);
 }

@@ -1,6 +1,6 @@
 //! What the calls answer.
 
-use super::faults::{engine, image_name, import, name, project};
+use super::faults::{ADMIN, engine, image_name, import, name, project};
 use super::world::World;
 use crate::backend::Store as _;
 use crate::catalog::{
@@ -78,7 +78,7 @@ fn an_image_in_use_says_by_whom() {
     assert_eq!(error.code(), "image-in-use");
     assert_eq!(error.used_by(), ["d1", "d2"]);
     for disk in ["d1", "d2"] {
-        engine.remove_disk(&project(), &name(disk)).unwrap();
+        engine.remove_disk(ADMIN, &project(), &name(disk)).unwrap();
     }
     engine.remove_image(&project(), &image_name("golden")).unwrap();
 }
@@ -87,7 +87,7 @@ fn an_image_in_use_says_by_whom() {
 fn a_name_made_anew_is_another_image_in_the_store() {
     let (_world, engine) = ready();
     let (first, _) = create(&engine, "d1", &spec()).unwrap();
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     let (second, _) = create(&engine, "d1", &spec()).unwrap();
     assert_ne!(first.backing, second.backing);
     assert_ne!(first.identity, second.identity);
@@ -109,15 +109,16 @@ fn projects_have_their_own_names() {
 fn one_node_a_disk_one_disk_a_node() {
     let (_world, engine) = ready();
     for it in ["n1", "n2"] {
-        engine.put_node(&project(), &name(it), &NodeSpec::default()).unwrap();
+        engine.put_node(ADMIN, &project(), &name(it), &NodeSpec::default()).unwrap();
         create(&engine, it, &spec()).unwrap();
     }
-    engine.bind(&project(), &name("n1"), &name("n1")).unwrap();
-    assert!(engine.bind(&project(), &name("n1"), &name("n1")).unwrap().1);
-    let bind = |node, disk| engine.bind(&project(), &name(node), &name(disk)).unwrap_err().code();
+    engine.bind(ADMIN, &project(), &name("n1"), &name("n1")).unwrap();
+    assert!(engine.bind(ADMIN, &project(), &name("n1"), &name("n1")).unwrap().1);
+    let bind =
+        |node, disk| engine.bind(ADMIN, &project(), &name(node), &name(disk)).unwrap_err().code();
     assert_eq!(bind("n2", "n1"), "disk-bound");
     assert_eq!(bind("n1", "n2"), "node-bound");
-    let remove = engine.remove_disk(&project(), &name("n1")).unwrap_err();
+    let remove = engine.remove_disk(ADMIN, &project(), &name("n1")).unwrap_err();
     assert_eq!(remove.code(), "disk-bound");
     let remove = engine.remove_node(&project(), &name("n1")).unwrap_err();
     assert_eq!(remove.code(), "node-bound");
@@ -141,13 +142,13 @@ fn a_mac_belongs_to_one_node() {
         initiator: None,
     };
     let mac = "52:54:00:00:00:01";
-    engine.put_node(&project(), &name("n1"), &with(&[mac])).unwrap();
-    let taken = engine.put_node(&project(), &name("n2"), &with(&[mac])).unwrap_err();
+    engine.put_node(ADMIN, &project(), &name("n1"), &with(&[mac])).unwrap();
+    let taken = engine.put_node(ADMIN, &project(), &name("n2"), &with(&[mac])).unwrap_err();
     assert_eq!(taken.code(), "mac-taken");
-    engine.put_node(&project(), &name("n1"), &with(&[])).unwrap();
-    engine.put_node(&project(), &name("n2"), &with(&[mac])).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &with(&[])).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n2"), &with(&[mac])).unwrap();
     engine.remove_node(&project(), &name("n2")).unwrap();
-    engine.put_node(&project(), &name("n1"), &with(&[mac])).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &with(&[mac])).unwrap();
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn access_follows_the_binding() {
     let (world, engine) = ready();
     let initiator = "iqn.2004-10.org.example:n1".to_owned();
     let node = NodeSpec { macs: Vec::new(), initiator: Some(initiator.clone()) };
-    engine.put_node(&project(), &name("n1"), &node).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &node).unwrap();
     let (disk, _) = create(&engine, "d1", &spec()).unwrap();
     let allowed = || world.exporter.targets.lock()[&disk.target].allowed.clone();
     // Who was let in when the sessions ended: had it been anyone else, they would be back.
@@ -163,25 +164,25 @@ fn access_follows_the_binding() {
     let sessions_ended = |allowed: &Allowed| vec![(disk.target.clone(), allowed.clone())];
     assert_eq!((allowed(), ended()), (Allowed::Anyone, vec![]));
     let n1 = Allowed::Initiators(vec![initiator.clone()]);
-    engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
+    engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap();
     assert_eq!((allowed(), ended()), (n1.clone(), sessions_ended(&n1)), "whoever was there goes");
-    engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
+    engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap();
     assert_eq!((allowed(), ended()), (n1, vec![]), "the same call again disturbs no one");
 
     let renamed = Allowed::Initiators(vec!["iqn.2004-10.org.example:other".to_owned()]);
     let other = Some("iqn.2004-10.org.example:other".to_owned());
     let other = NodeSpec { initiator: other, macs: Vec::new() };
-    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &other).unwrap();
     assert_eq!((allowed(), ended()), (renamed.clone(), sessions_ended(&renamed)));
     let with_mac = NodeSpec { macs: vec!["52:54:00:00:00:01".to_owned()], ..other };
-    engine.put_node(&project(), &name("n1"), &with_mac).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &with_mac).unwrap();
     assert_eq!((allowed(), ended()), (renamed, vec![]), "a MAC address admits no one");
 
-    engine.unbind(&project(), &name("n1")).unwrap();
+    engine.unbind(ADMIN, &project(), &name("n1")).unwrap();
     let nobody = sessions_ended(&Allowed::Nobody);
     assert_eq!((allowed(), ended()), (Allowed::Nobody, nobody), "n1 must not come back");
-    engine.put_node(&project(), &name("n2"), &NodeSpec::default()).unwrap();
-    engine.bind(&project(), &name("n2"), &name("d1")).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n2"), &NodeSpec::default()).unwrap();
+    engine.bind(ADMIN, &project(), &name("n2"), &name("d1")).unwrap();
     assert_eq!((allowed(), ended()), (Allowed::Anyone, sessions_ended(&Allowed::Anyone)));
 }
 
@@ -189,7 +190,7 @@ fn access_follows_the_binding() {
 fn an_unbound_disk_stays_closed_over_a_restart() {
     let (world, engine) = ready();
     engine.provision(&project(), &name("n1"), &spec()).unwrap();
-    engine.unbind(&project(), &name("n1")).unwrap();
+    engine.unbind(ADMIN, &project(), &name("n1")).unwrap();
     drop(engine);
     world.crash();
     let engine = super::faults::engine(&world);
@@ -206,24 +207,24 @@ fn a_disk_that_is_being_removed_is_not_published_again() {
     let disk = engine.disk(&project(), &name("n1")).unwrap();
     world.store.snapshot(&disk.backing, "kept").unwrap();
     world.store.clone_image(&disk.backing, "kept", "child").unwrap();
-    let error = engine.deprovision(&project(), &name("n1")).unwrap_err();
+    let error = engine.deprovision(ADMIN, &project(), &name("n1")).unwrap_err();
     assert_eq!(error.code(), "store-image-has-children");
     let gone = || world.exporter.targets.lock().is_empty();
     assert!(gone());
 
     let same = NodeSpec::default();
-    engine.put_node(&project(), &name("n1"), &same).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &same).unwrap();
     assert!(gone());
     let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
     let other = NodeSpec { macs: Vec::new(), initiator };
-    engine.put_node(&project(), &name("n1"), &other).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &other).unwrap();
     assert!(gone());
-    engine.bind(&project(), &name("n1"), &name("n1")).unwrap_err();
-    let (node, _) = engine.unbind(&project(), &name("n1")).unwrap();
+    engine.bind(ADMIN, &project(), &name("n1"), &name("n1")).unwrap_err();
+    let (node, _) = engine.unbind(ADMIN, &project(), &name("n1")).unwrap();
     assert!(gone() && node.disk.is_none());
 
     world.store.images.lock().remove("child");
-    engine.remove_disk(&project(), &name("n1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("n1")).unwrap();
     assert!(engine.disks(None).unwrap().is_empty());
 }
 

@@ -12,10 +12,13 @@ use crate::catalog::import::Progress;
 use crate::catalog::model::{DiskState, Format, Image, ImageState, Node};
 use crate::catalog::{
     Allowed, DiskSpec, Error, ErrorKind, Exposure, ImageName, ImportSpec, Name, NodeSpec, Options,
-    TagState, Tagged,
+    Role, TagState, Tagged,
 };
 
 const FAULTS: [Fault; 4] = [Fault::Refused, Fault::Unsure, Fault::Outage, Fault::OutageAfter];
+
+/// Who may do everything.
+pub(super) const ADMIN: Role = Role::Admin;
 
 /// More steps than any call has.
 const STEPS_MAX: i64 = 200;
@@ -219,12 +222,12 @@ pub(super) fn with_named_node(engine: &Engine) {
     with_disk(engine);
     let initiator = Some("iqn.2004-10.org.example:n1".to_owned());
     let node = NodeSpec { macs: vec!["52:54:00:00:00:01".into()], initiator };
-    engine.put_node(&project(), &name("n1"), &node).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n1"), &node).unwrap();
 }
 
 pub(super) fn with_bound_node(engine: &Engine) {
     with_named_node(engine);
-    engine.bind(&project(), &name("n1"), &name("d1")).unwrap();
+    engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).unwrap();
 }
 
 fn with_provisioned_node(engine: &Engine) {
@@ -262,7 +265,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "remove disk",
             setup: with_disk,
-            call: |engine| engine.remove_disk(&project(), &name("d1")),
+            call: |engine| engine.remove_disk(ADMIN, &project(), &name("d1")),
             done: |engine| engine.disks(None).unwrap().is_empty(),
             repeat_code: Some("disk-not-found"),
         },
@@ -279,7 +282,7 @@ fn cases() -> Vec<Case> {
             call: |engine| {
                 let initiator = Some("iqn.2004-10.org.example:other".to_owned());
                 let node = NodeSpec { macs: vec!["52:54:00:00:00:02".into()], initiator };
-                engine.put_node(&project(), &name("n1"), &node).map(drop)
+                engine.put_node(ADMIN, &project(), &name("n1"), &node).map(drop)
             },
             done: |engine| {
                 let disk = engine.disk_of(&node(engine)).unwrap().unwrap();
@@ -298,14 +301,14 @@ fn cases() -> Vec<Case> {
         Case {
             name: "bind",
             setup: with_named_node,
-            call: |engine| engine.bind(&project(), &name("n1"), &name("d1")).map(drop),
+            call: |engine| engine.bind(ADMIN, &project(), &name("n1"), &name("d1")).map(drop),
             done: |engine| node(engine).disk == Some(name("d1")),
             repeat_code: None,
         },
         Case {
             name: "unbind",
             setup: with_bound_node,
-            call: |engine| engine.unbind(&project(), &name("n1")).map(drop),
+            call: |engine| engine.unbind(ADMIN, &project(), &name("n1")).map(drop),
             done: |engine| node(engine).disk.is_none(),
             repeat_code: None,
         },
@@ -319,7 +322,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "deprovision",
             setup: with_provisioned_node,
-            call: |engine| engine.deprovision(&project(), &name("n1")).map(drop),
+            call: |engine| engine.deprovision(ADMIN, &project(), &name("n1")).map(drop),
             done: |engine| node(engine).disk.is_none() && engine.disks(None).unwrap().is_empty(),
             repeat_code: None,
         },
@@ -443,7 +446,7 @@ fn an_orphan_of_ours_is_removed_and_nothing_else() {
     let engine = engine(&world);
     with_disk(&engine);
     let disk = engine.create_disk(&project(), &name("d2"), &spec(), None).unwrap().disk;
-    engine.remove_disk(&project(), &name("d2")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d2")).unwrap();
     // As if the removal had been forgotten by the store.
     world.store.create(&disk.backing, 512).unwrap();
     world.store.create("stirrup-00000000-disk1", 512).unwrap();
@@ -505,7 +508,7 @@ fn a_removal_that_broke_off_in_the_store_is_carried_on() {
     with_disk(&engine);
     let disk = engine.disk(&project(), &name("d1")).unwrap();
     world.store.images.lock().get_mut(&disk.backing).unwrap().half_removed = true;
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     assert!(!world.store.images.lock().contains_key(&disk.backing));
 }
 

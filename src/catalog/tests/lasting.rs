@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::faults::{image_name, import, name, project, start};
+use super::faults::{ADMIN, image_name, import, name, project, start};
 use super::world::{FakeExporter, World};
 use crate::backend::Store;
 use crate::backend::local::{self, LocalStore};
@@ -54,7 +54,7 @@ fn what_was_provisioned_is_there_after_a_restart() {
     assert_eq!(engine.nodes(None).unwrap(), nodes);
     for node in ["n1", "n2"] {
         assert!(engine.provision(&project(), &name(node), &spec).unwrap().1);
-        engine.deprovision(&project(), &name(node)).unwrap();
+        engine.deprovision(ADMIN, &project(), &name(node)).unwrap();
     }
     engine.remove_image(&project(), &image_name("golden")).unwrap();
     assert!(after.targets.lock().is_empty());

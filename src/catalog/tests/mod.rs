@@ -2,6 +2,7 @@
 
 mod attach;
 mod calls;
+mod defaults;
 mod encrypted;
 mod faults;
 mod imports;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{engine, image_name, import, import_spec, name, project, raw_file};
+use super::faults::{ADMIN, engine, image_name, import, import_spec, name, project, raw_file};
 use super::world::World;
 use crate::catalog::{
     Allowed, Catalog, DiskSpec, DiskState, DiskView, ExportState, ImportSpec, Made, NodeSpec,
@@ -72,14 +72,14 @@ async fn a_target_that_could_not_be_published_is_tried_again() {
     world.exporter.ill.store(true, Ordering::SeqCst);
     let initiator = "iqn.2004-10.org.example:n1".to_owned();
     let node = NodeSpec { macs: Vec::new(), initiator: Some(initiator.clone()) };
-    let error = catalog.put_node(project(), name("n1"), node.clone()).await.err().unwrap();
+    let error = catalog.put_node(ADMIN, project(), name("n1"), node.clone()).await.err().unwrap();
     assert_eq!(error.code(), "export-failed");
     until(&catalog, ExportState::Failed).await;
     world.exporter.ill.store(false, Ordering::SeqCst);
     until(&catalog, ExportState::Serving).await;
     let allowed = || world.exporter.targets.lock().values().next().unwrap().allowed.clone();
     assert_eq!(allowed(), Allowed::Anyone, "as before the call that failed");
-    catalog.put_node(project(), name("n1"), node).await.unwrap();
+    catalog.put_node(ADMIN, project(), name("n1"), node).await.unwrap();
     assert_eq!(allowed(), Allowed::Initiators(vec![initiator]));
 }
 

@@ -1,8 +1,8 @@
 //! Images that all projects can use.
 
-use super::faults::{engine, golden, image_name, name, project};
+use super::faults::{ADMIN, engine, golden, image_name, name, project};
 use super::world::World;
-use crate::catalog::{DiskSpec, Name};
+use crate::catalog::{CopySpec, DiskSpec, Name};
 
 #[test]
 fn a_public_image_is_cloned_by_other_projects() {
@@ -39,8 +39,8 @@ fn a_public_image_is_cloned_by_other_projects() {
     assert_eq!(again.unwrap_err().code(), "image-not-found");
     let in_use = engine.remove_image(&project(), &golden).unwrap_err();
     assert_eq!(in_use.code(), "image-in-use");
-    engine.remove_disk(&project(), &name("d1")).unwrap();
-    engine.remove_disk(&lab, &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &lab, &name("d1")).unwrap();
     assert!(users().is_empty());
     engine.remove_image(&project(), &golden).unwrap();
 }
@@ -57,5 +57,33 @@ fn an_image_of_another_project_cannot_be_edited() {
     assert_eq!(error.code(), "invalid-image");
     for text in ["a/b/c", "/a", "A/b", "a/", "a/b@", "../b"] {
         assert_eq!(DiskSpec::of_image(text).unwrap_err().code(), "invalid-name", "{text}");
+    }
+}
+
+#[test]
+fn who_asks_for_another_project_s_image_gets_a_public_one_only() {
+    let world = World::new();
+    let engine = engine(&world);
+    golden(&engine);
+    let (own, lab) = (project(), Name::project("lab").unwrap());
+    let golden = image_name("golden");
+    let copy = |asking: Option<&Name>| {
+        let of = crate::catalog::Tagged::Image(golden.clone());
+        let spec =
+            CopySpec { project: own.clone(), of, tag: None, store: None, asking: asking.cloned() };
+        engine.begin_copy(&lab, &image_name("copy"), &spec).map(drop)
+    };
+    let read = |asking: Option<&Name>| {
+        engine.read_image(asking.unwrap_or(&own), (&own, &golden), None).map(drop)
+    };
+    for (asking, public, refused) in [
+        (Some(&lab), false, Some("image-not-found")),
+        (Some(&lab), true, None),
+        (Some(&own), false, None),
+        (None, false, None),
+    ] {
+        engine.publish_image(&own, &golden, public).unwrap();
+        assert_eq!(read(asking).err().map(|error| error.code()), refused);
+        assert_eq!(copy(asking).err().map(|error| error.code()), refused);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::faults::{Case, golden, image_name, import, name, project, with_disk};
+use super::faults::{ADMIN, Case, golden, image_name, import, name, project, with_disk};
 use super::world::World;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
@@ -57,7 +57,7 @@ fn flatten(engine: &Engine) -> Result<(), Error> {
 
 fn copy(engine: &Engine, of: Tagged, tag: Option<&str>) -> Result<(), Error> {
     let tag = tag.map(image_name);
-    let spec = CopySpec { project: project(), of, tag, store: None };
+    let spec = CopySpec { project: project(), of, tag, store: None, asking: None };
     let import = engine.begin_copy(&project(), &image_name("copy"), &spec)?;
     engine.run_import(import, &Progress::default()).map(drop)
 }
@@ -155,14 +155,14 @@ pub(super) fn cases() -> Vec<Case> {
                 golden(engine);
                 create(engine, "d1", &edit()).unwrap();
             },
-            call: |engine| engine.remove_disk(&project(), &name("d1")),
+            call: |engine| engine.remove_disk(ADMIN, &project(), &name("d1")),
             done: |engine| engine.disks(None).unwrap().is_empty() && has_image(engine, "golden"),
             repeat_code: Some("disk-not-found"),
         },
         Case {
             name: "remove a disk with tags",
             setup: with_tags,
-            call: |engine| engine.remove_disk(&project(), &name("d1")),
+            call: |engine| engine.remove_disk(ADMIN, &project(), &name("d1")),
             done: |engine| engine.all_tags().unwrap().len() == 1,
             repeat_code: Some("disk-not-found"),
         },
@@ -339,9 +339,9 @@ fn a_tag_that_is_needed_or_protected_stays() {
     };
     protect(&disk(), true);
     assert_eq!(code(untag(&engine, &disk(), "v2")), "tag-protected");
-    assert_eq!(code(engine.remove_disk(&project(), &name("d1"))), "tag-protected");
+    assert_eq!(code(engine.remove_disk(ADMIN, &project(), &name("d1"))), "tag-protected");
     protect(&disk(), false);
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     let (golden, v2) = (image_name("golden"), image_name("v2"));
     engine.set_default_tag(&project(), &golden, Some(&v2)).unwrap();
     assert_eq!(code(untag(&engine, &image(), "v2")), "tag-is-default");
@@ -426,14 +426,14 @@ fn a_flattened_disk_lets_its_image_go() {
 #[test]
 fn a_disk_that_a_job_is_at_is_left_alone() {
     let (_world, engine) = ready();
-    let spec = CopySpec { project: project(), of: disk(), tag: None, store: None };
+    let spec = CopySpec { project: project(), of: disk(), tag: None, store: None, asking: None };
     let import = engine.begin_copy(&project(), &image_name("copy"), &spec).unwrap();
-    assert_eq!(code(engine.remove_disk(&project(), &name("d1"))), "busy");
+    assert_eq!(code(engine.remove_disk(ADMIN, &project(), &name("d1"))), "busy");
     assert_eq!(code(rollback(&engine)), "busy");
     assert_eq!(code(untag(&engine, &disk(), "v2")), "busy");
     assert_eq!(code(engine.resize_disk(&project(), &name("d1"), 1 << 20)), "busy");
     engine.run_import(import, &Progress::default()).unwrap();
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn what_is_edited_is_the_image() {
     assert_eq!(code(tag(&engine, &e, "v3")), "disk-edits-image");
     tag(&engine, &image(), "v3").unwrap();
     assert_eq!(code(engine.resize_disk(&project(), &name("e"), 1 << 20)), "disk-edits-image");
-    engine.remove_disk(&project(), &name("e")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("e")).unwrap();
     assert!(world.store.images.lock().contains_key(&disk.backing));
 }
 
@@ -482,7 +482,7 @@ fn an_image_moves_only_without_its_disks() {
     // The disk under its image's new name.
     let again = DiskSpec { tag: Some(image_name("v2")), ..DiskSpec::new(copy_name.clone()) };
     assert!(engine.create_disk(&project(), &name("d1"), &again, None).unwrap().existed);
-    engine.remove_disk(&project(), &name("d1")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d1")).unwrap();
     engine.rename_image((&project(), &copy_name), (&other, &golden)).unwrap();
     let tags = engine.tags(&other, &image()).unwrap();
     assert_eq!(tags.len(), 1);
@@ -523,7 +523,7 @@ fn a_project_has_no_more_than_it_may() {
     assert_eq!(code(copy(&engine, image(), None)), "quota-exceeded");
     assert_eq!(code(engine.resize_disk(&project(), &name("d1"), 16384)), "quota-exceeded");
     create(&engine, "e", &edit()).unwrap();
-    engine.remove_disk(&project(), &name("d3")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d3")).unwrap();
     engine.resize_disk(&project(), &name("d1"), 16384).unwrap();
 
     let quota_of_nodes = Quota { nodes: Some(1), ..Quota::default() };
@@ -531,15 +531,15 @@ fn a_project_has_no_more_than_it_may() {
     engine.put_project(&project(), nodes).unwrap();
     engine.provision(&project(), &name("n1"), &plain).unwrap();
     assert_eq!(code(engine.provision(&project(), &name("n2"), &plain)), "quota-exceeded");
-    engine.put_node(&project(), &name("n2"), &NodeSpec::default()).unwrap();
-    assert_eq!(code(engine.bind(&project(), &name("n2"), &name("d1"))), "quota-exceeded");
-    engine.unbind(&project(), &name("n1")).unwrap();
-    engine.bind(&project(), &name("n2"), &name("d1")).unwrap();
+    engine.put_node(ADMIN, &project(), &name("n2"), &NodeSpec::default()).unwrap();
+    assert_eq!(code(engine.bind(ADMIN, &project(), &name("n2"), &name("d1"))), "quota-exceeded");
+    engine.unbind(ADMIN, &project(), &name("n1")).unwrap();
+    engine.bind(ADMIN, &project(), &name("n2"), &name("d1")).unwrap();
 
     // Less than there is keeps what there is.
     engine.put_project(&project(), quota(0, 0)).unwrap();
     assert_eq!(code(create(&engine, "d9", &plain)), "quota-exceeded");
-    engine.remove_disk(&project(), &name("d2")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d2")).unwrap();
     let error = engine.remove_project(&project()).unwrap_err();
     assert_eq!(error.code(), "project-not-empty");
     assert!(error.used_by().contains(&"image golden".to_owned()), "{:?}", error.used_by());

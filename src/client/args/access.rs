@@ -4,6 +4,8 @@ use clap::Subcommand;
 
 use crate::config::parse_size;
 
+use super::QosArgs;
+
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum ProjectCommand {
     /// List projects
@@ -14,7 +16,8 @@ pub(in crate::client) enum ProjectCommand {
         /// Name
         name: String,
     },
-    /// Make a project, or set what it may have; what is not given has no limit
+    /// Make a project, or set what it may have and how its new disks are made; what is not given has no
+    /// limit
     Create {
         /// Name
         name: String,
@@ -33,6 +36,14 @@ pub(in crate::client) enum ProjectCommand {
         /// Store of its new images, when none is named
         #[arg(long, value_name = "NAME")]
         store: Option<String>,
+        /// Image of its new disks, when none is named
+        #[arg(long, value_name = "IMAGE")]
+        image: Option<String>,
+        /// Size of its new disks, as 40GiB, when none is named and their image is smaller
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        disk_size: Option<u64>,
+        #[command(flatten)]
+        qos: Box<QosArgs>,
     },
     /// Remove a project in which nothing is
     #[command(visible_alias = "rm")]

@@ -26,8 +26,11 @@ pub(in crate::client) enum DiskCommand {
         project: Project,
         /// Name of the disk
         disk: String,
-        /// Image to clone, as IMAGE or IMAGE@TAG
-        image: String,
+        /// Image to clone, as IMAGE or IMAGE@TAG; the project's default when not given
+        image: Option<String>,
+        /// Size, as 40GiB [default: the image's, or the project's if that is larger]
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        size: Option<u64>,
         /// Do not clone the image, but export it itself, to be edited
         #[arg(long)]
         edit: bool,
@@ -86,6 +89,9 @@ pub(in crate::client) enum DiskCommand {
         /// Only if this node has it now
         #[arg(long, value_name = "NODE")]
         from: Option<String>,
+        /// Even if who has it would be admitted next to the new one: who has it is off, and stays off
+        #[arg(long)]
+        force: bool,
     },
     /// Send initiators that log in to a disk to another gateway; sessions go on
     Redirect {

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ChapArgs, EncryptionArgs, MaybeProject, Project};
+use crate::config::parse_size;
+
+use super::{ChapArgs, EncryptionArgs, MaybeProject, Project, QosArgs};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
@@ -96,8 +98,13 @@ pub(in crate::client) enum NodeCommand {
 pub(in crate::client) struct ProvisionArgs {
     /// Node; it is made known if it is not
     pub(in crate::client) node: String,
-    /// Image to clone, as IMAGE or IMAGE@TAG
-    pub(in crate::client) image: String,
+    /// Image to clone, as IMAGE or IMAGE@TAG; the project's default when not given
+    pub(in crate::client) image: Option<String>,
+    /// Size of the disk, as 40GiB [default: the image's, or the project's if that is larger]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(in crate::client) size: Option<u64>,
+    #[command(flatten)]
+    pub(in crate::client) qos: QosArgs,
     #[command(flatten)]
     pub(in crate::client) chap: ChapArgs,
     #[command(flatten)]

@@ -24,6 +24,7 @@ impl Calls<'_, '_> {
                 project,
                 disk,
                 image,
+                size,
                 edit,
                 lun,
                 initiators,
@@ -39,6 +40,7 @@ impl Calls<'_, '_> {
                 let qos = limits(&qos);
                 let create = DiskCreate {
                     image,
+                    size_bytes: size,
                     edit,
                     lun,
                     initiators,
@@ -70,8 +72,8 @@ impl Calls<'_, '_> {
             }
             DiskCommand::Disable(disk) => self.expose(disk, "disabled").await,
             DiskCommand::Unexpose(disk) => self.expose(disk, "unexposed").await,
-            DiskCommand::Migrate { project, disk, node, from } => {
-                let migrate = Migrate { node, from };
+            DiskCommand::Migrate { project, disk, node, from, force } => {
+                let migrate = Migrate { node, from, force };
                 let answer = self.api.migrate(&self.named(project)?, &disk, &migrate).await?;
                 self.show(&answer, output::node)
             }
@@ -163,7 +165,7 @@ impl Calls<'_, '_> {
 }
 
 /// The limits that were given, if any were.
-fn limits(args: &QosArgs) -> Option<Qos> {
+pub(super) fn limits(args: &QosArgs) -> Option<Qos> {
     let qos = Qos {
         iops: args.iops,
         bytes_per_second: args.bandwidth,

@@ -14,7 +14,8 @@ impl Calls<'_, '_> {
         match command {
             IscsiCommand::Create { project, image, disk } => {
                 let name = disk.as_ref().unwrap_or(&image);
-                let create = DiskCreate { image: image.clone(), edit: true, ..Default::default() };
+                let create =
+                    DiskCreate { image: Some(image.clone()), edit: true, ..Default::default() };
                 let answer = match self.api.create_disk(&project, name, &create).await? {
                     Made::Now(disk) => disk,
                     Made::Later(job) => return self.follow(*job, &Wait { no_wait: false }).await,

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::control::api::nodes::{Bind, NodePut, Provision, Rearm};
 
+use super::disks::limits;
 use super::{Calls, Result, chap_request};
 use crate::client::api::Made;
 use crate::client::args::{NodeCommand, ProvisionArgs, Sure};
@@ -55,9 +56,13 @@ impl Calls<'_, '_> {
     }
 
     pub(super) async fn provision(&mut self, project: &str, args: ProvisionArgs) -> Result {
-        let encryption = args.encryption.encryption;
-        let chap = chap_request(&args.chap);
-        let provision = Provision { image: args.image, chap, encryption };
+        let provision = Provision {
+            image: args.image,
+            size_bytes: args.size,
+            qos: limits(&args.qos),
+            chap: chap_request(&args.chap),
+            encryption: args.encryption.encryption,
+        };
         let answer = match self.api.provision(project, &args.node, &provision).await? {
             Made::Now(node) => node,
             Made::Later(job) => return self.follow(*job, &args.encryption.wait).await,

@@ -103,7 +103,7 @@ fn chap(disk: &Disk) -> String {
 }
 
 /// What a disk may be asked for, on a line.
-fn limits(qos: Option<&Qos>) -> String {
+pub(super) fn limits(qos: Option<&Qos>) -> String {
     let Some(qos) = qos else { return "none".to_owned() };
     let rate = |operations: (Option<u64>, &str), bytes: (Option<u64>, &str)| {
         let count = operations.0.map(|n| format!("{n} {}", operations.1));

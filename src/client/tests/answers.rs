@@ -38,6 +38,7 @@ pub(super) fn all() -> Answers {
     on("GET", project("images/debian"), 200, Some(&image));
     on("DELETE", project("images/debian"), 204, None);
     let tenant = json!({"name": "demo", "quota": {"disks": 10, "bytes": 10_u64 << 40},
+        "image": "debian@v2", "disk_bytes": 40_u64 << 30, "qos": {"iops": 1000},
         "usage": {"disks": 2, "bytes": 6_442_450_944_u64, "nodes": 1},
         "created": "2026-01-02T03:04:06Z"});
     on("GET", "/v1/projects".into(), 200, Some(&list(std::slice::from_ref(&tenant))));

@@ -29,8 +29,13 @@ use crate::control::respond::Failure;
 pub struct DiskCreate {
     /// The image to clone, as `IMAGE` or `IMAGE@TAG`; a public one of another project as
     /// `PROJECT/IMAGE` or `PROJECT/IMAGE@TAG`. Without a tag: the image's
-    /// default tag, or as it was imported.
-    pub image: String,
+    /// default tag, or as it was imported. The project's default image when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Size in bytes, a multiple of 4096, not below the image's; the image's, or the project's
+    /// default if that is larger, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// Do not clone the image, but export it itself, to be edited. Disks that were cloned from it do
     /// not change; make a tag of the image when it is as it shall be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -53,7 +58,7 @@ pub struct DiskCreate {
     /// Writes are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
-    /// What it may be asked for; everything when absent.
+    /// What it may be asked for; as the project has it when absent, `{}`: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qos: Option<Qos>,
     /// How the store encrypts what it keeps of the disk: `luks1` or `luks2`, then a job copies the
@@ -259,22 +264,31 @@ impl TryFrom<ChapRequest> for ChapSpec {
     }
 }
 
-impl TryFrom<DiskCreate> for DiskSpec {
-    type Error = Error;
-
-    fn try_from(request: DiskCreate) -> Result<Self, Error> {
-        let mut spec = Self { edit: request.edit, ..Self::of_image(&request.image)? };
-        spec.lun = request.lun.unwrap_or(spec.lun);
-        spec.initiators = request.initiators;
-        spec.networks =
-            request.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        spec.chap = request.chap.map(TryInto::try_into).transpose()?;
-        spec.portal_groups = sorted(request.portal_groups);
-        spec.read_only = request.read_only;
-        spec.qos = request.qos.map(Into::into);
-        spec.encryption = request.encryption.as_deref().map(str::parse).transpose()?;
-        Ok(spec)
-    }
+/// What a disk is to be made of.
+pub(super) async fn spec(
+    control: &Control,
+    project: &Name,
+    disk: &Name,
+    request: DiskCreate,
+) -> Result<DiskSpec, Error> {
+    let mut spec = match &request.image {
+        Some(image) => DiskSpec::of_image(image)?,
+        None if request.edit => {
+            return Err(Error::invalid("image-not-named", "name the image that is to be edited"));
+        }
+        None => control.catalog.default_image(project.clone(), disk.clone()).await?,
+    };
+    spec.edit = request.edit;
+    spec.lun = request.lun.unwrap_or(spec.lun);
+    spec.initiators = request.initiators;
+    spec.networks = request.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    spec.chap = request.chap.map(TryInto::try_into).transpose()?;
+    spec.portal_groups = sorted(request.portal_groups);
+    spec.read_only = request.read_only;
+    spec.qos = request.qos.map(Into::into);
+    spec.size_bytes = request.size_bytes;
+    spec.encryption = request.encryption.as_deref().map(str::parse).transpose()?;
+    Ok(spec)
 }
 
 pub(super) fn sorted(mut tags: Vec<u16>) -> Vec<u16> {
@@ -435,7 +449,8 @@ pub(super) async fn create(
         caller.check_role(Role::Admin, "editing an image")?;
     }
     check_groups(&control, &request.portal_groups)?;
-    let made = control.catalog.create_disk(project, name, request.try_into()?).await?;
+    let spec = spec(&control, &project, &name, request).await?;
+    let made = control.catalog.create_disk(project, name, spec).await?;
     Ok(made_or_begun(made, |disk, existed| Disk {
         existed: Some(existed),
         ..render(&control, &disk)
@@ -475,10 +490,11 @@ pub(super) async fn show(
 )]
 pub(super) async fn remove(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
 ) -> Answer<StatusCode> {
     let (project, name) = names(&path)?;
-    control.catalog.remove_disk(project, name).await?;
+    control.catalog.remove_disk(caller.role, project, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -497,13 +513,14 @@ pub(super) async fn remove(
 )]
 pub(super) async fn redirect(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<Redirect>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
     let moved = Moved::to(&request.address, request.permanently)?;
     check_elsewhere(&control, &moved)?;
-    let disk = control.catalog.move_disk(project, name, Some(moved)).await?;
+    let disk = control.catalog.move_disk(caller.role, project, name, Some(moved)).await?;
     Ok(Json(render(&control, &disk)))
 }
 
@@ -520,10 +537,11 @@ pub(super) async fn redirect(
 )]
 pub(super) async fn recall(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
-    let disk = control.catalog.move_disk(project, name, None).await?;
+    let disk = control.catalog.move_disk(caller.role, project, name, None).await?;
     Ok(Json(render(&control, &disk)))
 }
 

@@ -28,7 +28,8 @@ pub struct ImageImport {
     /// 1 to 128 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
     pub name: String,
     /// Absolute path of a regular file that the daemon can read. Unless the caller is root or the
-    /// daemon's own user, it must be the caller's file, and no symbolic link. Either this or `rbd`.
+    /// daemon's own user, it must be the caller's file, and no symbolic link. For who is bound to no
+    /// project only. Either this or `rbd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// An image, or a snapshot, of a pool of the Ceph cluster: `POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It
@@ -69,9 +70,12 @@ pub struct Image {
     pub format: String,
     /// The store that keeps it.
     pub store: String,
-    /// Its name in the store.
+    /// Its name in the store; absent to other projects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backing: String,
-    /// The snapshot that disks are cloned from, unless there is a default tag.
+    /// The snapshot that disks are cloned from, unless there is a default tag; absent to other
+    /// projects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub snapshot: String,
     /// The tag that disks are cloned from when none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,12 +93,13 @@ pub struct Image {
     #[serde(default)]
     pub tags: Vec<String>,
     /// The file it was imported from, the image or disk that it is a copy of, what is attached, or
-    /// `upload`.
+    /// `upload`; absent to other projects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// It was there before, and is served as it is; removing it here does not remove it there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub attached: bool,
-    /// Of an image made of a disk: the image that the disk was cloned from.
+    /// Of an image made of a disk: the image that the disk was cloned from; absent to other projects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// When it was made (RFC 3339).
@@ -188,7 +193,7 @@ impl ImageCopy {
     ) -> Result<(Name, ImageName, CopySpec), Error> {
         let to = self.project.as_deref().map_or_else(|| Ok(project.clone()), Name::project)?;
         let tag = self.tag.as_deref().map(ImageName::tag).transpose()?;
-        let spec = CopySpec { project, of, tag, store: self.store };
+        let spec = CopySpec { project, of, tag, store: self.store, asking: None };
         Ok((to, ImageName::new(&self.name)?, spec))
     }
 }
@@ -270,27 +275,33 @@ pub(in crate::control) fn render(ImageView { image, users, tags }: ImageView) ->
     }
 }
 
-/// An image as a caller sees it: of another project's image only what is its own affair.
-fn seen(mut image: Image, caller: &Caller) -> Image {
-    if !caller.sees(&image.project) {
-        let own = |disk: &String| disk.split_once('/').is_some_and(|(of, _)| caller.sees(of));
-        image.disks.retain(own);
+/// An image as a caller sees it, if it does: of another project's, which must be public, what one
+/// needs to use it, and not where it came from and lies, nor who else uses it.
+pub(in crate::control) fn seen(view: ImageView, caller: &Caller) -> Option<Image> {
+    let mut image = render(view);
+    if caller.sees(&image.project) {
+        return Some(image);
     }
-    image
+    if !image.public {
+        return None;
+    }
+    let own = |disk: &String| disk.split_once('/').is_some_and(|(of, _)| caller.sees(of));
+    image.disks.retain(own);
+    for place in [&mut image.source, &mut image.backing, &mut image.snapshot] {
+        place.clear();
+    }
+    image.parent = None;
+    Some(image)
 }
 
-/// Refuses an image of another project that is not public, as if that project were not there.
-pub(super) async fn check_visible(
-    control: &Control,
-    caller: &Caller,
-    project: &Name,
-    name: &ImageName,
-) -> Answer<()> {
-    let Err(refused) = caller.check(project.as_str()) else { return Ok(()) };
-    match control.catalog.image(project.clone(), name.clone()).await {
-        Ok(view) if view.image.public => Ok(()),
-        _ => Err(refused),
+/// What was asked for of an image by its name. One that the caller does not see is refused as if its
+/// project were not there, be it there or not.
+pub(super) fn found<T>(caller: &Caller, project: &str, result: Result<T, Error>) -> Answer<T> {
+    let is_hidden = |error: &Error| error.code() == "image-not-found";
+    if result.as_ref().is_err_and(is_hidden) {
+        caller.check(project)?;
     }
+    Ok(result?)
 }
 
 pub(super) fn names((project, image): &(String, String)) -> Result<(Name, ImageName), Error> {
@@ -314,13 +325,12 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
 ) -> Answer<Json<ImageList>> {
     let wanted = filter.wanted()?;
-    let mut images = control.catalog.images(wanted.clone()).await?;
-    images.retain(|view| caller.sees(view.image.project.as_str()) || view.image.public);
+    let images = control.catalog.images(wanted.clone()).await?;
+    let items: Vec<Image> = images.into_iter().filter_map(|view| seen(view, &caller)).collect();
     // A project that shares nothing is not there for others.
-    if let Some(project) = wanted.filter(|_| images.is_empty()) {
+    if let Some(project) = wanted.filter(|_| items.is_empty()) {
         caller.check(project.as_str())?;
     }
-    let items = images.into_iter().map(|view| seen(render(view), &caller)).collect();
     Ok(Json(ImageList { items }))
 }
 
@@ -357,7 +367,7 @@ pub(super) async fn import(
                 format: request.format.as_deref().map(str::parse).transpose()?,
                 store: request.store,
                 fix_boot_chs,
-                owner: peer.bound_to_own_files()?,
+                owner: caller.files_of(&peer)?,
                 sha256: request.sha256.as_deref().map(str::parse).transpose()?,
             };
             control.catalog.import(project, name, spec).await?
@@ -392,10 +402,11 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
 ) -> Answer<Json<Image>> {
     let (project, name) = names(&path)?;
-    check_visible(&control, &caller, &project, &name).await?;
-    let view = control.catalog.image(project.clone(), name.clone()).await?;
+    let view = control.catalog.image(project.clone(), name.clone()).await;
+    let view = found(&caller, project.as_str(), view)?;
+    let Some(image) = seen(view, &caller) else { return Err(caller.elsewhere()) };
     let used_bytes = control.catalog.image_used(project, name, USED_WAIT).await?;
-    Ok(Json(seen(Image { used_bytes, ..render(view) }, &caller)))
+    Ok(Json(Image { used_bytes, ..image }))
 }
 
 /// Removes an image that no disk uses.
@@ -437,10 +448,11 @@ pub(super) async fn copy(
     Fields(request): Fields<ImageCopy>,
 ) -> Answer<(StatusCode, Json<Job>)> {
     let (project, name) = names(&path)?;
-    check_visible(&control, &caller, &project, &name).await?;
     caller.check(request.project.as_deref().unwrap_or(project.as_str()))?;
-    let (to_project, to_name, spec) = request.spec(project, Tagged::Image(name))?;
-    let job = control.catalog.copy_image(to_project, to_name, spec).await?;
+    let (to_project, to_name, mut spec) = request.spec(project, Tagged::Image(name))?;
+    spec.asking = caller.project.clone();
+    let job = control.catalog.copy_image(to_project, to_name, spec).await;
+    let job = found(&caller, &path.0, job)?;
     Ok((StatusCode::ACCEPTED, Json(jobs::render(job))))
 }
 
@@ -538,7 +550,7 @@ pub(super) async fn export(
     let to = match (request.file, request.rbd) {
         (Some(file), None) => {
             // The daemon may write where the caller may not.
-            if peer.bound_to_own_files()?.is_some() {
+            if caller.files_of(&peer)?.is_some() {
                 let detail = "only root and the user that stirrupd runs as may have it write files; \
                               download the image instead";
                 return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", detail));

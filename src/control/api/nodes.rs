@@ -7,12 +7,12 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::disks::{self, ChapRequest, Disk};
+use super::disks::{self, ChapRequest, Disk, DiskCreate};
 use super::jobs::Job;
 use super::problem::Problem;
-use super::settings::check_editor;
+use super::settings::Qos;
 use super::{Answer, Filter, made, made_or_begun};
-use crate::catalog::{self, DiskSpec, DiskView, Error, Name, NodeSpec};
+use crate::catalog::{self, DiskView, Error, Migration, Name, NodeSpec};
 use crate::control::access::Caller;
 use crate::control::body::Fields;
 use crate::control::respond::Failure;
@@ -47,6 +47,11 @@ pub struct Migrate {
     /// Only if this node has the disk now; whoever has it when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Even if the disk would admit who has it now next to the new node: by its initiator name, or
+    /// because the new node has none and the disk no credentials of each node's own. Who has it must
+    /// be off then, and stay off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// How a secret is handed out once more.
@@ -60,11 +65,18 @@ pub struct Rearm {
 
 /// A disk named after the node, cloned from `image`, and bound to it. The node is made if it is
 /// not known.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provision {
-    /// The image to clone.
-    pub image: String,
+    /// The image to clone, as in `PUT` of a disk; the project's default image when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// As in `PUT` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// As in `PUT` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
     /// As in `PUT` of a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chap: Option<ChapRequest>,
@@ -176,13 +188,14 @@ pub(super) async fn list(
 )]
 pub(super) async fn put(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<NodePut>,
 ) -> Answer<(StatusCode, Json<Node>)> {
     let (project, name) = names(&path)?;
     let known = control.catalog.node(project.clone(), name.clone()).await.is_ok();
     let spec = NodeSpec { macs: request.macs, initiator: request.initiator };
-    let (node, existed) = control.catalog.put_node(project, name, spec).await?;
+    let (node, existed) = control.catalog.put_node(caller.role, project, name, spec).await?;
     let node = Node { existed: Some(existed), ..render(&control, node) };
     Ok((made(known), Json(node)))
 }
@@ -247,8 +260,7 @@ pub(super) async fn bind(
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
     let disk = Name::disk(&request.disk)?;
-    check_editor(&control, &caller, &project, &disk).await?;
-    let (node, existed) = control.catalog.bind(project, name, disk).await?;
+    let (node, existed) = control.catalog.bind(caller.role, project, name, disk).await?;
     Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
 }
 
@@ -265,10 +277,11 @@ pub(super) async fn bind(
 )]
 pub(super) async fn unbind(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
-    let (node, _) = control.catalog.unbind(project, name).await?;
+    let (node, _) = control.catalog.unbind(caller.role, project, name).await?;
     Ok(Json(render(&control, node)))
 }
 
@@ -293,9 +306,9 @@ pub(super) async fn provision(
     Fields(request): Fields<Provision>,
 ) -> Answer<Response> {
     let (project, name) = names(&path)?;
-    let mut spec = DiskSpec::of_image(&request.image)?;
-    spec.chap = request.chap.map(TryInto::try_into).transpose()?;
-    spec.encryption = request.encryption.as_deref().map(str::parse).transpose()?;
+    let Provision { image, size_bytes, qos, chap, encryption } = request;
+    let disk = DiskCreate { image, size_bytes, qos, chap, encryption, ..DiskCreate::default() };
+    let spec = disks::spec(&control, &project, &name, disk).await?;
     let made = control.catalog.provision(project, name, spec).await?;
     Ok(made_or_begun(made, |node, existed| Node {
         existed: Some(existed),
@@ -316,15 +329,16 @@ pub(super) async fn provision(
 )]
 pub(super) async fn deprovision(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
-    let (node, _) = control.catalog.deprovision(project, name).await?;
+    let (node, _) = control.catalog.deprovision(caller.role, project, name).await?;
     Ok(Json(render(&control, node)))
 }
 
 /// Gives a disk to another node, whoever has it: the sessions of that one have ended before the
-/// other one is admitted.
+/// other one is admitted. It is refused if that one would be admitted, too.
 #[utoipa::path(
     post,
     path = "/v1/projects/{project}/disks/{disk}/migrate",
@@ -343,10 +357,12 @@ pub(super) async fn migrate(
     Fields(request): Fields<Migrate>,
 ) -> Answer<Json<Node>> {
     let (project, disk) = disks::names(&path)?;
-    check_editor(&control, &caller, &project, &disk).await?;
-    let to = Name::node(&request.node)?;
-    let from = request.from.as_deref().map(Name::node).transpose()?;
-    let (node, existed) = control.catalog.migrate(project, disk, to, from).await?;
+    let migration = Migration {
+        to: Name::node(&request.node)?,
+        from: request.from.as_deref().map(Name::node).transpose()?,
+        force: request.force,
+    };
+    let (node, existed) = control.catalog.migrate(caller.role, project, disk, migration).await?;
     Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
 }
 
@@ -364,22 +380,22 @@ pub(super) async fn migrate(
 )]
 pub(super) async fn rearm(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     Fields(request): Fields<Rearm>,
 ) -> Answer<Json<Node>> {
     let (project, name) = names(&path)?;
-    let (node, existed) = control.catalog.rearm(project, name, request.renew).await?;
+    let (node, existed) = control.catalog.rearm(caller.role, project, name, request.renew).await?;
     Ok(Json(Node { existed: Some(existed), ..render(&control, node) }))
 }
 
-/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret; one that is handed
-/// out once has been handed out then.
 pub(super) fn no_disk(node: &catalog::Node) -> Failure {
     let detail = format!("node '{}' has no disk to boot from; provision it first", node.name);
     Failure::new(StatusCode::CONFLICT, "node-unbound", detail)
 }
 
-/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret.
+/// The iPXE script that boots a node from its disk. It holds the disk's CHAP secret; one that is handed
+/// out once has been handed out then.
 #[utoipa::path(
     get,
     path = "/v1/projects/{project}/nodes/{node}/ipxe",
@@ -392,6 +408,7 @@ pub(super) fn no_disk(node: &catalog::Node) -> Failure {
 )]
 pub(super) async fn ipxe(
     State(control): State<Control>,
+    Extension(caller): Extension<Caller>,
     Path(path): Path<(String, String)>,
     method: Method,
 ) -> Answer<Response> {
@@ -399,7 +416,10 @@ pub(super) async fn ipxe(
     // To ask whether there is a script is not to take the secret.
     let (node, disk) = match method {
         Method::HEAD => control.catalog.node(project, name).await?,
-        _ => control.catalog.hand_out_chap(project, name, control.limits.call_timeout).await?,
+        _ => {
+            let patience = control.limits.call_timeout;
+            control.catalog.hand_out_chap(caller.role, project, name, patience).await?
+        }
     };
     let Some(DiskView { disk, .. }) = disk else { return Err(no_disk(&node)) };
     let script = boot::script(&control, &node, &disk, true).map_err(|error| {

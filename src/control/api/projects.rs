@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::disks::{check_groups, sorted};
 use super::problem::Problem;
+use super::settings::Qos;
 use super::{Answer, made};
 use crate::catalog::{Amounts, Name, ProjectSettings, ProjectView, Quota};
 use crate::control::Control;
@@ -48,6 +49,15 @@ pub struct ProjectPut {
     /// Store of images that are imported without naming one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Image of disks that are made without naming one, as in `PUT` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Bytes of new disks that name no size, if their image has fewer; a multiple of 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// What new disks may be asked for that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
 }
 
 /// What a project has.
@@ -77,6 +87,15 @@ pub struct Project {
     /// Store of images that are imported without naming one, if it is another than everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Image of disks that are made without naming one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Bytes of new disks that name no size, if their image has fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// What new disks may be asked for that do not say it; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
     /// When it was made (RFC 3339); absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -102,6 +121,9 @@ fn render(view: &ProjectView) -> Project {
         usage: ProjectUsage { disks: usage.disks, bytes: usage.bytes, nodes: usage.nodes },
         portal_groups: settings.portal_groups,
         store: settings.store,
+        image: settings.image,
+        disk_bytes: settings.disk_bytes,
+        qos: Some(settings.qos).filter(|qos| !qos.is_unlimited()).map(Into::into),
         created: view.row.as_ref().map(|row| row.created.to_string()),
         existed: None,
     }
@@ -143,7 +165,8 @@ pub(super) async fn show(
     Ok(Json(render(&control.catalog.project(Name::project(&name)?).await?)))
 }
 
-/// Decides what a project may have, and where. What it has already stays as it is.
+/// Decides what a project may have, and how what is new in it is made. What it has already stays as
+/// it is.
 #[utoipa::path(
     put,
     path = "/v1/projects/{project}",
@@ -161,11 +184,12 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Fields(request): Fields<ProjectPut>,
 ) -> Answer<(StatusCode, Json<Project>)> {
-    let ProjectPut { disks, bytes, nodes, portal_groups, store } = request;
+    let ProjectPut { disks, bytes, nodes, portal_groups, store, image, disk_bytes, qos } = request;
     check_groups(&control, &portal_groups)?;
     let portal_groups = sorted(portal_groups);
     let quota = Quota { disks, bytes, nodes };
-    let settings = ProjectSettings { quota, portal_groups, store };
+    let qos = qos.map(Into::into).unwrap_or_default();
+    let settings = ProjectSettings { quota, portal_groups, store, image, disk_bytes, qos };
     let (project, existed) = control.catalog.put_project(Name::project(&name)?, settings).await?;
     Ok((made(existed), Json(Project { existed: Some(existed), ..render(&project) })))
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use super::Answer;
-use super::images::check_visible;
+use super::images::found;
 use super::problem::Problem;
 use crate::catalog::{ImageName, ImageReader, Name};
 use crate::control::Control;
@@ -55,9 +55,10 @@ pub(super) async fn download(
     Query(query): Query<AtTag>,
 ) -> Answer<Response> {
     let (project, name) = (Name::project(&project)?, ImageName::new(&image)?);
-    check_visible(&control, &caller, &project, &name).await?;
     let tag = query.tag.as_deref().map(ImageName::tag).transpose()?;
-    let reader = control.catalog.read_image(project, name, tag).await?;
+    let asker = caller.project.clone();
+    let reader = control.catalog.read_image(project.clone(), name, tag, asker).await;
+    let reader = found(&caller, project.as_str(), reader)?;
     let size_bytes = reader.size_bytes();
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
     let runtime = Handle::current();

@@ -10,8 +10,8 @@ const PROJECT: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const NAME: &str = "^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
 /// [`ImageName::new`](crate::catalog::ImageName::new) and tags.
 const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
-/// [`ImageName::with_tag`](crate::catalog::ImageName::with_tag).
-const IMAGE_AT_TAG: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(@[A-Za-z0-9][A-Za-z0-9._-]{0,127})?$";
+/// [`DiskSpec::of_image`](crate::catalog::DiskSpec::of_image).
+const IMAGE_AT_TAG: &str = "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}(@[A-Za-z0-9][A-Za-z0-9._-]{0,127})?$";
 
 /// The names in paths and queries.
 const PARAMETERS: [(&str, &str); 6] = [
@@ -24,7 +24,7 @@ const PARAMETERS: [(&str, &str); 6] = [
 ];
 
 /// The names in bodies.
-const PROPERTIES: [(&str, &str, &str); 15] = [
+const PROPERTIES: [(&str, &str, &str); 16] = [
     ("Bind", "disk", NAME),
     ("DefaultTag", "tag", IMAGE),
     ("DiskCreate", "image", IMAGE_AT_TAG),
@@ -37,6 +37,7 @@ const PROPERTIES: [(&str, &str, &str); 15] = [
     ("ImageImport", "store", NAME),
     ("ImageRename", "name", IMAGE),
     ("ImageRename", "project", PROJECT),
+    ("ProjectPut", "image", IMAGE_AT_TAG),
     ("Provision", "image", IMAGE_AT_TAG),
     ("TokenCreate", "project", PROJECT),
     ("TokenCreate", "role", "^(admin|operator|reader)$"),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::Answer;
 use super::disks::{self, ChapRequest, Disk, check_groups, names, sorted};
 use super::problem::Problem;
-use crate::catalog::{self, Error, Exposure, Name, Role};
+use crate::catalog::{self, Error, Exposure};
 use crate::control::Control;
 use crate::control::access::Caller;
 use crate::control::body::Fields;
@@ -119,6 +119,7 @@ impl TryFrom<DiskChange> for catalog::DiskChange {
             read_only: request.read_only,
             exposure: request.exposure.as_deref().map(exposure).transpose()?,
             qos: request.qos.map(|qos| qos.map(Into::into).unwrap_or_default()),
+            ..Self::default()
         })
     }
 }
@@ -133,19 +134,6 @@ fn exposure(text: &str) -> Result<Exposure, Error> {
             Err(Error::invalid("invalid-exposure", message))
         }
     }
-}
-
-/// Who may use a disk that is no clone but an image itself is for those to say who may change images.
-pub(super) async fn check_editor(
-    control: &Control,
-    caller: &Caller,
-    project: &Name,
-    disk: &Name,
-) -> Answer<()> {
-    if control.catalog.disk(project.clone(), disk.clone()).await?.disk.edits {
-        caller.check_role(Role::Admin, "changing who may edit an image")?;
-    }
-    Ok(())
 }
 
 /// Changes who may log in to a disk, whether it is served, and what it may be asked for. Sessions go
@@ -169,8 +157,8 @@ pub(super) async fn change(
     Fields(request): Fields<DiskChange>,
 ) -> Answer<Json<Disk>> {
     let (project, name) = names(&path)?;
-    check_editor(&control, &caller, &project, &name).await?;
     check_groups(&control, request.portal_groups.as_deref().unwrap_or_default())?;
-    let (disk, existed) = control.catalog.change_disk(project, name, request.try_into()?).await?;
+    let change = request.try_into()?;
+    let (disk, existed) = control.catalog.change_disk(caller.role, project, name, change).await?;
     Ok(Json(Disk { existed: Some(existed), ..disks::render(&control, &disk) }))
 }

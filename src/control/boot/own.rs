@@ -5,7 +5,7 @@ use std::fmt;
 use super::machine::{Identity, Machine};
 use super::{Asker, LOCK_PATIENCE, Secrets, delivered, script};
 use crate::boot;
-use crate::catalog::{Delivery, Disk, DiskView, Error, Name, Node};
+use crate::catalog::{Delivery, Disk, DiskView, Error, Name, Node, Role};
 use crate::control::Control;
 
 /// Why a machine gets no script.
@@ -111,8 +111,9 @@ async fn with_secret(
             Err(Refusal::node(node, why))
         }
         (Secrets::PerNode | Secrets::All, _) => {
-            let given = control.catalog.hand_out_chap(project.clone(), name.clone(), LOCK_PATIENCE);
-            match given.await {
+            // Not asked for by a caller: who bound the disk meant its node's machine to have it.
+            let (by, of, called) = (Role::Admin, project.clone(), name.clone());
+            match control.catalog.hand_out_chap(by, of, called, LOCK_PATIENCE).await {
                 Ok((node, Some(DiskView { disk, .. }))) if all || disk.chap_per_node.is_some() => {
                     Ok((node, disk))
                 }

@@ -109,10 +109,41 @@ async fn who_may_use_an_image_that_is_edited_is_for_admins_to_say() {
     let path = format!("{node}/disk");
     let bind = |disk| Some(json!({"disk": disk}));
     lab.call(op, Method::PUT, &path, bind("edit")).await.problem(403, "forbidden");
-    let migrate = "/v1/projects/lab/disks/edit/migrate";
-    let to = Some(json!({"node": "mine"}));
-    lab.call(op, Method::POST, migrate, to).await.problem(403, "forbidden");
     lab.call(op, Method::PUT, &path, bind("d1")).await.ok(StatusCode::OK);
+    // One that an admin has bound.
+    let (disk, theirs) = ("/v1/projects/lab/disks/edit", "/v1/projects/lab/nodes/theirs");
+    lab.daemon.put(theirs, json!({"macs": []})).await.ok(StatusCode::CREATED);
+    let bound = lab.daemon.put(&format!("{theirs}/disk"), json!({"disk": "edit"})).await;
+    bound.ok(StatusCode::OK);
+    lab.call(op, Method::PUT, "/v1/projects/lab/nodes/free", Some(json!({}))).await;
+    let before = lab.daemon.get(theirs).await;
+    let evil = json!({"initiator": "iqn.2004-10.org.example:evil"});
+    let mac = json!({"macs": ["52:54:00:00:00:09"]});
+    for (method, path, body) in [
+        (Method::PUT, theirs.to_owned(), Some(evil)),
+        (Method::PUT, theirs.to_owned(), Some(mac)),
+        (Method::DELETE, format!("{theirs}/disk"), None),
+        (Method::DELETE, format!("{theirs}/provision"), None),
+        (Method::GET, format!("{theirs}/ipxe"), None),
+        (Method::POST, format!("{theirs}/rearm"), Some(json!({}))),
+        (Method::POST, format!("{disk}/migrate"), Some(json!({"node": "free", "force": true}))),
+        (Method::PUT, format!("{disk}/redirect"), Some(json!({"address": "192.0.2.9"}))),
+        (Method::DELETE, format!("{disk}/redirect"), None),
+        (Method::PATCH, disk.to_owned(), Some(json!({"qos": {"iops": 10}}))),
+        (Method::PATCH, disk.to_owned(), Some(json!({"exposure": "disabled"}))),
+        (Method::DELETE, disk.to_owned(), None),
+    ] {
+        let answer = lab.call(op, method.clone(), &path, body).await;
+        let problem = answer.problem(403, "forbidden");
+        assert_eq!(lab.daemon.get(theirs).await, before, "{method} {path}: {problem}");
+    }
+    let log = lab.daemon.get("/v1/audit?limit=1").await;
+    assert_eq!(
+        (&log["items"][0]["who"], &log["items"][0]["status"]),
+        (&json!("token op"), &json!(403))
+    );
+    lab.call(op, Method::HEAD, &format!("{theirs}/ipxe"), None).await;
+    lab.daemon.delete(&format!("{theirs}/disk")).await.ok(StatusCode::OK);
     lab.daemon.stop().await;
 }
 
@@ -268,10 +299,89 @@ async fn the_life_of_a_project() {
     let boss = token(&lab.daemon, "boss", boss).await;
     lab.call(&boss, Method::PUT, path, Some(json!({}))).await.problem(403, "forbidden");
     let problem = lab.daemon.delete(path).await.problem(409, "project-not-empty");
-    assert_eq!(problem["used_by"], json!(["image golden", "disk d1"]));
+    let used_by = json!(["image golden", "disk d1", "token boss", "token op"]);
+    assert_eq!(problem["used_by"], used_by);
     lab.daemon.delete(&format!("{path}/disks/d1")).await.gone();
     lab.daemon.delete(&format!("{path}/images/golden")).await.gone();
+    let named = json!({"role": "reader", "project": "lab"});
+    lab.daemon.put("/v1/certificates/ci.example", named).await.ok(StatusCode::CREATED);
+    for (kind, name) in [("token", "op"), ("token", "boss"), ("certificate", "ci.example")] {
+        // They would be good for the next project of that name.
+        let problem = lab.daemon.delete(path).await.problem(409, "project-not-empty");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(&format!("{kind} {name}")),
+            "{problem}"
+        );
+        lab.daemon.delete(&format!("/v1/{kind}s/{name}")).await.gone();
+    }
     lab.daemon.delete(path).await.gone();
     lab.daemon.delete(path).await.problem(404, "project-not-found");
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_a_project_imports_no_files_of_whoever_sends_it() {
+    let lab = lab().await;
+    let file = lab.daemon.directory.path().join("golden");
+    let import = async |token: &str, name: &str, file: &str| {
+        let body = Some(json!({"name": name, "file": file}));
+        lab.call(token, Method::POST, "/v1/projects/lab/images", body).await
+    };
+    let own = json!({"role": "admin", "project": "lab"});
+    let own = token(&lab.daemon, "own", own).await;
+    // Who sends it is the daemon's own user, who may import anything.
+    for file in [file.to_str().unwrap(), "/etc/passwd", "/nonexistent"] {
+        import(&own, "mine", file).await.problem(403, "forbidden");
+    }
+    let all = token(&lab.daemon, "all", json!({"role": "admin"})).await;
+    let job = import(&all, "theirs", file.to_str().unwrap()).await.ok(StatusCode::ACCEPTED);
+    lab.daemon.end_of(&job).await;
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn of_another_project_s_public_image_one_sees_what_it_takes_to_use_it() {
+    let lab = lab().await;
+    let op = &lab.operator;
+    let path = "/v1/projects/default/images/golden";
+    for hidden in [path, "/v1/projects/default/images/none"] {
+        lab.get(op, hidden).await.problem(403, "forbidden");
+        lab.get(op, &format!("{hidden}/raw")).await.problem(403, "forbidden");
+        let copy = Some(json!({"name": "x", "project": "lab"}));
+        let copy = lab.call(op, Method::POST, &format!("{hidden}/copy"), copy).await;
+        copy.problem(403, "forbidden");
+    }
+    let public = Some(json!({"public": true}));
+    let public = lab.call("", Method::PUT, &format!("{path}/visibility"), public).await;
+    let whole = public.ok(StatusCode::OK);
+    let seen = |image: &Value| {
+        for key in ["source", "backing", "snapshot"] {
+            assert!(whole[key].is_string() && image.get(key).is_none(), "{key}: {image}");
+        }
+        assert_eq!((&image["name"], &image["size_bytes"]), (&whole["name"], &whole["size_bytes"]));
+        assert_eq!(image["disks"], json!([]), "{image}");
+    };
+    seen(&lab.get(op, path).await.ok(StatusCode::OK));
+    let list = lab.get(op, "/v1/images?project=default").await.ok(StatusCode::OK);
+    seen(&list["items"][0]);
+    assert_eq!(lab.get(op, &format!("{path}/raw")).await.bytes.len(), 8192);
+    // Nor from what it is told when the image cannot be used.
+    lab.daemon.delete("/v1/projects/default/disks/d1").await.gone();
+    // The first step only finds out what the call may have to wait for.
+    for step in 1.. {
+        lab.daemon.world.faults.arm(step, crate::catalog::tests::world::Fault::Refused);
+        lab.daemon.delete(path).await;
+        lab.daemon.world.faults.disarm();
+        if lab.daemon.get(path).await["state"] == "removing" {
+            break;
+        }
+    }
+    let disk = Some(json!({"image": "default/golden"}));
+    let refused = lab.call(op, Method::PUT, "/v1/projects/lab/disks/x", disk).await;
+    seen(&refused.problem(409, "image-not-ready")["existing"]);
+    let disk = json!({"image": "golden"});
+    let refused = lab.daemon.put("/v1/projects/default/disks/x", disk).await;
+    let own = refused.problem(409, "image-not-ready");
+    assert_eq!(own["existing"]["source"], whole["source"], "who sees the project sees all");
     lab.daemon.stop().await;
 }

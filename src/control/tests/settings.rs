@@ -82,6 +82,17 @@ async fn a_disk_goes_from_node_to_node() {
     let migrate = async |body: Value| daemon.post(&format!("{DISK}/migrate"), body).await;
     migrate(json!({"node": "n2", "from": "n3"})).await.problem(409, "disk-bound");
     migrate(json!({"node": "n3"})).await.problem(404, "node-not-found");
+    // Neither has a name, so who is thrown out would be let in again.
+    let both =
+        migrate(json!({"node": "n2", "from": "n1"})).await.problem(409, "owner-not-shut-out");
+    assert_eq!(both["existing"]["node"], "n1", "{both}");
+    let forced = json!({"node": "n2", "from": "n1", "force": true});
+    migrate(forced).await.ok(StatusCode::OK);
+    let named = json!({"macs": ["52:54:00:00:00:01"], "initiator": "iqn.2004-10.org.example:n1"});
+    daemon.put(&node("n1"), named).await.ok(StatusCode::OK);
+    migrate(json!({"node": "n1"})).await.ok(StatusCode::OK);
+    let named = json!({"macs": ["52:54:00:00:00:02"], "initiator": "iqn.2004-10.org.example:n2"});
+    daemon.put(&node("n2"), named).await.ok(StatusCode::OK);
     let moved = migrate(json!({"node": "n2", "from": "n1"})).await.ok(StatusCode::OK);
     assert_eq!((&moved["name"], &moved["disk"]["name"]), (&json!("n2"), &json!("d1")));
     let again = migrate(json!({"node": "n2", "from": "n1"})).await.ok(StatusCode::OK);
@@ -129,5 +140,38 @@ async fn a_secret_of_the_node_s_own_is_in_one_script_only() {
         .post("/v1/projects/default/nodes/n2/rearm", json!({}))
         .await
         .problem(404, "node-not-found");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_project_s_defaults_are_those_of_its_new_disks() {
+    let daemon = with_disk().await;
+    let project = "/v1/projects/default";
+    let node = format!("{project}/nodes/n1/provision");
+    daemon.put(&node, json!({})).await.problem(422, "image-not-named");
+    let qos = json!({"iops": 1000, "burst_seconds": 10});
+    let defaults = json!({"image": "golden", "disk_bytes": 65536, "qos": qos});
+    let put = daemon.put(project, defaults).await.ok(StatusCode::CREATED);
+    assert_eq!((&put["image"], &put["disk_bytes"]), (&json!("golden"), &json!(65536)));
+    assert_eq!((&put["qos"], &daemon.get(project).await["qos"]), (&qos, &qos));
+    let made = daemon.put(&node, json!({})).await.ok(StatusCode::CREATED)["disk"].clone();
+    assert_eq!((&made["image"], &made["size_bytes"]), (&json!("golden"), &json!(65536)));
+    assert_eq!(made["qos"], qos);
+    assert_eq!(daemon.put(&node, json!({})).await.ok(StatusCode::OK)["existed"], true);
+    let named = json!({"image": "golden", "size_bytes": 8192, "qos": {}});
+    let other = format!("{project}/nodes/n2/provision");
+    let made = daemon.put(&other, named).await.ok(StatusCode::CREATED)["disk"].clone();
+    assert_eq!((&made["size_bytes"], made.get("qos")), (&json!(8192), None));
+    let disk = format!("{project}/disks/d2");
+    let made = daemon.put(&disk, json!({"size_bytes": 131072})).await.ok(StatusCode::CREATED);
+    assert_eq!((&made["size_bytes"], &made["qos"]), (&json!(131072), &qos));
+    for (bad, code) in [
+        (json!({"image": "a b"}), "invalid-name"),
+        (json!({"disk_bytes": 1}), "invalid-size"),
+        (json!({"qos": {"iops": 1}}), "invalid-qos"),
+    ] {
+        daemon.put(project, bad).await.problem(422, code);
+    }
+    assert_eq!(daemon.get(project).await["qos"], qos, "nothing of it was taken");
     daemon.stop().await;
 }

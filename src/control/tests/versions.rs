@@ -151,6 +151,7 @@ async fn downloads_have_their_bounds() {
         crate::catalog::Name::project("default").unwrap(),
         crate::catalog::ImageName::new("golden").unwrap(),
         None,
+        None,
     );
     let reader = reader.await.unwrap();
     // An image that is being read stays.
@@ -159,7 +160,7 @@ async fn downloads_have_their_bounds() {
     for _ in 0..7 {
         let name = crate::catalog::ImageName::new("golden").unwrap();
         let project = crate::catalog::Name::project("default").unwrap();
-        places.push(daemon.catalog.read_image(project, name, None).await.unwrap());
+        places.push(daemon.catalog.read_image(project, name, None, None).await.unwrap());
     }
     daemon.call(Method::GET, path, None).await.problem(503, "too-many-downloads");
     drop(places);

@@ -21,7 +21,7 @@ async fn end_of(catalog: &Catalog, job: Job) {
 }
 
 async fn contents(catalog: &Catalog, project: &Name, name: &ImageName) -> Vec<u8> {
-    let image = catalog.read_image(project.clone(), name.clone(), None).await.unwrap();
+    let image = catalog.read_image(project.clone(), name.clone(), None, None).await.unwrap();
     tokio::task::spawn_blocking(move || {
         let mut bytes = vec![0; usize::try_from(image.size_bytes()).unwrap()];
         image.read_at(0, &mut bytes).unwrap();

@@ -6,7 +6,7 @@ use super::show::{self, DRIVER};
 use super::targets::{Account, Address, Attached, Memory, Rules, Target, disk_name};
 use super::wire::{Answer, Errno, Mode, Op, Request};
 use super::{FILES, RBD, Settings};
-use crate::catalog::{AttachSpec, DiskChange, Error, ErrorKind, ExportState, Exposure};
+use crate::catalog::{AttachSpec, DiskChange, Error, ErrorKind, ExportState, Exposure, Role};
 use crate::control::audit::Record;
 use crate::control::{Control, Local, Peer};
 
@@ -228,10 +228,7 @@ impl Verb<'_> {
             self.memory.bare.insert(target.name.clone(), rules);
             return Ok(());
         }
-        let name = disk_name(&target.name).ok_or(Errno::NoTarget)?;
-        let project = self.settings.project.clone();
-        let set = self.control.catalog.set_access(project, name, rules.access());
-        set.await.map(drop).map_err(failed)
+        self.change_disk(target, rules.access().into()).await
     }
 
     async fn new_unit(&mut self, request: &Request, target: &Target) -> Result<(), Errno> {
@@ -337,7 +334,8 @@ impl Verb<'_> {
         }
         let (project, name) = (self.settings.project.clone(), disk_name(&target.name));
         let name = name.ok_or(Errno::NoTarget)?;
-        let changed = self.control.catalog.change_disk(project, name, change).await;
+        // Nobody else gets so far.
+        let changed = self.control.catalog.change_disk(Role::Admin, project, name, change).await;
         changed.map(drop).map_err(failed)
     }
 
