@@ -35,6 +35,7 @@ mod qos;
 mod service;
 mod spec;
 pub mod state;
+mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
@@ -67,8 +68,8 @@ pub use model::{
 pub use name::{ImageName, Name};
 pub use qos::{Qos, Rates};
 pub use service::{
-    Catalog, DiskView, ImageReader, ImageView, ProjectView, StoreHealth, TagView, UploadReceiver,
-    UploadView,
+    Catalog, DiskView, ImageReader, ImageView, Piece, ProjectView, StoreHealth, TagView,
+    UploadReceiver, UploadView,
 };
 pub use spec::{
     ChapSpec, CopySpec, DiskChange, DiskSpec, ImportSpec, NodeSpec, PoolImportSpec, UploadSpec,

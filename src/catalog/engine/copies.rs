@@ -144,14 +144,14 @@ impl Engine {
         }
     }
 
-    /// Opens an image to be read as it was imported, or at a tag.
+    /// Opens an image, one that `asker` can use, to be read as it was imported, or at a tag.
     pub(in crate::catalog) fn read_image(
         &self,
-        project: &Name,
-        name: &ImageName,
+        asker: &Name,
+        (project, name): (&Name, &ImageName),
         tag: Option<&ImageName>,
     ) -> Result<Reading, Error> {
-        let image = self.image(project, name)?;
+        let image = self.visible_image_row(asker, project, name)?.value;
         check_ready(&image)?;
         let (snapshot, _) = self.clone_source(&image, tag)?;
         let work = self.at_work.begin(Noun::Image, project, name.as_str());

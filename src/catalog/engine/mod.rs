@@ -14,6 +14,7 @@ mod exports;
 mod images;
 mod jobs;
 mod nodes;
+mod outfile;
 mod projects;
 mod reconcile;
 mod resize;
@@ -21,6 +22,7 @@ mod rows;
 mod secrets;
 mod serving;
 mod settings;
+mod staging;
 mod tags;
 mod tally;
 mod tokens;
@@ -55,7 +57,7 @@ pub(super) use copies::Reading;
 pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
 pub(super) use reconcile::Report;
-pub(super) use uploads::Receiving;
+pub(super) use uploads::{Receiving, Run};
 
 /// The snapshot of an image that its disks are cloned from.
 const GOLDEN: &str = "golden";
@@ -88,6 +90,9 @@ pub(super) struct Engine {
     at_work: AtWork,
     /// Held while an upload is added.
     uploads: Mutex<()>,
+    /// Images that are uploaded, and behind how many bytes of each nothing was ever written, or it was
+    /// zeroed since.
+    unwritten: Mutex<BTreeMap<String, u64>>,
     /// Exports that left something behind.
     unended: Mutex<Vec<Outgoing>>,
 }
@@ -144,6 +149,7 @@ impl Engine {
             quotas: DashMap::new(),
             at_work: AtWork::default(),
             uploads: Mutex::default(),
+            unwritten: Mutex::default(),
             unended: Mutex::default(),
         })
     }

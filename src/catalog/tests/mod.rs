@@ -2,7 +2,9 @@
 
 mod attach;
 mod calls;
+mod exports;
 mod faults;
+pub(crate) mod files;
 mod imports;
 mod lasting;
 mod service;

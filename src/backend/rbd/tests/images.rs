@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::catalog::tests::world::World;
 use crate::catalog::{
-    Catalog, Destination, Format, ImageName, Job, JobState, Name, Options, PoolImportSpec,
+    Catalog, Destination, Format, ImageName, Job, JobState, Name, Options, Piece, PoolImportSpec,
     UploadSpec,
 };
 
@@ -21,7 +21,7 @@ async fn end_of(catalog: &Catalog, job: Job) {
 }
 
 async fn contents(catalog: &Catalog, project: &Name, name: &ImageName) -> Vec<u8> {
-    let image = catalog.read_image(project.clone(), name.clone(), None).await.unwrap();
+    let image = catalog.read_image(project.clone(), name.clone(), None, None).await.unwrap();
     tokio::task::spawn_blocking(move || {
         let mut bytes = vec![0; usize::try_from(image.size_bytes()).unwrap()];
         image.read_at(0, &mut bytes).unwrap();
@@ -71,7 +71,7 @@ fn images_come_from_a_pool_go_to_one_and_are_uploaded() {
         assert_eq!(export().await.unwrap_err().code(), "target-exists");
 
         let spec = UploadSpec {
-            file_bytes: bytes.len() as u64,
+            file_bytes: Some(bytes.len() as u64),
             format: Format::Raw,
             store: None,
             sha256: None,
@@ -86,7 +86,7 @@ fn images_come_from_a_pool_go_to_one_and_are_uploaded() {
             let mut receiver =
                 catalog.receive(project.clone(), up.clone(), offset, None).await.unwrap();
             for piece in bytes[at..end].chunks(70_001) {
-                receiver.take(Bytes::copy_from_slice(piece)).await.unwrap();
+                receiver.take(Piece::Bytes(Bytes::copy_from_slice(piece))).await.unwrap();
             }
             receiver.end().await.unwrap();
             at = end;
