@@ -93,6 +93,8 @@ pub(super) struct Engine {
     /// Images that are uploaded, and behind how many bytes of each nothing was ever written, or it was
     /// zeroed since.
     unwritten: Mutex<BTreeMap<String, u64>>,
+    /// Held while zeros that nobody had to send go into a checksum.
+    counting_zeros: Mutex<()>,
     /// Exports that left something behind.
     unended: Mutex<Vec<Outgoing>>,
 }
@@ -150,6 +152,7 @@ impl Engine {
             at_work: AtWork::default(),
             uploads: Mutex::default(),
             unwritten: Mutex::default(),
+            counting_zeros: Mutex::default(),
             unended: Mutex::default(),
         })
     }

@@ -310,7 +310,11 @@ impl Engine {
             receiving.sink.write(receiving.offset, now)?;
             match now {
                 Run::Bytes(bytes) => receiving.hasher.update(bytes),
-                Run::Zeros(len) => receiving.hasher.update_zeros(len),
+                Run::Zeros(len) => {
+                    // A few bytes say what takes long: that may keep one processor busy, not all.
+                    let _one = self.counting_zeros.lock();
+                    receiving.hasher.update_zeros(len);
+                }
             }
             let before = receiving.offset;
             receiving.offset += now.len();

@@ -113,13 +113,13 @@ fn an_export_is_whole_or_not_there() {
     let to = Destination::File(directory.path().join("swapped.raw"));
     let swapped = engine.begin_export(&project(), &name, None, &to).unwrap();
     let part = engine.outgoing().unwrap()[0].part.clone();
-    std::fs::remove_file(&part).unwrap();
+    let theirs = directory.path().join("theirs");
+    std::fs::rename(&part, &theirs).unwrap();
     std::fs::write(&part, "evil").unwrap();
     engine.run_export(swapped, &Progress::default()).unwrap();
     let exported = directory.path().join("swapped.raw");
     assert!(std::fs::read(&exported).unwrap() == content(&world, &golden));
     assert_eq!(std::fs::read(&part).unwrap(), b"evil");
-    std::fs::remove_file(&part).unwrap();
     assert!(engine.outgoing().unwrap().is_empty());
     // Nor does a directory lead elsewhere that has become a link meanwhile.
     let (inner, outer) = (directory.path().join("inner"), directory.path().join("outer"));

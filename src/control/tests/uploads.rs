@@ -283,8 +283,10 @@ async fn zeros_are_told_in_runs_and_a_file_ends_where_it_says() {
         let (status, answer) = patch(3, "?1", &[&zeros[..], &data[..9]].concat()).await;
         assert_eq!((status, answer.contains("within a run")), (400, true), "{answer}");
         assert_eq!(daemon.offset().await, (1 << 20) + 4);
-        let (status, answer) = patch((1 << 20) + 4, "?0", &head(true, u64::MAX >> 1)).await;
-        assert_eq!(status, 422, "{answer}");
+        if size_bytes.is_some() {
+            let (status, answer) = patch((1 << 20) + 4, "?0", &head(true, u64::MAX >> 1)).await;
+            assert_eq!(status, 422, "{answer}");
+        }
         let rest = [&head(false, 2)[..], b"bc"].concat();
         let (status, answer) = patch((1 << 20) + 4, "?1", &rest).await;
         assert_eq!((status, answer.contains("upload-complete: ?1")), (202, true), "{answer}");
