@@ -106,7 +106,13 @@ _stirrup() {
             stirrup__subcmd__certificate,list)
                 cmd="stirrup__subcmd__certificate__subcmd__list"
                 ;;
+            stirrup__subcmd__certificate,ls)
+                cmd="stirrup__subcmd__certificate__subcmd__list"
+                ;;
             stirrup__subcmd__certificate,remove)
+                cmd="stirrup__subcmd__certificate__subcmd__remove"
+                ;;
+            stirrup__subcmd__certificate,rm)
                 cmd="stirrup__subcmd__certificate__subcmd__remove"
                 ;;
             stirrup__subcmd__db,ls)
@@ -130,6 +136,9 @@ _stirrup() {
             stirrup__subcmd__disk,list)
                 cmd="stirrup__subcmd__disk__subcmd__list"
                 ;;
+            stirrup__subcmd__disk,ls)
+                cmd="stirrup__subcmd__disk__subcmd__list"
+                ;;
             stirrup__subcmd__disk,migrate)
                 cmd="stirrup__subcmd__disk__subcmd__migrate"
                 ;;
@@ -147,6 +156,9 @@ _stirrup() {
                 ;;
             stirrup__subcmd__disk,resize)
                 cmd="stirrup__subcmd__disk__subcmd__resize"
+                ;;
+            stirrup__subcmd__disk,rm)
+                cmd="stirrup__subcmd__disk__subcmd__remove"
                 ;;
             stirrup__subcmd__disk,rollback)
                 cmd="stirrup__subcmd__disk__subcmd__rollback"
@@ -172,10 +184,16 @@ _stirrup() {
             stirrup__subcmd__disk__subcmd__tag,list)
                 cmd="stirrup__subcmd__disk__subcmd__tag__subcmd__list"
                 ;;
+            stirrup__subcmd__disk__subcmd__tag,ls)
+                cmd="stirrup__subcmd__disk__subcmd__tag__subcmd__list"
+                ;;
             stirrup__subcmd__disk__subcmd__tag,protect)
                 cmd="stirrup__subcmd__disk__subcmd__tag__subcmd__protect"
                 ;;
             stirrup__subcmd__disk__subcmd__tag,remove)
+                cmd="stirrup__subcmd__disk__subcmd__tag__subcmd__remove"
+                ;;
+            stirrup__subcmd__disk__subcmd__tag,rm)
                 cmd="stirrup__subcmd__disk__subcmd__tag__subcmd__remove"
                 ;;
             stirrup__subcmd__disk__subcmd__tag,show)
@@ -188,6 +206,9 @@ _stirrup() {
                 cmd="stirrup__subcmd__image__subcmd__abandon"
                 ;;
             stirrup__subcmd__image,copy)
+                cmd="stirrup__subcmd__image__subcmd__copy"
+                ;;
+            stirrup__subcmd__image,cp)
                 cmd="stirrup__subcmd__image__subcmd__copy"
                 ;;
             stirrup__subcmd__image,default)
@@ -204,6 +225,12 @@ _stirrup() {
                 ;;
             stirrup__subcmd__image,list)
                 cmd="stirrup__subcmd__image__subcmd__list"
+                ;;
+            stirrup__subcmd__image,ls)
+                cmd="stirrup__subcmd__image__subcmd__list"
+                ;;
+            stirrup__subcmd__image,mv)
+                cmd="stirrup__subcmd__image__subcmd__rename"
                 ;;
             stirrup__subcmd__image,private)
                 cmd="stirrup__subcmd__image__subcmd__private"
@@ -223,6 +250,9 @@ _stirrup() {
             stirrup__subcmd__image,rename)
                 cmd="stirrup__subcmd__image__subcmd__rename"
                 ;;
+            stirrup__subcmd__image,rm)
+                cmd="stirrup__subcmd__image__subcmd__remove"
+                ;;
             stirrup__subcmd__image,show)
                 cmd="stirrup__subcmd__image__subcmd__show"
                 ;;
@@ -241,10 +271,16 @@ _stirrup() {
             stirrup__subcmd__image__subcmd__tag,list)
                 cmd="stirrup__subcmd__image__subcmd__tag__subcmd__list"
                 ;;
+            stirrup__subcmd__image__subcmd__tag,ls)
+                cmd="stirrup__subcmd__image__subcmd__tag__subcmd__list"
+                ;;
             stirrup__subcmd__image__subcmd__tag,protect)
                 cmd="stirrup__subcmd__image__subcmd__tag__subcmd__protect"
                 ;;
             stirrup__subcmd__image__subcmd__tag,remove)
+                cmd="stirrup__subcmd__image__subcmd__tag__subcmd__remove"
+                ;;
+            stirrup__subcmd__image__subcmd__tag,rm)
                 cmd="stirrup__subcmd__image__subcmd__tag__subcmd__remove"
                 ;;
             stirrup__subcmd__image__subcmd__tag,show)
@@ -266,6 +302,9 @@ _stirrup() {
                 cmd="stirrup__subcmd__job__subcmd__cancel"
                 ;;
             stirrup__subcmd__job,list)
+                cmd="stirrup__subcmd__job__subcmd__list"
+                ;;
+            stirrup__subcmd__job,ls)
                 cmd="stirrup__subcmd__job__subcmd__list"
                 ;;
             stirrup__subcmd__job,show)
@@ -292,10 +331,16 @@ _stirrup() {
             stirrup__subcmd__node,list)
                 cmd="stirrup__subcmd__node__subcmd__list"
                 ;;
+            stirrup__subcmd__node,ls)
+                cmd="stirrup__subcmd__node__subcmd__list"
+                ;;
             stirrup__subcmd__node,rearm)
                 cmd="stirrup__subcmd__node__subcmd__rearm"
                 ;;
             stirrup__subcmd__node,remove)
+                cmd="stirrup__subcmd__node__subcmd__remove"
+                ;;
+            stirrup__subcmd__node,rm)
                 cmd="stirrup__subcmd__node__subcmd__remove"
                 ;;
             stirrup__subcmd__node,show)
@@ -331,6 +376,9 @@ _stirrup() {
             stirrup__subcmd__session,logout)
                 cmd="stirrup__subcmd__session__subcmd__logout"
                 ;;
+            stirrup__subcmd__session,ls)
+                cmd="stirrup__subcmd__session__subcmd__list"
+                ;;
             stirrup__subcmd__snap,create)
                 cmd="stirrup__subcmd__snap__subcmd__create"
                 ;;
@@ -346,6 +394,9 @@ _stirrup() {
             stirrup__subcmd__target,list)
                 cmd="stirrup__subcmd__target__subcmd__list"
                 ;;
+            stirrup__subcmd__target,ls)
+                cmd="stirrup__subcmd__target__subcmd__list"
+                ;;
             stirrup__subcmd__target,show)
                 cmd="stirrup__subcmd__target__subcmd__show"
                 ;;
@@ -355,7 +406,13 @@ _stirrup() {
             stirrup__subcmd__token,list)
                 cmd="stirrup__subcmd__token__subcmd__list"
                 ;;
+            stirrup__subcmd__token,ls)
+                cmd="stirrup__subcmd__token__subcmd__list"
+                ;;
             stirrup__subcmd__token,remove)
+                cmd="stirrup__subcmd__token__subcmd__remove"
+                ;;
+            stirrup__subcmd__token,rm)
                 cmd="stirrup__subcmd__token__subcmd__remove"
                 ;;
             *)
@@ -563,7 +620,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__certificate)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list create remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls create remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1460,7 +1517,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show create set qos enable disable expose unexpose migrate redirect recall resize tag rollback flatten snapshot remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3341,7 +3398,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk__subcmd__tag)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show create protect unprotect remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show create protect unprotect remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4484,7 +4541,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__image)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show profile import upload abandon export public private copy rename protect unprotect default tag download remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show profile import upload abandon export public private copy cp rename mv protect unprotect default tag download remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6075,7 +6132,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__image__subcmd__tag)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show create protect unprotect remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show create protect unprotect remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7525,7 +7582,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__job)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show wait cancel"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show wait cancel"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -8204,7 +8261,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__node)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show create remove bind unbind boot-arguments rearm ip ipxe"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show create remove rm bind unbind boot-arguments rearm ip ipxe"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -10058,7 +10115,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__session)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list logout kill"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls logout kill"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -10939,7 +10996,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__target)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list show drain"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls show drain"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -11331,7 +11388,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__token)
-            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list create remove"
+            opts="-h --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help list ls create remove rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -32,9 +32,10 @@ Examples:
   stirrup showpro demo                        who boots what
   stirrup dpro demo node1                     take it away again
 
-Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_HOST for --host, STIRRUP_TLS_CERT, _KEY and _CA for
---tls-cert, --tls-key and --tls-ca, STIRRUP_PROJECT for --project; STIRRUP_TOKEN is a token, STIRRUP_SSH a
-command in place of ssh; NO_COLOR is heeded.
+Environment: STIRRUP_SOCKET stands for --socket, STIRRUP_HOST for --host, STIRRUP_TLS_CERT, _KEY and _CA \
+for --tls-cert, --tls-key and --tls-ca, STIRRUP_PROJECT for --project; STIRRUP_TOKEN is a token, \
+STIRRUP_SSH a command in place of ssh; NO_COLOR is heeded.
+
 Exit codes: 0 done, 1 failed (standard error says why and what to try), 2 bad arguments.";
 
 /// Golden images and each machine's copy-on-write clone of them, served over iSCSI.
@@ -48,7 +49,7 @@ Exit codes: 0 done, 1 failed (standard error says why and what to try), 2 bad ar
     arg_required_else_help = true
 )]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Global options")]
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,

@@ -45,6 +45,7 @@ pub(in crate::client) enum ProjectCommand {
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum TokenCommand {
     /// List tokens
+    #[command(visible_alias = "ls")]
     List,
     /// Make a token and print it; it is not shown again
     Create {
@@ -61,6 +62,7 @@ pub(in crate::client) enum TokenCommand {
         days: Option<u64>,
     },
     /// Revoke a token
+    #[command(visible_alias = "rm")]
     Remove {
         /// Name
         name: String,
@@ -70,6 +72,7 @@ pub(in crate::client) enum TokenCommand {
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum CertificateCommand {
     /// List the certificates that are named
+    #[command(visible_alias = "ls")]
     List,
     /// Say what the holder of a certificate may do
     Create {
@@ -83,6 +86,7 @@ pub(in crate::client) enum CertificateCommand {
         project: Option<String>,
     },
     /// Take the rights of a certificate away
+    #[command(visible_alias = "rm")]
     Remove {
         /// The name in it
         name: String,

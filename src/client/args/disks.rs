@@ -9,6 +9,7 @@ use super::{ChapArgs, CopyArgs, MaybeProject, NewSize, Project, Sure, TagCommand
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum DiskCommand {
     /// List disks
+    #[command(visible_alias = "ls")]
     List(MaybeProject),
     /// Show one disk
     Show {
@@ -150,6 +151,7 @@ pub(in crate::client) enum DiskCommand {
         copy: CopyArgs,
     },
     /// Remove a disk, its data and its target
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         project: Project,

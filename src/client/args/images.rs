@@ -9,6 +9,7 @@ use super::{CopyArgs, MaybeProject, Project, Sure, TagCommand, Wait};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum ImageCommand {
     /// List images
+    #[command(visible_alias = "ls")]
     List(MaybeProject),
     /// Show one image
     Show {
@@ -74,6 +75,7 @@ pub(in crate::client) enum ImageCommand {
         image: String,
     },
     /// Copy an image into a new one that does not need it
+    #[command(visible_alias = "cp")]
     Copy {
         #[command(flatten)]
         project: Project,
@@ -85,6 +87,7 @@ pub(in crate::client) enum ImageCommand {
         copy: CopyArgs,
     },
     /// Give an image another name, or another project
+    #[command(visible_alias = "mv")]
     Rename {
         #[command(flatten)]
         project: Project,
@@ -133,6 +136,7 @@ pub(in crate::client) enum ImageCommand {
         file: PathBuf,
     },
     /// Remove an image
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         project: Project,

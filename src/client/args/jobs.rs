@@ -5,6 +5,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum JobCommand {
     /// List jobs, newest first
+    #[command(visible_alias = "ls")]
     List,
     /// Show one job
     Show {

@@ -7,6 +7,7 @@ use super::{ChapArgs, MaybeProject, Project};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum NodeCommand {
     /// List nodes
+    #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
         project: MaybeProject,
@@ -35,6 +36,7 @@ pub(in crate::client) enum NodeCommand {
         initiator: Option<String>,
     },
     /// Forget a node; it must not have a disk
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         project: Project,

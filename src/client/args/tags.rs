@@ -8,6 +8,7 @@ use super::{Project, Sure};
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum TagCommand {
     /// List tags
+    #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
         project: Project,
@@ -29,6 +30,7 @@ pub(in crate::client) enum TagCommand {
     /// Protect a tag no more
     Unprotect(OneTag),
     /// Remove a tag
+    #[command(visible_alias = "rm")]
     Remove {
         #[command(flatten)]
         tag: OneTag,

@@ -5,6 +5,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum TargetCommand {
     /// List targets
+    #[command(visible_alias = "ls")]
     List,
     /// Show one target
     Show {
@@ -24,6 +25,7 @@ pub(in crate::client) enum TargetCommand {
 #[derive(Debug, Subcommand)]
 pub(in crate::client) enum SessionCommand {
     /// List sessions
+    #[command(visible_alias = "ls")]
     List {
         /// Those of one target
         #[arg(long, value_name = "NAME")]

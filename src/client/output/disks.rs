@@ -104,14 +104,15 @@ fn chap(disk: &Disk) -> String {
 /// What a disk may be asked for, on a line.
 fn limits(qos: Option<&Qos>) -> String {
     let Some(qos) = qos else { return "none".to_owned() };
-    let rate = |what: &str, operations: Option<u64>, bytes: Option<u64>| {
-        let operations = operations.map(|n| format!("{n} {what}/s"));
-        let bytes = bytes.map(|bytes| format!("{} {what}/s", size(bytes)));
-        [operations, bytes].into_iter().flatten().collect::<Vec<_>>()
+    let rate = |operations: (Option<u64>, &str), bytes: (Option<u64>, &str)| {
+        let count = operations.0.map(|n| format!("{n} {}", operations.1));
+        let data = bytes.0.map(|n| format!("{}/s{}", size(n), bytes.1));
+        [count, data].into_iter().flatten()
     };
-    let mut parts = rate("I/O", qos.iops, qos.bytes_per_second);
-    parts.extend(rate("read", qos.read_iops, qos.read_bytes_per_second));
-    parts.extend(rate("written", qos.write_iops, qos.write_bytes_per_second));
+    let parts: Vec<_> = rate((qos.iops, "I/O/s"), (qos.bytes_per_second, ""))
+        .chain(rate((qos.read_iops, "reads/s"), (qos.read_bytes_per_second, " read")))
+        .chain(rate((qos.write_iops, "writes/s"), (qos.write_bytes_per_second, " written")))
+        .collect();
     format!("{}, bursts of {} s", parts.join(", "), qos.burst_seconds.unwrap_or(1))
 }
 
