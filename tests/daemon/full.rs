@@ -2,7 +2,6 @@
 //! mounts that goes with the daemon, where the machine allows that.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -83,9 +82,15 @@ impl Full {
         fs::remove_file(self.inside("small/filler")).unwrap();
     }
 
-    fn fill(&self) {
-        let mut filler = File::create(self.inside("small/filler")).unwrap();
-        filler.write_all(&vec![0; FILLER_BYTES as usize]).unwrap();
+    /// Takes so much of the space; what was removed may still be on its way out.
+    fn fill(&self, bytes: u64) {
+        let begin = std::time::Instant::now();
+        while let Err(error) =
+            fs::write(self.inside("small/filler"), vec![0; usize::try_from(bytes).unwrap()])
+        {
+            assert!(begin.elapsed() < HANG, "{error}");
+            std::thread::yield_now();
+        }
     }
 
     /// What lies in a directory, sorted.
@@ -138,7 +143,7 @@ fn a_full_disk_leaves_nothing_half_made_and_the_call_can_be_repeated() {
     full.succeeds(&import);
     full.place.assert_is("golden", &file);
     full.succeeds(&["image", "remove", "-p", "default", "golden", "--yes"]);
-    full.fill();
+    full.fill(FILLER_BYTES);
 
     // An upload stays with what came, and goes on when there is room.
     let upload = ["image", "upload", "-p", "default", path, "up", "--retry", "0"];
@@ -159,7 +164,7 @@ fn a_full_disk_leaves_nothing_half_made_and_the_call_can_be_repeated() {
     full.succeeds(&upload);
     full.place.assert_is("up", &file);
     full.succeeds(&["image", "remove", "-p", "default", "up", "--yes"]);
-    full.fill();
+    full.fill(FILLER_BYTES);
 
     // So does what lies in the directory for uploads until it is complete, unless it comes once.
     let piped = |image: &str| {
@@ -179,8 +184,7 @@ fn a_full_disk_leaves_nothing_half_made_and_the_call_can_be_repeated() {
     full.place.assert_is("pipe", &file);
 
     // An export leaves no part, nor is it begun where it could not end.
-    let mut filler = File::create(full.inside("small/filler")).unwrap();
-    filler.write_all(&vec![0; 40 << 20]).unwrap();
+    full.fill(40 << 20);
     let out = full.place.path("small/out.raw");
     let export = ["image", "export", "-p", "default", "pipe", out.to_str().unwrap()];
     let said = full.fails(&export);

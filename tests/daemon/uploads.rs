@@ -66,7 +66,8 @@ impl Place {
             body.len()
         );
         stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
+        // Who is refused may not be heard to the end.
+        let _sent = stream.write_all(body);
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -183,10 +184,11 @@ fn holes_are_not_sent_and_a_pipe_ends_where_it_ends() {
         let mut command = Command::new(STIRRUP);
         command.arg("--socket").arg(place.path("control"));
         command.args(["image", "upload", "-p", "default", "-", "up"]).args(more);
-        let cat = Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
-        let mut cat = cat;
+        let mut cat = Command::new("cat").arg(&file).stdout(Stdio::piped()).spawn().unwrap();
         command.stdin(cat.stdout.take().unwrap());
         let output = command.output().unwrap();
+        // It has the other end of the pipe, too.
+        drop(command);
         cat.wait().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };

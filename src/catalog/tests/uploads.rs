@@ -9,7 +9,7 @@ use crate::catalog::checksum::Hasher;
 use crate::catalog::engine::{Engine, Run};
 use crate::catalog::import::Progress;
 use crate::catalog::{
-    Catalog, Checksum, Error, Format, Image, ImageState, ImportSpec, ProjectSettings, Quota,
+    Catalog, Checksum, Error, Format, Image, ImageState, ImportSpec, Name, ProjectSettings, Quota,
     UploadSpec,
 };
 
@@ -332,6 +332,29 @@ fn a_file_of_unknown_length_counts_as_it_comes() {
     begin(&engine, &of_unknown_length()).unwrap();
     append(&engine, 0, &file()[..4000]).unwrap();
     assert_eq!(append(&engine, 4000, &file()[4000..]).unwrap_err().code(), "quota-exceeded");
+}
+
+#[test]
+fn no_project_has_all_uploads_and_none_is_kept_alive_by_nothing() {
+    let world = World::new();
+    let engine = engine(&world);
+    let begin = |project: &str, name: &str| {
+        let project = Name::project(project).unwrap();
+        engine.begin_upload(&project, &image_name(name), &spec()).map(|(image, _)| image)
+    };
+    for i in 0..64 {
+        begin("default", &format!("u{i}")).unwrap();
+    }
+    assert_eq!(begin("default", "more").unwrap_err().code(), "too-many-uploads");
+    let begun = begin("other", "up").unwrap().upload.unwrap().active;
+    let (other, name) = (Name::project("other").unwrap(), image_name("up"));
+    let active = |bytes: &[u8]| {
+        let mut receiving = engine.begin_receiving(&other, &name, 0, None).unwrap();
+        engine.receive(&mut receiving, Run::Bytes(bytes)).unwrap();
+        engine.end_receiving(receiving).unwrap().upload.unwrap().active
+    };
+    assert_eq!(active(b""), begun);
+    assert!(active(b"x") > begun);
 }
 
 #[test]
