@@ -183,12 +183,9 @@ pub(super) async fn show(
         ("project" = String, Path, description = "Project"),
         ("image" = String, Path, description = "Name"),
         ("Upload-Offset" = u64, Header, description = "Bytes that are there before these"),
-        ("Upload-Complete" = Option<String>, Header, description = "`?1`: the file ends with these"),
+        ("Upload-Complete" = Option<String>, Header, description = "`?1`: the file ends with these; anything else: more may come"),
     ),
-    request_body(content(
-        (Vec<u8> = "application/octet-stream"),
-        (Vec<u8> = "application/vnd.stirrup.runs"),
-    )),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "They are there", body = Upload),
         (status = 202, description = "All are there, and the job has begun", body = Upload),
@@ -206,7 +203,7 @@ pub(super) async fn append(
         bad("the header Upload-Offset must say how many bytes are there: see GET or HEAD")
     })?;
     let length = number(request.headers(), &header::CONTENT_LENGTH)?;
-    let is_last = is_last(request.headers())?;
+    let is_last = is_last(request.headers());
     let framing = match request.headers().get(header::CONTENT_TYPE) {
         Some(kind) if kind == RUNS => Framing::Runs(Runs::default()),
         _ => Framing::Plain,
@@ -280,13 +277,9 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Answer<Option<u64>> {
     }
 }
 
-/// The structured field `Upload-Complete` (RFC 9651 3.3.6).
-fn is_last(headers: &HeaderMap) -> Answer<bool> {
-    match headers.get(&COMPLETE).map(HeaderValue::as_bytes) {
-        None | Some(b"?0") => Ok(false),
-        Some(b"?1") => Ok(true),
-        Some(_) => Err(bad("the header Upload-Complete is ?1 or ?0")),
-    }
+/// The structured field `Upload-Complete`; one that is none counts for nothing (RFC 9651 2.2).
+fn is_last(headers: &HeaderMap) -> bool {
+    headers.get(&COMPLETE).is_some_and(|value| value == "?1")
 }
 
 /// A body that is taken.
