@@ -1,12 +1,13 @@
 //! A raw file or a block device as a volume.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, OFlags, SeekFrom};
+use rustix::fs::{FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::fileio::{self, WriteVec};
@@ -50,8 +51,17 @@ impl FileVolume {
     /// process or mounted; [`StoreErrorKind::Invalid`] when it cannot be a disk;
     /// [`StoreErrorKind::Io`].
     pub fn open(path: &Path, options: FileOptions, pool: &Arc<Pool>) -> Result<Self, StoreError> {
-        let name = path.display().to_string();
-        let file = open_exclusively(path, options.read_only)?;
+        Self::of(&Found::at(path)?, options, pool)
+    }
+
+    /// As [`Self::open`], of what was found before.
+    pub(super) fn of(
+        found: &Found,
+        options: FileOptions,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, StoreError> {
+        let name = found.name.clone();
+        let file = open_exclusively(found, options.read_only)?;
         let size_bytes = size_of(&file, &name)?;
         let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
         let can_punch = !is_file || fileio::can_punch(&file, size_bytes);
@@ -73,53 +83,104 @@ impl FileVolume {
     }
 }
 
-/// Opens and locks; a regular file or a block device, nothing else.
-fn open_exclusively(path: &Path, read_only: bool) -> Result<File, StoreError> {
-    let name = path.display();
-    let failed = |error: io::Error| {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => StoreErrorKind::NotFound,
-            io::ErrorKind::ResourceBusy => StoreErrorKind::InUse,
-            _ => StoreErrorKind::Io,
-        };
-        StoreError::new(kind, format!("cannot open {name}: {error}"))
-    };
-    let invalid = |what| StoreError::new(StoreErrorKind::Invalid, format!("{name} is {what}"));
-    let file_type = std::fs::metadata(path).map_err(failed)?.file_type();
-    // The kernel refuses to open a mounted block device so (O_EXCL without O_CREAT). Nonblocking,
-    // in case somebody put a FIFO there meanwhile.
-    let exclusive = !read_only && file_type.is_block_device();
-    let flags = if exclusive { OFlags::NONBLOCK | OFlags::EXCL } else { OFlags::NONBLOCK };
-    let flags = i32::try_from(flags.bits()).map_err(|_| invalid("not to be opened"))?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(!read_only)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(failed)?;
-    let file_type = file.metadata().map_err(failed)?.file_type();
-    if !file_type.is_file() && !file_type.is_block_device() {
-        return Err(invalid("neither a file nor a block device"));
+/// A regular file or a block device that was found, and not opened: nothing happens to a device, and
+/// nobody waits for the other end of a FIFO. What it is opened as is this very one, whatever has its
+/// name by then.
+pub(super) struct Found {
+    /// Opened with `O_PATH`.
+    handle: File,
+    name: String,
+    metadata: Metadata,
+}
+
+impl Found {
+    /// Follows links.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Invalid`] for what is neither a regular file
+    /// nor a block device; [`StoreErrorKind::Io`].
+    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let handle = File::from(handle.map_err(|error| cannot_open(&name, &error.into()))?);
+        let metadata = handle.metadata().map_err(|error| cannot_open(&name, &error))?;
+        if !metadata.is_file() && !metadata.file_type().is_block_device() {
+            let message = format!("{name} is neither a file nor a block device");
+            return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        }
+        Ok(Self { handle, name, metadata })
     }
-    let lock = if read_only {
-        FlockOperation::NonBlockingLockShared
-    } else {
-        FlockOperation::NonBlockingLockExclusive
+
+    /// What the kernel knows it by.
+    fn link(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.handle.as_raw_fd()).into()
+    }
+
+    /// Where it is, without links.
+    pub(super) fn path(&self) -> Result<PathBuf, StoreError> {
+        std::fs::read_link(self.link()).map_err(|error| cannot_open(&self.name, &error))
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Its size in bytes. Of a device the metadata tells none.
+    pub(super) fn size_bytes(&self) -> Result<u64, StoreError> {
+        match self.metadata.is_file() {
+            true => Ok(self.metadata.len()),
+            false => end_of(&self.open(OFlags::RDONLY)?, &self.name),
+        }
+    }
+
+    fn open(&self, flags: OFlags) -> Result<File, StoreError> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(self.link(), flags, Mode::empty());
+        Ok(file.map_err(|error| cannot_open(&self.name, &error.into()))?.into())
+    }
+}
+
+fn cannot_open(name: &str, error: &io::Error) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => StoreErrorKind::NotFound,
+        io::ErrorKind::ResourceBusy => StoreErrorKind::InUse,
+        _ => StoreErrorKind::Io,
     };
+    StoreError::new(kind, format!("cannot open {name}: {error}"))
+}
+
+/// Opens and locks.
+fn open_exclusively(found: &Found, read_only: bool) -> Result<File, StoreError> {
+    let (flags, lock) = match read_only {
+        true => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
+        // The kernel refuses to open a mounted block device so (O_EXCL without O_CREAT).
+        false if !found.metadata.is_file() => {
+            (OFlags::RDWR | OFlags::EXCL, FlockOperation::NonBlockingLockExclusive)
+        }
+        false => (OFlags::RDWR, FlockOperation::NonBlockingLockExclusive),
+    };
+    let file = found.open(flags)?;
     match rustix::fs::flock(&file, lock) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(StoreError::new(
             StoreErrorKind::InUse,
-            format!("{name} is in use by another process (lslocks shows it); stop that one first"),
+            format!(
+                "{} is in use by another process (lslocks shows it); stop that one first",
+                found.name
+            ),
         )),
-        Err(error) => Err(failed(error.into())),
+        Err(error) => Err(cannot_open(&found.name, &error.into())),
     }
 }
 
-fn size_of(file: &File, name: &str) -> Result<u64, StoreError> {
-    let size_bytes = rustix::fs::seek(file, SeekFrom::End(0)).map_err(|error| {
+fn end_of(file: &File, name: &str) -> Result<u64, StoreError> {
+    rustix::fs::seek(file, SeekFrom::End(0)).map_err(|error| {
         StoreError::new(StoreErrorKind::Io, format!("cannot tell the size of {name}: {error}"))
-    })?;
+    })
+}
+
+fn size_of(file: &File, name: &str) -> Result<u64, StoreError> {
+    let size_bytes = end_of(file, name)?;
     if size_bytes == 0 || !size_bytes.is_multiple_of(SECTOR_BYTES) {
         let message = format!(
             "{name} cannot be a disk: its size ({size_bytes} bytes) must be a multiple of \

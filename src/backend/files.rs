@@ -1,15 +1,14 @@
 //! Files and block devices, each where it is, as images of a store: for disks that somebody else has
 //! made and looks after. Nothing can be made here, nor removed.
 
-use std::fs::{self, File};
-use std::io::{Seek as _, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::file::{FileOptions, FileVolume};
+use super::file::{FileOptions, FileVolume, Found};
 use super::pool::Pool;
 use super::{ImageStat, ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, StoreKind};
 use crate::block::Volume;
@@ -28,26 +27,44 @@ impl Files {
     }
 
     /// The file that a path leads to, if it is below one of the directories: links and `..` are
-    /// followed first, so that they lead nowhere else.
-    fn file(&self, path: &str) -> Result<PathBuf, StoreError> {
+    /// followed first, so that they lead nowhere else. It is asked of the file that was found, not of
+    /// the path, which may lead elsewhere a moment later.
+    fn find(&self, path: &str) -> Result<Found, StoreError> {
         let invalid =
             |why: &str| StoreError::new(StoreErrorKind::Invalid, format!("{path}: {why}"));
         if !Path::new(path).is_absolute() {
             return Err(invalid("no absolute path"));
         }
-        let file = fs::canonicalize(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                StoreError::new(StoreErrorKind::NotFound, format!("there is no {path}"))
-            }
-            _ => invalid(&error.to_string()),
-        })?;
+        let found = Found::at(Path::new(path))?;
+        let is_at = found.path()?;
         let below = |directory: &PathBuf| {
-            fs::canonicalize(directory).is_ok_and(|directory| file.starts_with(directory))
+            fs::canonicalize(directory).is_ok_and(|directory| is_at.starts_with(directory))
         };
         if self.directories.iter().any(below) {
-            return Ok(file);
+            return Ok(found);
         }
         Err(invalid("not below one of the directories that the configuration allows"))
+    }
+
+    fn stat_of(image: &str, found: &Found) -> Result<ImageStat, StoreError> {
+        let metadata = found.metadata();
+        // What is behind a device's name is the administrator's; a file that is put in the place of
+        // another is another disk.
+        let inode = if metadata.is_file() { metadata.ino() } else { 0 };
+        let digest = Sha256::digest(format!("{image}\0{inode}").as_bytes());
+        Ok(ImageStat {
+            id: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            size_bytes: found.size_bytes()?,
+            used_bytes: metadata.is_file().then(|| metadata.blocks() * 512),
+            parent: None,
+            snapshots: Vec::new(),
+        })
+    }
+
+    fn volume_of(&self, found: &Found, mode: OpenMode) -> Result<Arc<dyn Volume>, StoreError> {
+        let options =
+            FileOptions { read_only: mode == OpenMode::ReadOnly, ..FileOptions::default() };
+        Ok(Arc::new(FileVolume::of(found, options, &self.pool)?))
     }
 
     fn unable(what: &str) -> StoreError {
@@ -108,26 +125,13 @@ impl Store for Files {
     }
 
     fn stat(&self, image: &str) -> Result<ImageStat, StoreError> {
-        let file = self.file(image)?;
-        let failed = |error: std::io::Error| {
-            StoreError::new(StoreErrorKind::Io, format!("{image}: {error}"))
-        };
-        let metadata = fs::metadata(&file).map_err(failed)?;
-        // What is behind a device's name is the administrator's; a file that is put in the place of
-        // another is another disk.
-        let device = metadata.file_type().is_block_device();
-        let inode = if device { 0 } else { metadata.ino() };
-        // Of a device the metadata tells none. It may be open already, and locked.
-        let size_bytes = File::open(&file).and_then(|mut it| it.seek(SeekFrom::End(0)));
-        let size_bytes = size_bytes.map_err(failed)?;
-        let digest = Sha256::digest(format!("{image}\0{inode}").as_bytes());
-        Ok(ImageStat {
-            id: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            size_bytes,
-            used_bytes: (!device).then(|| metadata.blocks() * 512),
-            parent: None,
-            snapshots: Vec::new(),
-        })
+        Self::stat_of(image, &self.find(image)?)
+    }
+
+    fn open_new(&self, image: &str) -> Result<(String, Arc<dyn Volume>), StoreError> {
+        let found = self.find(image)?;
+        let volume = self.volume_of(&found, OpenMode::ReadWrite)?;
+        Ok((Self::stat_of(image, &found)?.id, volume))
     }
 
     fn keep(&self, _: &str, _: &str, _: &[u8]) -> Result<(), StoreError> {
@@ -147,9 +151,7 @@ impl Store for Files {
         if let Some(snapshot) = snapshot {
             self.remove_snapshot(image, snapshot)?;
         }
-        let options =
-            FileOptions { read_only: mode == OpenMode::ReadOnly, ..FileOptions::default() };
-        Ok(Arc::new(FileVolume::open(&self.file(image)?, options, &self.pool)?))
+        self.volume_of(&self.find(image)?, mode)
     }
 }
 
@@ -184,5 +186,69 @@ mod tests {
         assert_eq!(again.err().unwrap().kind(), StoreErrorKind::InUse);
         drop(volume);
         assert!(files.remove(&path("disk")).is_err() && inside.join("disk").exists());
+    }
+
+    #[test]
+    fn what_is_no_disk_is_refused_unopened() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fifo, mode) = (directory.path().join("fifo"), rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).unwrap();
+        let files =
+            Files::new(vec![directory.path().to_owned(), "/dev".into()], &Pool::start(1).unwrap());
+        // Opening a FIFO without O_NONBLOCK waits for its other end; opening this device is refused
+        // (ENXIO) where there is no terminal, and must not be tried where there is one.
+        for path in [fifo.to_str().unwrap(), "/dev/tty", "/dev/null", "/dev"] {
+            for failed in [
+                files.stat(path).err(),
+                files.open(path, None, OpenMode::ReadWrite).err(),
+                files.open_new(path).err(),
+            ] {
+                assert_eq!(failed.unwrap().kind(), StoreErrorKind::Invalid, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_file_that_was_found_is_the_one_that_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let (inside, outside) = (directory.path().join("in"), directory.path().join("out"));
+        for directory in [&inside, &outside] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("disk"), vec![7; 1 << 20]).unwrap();
+        }
+        fs::write(outside.join("disk"), vec![9; 2 << 20]).unwrap();
+        let files = Files::new(vec![inside.clone()], &Pool::start(1).unwrap());
+        let path = inside.join("disk").to_str().unwrap().to_owned();
+        let found = files.find(&path).unwrap();
+        // Now the owner of the directory has the path lead elsewhere.
+        fs::rename(&inside, directory.path().join("was")).unwrap();
+        std::os::unix::fs::symlink(&outside, &inside).unwrap();
+        assert_eq!(Files::stat_of(&path, &found).unwrap().size_bytes, 1 << 20);
+        let volume = files.volume_of(&found, OpenMode::ReadWrite).unwrap();
+        assert_eq!(volume.info().size_bytes, 1 << 20);
+        drop(volume);
+        // And one component that is swapped all the time never lets anything else through.
+        let (inside, stop) =
+            (directory.path().join("was"), std::sync::atomic::AtomicBool::new(false));
+        let files = Files::new(vec![inside.clone()], &Pool::start(1).unwrap());
+        fs::create_dir(inside.join("sub")).unwrap();
+        fs::rename(inside.join("disk"), inside.join("sub/disk")).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        let path = inside.join("sub/disk").to_str().unwrap().to_owned();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                use rustix::fs::{CWD, RenameFlags, renameat_with};
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (a, b) = (inside.join("sub"), inside.join("link"));
+                    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                if let Ok((_, volume)) = files.open_new(&path) {
+                    assert_eq!(volume.info().size_bytes, 1 << 20);
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }

@@ -278,8 +278,7 @@ pub trait Store: Send + Sync + 'static {
         })
     }
 
-    /// As [`Self::open`] for writing, with the image's identity ([`ImageStat::id`]): for what was just
-    /// made, of which no more is to be known, and soon.
+    /// As [`Self::open`] for writing, with the identity ([`ImageStat::id`]) of what was opened.
     ///
     /// # Errors
     /// As [`Self::open`].

@@ -72,6 +72,17 @@ impl Hasher {
         self.0.update(bytes);
     }
 
+    /// So many zeros.
+    pub(super) fn update_zeros(&mut self, len: u64) {
+        let zeros = [0; 16 << 10];
+        let mut left = len;
+        while left > 0 {
+            let piece = usize::try_from(left).unwrap_or(zeros.len()).min(zeros.len());
+            self.update(&zeros[..piece]);
+            left -= piece as u64;
+        }
+    }
+
     pub(super) fn finish(self) -> Checksum {
         let digest = self.0.finalize();
         Checksum(digest.iter().map(|byte| format!("{byte:02x}")).collect())

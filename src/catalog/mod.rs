@@ -37,6 +37,7 @@ mod qos;
 mod service;
 mod spec;
 pub mod state;
+mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tokens;
@@ -70,7 +71,7 @@ pub use model::{
 pub use name::{ImageName, Name};
 pub use qos::{Qos, Rates};
 pub use service::{
-    Catalog, DiskView, ImageReader, ImageView, Made, ProjectView, StoreHealth, TagView,
+    Catalog, DiskView, ImageReader, ImageView, Made, Piece, ProjectView, StoreHealth, TagView,
     UploadReceiver, UploadView,
 };
 pub use spec::{

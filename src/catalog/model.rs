@@ -133,9 +133,14 @@ pub struct Image {
 }
 
 impl Image {
+    /// It is uploaded as a file, of which the image is made in the end.
+    pub(super) fn is_staged(&self) -> bool {
+        self.upload.as_ref().is_some_and(|it| it.staged || self.format == Format::Qcow2)
+    }
+
     /// All bytes of its upload are there.
     pub(super) fn is_received(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| upload.offset == upload.file_bytes)
+        self.upload.as_ref().is_some_and(|upload| upload.file_bytes == Some(upload.offset))
     }
 }
 

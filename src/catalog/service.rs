@@ -8,6 +8,8 @@ mod disks;
 mod making;
 mod nodes;
 mod projects;
+mod readers;
+mod shares;
 mod tokens;
 mod uploads;
 mod versions;
@@ -31,11 +33,14 @@ use super::name::{ImageName, Name};
 use super::state::State;
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
+use readers::Readers;
+use shares::Shares;
 
 pub use making::Made;
 pub use projects::ProjectView;
-pub use uploads::{UploadReceiver, UploadView};
-pub use versions::{ImageReader, ImageView, TagView};
+pub use readers::ImageReader;
+pub use uploads::{Piece, UploadReceiver, UploadView};
+pub use versions::{ImageView, TagView};
 
 /// Calls that may wait for one store at once; those of other stores go on beside them.
 const CALLS_MAX: usize = 32;
@@ -43,13 +48,12 @@ const CALLS_MAX: usize = 32;
 const OPENERS_MAX: usize = 16;
 /// Imports at once; each has one thread.
 const IMPORTS_MAX: usize = 2;
-/// Imports that may wait for their turn.
-const IMPORTS_QUEUED_MAX: usize = 64;
-
-/// Images that may be downloaded at once; each has one thread.
-const DOWNLOADS_MAX: usize = 8;
-/// Files that may be uploaded at once; each has one thread.
-const RECEIVERS_MAX: usize = 8;
+/// Imports and copies that may wait for their turn, and how many of them for one project.
+const IMPORTS_QUEUED_MAX: (u32, usize) = (64, 32);
+/// Images that may be downloaded at once, and how many of them by one project; each has one thread.
+const DOWNLOADS_MAX: (u32, usize) = (32, 8);
+/// Files that may be uploaded at once, and how many of them to one project; each has one thread.
+const RECEIVERS_MAX: (u32, usize) = (32, 8);
 /// Questions for what an image takes that may wait for one store at once.
 const LOOKS_MAX: usize = 2;
 
@@ -64,9 +68,11 @@ struct Inner {
     /// For calls that need no store.
     elsewhere: Places,
     imports: Arc<Semaphore>,
-    imports_queued: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
-    receivers: Arc<Semaphore>,
+    imports_queued: Shares,
+    downloads: Shares,
+    receivers: Shares,
+    /// Images that are being downloaded.
+    readers: Readers,
     /// Uploads to which bytes are added at the moment, by `project/image`.
     uploads: Mutex<BTreeMap<String, uploads::Active>>,
     /// Jobs that make images of uploads.
@@ -153,9 +159,10 @@ impl Catalog {
             places,
             elsewhere: Places::new(),
             imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
-            imports_queued: Arc::new(Semaphore::new(IMPORTS_QUEUED_MAX)),
-            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
-            receivers: Arc::new(Semaphore::new(RECEIVERS_MAX)),
+            imports_queued: Shares::new(IMPORTS_QUEUED_MAX.0, IMPORTS_QUEUED_MAX.1),
+            downloads: Shares::new(DOWNLOADS_MAX.0, DOWNLOADS_MAX.1),
+            receivers: Shares::new(RECEIVERS_MAX.0, RECEIVERS_MAX.1),
+            readers: Readers::default(),
             uploads: Mutex::default(),
             upload_jobs: Mutex::default(),
             jobs,
@@ -265,12 +272,13 @@ impl Catalog {
         self.blocking(move |engine| image_view(engine, engine.image(&project, &name)?)).await
     }
 
-    /// Removes an image.
+    /// Removes an image. Downloads of it by other projects end.
     ///
     /// # Errors
     /// `image-in-use` with the disks that use it; `busy` while it is imported.
     pub async fn remove_image(&self, project: Name, name: ImageName) -> Result<(), Error> {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        self.end_foreign_downloads(&project, &name).await?;
         let subject = Subject::Image(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| engine.remove_image(&project, &name)).await
     }

@@ -58,8 +58,8 @@ pub struct PoolImportSpec {
 /// A file that is going to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadSpec {
-    /// Its length in bytes.
-    pub file_bytes: u64,
+    /// Its length in bytes; `None`: that shows at its end.
+    pub file_bytes: Option<u64>,
     /// Its format.
     pub format: Format,
     /// The store that gets the image; `None`: the default store.
@@ -76,15 +76,20 @@ pub struct UploadSpec {
 const KEY_MAX_BYTES: usize = 128;
 
 impl UploadSpec {
+    /// Whether the file is kept as it is until it is complete: qcow2 cannot be read before, and an image
+    /// is made with its size.
+    pub(super) fn is_staged(&self) -> bool {
+        self.format == Format::Qcow2 || self.file_bytes.is_none()
+    }
+
     /// # Errors
     /// `source-empty`, `source-too-large`, `invalid-key`.
     pub(super) fn check(&self, size_max_bytes: u64) -> Result<(), Error> {
-        if self.file_bytes == 0 {
+        if self.file_bytes == Some(0) {
             return Err(Error::invalid("source-empty", "the file has no bytes"));
         }
-        if self.file_bytes > size_max_bytes {
-            let message =
-                format!("a file of {} bytes; the limit is {size_max_bytes}", self.file_bytes);
+        if let Some(file_bytes) = self.file_bytes.filter(|bytes| *bytes > size_max_bytes) {
+            let message = format!("a file of {file_bytes} bytes; the limit is {size_max_bytes}");
             return Err(Error::invalid("source-too-large", message));
         }
         let good = |key: &String| {

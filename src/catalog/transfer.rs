@@ -14,8 +14,11 @@ use super::name::quoted;
 /// A file that is uploaded piece by piece.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
-    /// Length of the file in bytes.
-    pub file_bytes: u64,
+    /// Length of the file in bytes; `None`: that shows at its end.
+    pub file_bytes: Option<u64>,
+    /// It lies in the directory for uploads until it is complete.
+    #[serde(default)]
+    pub(super) staged: bool,
     /// Bytes from its beginning that are on stable storage.
     pub offset: u64,
     /// What the file's checksum must be.
@@ -76,7 +79,12 @@ impl FromStr for PoolImage {
             None => (text, None),
         };
         let parts: Vec<&str> = path.split('/').collect();
-        let good = |part: &&str| !part.is_empty() && part.len() <= 128 && !part.contains('@');
+        // These go into messages and logs.
+        let printable = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
+        let good = |part: &&str| {
+            let bounded = !part.is_empty() && part.len() <= 128;
+            bounded && !part.contains('@') && part.chars().all(printable)
+        };
         let whole = parts.iter().chain(&snapshot).all(good) && matches!(parts.len(), 2 | 3);
         match path.rsplit_once('/').filter(|_| whole) {
             Some((place, image)) => Ok(Self {
@@ -109,11 +117,13 @@ mod tests {
 
     #[test]
     fn images_in_pools() {
-        for text in ["rbd/a", "rbd/ns/a", "rbd/a@s", "rbd/ns/a.b-c_d@s"] {
+        for text in ["rbd/a", "rbd/ns/a", "rbd/a@s", "rbd/ns/a.b-c_d@s", "rbd/größe 1"] {
             assert_eq!(text.parse::<PoolImage>().unwrap().to_string(), text);
         }
         let long = format!("rbd/{}", "a".repeat(129));
-        for text in ["", "a", "/a", "rbd/", "rbd//a", "a/b/c/d", "rbd/a@", "rbd/a@s@t", &long] {
+        let none = ["", "a", "/a", "rbd/", "rbd//a", "a/b/c/d", "rbd/a@", "rbd/a@s@t", &long];
+        let strange = ["rbd/a\nb", "rbd/a\0", "r\x1bbd/a", "rbd/a@\u{202e}s", "rbd/a\u{2028}"];
+        for text in none.into_iter().chain(strange) {
             assert_eq!(
                 text.parse::<PoolImage>().unwrap_err().code(),
                 "invalid-pool-image",

@@ -25,9 +25,8 @@ use crate::control::api::targets::{Drained, Target, TargetList};
 use crate::control::api::uploads::{Upload, UploadCreate};
 
 use super::error::ClientError;
-use super::http::{Http, RawAnswer, path, with_query};
+use super::http::{Http, RawAnswer, Sending, path, with_query};
 use super::place::Place;
-use super::upload::FileBody;
 
 /// An answer: its meaning, and its JSON as it came.
 pub(super) struct Answer<T> {
@@ -211,16 +210,15 @@ impl Api {
         self.get(path(&["projects", project, "images", image, "upload"])).await
     }
 
-    /// Sends what `body` has, behind `offset` bytes that are there.
+    /// Sends more of what is uploaded.
     pub(super) async fn add_to_upload(
         &self,
         (project, image): (&str, &str),
-        offset: u64,
-        body: FileBody,
+        sending: Sending,
         show: &mut dyn FnMut() -> Result<u64>,
     ) -> Result<Answer<Upload>> {
         let path = path(&["projects", project, "images", image, "upload"]);
-        let answer = self.http.upload(&path, offset, body, show).await?;
+        let answer = self.http.upload(&path, sending, show).await?;
         if !answer.status.is_success() {
             return Err(self.refused(&answer));
         }

@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use super::error::ClientError;
 use super::place::Place;
 use super::ssh::Ssh;
-use super::upload::FileBody;
+use crate::control::api::runs::RUNS;
 use crate::tls::{self, Trouble};
 
 /// No answer is larger: 100 000 disks fit.
@@ -65,6 +65,16 @@ impl Drop for Connection {
 trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+/// What is added to an upload.
+pub(super) struct Sending {
+    /// How much is there before.
+    pub(super) offset: u64,
+    /// In runs.
+    pub(super) body: UnsyncBoxBody<Bytes, io::Error>,
+    /// The file ends with it.
+    pub(super) is_last: bool,
+}
 
 /// An answer, as it came.
 pub(super) struct RawAnswer {
@@ -137,21 +147,22 @@ impl Http {
         }
     }
 
-    /// Sends bytes of a file. `show` is told now and then to show how far that is, and says it; if that
+    /// Sends what is uploaded. `show` is told now and then to show how far that is, and says it; if that
     /// is nowhere further after the time-out, there is no use in waiting.
     pub(super) async fn upload(
         &self,
         path: &str,
-        offset: u64,
-        body: FileBody,
+        Sending { offset, body, is_last }: Sending,
         show: &mut dyn FnMut() -> Result<u64, ClientError>,
     ) -> Result<RawAnswer, ClientError> {
+        let complete = if is_last { "?1" } else { "?0" };
         let headers = [
-            (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (CONTENT_TYPE, HeaderValue::from_static(RUNS)),
             (HeaderName::from_static("upload-offset"), HeaderValue::from(offset)),
+            (HeaderName::from_static("upload-complete"), HeaderValue::from_static(complete)),
         ];
         let call = async {
-            let sent = self.send_body(Method::PATCH, path, &headers, body.boxed_unsync()).await;
+            let sent = self.send_body(Method::PATCH, path, &headers, body).await;
             let (answer, _connection) = sent?;
             self.whole(answer).await
         };

@@ -15,6 +15,7 @@ mod http;
 mod import;
 mod output;
 mod place;
+mod runs;
 mod ssh;
 mod upload;
 

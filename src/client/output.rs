@@ -99,8 +99,12 @@ pub(super) fn image(console: &mut Console<'_>, image: &Image) -> Result {
 /// Images that were made of disks, and of which.
 /// How far an upload is.
 pub(super) fn upload(console: &mut Console<'_>, upload: &Upload) -> Result {
+    let uploaded = match upload.size_bytes {
+        Some(all) => progress(upload.offset_bytes, all),
+        None => size(upload.offset_bytes),
+    };
     let lines = [
-        ("uploaded", progress(upload.offset_bytes, upload.size_bytes)),
+        ("uploaded", uploaded),
         ("expires", upload.expires.as_deref().map_or(NONE.to_owned(), time)),
     ];
     details(console, &lines)

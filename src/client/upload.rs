@@ -1,18 +1,14 @@
-//! `stirrup image upload`: a file from here, over as many connections as it takes.
+//! `stirrup image upload`: a file from here, over as many connections as it takes; or a pipe.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
-use parking_lot::Mutex;
+use http_body_util::BodyExt as _;
 
 use crate::control::api::uploads::{Upload, UploadCreate};
 
@@ -20,10 +16,13 @@ use super::api::{Answer, Api};
 use super::args::UploadArgs;
 use super::console::Console;
 use super::error::ClientError;
+use super::http::Sending;
 use super::import::{self, Progress};
+use super::runs::{Failed, FileBody, Pipe};
 
-/// How much of the file is read at once.
-const PIECE_BYTES: usize = 256 << 10;
+/// What stands for standard input.
+const STDIN: &str = "-";
+const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 /// Time before the first attempt to go on, and before the last ones.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_LAST: Duration = Duration::from_secs(5);
@@ -49,27 +48,79 @@ pub(super) async fn run(
     args: &UploadArgs,
     console: &mut Console<'_>,
 ) -> Result<(), ClientError> {
-    let source = Source::open(&args.file)?;
-    let create = UploadCreate {
-        size_bytes: source.metadata.len(),
-        format: match &args.format {
-            Some(format) => format.clone(),
-            None => source.format()?.to_owned(),
-        },
-        store: args.store.clone(),
-        sha256: args.sha256.clone(),
-        key: Some(source.key()),
-        fix_boot_chs: args.fix_boot_chs,
+    let upload = if args.file == Path::new(STDIN) {
+        let pipe = Pipe::open(io::stdin()).await.map_err(|error| at(&args.file, &error))?;
+        send_pipe(api, project, args, pipe, console).await?
+    } else {
+        let source = Source::open(&args.file)?;
+        let mut beginning = [0; 4];
+        let read =
+            source.file.read_at(&mut beginning, 0).map_err(|error| at(&args.file, &error))?;
+        let create = UploadCreate {
+            size_bytes: Some(source.metadata.len()),
+            key: Some(source.key()),
+            ..described(args, &beginning[..read])
+        };
+        let mut progress = Progress::start(console.bar, &args.image, source.metadata.len());
+        let sent = send(api, project, args, &source, &create, &mut progress, console).await;
+        progress.end();
+        sent?
     };
-    let mut progress = Progress::start(console.bar, &args.image, create.size_bytes);
-    let sent = send(api, project, args, &source, &create, &mut progress, console).await;
-    progress.end();
-    let upload = sent?;
     match api.upload_job(&upload.value).await? {
         Some(job) => import::follow(api, json, job, &args.wait, console).await,
         None if json => console.verbatim(&upload.json),
         None => console.note(&format!("image {} in project {project} is there", args.image)),
     }
+}
+
+/// What is uploaded, as far as the arguments and its first bytes say.
+fn described(args: &UploadArgs, beginning: &[u8]) -> UploadCreate {
+    let found = if beginning.starts_with(QCOW2_MAGIC) { "qcow2" } else { "raw" };
+    UploadCreate {
+        size_bytes: None,
+        format: args.format.clone().unwrap_or_else(|| found.to_owned()),
+        store: args.store.clone(),
+        sha256: args.sha256.clone(),
+        key: None,
+        fix_boot_chs: args.fix_boot_chs,
+    }
+}
+
+/// Sends what comes out of a pipe. As that comes once, there is one attempt.
+async fn send_pipe(
+    api: &Api,
+    project: &str,
+    args: &UploadArgs,
+    pipe: Pipe,
+    console: &mut Console<'_>,
+) -> Result<Answer<Upload>, ClientError> {
+    let begun = api.begin_upload(project, &args.image, &described(args, pipe.beginning())).await?;
+    if begun.value.offset_bytes > 0 || begun.value.state != "uploading" {
+        let message = format!(
+            "image {} is there, or being uploaded; remove it first (stirrup image abandon)",
+            args.image
+        );
+        return Err(ClientError::Usage(message));
+    }
+    let mut progress = Progress::start(console.bar, &args.image, 0);
+    let (sent, failed) = (pipe.at(), pipe.failed());
+    let mut show = || {
+        let at = sent.load(Ordering::Relaxed);
+        progress.show(console, &args.image, at, at)?;
+        Ok(at)
+    };
+    let sending = Sending { offset: 0, body: pipe.boxed_unsync(), is_last: true };
+    let added = api.add_to_upload((project, &args.image), sending, &mut show).await;
+    progress.end();
+    let added = match failed.lock().take() {
+        Some(error) => Err(ClientError::Output(at(&args.file, &error))),
+        None => added,
+    };
+    if added.is_err() {
+        // What is missing comes no more. That it stays until it expires is no second failure.
+        let _ = api.abandon_upload(project, &args.image).await;
+    }
+    added
 }
 
 /// Sends what is not there yet, until all is.
@@ -99,18 +150,19 @@ async fn send(
                 progress.begin_at(offset);
                 let body = source.body(offset);
                 let sent = Arc::clone(&body.at);
+                let all = source.metadata.len();
                 let mut show = || {
                     let at = sent.load(Ordering::Relaxed);
-                    progress.show(console, &args.image, at, create.size_bytes)?;
+                    progress.show(console, &args.image, at, all)?;
                     Ok(at)
                 };
-                let added =
-                    api.add_to_upload((project, &args.image), offset, body, &mut show).await;
+                let sending = Sending { offset, body: body.boxed_unsync(), is_last: false };
+                let added = api.add_to_upload((project, &args.image), sending, &mut show).await;
                 if let Some(error) = source.failed.lock().take() {
                     return Err(ClientError::Output(error));
                 }
                 match added {
-                    Ok(upload) if upload.value.offset_bytes == create.size_bytes => {
+                    Ok(upload) if upload.value.offset_bytes == all => {
                         return Ok(upload);
                     }
                     Ok(upload) => {
@@ -174,8 +226,7 @@ struct Source {
     file: Arc<File>,
     path: PathBuf,
     metadata: Metadata,
-    /// Why it could not be read.
-    failed: Arc<Mutex<Option<io::Error>>>,
+    failed: Failed,
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
@@ -191,17 +242,6 @@ impl Source {
         }
         let (file, path) = (Arc::new(file), path.to_owned());
         Ok(Self { file, path, metadata, failed: Arc::default() })
-    }
-
-    fn format(&self) -> io::Result<&'static str> {
-        let mut magic = [0; 4];
-        match self.file.read_exact_at(&mut magic, 0) {
-            Ok(()) if magic == *b"QFI\xfb" => Ok("qcow2"),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(at(&self.path, &error))
-            }
-            _ => Ok("raw"),
-        }
     }
 
     /// What this very file, as it is, is known by.
@@ -222,65 +262,9 @@ impl Source {
         FileBody {
             file: Arc::clone(&self.file),
             path: self.path.clone(),
-            end: self.metadata.len(),
-            changed: (self.metadata.mtime(), self.metadata.mtime_nsec()),
+            metadata: self.metadata.clone(),
             at: Arc::new(AtomicU64::new(offset)),
             failed: Arc::clone(&self.failed),
         }
-    }
-}
-
-/// A file as it is read, while it is sent.
-pub(super) struct FileBody {
-    file: Arc<File>,
-    path: PathBuf,
-    end: u64,
-    changed: (i64, i64),
-    at: Arc<AtomicU64>,
-    failed: Arc<Mutex<Option<io::Error>>>,
-}
-
-impl FileBody {
-    fn piece(&self) -> io::Result<Bytes> {
-        let offset = self.at.load(Ordering::Relaxed);
-        let left = usize::try_from(self.end - offset).unwrap_or(PIECE_BYTES);
-        let mut piece = vec![0; left.min(PIECE_BYTES)];
-        self.file.read_exact_at(&mut piece, offset)?;
-        let end = offset + piece.len() as u64;
-        if end == self.end {
-            let metadata = self.file.metadata()?;
-            if (metadata.mtime(), metadata.mtime_nsec()) != self.changed {
-                return Err(io::Error::other(
-                    "was changed while it was uploaded; give the same command again",
-                ));
-            }
-        }
-        self.at.store(end, Ordering::Relaxed);
-        Ok(piece.into())
-    }
-}
-
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.is_end_stream() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(self.piece().map(Frame::data).inspect_err(|error| {
-            *self.failed.lock() = Some(at(&self.path, error));
-        })))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.at.load(Ordering::Relaxed) >= self.end
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.end - self.at.load(Ordering::Relaxed).min(self.end))
     }
 }

@@ -14,6 +14,7 @@ pub mod compat;
 mod events;
 mod limit;
 pub mod listener;
+mod pace;
 mod peer;
 mod respond;
 pub mod server;
@@ -38,6 +39,7 @@ pub use access::LocalRoles;
 pub use audit::AuditLog;
 pub use boot::{BootCounts, BootOptions, BootScripts};
 pub use events::Events;
+pub use pace::Pacing;
 pub use peer::{ClientCertificate, Local, Peer};
 
 /// What control sees of the data path. Calls return at once.
@@ -197,6 +199,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a call may go on after the daemon was told to stop.
     pub stop_timeout: Duration,
+    /// How fast images have to be sent, and taken.
+    pub pacing: Pacing,
 }
 
 impl Default for Limits {
@@ -210,6 +214,7 @@ impl Default for Limits {
             call_timeout: Duration::from_secs(60),
             connections_max: 256,
             stop_timeout: Duration::from_secs(10),
+            pacing: Pacing::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod encrypted;
+mod full;
 #[path = "../target/initiator.rs"]
 #[allow(dead_code, reason = "shared with the tests of the target")]
 mod initiator;

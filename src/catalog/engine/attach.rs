@@ -7,7 +7,6 @@ use super::disks::{exists, use_key};
 use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, gone_is_fine, key};
-use crate::backend::OpenMode;
 use crate::catalog::attach::AttachSpec;
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Exposure, Image, ImageState, Tagged, Usage};
@@ -50,14 +49,15 @@ impl Engine {
         self.exporter.withdraw(&spec.target)?;
         self.serving.remove(&key(project, name));
         store.adopt(&spec.backing)?;
-        let stat = store.stat(&spec.backing)?;
+        let (identity, volume) = store.open_new(&spec.backing)?;
+        let size_bytes = volume.info().size_bytes;
         let image = Image {
             state: ImageState::Ready,
             backing: spec.backing.clone(),
             attached: true,
             snapshot: String::new(),
             source: spec.source.clone(),
-            ..self.new_image(project, &image_name, &spec.store, stat.size_bytes)
+            ..self.new_image(project, &image_name, &spec.store, size_bytes)
         };
         let disk = Disk {
             project: project.clone(),
@@ -71,8 +71,8 @@ impl Engine {
             rollback: None,
             store: spec.store.clone(),
             backing: spec.backing.clone(),
-            size_bytes: stat.size_bytes,
-            identity: stat.id,
+            size_bytes,
+            identity,
             target: spec.target.clone(),
             lun: spec.lun,
             initiators: rules.initiators.clone(),
@@ -90,7 +90,6 @@ impl Engine {
             barred: spec.rules.closed,
             created: Timestamp::now(),
         };
-        let volume = store.open(&spec.backing, None, OpenMode::ReadWrite)?;
         let mut batch = Batch::default();
         match known {
             Some(revision) => batch.keep(Table::Images, &key(project, &image_name), revision),

@@ -9,7 +9,7 @@ use super::making::{Begun, Making};
 use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, Held, backing_prefix, busy, key};
-use crate::backend::{OpenMode, StoreErrorKind};
+use crate::backend::StoreErrorKind;
 use crate::block::Volume;
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::model::{
@@ -342,14 +342,19 @@ impl Engine {
             }
             _ => error.into(),
         })?;
-        if stat.id != disk.identity {
-            return Err(broken(format!(
+        let check = |id: &str| match id == disk.identity {
+            true => Ok(()),
+            false => Err(broken(format!(
                 "image '{}' of store '{}' is another one than when the disk was made",
                 disk.backing, disk.store
-            )));
-        }
+            ))),
+        };
+        check(&stat.id)?;
+        // Of what was opened: it may have been replaced in between.
+        let (id, volume) = store.open_new(&disk.backing)?;
+        check(&id)?;
         let flattened = !disk.edits && (disk.flattened || stat.parent.is_none());
-        Ok((store.open(&disk.backing, None, OpenMode::ReadWrite)?, flattened))
+        Ok((volume, flattened))
     }
 }
 

@@ -3,17 +3,15 @@
 //! What is written has another name until it is complete, and its row has that name, so that what a
 //! crash leaves is removed by the next start.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::copies::Reading;
 use super::images::{Import, backing_of};
+use super::outfile::{self, OutFile, Place, taken, unwritable};
 use super::rows::{self, Batch};
 use super::{Engine, backing_prefix, key};
-use crate::backend::{ImageWriter, OpenMode, Store, StoreError, StoreErrorKind, VolumeReader};
+use crate::backend::{OpenMode, Store, StoreError, StoreErrorKind, VolumeReader};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::import::{Progress, Source, copy};
 use crate::catalog::model::Usage;
@@ -25,7 +23,13 @@ use crate::catalog::transfer::{Destination, Outgoing, PoolImage};
 /// An export whose intent is written.
 pub(in crate::catalog) struct Exporting {
     outgoing: Outgoing,
+    sink: Sink,
     reading: Reading,
+}
+
+enum Sink {
+    File(OutFile),
+    Pool(Arc<dyn Store>, PoolImage),
 }
 
 impl Exporting {
@@ -45,50 +49,58 @@ impl Engine {
         to: &Destination,
     ) -> Result<Exporting, Error> {
         let reading = self.read_image(project, (project, name), tag)?;
-        self.check_destination(to)?;
+        match to {
+            Destination::File(path) => {
+                let place = Place::find(path)?;
+                let part = place.part()?;
+                let outgoing =
+                    self.intend_export(to, |_, _| part.to_string_lossy().into_owned())?;
+                match place.create(&part, reading.reader.size_bytes()) {
+                    Ok(file) => Ok(Exporting { outgoing, sink: Sink::File(file), reading }),
+                    Err(error) => {
+                        let ended = self.end_export(&outgoing);
+                        self.or_later(outgoing, ended);
+                        Err(error)
+                    }
+                }
+            }
+            Destination::Pool { store, image } => {
+                let pool = self.check_pool(store, image)?;
+                let part = |uid: &str, id| format!("{}exp{id}", backing_prefix(uid));
+                let outgoing = self.intend_export(to, part)?;
+                Ok(Exporting { outgoing, sink: Sink::Pool(pool, image.clone()), reading })
+            }
+        }
+    }
+
+    fn intend_export(
+        &self,
+        to: &Destination,
+        part: impl FnOnce(&str, u64) -> String,
+    ) -> Result<Outgoing, Error> {
         let mut made = None;
         let applied = self.apply_numbered(|uid, id, batch| {
-            let part = match to {
-                Destination::File(path) => part_of(path, id).to_string_lossy().into_owned(),
-                Destination::Pool { .. } => format!("{}exp{id}", backing_prefix(uid)),
-            };
-            let outgoing = Outgoing { id, to: to.clone(), part };
+            let outgoing = Outgoing { id, to: to.clone(), part: part(uid, id) };
             batch.put(Table::Exports, &export_key(id), ABSENT, &outgoing)?;
             made = Some(outgoing.clone());
             Ok(outgoing)
         });
         // It may be there, though whoever wrote it heard of a failure.
         let (outgoing, _) = applied.inspect_err(|_| self.unended.lock().extend(made))?;
-        Ok(Exporting { outgoing, reading })
+        Ok(outgoing)
     }
 
-    fn check_destination(&self, to: &Destination) -> Result<(), Error> {
-        match to {
-            Destination::File(path) => {
-                // What cannot be written as text cannot be kept.
-                if !path.is_absolute() || path.file_name().is_none() || path.to_str().is_none() {
-                    let message = format!("{}: no absolute path of a file", path.display());
-                    return Err(Error::invalid("invalid-path", message));
-                }
-                match fs::symlink_metadata(path) {
-                    Ok(_) => Err(taken(&path.display().to_string())),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    Err(error) => Err(unwritable(path, &error)),
-                }
-            }
-            Destination::Pool { store, image } => {
-                if image.snapshot.is_some() || image.image.starts_with("stirrup-") {
-                    let message =
-                        format!("{image}: an image gets a name of its own, not such a one");
-                    return Err(Error::invalid("invalid-pool-image", message));
-                }
-                let pool = self.pool(store, image)?;
-                match pool.stat(&image.image) {
-                    Ok(_) => Err(taken(&image.to_string())),
-                    Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(()),
-                    Err(error) => Err(outside(error)),
-                }
-            }
+    /// The pool that an image is to be exported to, where its name is free.
+    fn check_pool(&self, store: &str, image: &PoolImage) -> Result<Arc<dyn Store>, Error> {
+        if image.snapshot.is_some() || image.image.starts_with("stirrup-") {
+            let message = format!("{image}: an image gets a name of its own, not such a one");
+            return Err(Error::invalid("invalid-pool-image", message));
+        }
+        let pool = self.pool(store, image)?;
+        match pool.stat(&image.image) {
+            Ok(_) => Err(taken(&image.to_string())),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(pool),
+            Err(error) => Err(outside(error)),
         }
     }
 
@@ -102,16 +114,26 @@ impl Engine {
         exporting: Exporting,
         progress: &Progress,
     ) -> Result<(), Error> {
-        let Exporting { outgoing, reading } = exporting;
+        let Exporting { outgoing, mut sink, reading } = exporting;
         let Reading { reader, work: _work } = reading;
         let source = Source::of_volume(String::new(), reader);
-        let written = progress.check().and_then(|()| self.write_out(&outgoing, &source, progress));
-        if let Err(error) = self.end_export(&outgoing) {
+        let written =
+            progress.check().and_then(|()| write_out(&outgoing.part, &mut sink, &source, progress));
+        // What has the name of the part and is not what was written is somebody else's.
+        let ended = match &sink {
+            Sink::File(file) if file.remove().is_ok() => self.forget_export(&outgoing),
+            _ => self.end_export(&outgoing),
+        };
+        self.or_later(outgoing, ended);
+        written
+    }
+
+    fn or_later(&self, outgoing: Outgoing, ended: Result<(), Error>) {
+        if let Err(error) = ended {
             let part = &outgoing.part;
             tracing::warn!(part, %error, "what is left of an export is removed later");
             self.unended.lock().push(outgoing);
         }
-        written
     }
 
     /// Exports whose rests could not be removed.
@@ -119,55 +141,11 @@ impl Engine {
         std::mem::take(&mut self.unended.lock())
     }
 
-    fn write_out(
-        &self,
-        outgoing: &Outgoing,
-        source: &Source,
-        progress: &Progress,
-    ) -> Result<(), Error> {
-        match &outgoing.to {
-            Destination::File(path) => {
-                let part = Path::new(&outgoing.part);
-                let open = || {
-                    let mut options = File::options();
-                    let file = options.write(true).create_new(true).mode(0o600).open(part)?;
-                    file.set_len(source.size_bytes())?;
-                    Ok(file)
-                };
-                let file = open().map_err(|error: io::Error| unwritable(path, &error))?;
-                let mut writer = Box::new(FileWriter { file, path: path.clone() });
-                copy(source, writer.as_mut(), false, progress)?;
-                writer.finish()?;
-                // Unlike a rename, this replaces nothing.
-                let named = fs::hard_link(part, path).and_then(|()| sync_parent(path));
-                named.map_err(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => taken(&path.display().to_string()),
-                    _ => unwritable(path, &error),
-                })
-            }
-            Destination::Pool { store, image } => {
-                let pool = self.pool(store, image)?;
-                pool.create(&outgoing.part, source.size_bytes()).map_err(outside)?;
-                let mut writer = pool.writer(&outgoing.part).map_err(outside)?;
-                copy(source, writer.as_mut(), false, progress)?;
-                writer.finish().map_err(outside)?;
-                pool.rename(&outgoing.part, &image.image).map_err(|error| match error.kind() {
-                    StoreErrorKind::Exists => taken(&image.to_string()),
-                    _ => outside(error),
-                })
-            }
-        }
-    }
-
     /// Removes what is not complete of an export, then its row.
     pub(in crate::catalog) fn end_export(&self, outgoing: &Outgoing) -> Result<(), Error> {
         match &outgoing.to {
-            Destination::File(path) => match fs::remove_file(&outgoing.part) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(unwritable(path, &error));
-                }
-                _ => {}
-            },
+            Destination::File(path) => outfile::remove_part(Path::new(&outgoing.part))
+                .map_err(|error| unwritable(path, &error))?,
             Destination::Pool { store, image } => {
                 match self.store(store)?.elsewhere(&image.place) {
                     Err(error) if error.kind() == StoreErrorKind::NotFound => {}
@@ -175,6 +153,10 @@ impl Engine {
                 }
             }
         }
+        self.forget_export(outgoing)
+    }
+
+    fn forget_export(&self, outgoing: &Outgoing) -> Result<(), Error> {
         let key = export_key(outgoing.id);
         let Some(row) = self.state.get(Table::Exports, &key)? else { return Ok(()) };
         let mut batch = Batch::default();
@@ -226,6 +208,30 @@ impl Engine {
     }
 }
 
+fn write_out(
+    part: &str,
+    sink: &mut Sink,
+    source: &Source,
+    progress: &Progress,
+) -> Result<(), Error> {
+    match sink {
+        Sink::File(file) => {
+            copy(source, file, false, progress)?;
+            file.finish()
+        }
+        Sink::Pool(pool, image) => {
+            pool.create(part, source.size_bytes()).map_err(outside)?;
+            let mut writer = pool.writer(part).map_err(outside)?;
+            copy(source, writer.as_mut(), false, progress)?;
+            writer.finish().map_err(outside)?;
+            pool.rename(part, &image.image).map_err(|error| match error.kind() {
+                StoreErrorKind::Exists => taken(&image.to_string()),
+                _ => outside(error),
+            })
+        }
+    }
+}
+
 /// Refuses an image that is open for writing: what is read of it may be of different moments.
 pub(super) fn check_closed(image: Option<&(Arc<dyn Store>, String)>) -> Result<(), Error> {
     let Some((pool, image)) = image else { return Ok(()) };
@@ -249,73 +255,6 @@ fn outside(error: StoreError) -> Error {
     }
 }
 
-fn taken(what: &str) -> Error {
-    let message = format!("{what} exists already, and is not overwritten");
-    Error::new(ErrorKind::Conflict, "target-exists", message)
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Error {
-    let message = format!("{}: {error}", path.display());
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(ErrorKind::NoSpace, "target-full", message)
-        }
-        _ => Error::invalid("target-unwritable", message),
-    }
-}
-
-/// Beside the file that it becomes.
-fn part_of(path: &Path, id: u64) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".stirrup-{id}.part"));
-    part.into()
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
 fn export_key(id: u64) -> String {
     format!("{id:020}")
-}
-
-/// A file that is filled like an image.
-struct FileWriter {
-    file: File,
-    path: PathBuf,
-}
-
-impl FileWriter {
-    fn result(&self, result: io::Result<()>) -> Result<(), StoreError> {
-        result.map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    StoreErrorKind::NoSpace
-                }
-                _ => StoreErrorKind::Io,
-            };
-            StoreError::new(kind, format!("{}: {error}", self.path.display()))
-        })
-    }
-}
-
-impl ImageWriter for FileWriter {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        self.result(self.file.write_all_at(bytes, offset))
-    }
-
-    fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError> {
-        let zeros = [0; 4096];
-        let mut at = offset;
-        while at < offset + len {
-            let piece = usize::try_from(offset + len - at).unwrap_or(zeros.len()).min(zeros.len());
-            self.result(self.file.write_all_at(&zeros[..piece], at))?;
-            at += piece as u64;
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.result(self.file.sync_all())
-    }
 }

@@ -15,6 +15,7 @@ mod images;
 mod jobs;
 mod making;
 mod nodes;
+mod outfile;
 mod projects;
 mod reconcile;
 mod resize;
@@ -23,6 +24,7 @@ mod rows;
 mod secrets;
 mod serving;
 mod settings;
+mod staging;
 mod tags;
 mod tally;
 mod tokens;
@@ -58,7 +60,7 @@ pub use disks::{ExportState, Serving};
 pub(super) use images::Import;
 pub(super) use making::{Begun, Created};
 pub(super) use reconcile::Report;
-pub(super) use uploads::Receiving;
+pub(super) use uploads::{Receiving, Run};
 
 /// The snapshot of an image that its disks are cloned from.
 const GOLDEN: &str = "golden";
@@ -91,6 +93,11 @@ pub(super) struct Engine {
     at_work: AtWork,
     /// Held while an upload is added.
     uploads: Mutex<()>,
+    /// Images that are uploaded, and behind how many bytes of each nothing was ever written, or it was
+    /// zeroed since.
+    unwritten: Mutex<BTreeMap<String, u64>>,
+    /// Held while zeros that nobody had to send go into a checksum.
+    counting_zeros: Mutex<()>,
     /// Exports that left something behind.
     unended: Mutex<Vec<Outgoing>>,
 }
@@ -147,6 +154,8 @@ impl Engine {
             quotas: DashMap::new(),
             at_work: AtWork::default(),
             uploads: Mutex::default(),
+            unwritten: Mutex::default(),
+            counting_zeros: Mutex::default(),
             unended: Mutex::default(),
         })
     }

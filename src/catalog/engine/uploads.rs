@@ -1,20 +1,22 @@
 //! Uploads: files that come piece by piece, over several calls, and restarts, if need be.
 //!
 //! A raw file goes into its image as it comes; a qcow2 file, which must be read here and there,
-//! into a directory first. The row says how many bytes are on stable storage. Behind these the image
-//! holds nothing that is further away than [`CHECKPOINT_BYTES`], and whoever goes on begins by
-//! zeroing that much, so zeros that come need not be written, whatever a crash has left.
+//! into a directory first, and so does a file whose length nobody knows yet. The row says how many bytes
+//! are on stable storage. Behind these the image holds nothing that is further away than
+//! [`CHECKPOINT_BYTES`], and whoever goes on begins by zeroing that much, if something may have been left
+//! there; so zeros that come need not be written, whatever a crash has left.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::at_work::Work;
 use super::images::{Content, Import, backing_of};
 use super::rows::{self, Batch, Versioned};
+use super::staging::staging;
 use super::{Engine, FOREIGN, busy, gone_is_fine, key};
 use crate::backend::{ImageWriter, OpenMode, VolumeReader};
 use crate::catalog::checksum::Hasher;
@@ -26,14 +28,11 @@ use crate::catalog::model::{Format, Image, ImageState, Usage};
 use crate::catalog::name::{ImageName, Name};
 use crate::catalog::spec::UploadSpec;
 use crate::catalog::state::{ABSENT, Table};
+use crate::catalog::step::step;
 use crate::catalog::transfer::Upload;
 
 /// At the latest after so many bytes it is put on stable storage what came.
 pub(in crate::catalog) const CHECKPOINT_BYTES: u64 = 64 << 20;
-/// Uploads that are not complete, of all projects.
-const UPLOADS_MAX: usize = 64;
-/// What the names of files end with that are not complete.
-const STAGED: &str = ".part";
 /// What a file that is uploaded is called.
 const UPLOADED: &str = "the uploaded file";
 
@@ -50,35 +49,63 @@ pub(in crate::catalog) struct Receiving {
     _work: Work,
 }
 
+/// What comes, as it came.
+#[derive(Clone, Copy)]
+pub(in crate::catalog) enum Run<'a> {
+    Bytes(&'a [u8]),
+    /// So many zeros.
+    Zeros(u64),
+}
+
+impl Run<'_> {
+    fn len(self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Zeros(len) => len,
+        }
+    }
+
+    /// At most `room` of it, and the rest.
+    fn split(self, room: u64) -> (Self, Self) {
+        match self {
+            Self::Bytes(bytes) => {
+                let at = usize::try_from(room).unwrap_or(bytes.len()).min(bytes.len());
+                let (now, rest) = bytes.split_at(at);
+                (Self::Bytes(now), Self::Bytes(rest))
+            }
+            Self::Zeros(len) => (Self::Zeros(len.min(room)), Self::Zeros(len.saturating_sub(room))),
+        }
+    }
+}
+
 enum Sink {
     Image(Box<dyn ImageWriter>),
     Staged(File),
 }
 
 impl Sink {
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        match self {
-            Self::Image(writer) => write_nonzero(writer.as_mut(), offset, bytes),
-            Self::Staged(file) => file.write_all_at(bytes, offset).map_err(|e| staging(&e)),
+    fn write(&mut self, offset: u64, run: Run<'_>) -> Result<(), Error> {
+        match (self, run) {
+            (Self::Image(writer), Run::Bytes(bytes)) => {
+                write_nonzero(writer.as_mut(), offset, bytes)
+            }
+            // It reads as zeros there.
+            (Self::Image(_), Run::Zeros(_)) => Ok(()),
+            (Self::Staged(file), Run::Bytes(bytes)) => {
+                step(|| file.write_all_at(bytes, offset)).map_err(|e| staging(&e))
+            }
+            // Its end is at `offset`.
+            (Self::Staged(file), Run::Zeros(len)) => {
+                step(|| file.set_len(offset + len)).map_err(|e| staging(&e))
+            }
         }
     }
 
     fn sync(&mut self) -> Result<(), Error> {
         match self {
             Self::Image(writer) => Ok(writer.sync()?),
-            Self::Staged(file) => file.sync_data().map_err(|e| staging(&e)),
+            Self::Staged(file) => step(|| file.sync_data()).map_err(|e| staging(&e)),
         }
-    }
-}
-
-/// What the directory for uploads says.
-fn staging(error: &io::Error) -> Error {
-    let message = format!("the directory for uploads: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::new(ErrorKind::NoSpace, "staging-full", message)
-        }
-        _ => Error::new(ErrorKind::Internal, "staging-failed", message),
     }
 }
 
@@ -86,6 +113,27 @@ impl Receiving {
     /// Bytes that are there.
     pub(in crate::catalog) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The file ends here.
+    ///
+    /// # Errors
+    /// `upload-offset` if it was announced to be longer; `source-empty`.
+    pub(in crate::catalog) fn ends_here(&mut self) -> Result<(), Error> {
+        let offset = self.offset;
+        let upload = self.image.upload.as_mut().filter(|_| !self.failed);
+        let Some(upload) = upload else { return Ok(()) };
+        match upload.file_bytes {
+            _ if offset == 0 => Err(Error::invalid("source-empty", "the file has no bytes")),
+            Some(announced) if announced != offset => {
+                let message = format!("{offset} bytes are there, not all of {announced}");
+                Err(Error::new(ErrorKind::Conflict, "upload-offset", message))
+            }
+            _ => {
+                upload.file_bytes = Some(offset);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -107,12 +155,13 @@ impl Engine {
         };
         self.check_store(&store)?;
         self.check_free(project, name)?;
-        let size_bytes = spec.file_bytes.next_multiple_of(SECTOR_BYTES);
+        let size_bytes = spec.file_bytes.map_or(0, |bytes| bytes.next_multiple_of(SECTOR_BYTES));
         let mut image = self.new_image(project, name, &store, size_bytes);
         image.format = spec.format;
         "upload".clone_into(&mut image.source);
         image.upload = Some(Upload {
             file_bytes: spec.file_bytes,
+            staged: spec.is_staged(),
             offset: 0,
             sha256: spec.sha256.clone(),
             key: spec.key.clone(),
@@ -127,18 +176,21 @@ impl Engine {
         };
         let revision = {
             let _alone = self.uploads.lock();
-            self.check_room(spec)?;
+            self.check_room(project, spec)?;
             self.within_quota(project, more, || self.apply_numbered(intend))?.1
         };
-        let made = match image.format {
-            Format::Raw => self.create_backing(&image, None),
-            Format::Qcow2 => self.create_staged(&image),
+        let made = match image.is_staged() {
+            false => self.create_backing(&image, None),
+            true => self.create_staged(&image),
         };
         let ended = made.and_then(|()| {
             image.state = ImageState::Uploading;
             self.put_image(&image, revision)
         });
-        let Err(error) = ended else { return Ok((image, false)) };
+        let Err(error) = ended else {
+            self.unwritten.lock().insert(image.backing.clone(), 0);
+            return Ok((image, false));
+        };
         let undone = match error.code() == FOREIGN {
             true => self.forget_image(&image),
             false => self.erase_image(&image),
@@ -177,34 +229,6 @@ impl Engine {
         Ok(Some(image).filter(|_| is_same && goes_on))
     }
 
-    /// Refuses one upload too many.
-    fn check_room(&self, spec: &UploadSpec) -> Result<(), Error> {
-        let under_way: Vec<Image> = self.images(None)?;
-        let under_way = under_way
-            .iter()
-            .filter(|image| matches!(image.state, ImageState::Uploading | ImageState::Importing));
-        let uploads: Vec<_> =
-            under_way.filter_map(|it| Some((it.format, it.upload.as_ref()?))).collect();
-        if uploads.len() >= UPLOADS_MAX {
-            let message = format!("there are {UPLOADS_MAX} uploads that are not complete");
-            return Err(Error::new(ErrorKind::Unavailable, "too-many-uploads", message));
-        }
-        if spec.format == Format::Raw {
-            return Ok(());
-        }
-        let staged = uploads.iter().filter(|(format, _)| *format == Format::Qcow2);
-        let staged: u64 = staged.map(|(_, upload)| upload.file_bytes).sum();
-        let limit = self.options.uploads.staged_bytes_max;
-        if staged.saturating_add(spec.file_bytes) <= limit {
-            return Ok(());
-        }
-        let message = format!(
-            "qcow2 files that are uploaded may take {limit} bytes together ([uploads] max_bytes), and \
-             {staged} are taken; wait for these, or upload the image raw"
-        );
-        Err(Error::new(ErrorKind::NoSpace, "staging-full", message))
-    }
-
     /// An upload that is not ended.
     fn upload_row(&self, project: &Name, name: &ImageName) -> Result<(Image, Upload, u64), Error> {
         let Versioned { value: image, revision } = self.image_row(project, name)?;
@@ -239,22 +263,24 @@ impl Engine {
             let (project, name) = (project.as_str(), name.as_str());
             return Err(Error::conflict("upload-offset", Noun::Image, project, name, message));
         }
-        check_end(&upload, offset, len.unwrap_or(0))?;
+        self.check_end(&upload, offset, len.unwrap_or(0))?;
         let work = self.at_work.begin(Noun::Image, project, name.as_str());
         let hasher = Hasher::resume(&upload.hasher).ok_or_else(|| no_state(&image))?;
-        let sink = match image.format {
-            Format::Raw => {
+        // Until it is known again.
+        let unwritten = self.unwritten.lock().remove(&image.backing) == Some(offset);
+        let sink = match image.is_staged() {
+            false => {
                 let mut writer = self.store(&image.store)?.writer(&image.backing)?;
                 let window = CHECKPOINT_BYTES.min(image.size_bytes - offset);
-                if window > 0 {
+                if window > 0 && !unwritten {
                     writer.zero_at(offset, window)?;
                 }
                 Sink::Image(writer)
             }
-            Format::Qcow2 => {
+            true => {
                 let open = || {
                     let file = File::options().read(true).write(true).open(self.staged(&image)?)?;
-                    file.set_len(offset)?;
+                    step(|| file.set_len(offset))?;
                     Ok(file)
                 };
                 Sink::Staged(open().map_err(|e: io::Error| staging(&e))?)
@@ -267,34 +293,41 @@ impl Engine {
     pub(in crate::catalog) fn receive(
         &self,
         receiving: &mut Receiving,
-        bytes: &[u8],
+        run: Run<'_>,
     ) -> Result<(), Error> {
         let upload = receiving.image.upload.as_ref().ok_or_else(|| no_state(&receiving.image))?;
-        check_end(upload, receiving.offset, bytes.len() as u64)?;
-        let received = self.take(receiving, bytes);
+        self.check_end(upload, receiving.offset, run.len())?;
+        let received = self.take(receiving, run);
         receiving.failed |= received.is_err();
         received
     }
 
-    fn take(&self, receiving: &mut Receiving, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
+    fn take(&self, receiving: &mut Receiving, mut run: Run<'_>) -> Result<(), Error> {
+        while run.len() > 0 {
             let kept = receiving.image.upload.as_ref().map_or(0, |upload| upload.offset);
             let room = kept + CHECKPOINT_BYTES - receiving.offset;
-            let len = usize::try_from(room).unwrap_or(bytes.len()).min(bytes.len());
-            let (now, rest) = bytes.split_at(len);
+            let (now, rest) = run.split(room);
             receiving.sink.write(receiving.offset, now)?;
-            receiving.hasher.update(now);
+            match now {
+                Run::Bytes(bytes) => receiving.hasher.update(bytes),
+                Run::Zeros(len) => {
+                    // A few bytes say what takes long: that may keep one processor busy, not all.
+                    let _one = self.counting_zeros.lock();
+                    receiving.hasher.update_zeros(len);
+                }
+            }
             let before = receiving.offset;
-            receiving.offset += len as u64;
-            bytes = rest;
+            receiving.offset += now.len();
+            run = rest;
             if let Sink::Staged(file) = &receiving.sink
+                && receiving.image.format == Format::Qcow2
                 && before < QCOW2_HEADER_BYTES as u64
                 && receiving.offset >= QCOW2_HEADER_BYTES as u64
             {
                 let path = Path::new(UPLOADED);
                 Source::check_qcow2(file, path, self.options.image_max_bytes)?;
             }
-            if len as u64 == room {
+            if now.len() == room {
                 self.checkpoint(receiving)?;
             }
         }
@@ -305,14 +338,26 @@ impl Engine {
     fn checkpoint(&self, receiving: &mut Receiving) -> Result<(), Error> {
         receiving.sink.sync()?;
         let mut image = receiving.image.clone();
+        let mut grows = Usage::default();
         if let Some(upload) = &mut image.upload {
+            if receiving.offset > upload.offset {
+                upload.active = Timestamp::now();
+            }
             upload.offset = receiving.offset;
             upload.hasher = receiving.hasher.state();
-            upload.active = Timestamp::now();
+            // A file whose length was not announced counts as it comes.
+            let size_bytes = receiving.offset.next_multiple_of(SECTOR_BYTES);
+            grows.bytes = size_bytes.saturating_sub(image.size_bytes);
+            image.size_bytes += grows.bytes;
         }
-        receiving.revision = self.put_image(&image, receiving.revision)?;
+        let put = || self.put_image(&image, receiving.revision);
+        receiving.revision = match grows.bytes {
+            0 => put()?,
+            _ => self.within_quota(&image.project, grows, put)?,
+        };
+        let is_open = image.upload.as_ref().is_some_and(|it| it.file_bytes.is_none());
         receiving.image = image;
-        Ok(())
+        if is_open { self.check_staged(&self.under_way()?, None) } else { Ok(()) }
     }
 
     /// Ends what [`Self::begin_receiving`] began; the image with what is there now.
@@ -322,8 +367,24 @@ impl Engine {
     ) -> Result<Image, Error> {
         if !receiving.failed {
             self.checkpoint(&mut receiving)?;
+            let image = &receiving.image;
+            self.unwritten.lock().insert(image.backing.clone(), receiving.offset);
         }
         Ok(receiving.image)
+    }
+
+    /// Refuses more bytes than were announced, or than an image may have.
+    fn check_end(&self, upload: &Upload, offset: u64, len: u64) -> Result<(), Error> {
+        let end = offset.checked_add(len);
+        let (most, code, why) = match upload.file_bytes {
+            Some(announced) => (announced, "upload-beyond-end", "announced"),
+            None => (self.options.image_max_bytes, "source-too-large", "that an image may have"),
+        };
+        if end.is_some_and(|end| end <= most) {
+            return Ok(());
+        }
+        let message = format!("{len} bytes from {offset} on are more than the {most} {why}");
+        Err(Error::invalid(code, message))
     }
 
     /// Begins to make an image of what was uploaded.
@@ -335,9 +396,13 @@ impl Engine {
         let (image, upload, revision) = self.upload_row(project, name)?;
         self.check_no_work(project, name)?;
         if !image.is_received() {
-            let message = format!("{} of {} bytes are there", upload.offset, upload.file_bytes);
+            let message = match upload.file_bytes {
+                Some(all) => format!("{} of {all} bytes are there", upload.offset),
+                None => format!("{} bytes are there, and more may come", upload.offset),
+            };
             return Err(Error::new(ErrorKind::Conflict, "upload-offset", message));
         }
+        self.unwritten.lock().remove(&image.backing);
         let works = vec![self.at_work.begin(Noun::Image, project, name.as_str())];
         Ok(Import::of(image, revision, Content::Upload, works))
     }
@@ -356,9 +421,9 @@ impl Engine {
         image.sha256 = Some(sha256);
         // What an attempt before this one has made.
         self.settle_upload(image)?;
-        match image.format {
-            Format::Raw => self.finish_raw(image, upload.fix_boot_chs)?,
-            Format::Qcow2 => {
+        match image.is_staged() {
+            false => self.finish_raw(image, upload.fix_boot_chs)?,
+            true => {
                 let revision = self.finish_staged(image, revision, &upload, progress)?;
                 self.freeze(image, revision)?;
                 if let Err(error) = self.remove_staged(image) {
@@ -388,7 +453,7 @@ impl Engine {
         progress: &Progress,
     ) -> Result<u64, Error> {
         let path = self.staged(image).map_err(|e| staging(&e))?;
-        let source = Source::open(&path, Some(Format::Qcow2), self.options.image_max_bytes, None);
+        let source = Source::open(&path, Some(image.format), self.options.image_max_bytes, None);
         let source = source.map_err(|error| {
             let message = error.to_string().replace(&*path.to_string_lossy(), UPLOADED);
             Error::new(error.kind(), error.code(), message)
@@ -412,11 +477,9 @@ impl Engine {
             return Ok(());
         }
         let store = self.store(&image.store)?;
-        match image.format {
-            Format::Raw => {
-                Ok(gone_is_fine(store.remove_snapshot(&image.backing, &image.snapshot))?)
-            }
-            Format::Qcow2 => self.remove_backing(store.as_ref(), &image.backing),
+        match image.is_staged() {
+            false => Ok(gone_is_fine(store.remove_snapshot(&image.backing, &image.snapshot))?),
+            true => self.remove_backing(store.as_ref(), &image.backing),
         }
     }
 
@@ -465,79 +528,11 @@ impl Engine {
         let expiry = self.options.uploads.expiry.as_secs();
         idle.is_some_and(|idle| u64::try_from(idle.as_secs()).is_ok_and(|idle| idle >= expiry))
     }
-
-    /// Where the file of an upload lies.
-    fn staged(&self, image: &Image) -> io::Result<PathBuf> {
-        let directory = self.options.uploads.directory.as_ref();
-        let path = directory.map(|directory| directory.join(format!("{}{STAGED}", image.backing)));
-        path.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "there is none for qcow2 files")
-        })
-    }
-
-    fn create_staged(&self, image: &Image) -> Result<(), Error> {
-        let create = || {
-            let path = self.staged(image)?;
-            if let Some(directory) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            }
-            let mut options = File::options();
-            options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-        };
-        create().map_err(|e: io::Error| staging(&e))
-    }
-
-    /// Removes the file of an upload.
-    pub(super) fn remove_staged(&self, image: &Image) -> Result<(), Error> {
-        if image.upload.is_none() || image.format != Format::Qcow2 {
-            return Ok(());
-        }
-        let removed = self.staged(image).and_then(fs::remove_file);
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(staging(&error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes files that belong to no upload: a crash, or a failure at its end, left them.
-    pub(in crate::catalog) fn clean_staging(&self) -> Result<(), Error> {
-        let Some(directory) = &self.options.uploads.directory else { return Ok(()) };
-        let entries = match fs::read_dir(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(|e| staging(&e))?,
-        };
-        let names: Vec<_> =
-            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        // Listed after the files: a row is there before its file is.
-        let images = self.images(None)?;
-        for name in names {
-            let backing = name.strip_suffix(STAGED).filter(|name| name.starts_with("stirrup-"));
-            // Any other file is none of ours.
-            let Some(backing) = backing else { continue };
-            let mut awaited = images.iter().filter(|image| image.state != ImageState::Ready);
-            if !awaited.any(|image| image.backing == backing) {
-                tracing::info!(name, "removing what is left of an upload");
-                fs::remove_file(directory.join(&name)).map_err(|e| staging(&e))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn no_upload(project: &Name, name: &ImageName) -> Error {
     let message = format!("image '{name}' of project '{project}' is not being uploaded");
     Error::new(ErrorKind::NotFound, "upload-not-found", message)
-}
-
-/// Refuses more bytes than were announced.
-fn check_end(upload: &Upload, offset: u64, len: u64) -> Result<(), Error> {
-    if offset.checked_add(len).is_some_and(|end| end <= upload.file_bytes) {
-        return Ok(());
-    }
-    let message =
-        format!("{len} bytes from {offset} on are more than the {} announced", upload.file_bytes);
-    Err(Error::invalid("upload-beyond-end", message))
 }
 
 fn no_state(image: &Image) -> Error {

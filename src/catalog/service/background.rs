@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CALLS_MAX, Catalog, IMPORTS_QUEUED_MAX, RECEIVERS_MAX, Subject, stopping};
+use super::{CALLS_MAX, Catalog, Subject, stopping};
 use crate::catalog::engine::{Engine, Report};
 use crate::catalog::error::{Error, Noun};
 use crate::catalog::model::{Disk, DiskState, Image, Tag, TagState};
@@ -129,16 +129,12 @@ impl Catalog {
 
     /// Until no call is in a store and no import runs.
     async fn idle(&self) {
-        let places = self.0.places.values().chain([&self.0.elsewhere]);
-        let calls = places.map(|places| (&places.calls, CALLS_MAX));
-        for (semaphore, permits) in
-            [(&self.0.imports_queued, IMPORTS_QUEUED_MAX), (&self.0.receivers, RECEIVERS_MAX)]
-                .into_iter()
-                .chain(calls)
-        {
-            let all = u32::try_from(permits).unwrap_or(u32::MAX);
+        self.0.imports_queued.drained().await;
+        self.0.receivers.drained().await;
+        for places in self.0.places.values().chain([&self.0.elsewhere]) {
+            let all = u32::try_from(CALLS_MAX).unwrap_or(u32::MAX);
             // Only a closed semaphore is an error, and these are never closed.
-            let _ = semaphore.acquire_many(all).await;
+            let _ = places.calls.acquire_many(all).await;
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::shares::Place;
 use super::{Catalog, Subject, stopping};
-use crate::catalog::engine::{Engine, Receiving};
+use crate::catalog::engine::{Engine, Receiving, Run};
 use crate::catalog::error::{Error, ErrorKind, Noun};
 use crate::catalog::jobs::Job;
 use crate::catalog::model::{Image, ImageState};
@@ -44,9 +45,32 @@ pub(super) struct Active {
     offset: watch::Receiver<u64>,
 }
 
+/// What comes to an upload.
+#[derive(Debug)]
+pub enum Piece {
+    /// These bytes.
+    Bytes(Bytes),
+    /// So many zeros; as they are counted all at once, not too many.
+    Zeros(u64),
+    /// Nothing any more: the file ends.
+    End,
+}
+
+impl Piece {
+    /// How much of the file it is, in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Zeros(len) => *len,
+            Self::End => 0,
+        }
+    }
+}
+
 /// Takes bytes of an upload. What was taken is kept when this is dropped, too.
 pub struct UploadReceiver {
-    pieces: mpsc::Sender<Bytes>,
+    pieces: mpsc::Sender<Piece>,
     ended: oneshot::Receiver<Result<Image, Error>>,
     interrupted: watch::Receiver<bool>,
 }
@@ -55,19 +79,22 @@ impl UploadReceiver {
     /// Takes a piece; waits while enough of them are waiting to be written.
     ///
     /// # Errors
-    /// What the store, or the directory for uploads, says; `upload-beyond-end`.
-    pub async fn take(&mut self, piece: Bytes) -> Result<(), Error> {
+    /// When one before it could not be taken; [`Self::end`] says why.
+    pub async fn take(&mut self, piece: Piece) -> Result<(), Error> {
         if self.pieces.send(piece).await.is_ok() {
             return Ok(());
         }
-        // The thread has ended, because something failed.
-        match (&mut self.ended).await {
-            Ok(Err(error)) => Err(error),
-            _ => Err(lost()),
-        }
+        // The thread has ended, because something failed: the end says what.
+        Err(lost())
     }
 
-    /// Until another call wants to go on with the upload.
+    /// Whether another call wants to go on with the upload.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        *self.interrupted.borrow()
+    }
+
+    /// Until that is so.
     pub async fn interrupted(&mut self) {
         if self.interrupted.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
@@ -77,7 +104,8 @@ impl UploadReceiver {
     /// Puts what was taken on stable storage.
     ///
     /// # Errors
-    /// As [`Self::take`].
+    /// What the store, or the directory for uploads, says; `upload-beyond-end`, `source-too-large`; of the
+    /// file's end `upload-offset`, `source-empty`.
     pub async fn end(self) -> Result<Image, Error> {
         drop(self.pieces);
         self.ended.await.unwrap_or_else(|_| Err(lost()))
@@ -154,7 +182,7 @@ impl Catalog {
         len: Option<u64>,
     ) -> Result<UploadReceiver, Error> {
         self.interrupt_upload(&project, &name).await?;
-        let place = Arc::clone(&self.0.receivers).try_acquire_owned().map_err(|_| {
+        let place = self.0.receivers.take(Some(&project)).ok_or_else(|| {
             let message = "too many files are being uploaded; try again later";
             Error::new(ErrorKind::Unavailable, "too-many-uploads", message)
         })?;
@@ -169,12 +197,7 @@ impl Catalog {
         .await
     }
 
-    fn start_receiver(
-        &self,
-        key: String,
-        receiving: Receiving,
-        place: OwnedSemaphorePermit,
-    ) -> UploadReceiver {
+    fn start_receiver(&self, key: String, receiving: Receiving, place: Place) -> UploadReceiver {
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
         let (stop, interrupted) = watch::channel(false);
@@ -232,7 +255,7 @@ impl Catalog {
         if let Some(job) = view.job.filter(|job| !job.state.is_final()) {
             return Ok(Some(job));
         }
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let subject = Subject::Image(project.clone(), name.clone());
         let (this, runtime) = (self.clone(), Handle::current());
@@ -274,13 +297,15 @@ impl Catalog {
         }
     }
 
-    async fn expire_once(&self) -> Result<(), Error> {
+    /// Gives up what is over; what cannot be done keeps nothing else from it.
+    pub(in crate::catalog) async fn expire_once(&self) -> Result<(), Error> {
+        if let Err(error) = self.blocking(Engine::clean_staging).await {
+            tracing::warn!(%error, "what is left of uploads is looked for again later");
+        }
         let expired = self.blocking(|engine| {
-            let uploading = engine.images(None)?.into_iter();
-            engine.clean_staging()?;
-            let over = uploading
-                .filter(|image| image.state == ImageState::Uploading && engine.has_expired(image));
-            Ok(over.collect::<Vec<_>>())
+            let is_over =
+                |image: &Image| image.state == ImageState::Uploading && engine.has_expired(image);
+            Ok(engine.images(None)?.into_iter().filter(is_over).collect::<Vec<_>>())
         });
         for Image { project, name, .. } in expired.await? {
             if *self.0.stopping.borrow() {
@@ -290,8 +315,10 @@ impl Catalog {
             let subject = Subject::Image(project.clone(), name.clone());
             let image = active_key(&project, &name);
             let expire = move |engine: &Engine| engine.expire_upload(&project, &name);
-            if self.call(subject, vec![guard], expire).await? {
-                tracing::info!(image, "an upload to which nothing came is given up");
+            match self.call(subject, vec![guard], expire).await {
+                Ok(true) => tracing::info!(image, "an upload to which nothing came is given up"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(image, %error, "an upload is given up later"),
             }
         }
         Ok(())
@@ -302,12 +329,16 @@ impl Catalog {
 fn take_all(
     engine: &Engine,
     mut receiving: Receiving,
-    mut pieces: mpsc::Receiver<Bytes>,
+    mut pieces: mpsc::Receiver<Piece>,
     offset: &watch::Sender<u64>,
 ) -> Result<Image, Error> {
     let mut taken = Ok(());
     while let Some(piece) = pieces.blocking_recv() {
-        taken = engine.receive(&mut receiving, &piece);
+        taken = match piece {
+            Piece::Bytes(bytes) => engine.receive(&mut receiving, Run::Bytes(&bytes)),
+            Piece::Zeros(len) => engine.receive(&mut receiving, Run::Zeros(len)),
+            Piece::End => receiving.ends_here(),
+        };
         offset.send_replace(receiving.offset());
         if taken.is_err() {
             break;

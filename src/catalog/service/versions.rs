@@ -1,10 +1,8 @@
 //! Tags, names and contents of images, and tags of disks, as calls.
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::{Catalog, Subject, image_view};
-use crate::catalog::engine::{Engine, Reading};
-use crate::catalog::error::{Error, ErrorKind, Noun};
+use crate::catalog::engine::Engine;
+use crate::catalog::error::{Error, Noun};
 use crate::catalog::locks::Guard;
 use crate::catalog::model::{Image, Tag, Tagged};
 use crate::catalog::name::{ImageName, Name};
@@ -27,29 +25,6 @@ pub struct ImageView {
     pub users: Vec<String>,
     /// Names of its tags.
     pub tags: Vec<String>,
-}
-
-/// An image that is being read. It cannot be removed meanwhile.
-pub struct ImageReader {
-    reading: Reading,
-    _place: OwnedSemaphorePermit,
-}
-
-impl ImageReader {
-    /// Size in bytes.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        self.reading.reader.size_bytes()
-    }
-
-    /// Fills `out` from `offset` on. Blocks.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
-        let read = self.reading.reader.read_at(offset, out);
-        Ok(read.map_err(crate::backend::StoreError::from)?)
-    }
 }
 
 impl Catalog {
@@ -139,6 +114,7 @@ impl Catalog {
     ) -> Result<ImageView, Error> {
         let name = |(project, name): &(Name, ImageName)| (project.clone(), name.to_string());
         let guards = self.lock_images(name(&from), name(&to)).await;
+        self.end_foreign_downloads(&from.0, &from.1).await?;
         self.call(Subject::Nothing, guards, move |engine| {
             image_view(engine, engine.rename_image((&from.0, &from.1), (&to.0, &to.1))?)
         })
@@ -179,10 +155,10 @@ impl Catalog {
         .await
     }
 
-    /// Sets whether all projects can use an image.
+    /// Sets whether all projects can use an image. If they cannot, their downloads of it end.
     ///
     /// # Errors
-    /// `image-not-found`, `image-not-ready`.
+    /// `image-not-found`, `image-not-ready`; `busy` when downloads do not end: no new one begins.
     pub async fn publish_image(
         &self,
         project: Name,
@@ -190,10 +166,16 @@ impl Catalog {
         public: bool,
     ) -> Result<ImageView, Error> {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
-        self.call(Subject::Nothing, vec![guard], move |engine| {
+        let (of, image) = (project.clone(), name.clone());
+        let published = self.call(Subject::Nothing, vec![guard], move |engine| {
             image_view(engine, engine.publish_image(&project, &name, public)?)
-        })
-        .await
+        });
+        let view = published.await?;
+        if !public {
+            // None begins any more.
+            self.end_foreign_downloads(&of, &image).await?;
+        }
+        Ok(view)
     }
 
     /// Bytes that an image takes in its store; `None` if the store does not tell that cheaply, or
@@ -218,33 +200,6 @@ impl Catalog {
             .await
         };
         tokio::time::timeout(patience, used).await.unwrap_or(Ok(None))
-    }
-
-    /// Opens an image to be read; for who is bound to a project, one of that or a public one.
-    ///
-    /// # Errors
-    /// `image-not-found`, `image-not-ready`, `tag-not-found`, `too-many-downloads`, and what the
-    /// store says.
-    pub async fn read_image(
-        &self,
-        project: Name,
-        name: ImageName,
-        tag: Option<ImageName>,
-        asker: Option<Name>,
-    ) -> Result<ImageReader, Error> {
-        let place = std::sync::Arc::clone(&self.0.downloads).try_acquire_owned();
-        let place = place.map_err(|_| {
-            let message = "too many images are being downloaded; try again later";
-            Error::new(ErrorKind::Unavailable, "too-many-downloads", message)
-        })?;
-        let guard = self.lock(Noun::Image, &project, name.as_str()).await;
-        let subject = Subject::Image(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| {
-            let asks = asker.as_ref().unwrap_or(&project);
-            let reading = engine.read_image(asks, (&project, &name), tag.as_ref())?;
-            Ok(ImageReader { reading, _place: place })
-        })
-        .await
     }
 }
 

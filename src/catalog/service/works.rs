@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::shares::Place;
 use super::{Catalog, Subject};
 use crate::catalog::engine::{Engine, Import};
 use crate::catalog::error::{Error, ErrorKind, Noun};
@@ -35,7 +35,7 @@ impl Catalog {
         name: ImageName,
         mut spec: ImportSpec,
     ) -> Result<Job, Error> {
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let store = self.store_of(&project, spec.store).await?;
         spec.store = Some(store.clone());
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
@@ -58,7 +58,7 @@ impl Catalog {
         name: ImageName,
         spec: PoolImportSpec,
     ) -> Result<Job, Error> {
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let (this, runtime) = (self.clone(), Handle::current());
         let store = self.store_of(&project, spec.from.clone()).await?;
@@ -82,7 +82,7 @@ impl Catalog {
         tag: Option<ImageName>,
         to: Destination,
     ) -> Result<Job, Error> {
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
         let (this, runtime) = (self.clone(), Handle::current());
         let subject = Subject::Image(project.clone(), name.clone());
@@ -127,7 +127,7 @@ impl Catalog {
         name: ImageName,
         spec: CopySpec,
     ) -> Result<Job, Error> {
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let copy = (project.clone(), name.as_str().to_owned());
         let (kind, subject, guards) = match &spec.of {
             Tagged::Image(image) => {
@@ -157,7 +157,7 @@ impl Catalog {
         kind: &'static str,
         (project, name): (&Name, &ImageName),
         import: Import,
-        queued: OwnedSemaphorePermit,
+        queued: Place,
     ) -> Result<Job, Error> {
         let (project, object) = (project.clone(), name.to_string());
         let begun = Begun { kind, project, object, total_bytes: import.total_bytes() };
@@ -215,7 +215,7 @@ impl Catalog {
     /// # Errors
     /// `disk-has-tags`, `disk-not-found`, `disk-edits-image`, `busy`, `too-many-imports`.
     pub async fn flatten_disk(&self, project: Name, name: Name) -> Result<Job, Error> {
-        let queued = self.queue()?;
+        let queued = self.queue(&project)?;
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let (this, runtime) = (self.clone(), Handle::current());
         self.call(Subject::Nothing, vec![guard], move |engine| {
@@ -251,8 +251,8 @@ impl Catalog {
     }
 
     /// A place among the jobs that wait for their turn.
-    pub(super) fn queue(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.0.imports_queued).try_acquire_owned().map_err(|_| {
+    pub(super) fn queue(&self, project: &Name) -> Result<Place, Error> {
+        self.0.imports_queued.take(Some(project)).ok_or_else(|| {
             let message = "too many imports and copies wait for their turn; try again later";
             Error::new(ErrorKind::Unavailable, "too-many-imports", message)
         })

@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use super::files::{self, Behind};
 use super::world::{Fault, World};
 use crate::catalog::engine::{Engine, Report};
 use crate::catalog::import::Progress;
-use crate::catalog::model::{DiskState, Format, Image, ImageState, Node};
+use crate::catalog::model::{DiskState, Image, ImageState, Node};
 use crate::catalog::{
     Allowed, DiskSpec, Error, ErrorKind, Exposure, ImageName, ImportSpec, Name, NodeSpec, Options,
     Role, TagState, Tagged,
@@ -100,7 +101,7 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     let images = engine.images(None).unwrap();
     let disks = engine.disks(None).unwrap();
     let uploading = |image: &Image| image.state == ImageState::Uploading;
-    let staged = |image: &Image| uploading(image) && image.format == Format::Qcow2;
+    let staged = |image: &Image| uploading(image) && image.is_staged();
     for image in &images {
         assert!(uploading(image) || image.state == ImageState::Ready, "{context}: {image:?}");
     }
@@ -119,7 +120,8 @@ fn assert_consistent(world: &World, engine: &Engine, context: &str) {
     assert_eq!(files, awaited, "{context}: uploads");
     assert_eq!(engine.outgoing().unwrap(), [], "{context}");
     let parts = world.store.other().images.lock().keys().any(|name| name.starts_with("stirrup-"));
-    assert!(!parts, "{context}: a part of an export");
+    let parts = parts || files::exported().iter().any(|name| name != "out.raw");
+    assert!(!parts, "{context}: a part of an export: {:?}", files::exported());
     let rows: BTreeSet<String> = images
         .iter()
         .filter(|image| !staged(image))
@@ -330,6 +332,7 @@ fn cases() -> Vec<Case> {
     .into_iter()
     .chain(super::versions::cases())
     .chain(super::uploads::cases())
+    .chain(super::exports::cases())
     .chain(super::settings::cases())
     .chain(super::attach::cases())
     .chain(super::encrypted::cases())
@@ -340,6 +343,7 @@ fn cases() -> Vec<Case> {
 fn walk(case: &Case, fault: Fault, crash: bool, step: i64) -> bool {
     let context = format!("{}, {fault:?} at step {step}, crash {crash}", case.name);
     let world = World::new();
+    let _behind = Behind::faults_of(&world);
     let mut engine = engine(&world);
     (case.setup)(&engine);
     world.faults.arm(step, fault);

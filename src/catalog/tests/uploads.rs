@@ -1,17 +1,16 @@
-//! Uploads, exports, and imports from other pools.
+//! Uploads.
 
 use std::sync::atomic::Ordering;
 
 use super::faults::{Case, engine, golden, image_name, project, start};
 use super::imports::content;
 use super::world::World;
-use crate::backend::Store as _;
 use crate::catalog::checksum::Hasher;
-use crate::catalog::engine::Engine;
+use crate::catalog::engine::{Engine, Run};
 use crate::catalog::import::Progress;
 use crate::catalog::{
-    Checksum, Destination, Error, Format, Image, ImageState, ImportSpec, PoolImportSpec,
-    ProjectSettings, Quota, UploadSpec,
+    Catalog, Checksum, Error, Format, Image, ImageState, ImportSpec, Name, ProjectSettings, Quota,
+    UploadSpec,
 };
 
 const LEN: usize = 10_000;
@@ -31,7 +30,7 @@ fn sum(bytes: &[u8]) -> Checksum {
 
 fn spec() -> UploadSpec {
     UploadSpec {
-        file_bytes: LEN as u64,
+        file_bytes: Some(LEN as u64),
         format: Format::Raw,
         store: None,
         sha256: Some(sum(&file())),
@@ -61,7 +60,7 @@ fn qcow2() -> Vec<u8> {
 fn staged() -> UploadSpec {
     let bytes = qcow2();
     let sha256 = Some(sum(&bytes));
-    UploadSpec { file_bytes: bytes.len() as u64, format: Format::Qcow2, sha256, ..spec() }
+    UploadSpec { file_bytes: Some(bytes.len() as u64), format: Format::Qcow2, sha256, ..spec() }
 }
 
 fn begin(engine: &Engine, spec: &UploadSpec) -> Result<(), Error> {
@@ -71,9 +70,24 @@ fn begin(engine: &Engine, spec: &UploadSpec) -> Result<(), Error> {
 fn append(engine: &Engine, offset: usize, bytes: &[u8]) -> Result<(), Error> {
     let (project, name) = (project(), image_name("up"));
     let mut receiving = engine.begin_receiving(&project, &name, offset as u64, None)?;
-    let taken = bytes.chunks(3000).try_for_each(|piece| engine.receive(&mut receiving, piece));
+    let taken =
+        bytes.chunks(3000).try_for_each(|piece| engine.receive(&mut receiving, Run::Bytes(piece)));
     let ended = engine.end_receiving(receiving);
     taken.and(ended.map(drop))
+}
+
+/// With what the file ends.
+fn append_last(engine: &Engine, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+    let (project, name) = (project(), image_name("up"));
+    let mut receiving = engine.begin_receiving(&project, &name, offset as u64, None)?;
+    let taken = engine.receive(&mut receiving, Run::Bytes(bytes));
+    let taken = taken.and_then(|()| receiving.ends_here());
+    let ended = engine.end_receiving(receiving);
+    taken.and(ended.map(drop))
+}
+
+fn of_unknown_length() -> UploadSpec {
+    UploadSpec { file_bytes: None, ..spec() }
 }
 
 fn finish(engine: &Engine) -> Result<Image, Error> {
@@ -92,27 +106,6 @@ fn offset(engine: &Engine) -> u64 {
 fn received(engine: &Engine) {
     begin(engine, &spec()).unwrap();
     append(engine, 0, &file()).unwrap();
-}
-
-fn pool_import(engine: &Engine) -> Result<(), Error> {
-    let image = "other/there@s".parse().unwrap();
-    let spec = PoolImportSpec { image, from: None, store: None, fix_boot_chs: false };
-    let import = engine.begin_pool_import(&project(), &image_name("up"), &spec)?;
-    engine.run_import(import, &Progress::default()).map(drop)
-}
-
-fn export(engine: &Engine, to: &Destination) -> Result<(), Error> {
-    let exporting = engine.begin_export(&project(), &image_name("golden"), None, to)?;
-    engine.run_export(exporting, &Progress::default())
-}
-
-fn to_pool() -> Destination {
-    Destination::Pool { store: "local".into(), image: "other/out".parse().unwrap() }
-}
-
-/// What is in the pool `other`.
-fn exported(engine: &Engine) -> Vec<String> {
-    engine.stores()["local"].elsewhere("other").unwrap().list().unwrap()
 }
 
 /// The calls of this file, for the walk of all faults.
@@ -140,6 +133,37 @@ pub(super) fn cases() -> Vec<Case> {
             repeat_code: Some("upload-offset"),
         },
         Case {
+            name: "begin an upload of unknown length",
+            setup: |_| {},
+            call: |engine| begin(engine, &of_unknown_length()),
+            done: |engine| offset(engine) == 0,
+            repeat_code: None,
+        },
+        Case {
+            name: "upload what ends somewhere",
+            setup: |engine| begin(engine, &of_unknown_length()).unwrap(),
+            call: |engine| append_last(engine, 0, &file()),
+            done: |engine| upload(engine).is_received(),
+            repeat_code: Some("upload-offset"),
+        },
+        Case {
+            name: "upload qcow2",
+            setup: |engine| begin(engine, &staged()).unwrap(),
+            call: |engine| append(engine, 0, &qcow2()),
+            done: |engine| upload(engine).is_received(),
+            repeat_code: Some("upload-offset"),
+        },
+        Case {
+            name: "abandon an upload of qcow2",
+            setup: |engine| {
+                begin(engine, &staged()).unwrap();
+                append(engine, 0, &qcow2()).unwrap();
+            },
+            call: |engine| engine.abandon_upload(&project(), &image_name("up")),
+            done: |engine| engine.images(None).unwrap().is_empty(),
+            repeat_code: Some("image-not-found"),
+        },
+        Case {
             name: "end an upload",
             setup: received,
             call: |engine| finish(engine).map(drop),
@@ -163,24 +187,6 @@ pub(super) fn cases() -> Vec<Case> {
             done: |engine| engine.images(None).unwrap().is_empty(),
             // That, once it is known that it is being removed.
             repeat_code: Some("image-not-found"),
-        },
-        Case {
-            name: "import from a pool",
-            setup: |engine| {
-                let other = engine.stores()["local"].elsewhere("other").unwrap();
-                other.create("there", 8192).unwrap();
-                other.snapshot("there", "s").unwrap();
-            },
-            call: pool_import,
-            done: |engine| upload(engine).state == ImageState::Ready,
-            repeat_code: Some("image-exists"),
-        },
-        Case {
-            name: "export to a pool",
-            setup: golden,
-            call: |engine| export(engine, &to_pool()),
-            done: |engine| exported(engine) == ["out"],
-            repeat_code: Some("target-exists"),
         },
         Case {
             name: "publish an image",
@@ -227,13 +233,128 @@ fn what_a_crash_has_left_behind_the_offset_is_not_in_the_image() {
     append(&engine, 0, &bytes[..100]).unwrap();
     let (project, name) = (project(), image_name("up"));
     let mut lost = engine.begin_receiving(&project, &name, 100, None).unwrap();
-    engine.receive(&mut lost, &[0xff; LEN - 100]).unwrap();
+    engine.receive(&mut lost, Run::Bytes(&[0xff; LEN - 100])).unwrap();
     // The machine dies: it was written, and is not known to be.
     drop(lost);
     assert_eq!(offset(&engine), 100);
     append(&engine, 100, &bytes[100..]).unwrap();
     let image = finish(&engine).unwrap();
     assert!(content(&world, &image)[..LEN] == bytes[..]);
+}
+
+#[test]
+fn zeros_that_are_told_are_zeros_whatever_was_there() {
+    for spec in [spec(), of_unknown_length()] {
+        let world = World::new();
+        let engine = engine(&world);
+        let mut bytes = file();
+        bytes[5000..].fill(0);
+        begin(&engine, &UploadSpec { sha256: Some(sum(&bytes)), ..spec.clone() }).unwrap();
+        append(&engine, 0, &bytes[..100]).unwrap();
+        // The machine dies with bytes written where there will be zeros.
+        let (project, name) = (project(), image_name("up"));
+        let mut lost = engine.begin_receiving(&project, &name, 100, None).unwrap();
+        engine.receive(&mut lost, Run::Bytes(&[0xff; LEN - 100])).unwrap();
+        drop(lost);
+        append(&engine, 100, &bytes[100..5000]).unwrap();
+        let mut receiving = engine.begin_receiving(&project, &name, 5000, None).unwrap();
+        let beyond = engine.receive(&mut receiving, Run::Zeros(u64::MAX)).unwrap_err().code();
+        let announced = spec.file_bytes.is_some();
+        assert_eq!(beyond, if announced { "upload-beyond-end" } else { "source-too-large" });
+        drop(receiving);
+        let mut receiving = engine.begin_receiving(&project, &name, 5000, None).unwrap();
+        engine.receive(&mut receiving, Run::Zeros(LEN as u64 - 5000)).unwrap();
+        receiving.ends_here().unwrap();
+        engine.end_receiving(receiving).unwrap();
+        let image = finish(&engine).unwrap();
+        assert!(content(&world, &image)[..LEN] == bytes[..]);
+    }
+}
+
+#[test]
+fn what_was_never_written_is_not_zeroed_with_every_call() {
+    let world = World::new();
+    let engine = self::engine(&world);
+    let zeroed = || world.store.zeroed.load(Ordering::SeqCst);
+    begin(&engine, &spec()).unwrap();
+    for at in 0..10 {
+        append(&engine, at, &file()[at..=at]).unwrap();
+    }
+    assert_eq!(zeroed(), 0);
+    // What a process that is gone has left is not known, nor what a failure has.
+    drop(engine);
+    let engine = self::engine(&world);
+    append(&engine, 10, b"x").unwrap();
+    append(&engine, 11, b"y").unwrap();
+    assert_eq!(zeroed(), 1);
+    world.store.full.store(true, Ordering::SeqCst);
+    append(&engine, 12, &file()[..100]).unwrap_err();
+    world.store.full.store(false, Ordering::SeqCst);
+    append(&engine, 12, b"z").unwrap();
+    assert_eq!(zeroed(), 2);
+}
+
+#[test]
+fn a_file_of_unknown_length_becomes_an_image_where_it_ends() {
+    let world = World::new();
+    let engine = engine(&world);
+    begin(&engine, &of_unknown_length()).unwrap();
+    assert_eq!(append_last(&engine, 0, b"").unwrap_err().code(), "source-empty");
+    append(&engine, 0, &file()[..700]).unwrap();
+    assert_eq!(finish(&engine).unwrap_err().code(), "upload-offset", "more may come");
+    start(&engine);
+    append_last(&engine, 700, &file()[700..]).unwrap();
+    assert_eq!(append(&engine, LEN, b"x").unwrap_err().code(), "upload-beyond-end");
+    let image = finish(&engine).unwrap();
+    assert_eq!((image.size_bytes, image.format), (LEN.next_multiple_of(512) as u64, Format::Raw));
+    assert!(content(&world, &image)[..LEN] == file()[..]);
+    assert_eq!(std::fs::read_dir(&world.uploads.0).unwrap().count(), 0);
+    // It ends where it was announced to.
+    engine.remove_image(&project(), &image_name("up")).unwrap();
+    begin(&engine, &spec()).unwrap();
+    assert_eq!(append_last(&engine, 0, b"x").unwrap_err().code(), "upload-offset");
+    append_last(&engine, 1, &file()[1..]).unwrap();
+}
+
+#[test]
+fn a_file_of_unknown_length_counts_as_it_comes() {
+    let world = World::new();
+    let mut options = world.options();
+    options.uploads.staged_bytes_max = 5000;
+    let exporter = world.exporter.clone();
+    let engine = Engine::new(world.state(), world.stores(), exporter, options).unwrap();
+    begin(&engine, &of_unknown_length()).unwrap();
+    append(&engine, 0, &file()[..4000]).unwrap();
+    assert_eq!(append(&engine, 4000, &file()[4000..]).unwrap_err().code(), "staging-full");
+    engine.abandon_upload(&project(), &image_name("up")).unwrap();
+    let quota = Quota { bytes: Some(5000), ..Quota::default() };
+    engine.put_project(&project(), ProjectSettings { quota, ..Default::default() }).unwrap();
+    begin(&engine, &of_unknown_length()).unwrap();
+    append(&engine, 0, &file()[..4000]).unwrap();
+    assert_eq!(append(&engine, 4000, &file()[4000..]).unwrap_err().code(), "quota-exceeded");
+}
+
+#[test]
+fn no_project_has_all_uploads_and_none_is_kept_alive_by_nothing() {
+    let world = World::new();
+    let engine = engine(&world);
+    let begin = |project: &str, name: &str| {
+        let project = Name::project(project).unwrap();
+        engine.begin_upload(&project, &image_name(name), &spec()).map(|(image, _)| image)
+    };
+    for i in 0..64 {
+        begin("default", &format!("u{i}")).unwrap();
+    }
+    assert_eq!(begin("default", "more").unwrap_err().code(), "too-many-uploads");
+    let begun = begin("other", "up").unwrap().upload.unwrap().active;
+    let (other, name) = (Name::project("other").unwrap(), image_name("up"));
+    let active = |bytes: &[u8]| {
+        let mut receiving = engine.begin_receiving(&other, &name, 0, None).unwrap();
+        engine.receive(&mut receiving, Run::Bytes(bytes)).unwrap();
+        engine.end_receiving(receiving).unwrap().upload.unwrap().active
+    };
+    assert_eq!(active(b""), begun);
+    assert!(active(b"x") > begun);
 }
 
 #[test]
@@ -275,7 +396,10 @@ fn one_at_a_time_and_in_order() {
         (1, Some("a b".into()), "invalid-key"),
         (1, Some("k".repeat(129)), "invalid-key"),
     ] {
-        assert_eq!(code(begin(&engine, &UploadSpec { file_bytes, key, ..spec() })), expected);
+        assert_eq!(
+            code(begin(&engine, &UploadSpec { file_bytes: Some(file_bytes), key, ..spec() })),
+            expected
+        );
     }
 }
 
@@ -311,14 +435,14 @@ fn a_qcow2_file_becomes_its_disk() {
     let bad = UploadSpec { sha256: None, ..staged() };
     engine.begin_upload(&project(), &name, &bad).unwrap();
     let mut receiving = engine.begin_receiving(&project(), &name, 0, None).unwrap();
-    engine.receive(&mut receiving, &[0; 100]).unwrap();
-    let error = engine.receive(&mut receiving, &[0; 100]).unwrap_err();
+    engine.receive(&mut receiving, Run::Bytes(&[0; 100])).unwrap();
+    let error = engine.receive(&mut receiving, Run::Bytes(&[0; 100])).unwrap_err();
     assert_eq!(error.code(), "source-invalid");
     drop(receiving);
     let mut bytes = qcow2();
     bytes[40..48].copy_from_slice(&13_u64.to_be_bytes());
     let mut receiving = engine.begin_receiving(&project(), &name, 0, None).unwrap();
-    engine.receive(&mut receiving, &bytes).unwrap();
+    engine.receive(&mut receiving, Run::Bytes(&bytes)).unwrap();
     engine.end_receiving(receiving).unwrap();
     let import = engine.begin_uploaded(&project(), &name).unwrap();
     let error = engine.run_import(import, &Progress::default()).unwrap_err();
@@ -326,7 +450,7 @@ fn a_qcow2_file_becomes_its_disk() {
     assert!(error.to_string().starts_with("the uploaded file:"), "{error}");
     assert_eq!(engine.images(None).unwrap().len(), 1);
     // Nor is there room for all the world.
-    let limit = UploadSpec { file_bytes: (64 << 30) + 1, ..staged() };
+    let limit = UploadSpec { file_bytes: Some((64 << 30) + 1), ..staged() };
     assert_eq!(engine.begin_upload(&project(), &name, &limit).unwrap_err().code(), "staging-full");
 }
 
@@ -400,80 +524,32 @@ fn what_nothing_comes_to_is_given_up() {
     for name in ["stirrup-0-img1.part", "notes.txt"] {
         std::fs::write(world.uploads.0.join(name), "x").unwrap();
     }
+    // What cannot be removed is no reason to leave the others.
+    std::fs::create_dir(world.uploads.0.join("stirrup-0-img0.part")).unwrap();
     engine.clean_staging().unwrap();
     let left: Vec<_> = std::fs::read_dir(&world.uploads.0).unwrap().collect();
-    assert_eq!(left.len(), 1);
+    assert_eq!(left.len(), 2);
 }
 
-#[test]
-fn an_export_is_whole_or_not_there() {
+#[tokio::test]
+async fn one_upload_that_stays_keeps_no_other() {
     let world = World::new();
-    let engine = engine(&world);
-    golden(&engine);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("out.raw");
-    let to = Destination::File(path.clone());
-    export(&engine, &to).unwrap();
-    let image = engine.image(&project(), &image_name("golden")).unwrap();
-    assert!(std::fs::read(&path).unwrap() == content(&world, &image));
-    let code = |to: &Destination| export(&engine, to).unwrap_err().code();
-    assert_eq!(code(&to), "target-exists");
-    assert_eq!(code(&Destination::File("out.raw".into())), "invalid-path");
-    assert_eq!(code(&Destination::File("/nowhere/out.raw".into())), "target-unwritable");
-    for image in ["other/stirrup-1-img1", "other/out@s"] {
-        let image = image.parse().unwrap();
-        let to = Destination::Pool { store: "local".into(), image };
-        assert_eq!(code(&to), "invalid-pool-image");
+    let mut options = world.options();
+    options.uploads.expiry = std::time::Duration::ZERO;
+    let exporter = world.exporter.clone();
+    let catalog = Catalog::over(world.state(), world.stores(), exporter, options).unwrap();
+    for name in ["a", "b", "c"] {
+        catalog.begin_upload(project(), image_name(name), staged()).await.unwrap();
     }
-    let image = "none/out".parse().unwrap();
-    assert_eq!(code(&Destination::Pool { store: "local".into(), image }), "source-unreadable");
-    // Two that race: the second finds the name taken at the end, and takes itself back.
-    let path = directory.path().join("race.raw");
-    let to = Destination::File(path.clone());
-    let name = image_name("golden");
-    let slow = engine.begin_export(&project(), &name, None, &to).unwrap();
-    export(&engine, &to).unwrap();
-    let error = engine.run_export(slow, &Progress::default()).unwrap_err();
-    assert_eq!(error.code(), "target-exists");
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "and no part");
-    // Cut short by a crash: the next start removes what there is.
-    let to = Destination::File(directory.path().join("crash.raw"));
-    drop(engine.begin_export(&project(), &name, None, &to).unwrap());
-    let part = engine.outgoing().unwrap()[0].part.clone();
-    std::fs::write(&part, "half").unwrap();
-    start(&engine);
-    assert!(engine.outgoing().unwrap().is_empty() && !std::path::Path::new(&part).exists());
-}
-
-#[test]
-fn an_image_that_is_open_elsewhere_is_imported_at_a_snapshot_only() {
-    use crate::backend::OpenMode;
-    let world = World::new();
-    let engine = engine(&world);
-    let other = world.store.other();
-    other.create("there", 8192).unwrap();
-    let image = "other/there".parse().unwrap();
-    let spec = PoolImportSpec { image, from: None, store: None, fix_boot_chs: false };
-    let begin = || engine.begin_pool_import(&project(), &image_name("up"), &spec);
-    let open = other.open("there", None, OpenMode::ReadWrite).unwrap();
-    assert_eq!(begin().err().unwrap().code(), "source-in-use");
-    drop(open);
-    // Opened while it is copied.
-    let import = begin().unwrap();
-    let open = other.open("there", None, OpenMode::ReadWrite).unwrap();
-    let error = engine.run_import(import, &Progress::default()).unwrap_err();
-    assert_eq!(error.code(), "source-in-use");
-    assert!(engine.images(None).unwrap().is_empty());
-    drop(open);
-    let image = engine.run_import(begin().unwrap(), &Progress::default()).unwrap();
-    assert_eq!((image.source.as_str(), image.size_bytes), ("rbd:other/there", 8192));
-    assert_eq!(other.list().unwrap(), ["there"], "the original is there");
-    for (image, code) in [("other/none", "source-unreadable"), ("none/x", "source-unreadable")] {
-        let name = image_name("no");
-        let spec = PoolImportSpec { image: image.parse().unwrap(), ..spec.clone() };
-        let error = engine.begin_pool_import(&project(), &name, &spec).err().unwrap();
-        assert_eq!(error.code(), code);
-    }
+    let staged = |name: &str| world.uploads.0.join(format!("{name}.part"));
+    let first = catalog.image(project(), image_name("a")).await.unwrap().image.backing;
+    std::fs::remove_file(staged(&first)).unwrap();
+    std::fs::create_dir(staged(&first)).unwrap();
+    std::fs::create_dir(staged("stirrup-none")).unwrap();
+    catalog.expire_once().await.unwrap();
+    let left = catalog.images(None).await.unwrap();
+    let left: Vec<String> = left.iter().map(|view| view.image.name.to_string()).collect();
+    assert_eq!(left, ["a"]);
 }
 
 #[test]

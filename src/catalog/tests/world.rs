@@ -60,7 +60,7 @@ impl Faults {
         self.left.load(Ordering::SeqCst) < 0
     }
 
-    fn step<T, E>(
+    pub(crate) fn step<T, E>(
         &self,
         effect: impl FnOnce() -> Result<T, E>,
         failure: impl Fn() -> E,
@@ -129,6 +129,8 @@ pub(crate) struct FakeStore {
     pub(crate) panics: AtomicBool,
     /// It has no room for more data.
     pub(crate) full: Arc<AtomicBool>,
+    /// How often a writer has zeroed something.
+    pub(crate) zeroed: Arc<AtomicUsize>,
     /// The volume that was opened last.
     pub(crate) opened: Mutex<Weak<FakeVolume>>,
     /// The pool `other` of the same cluster.
@@ -248,8 +250,8 @@ impl Store for FakeStore {
         assert!(!self.panics.load(Ordering::SeqCst), "this test wants a panic");
         let (image, faults) = (image.to_owned(), Arc::clone(&self.faults));
         let images = Arc::clone(&self.images);
-        let full = Arc::clone(&self.full);
-        Ok(Box::new(FakeWriter { image, data: Vec::new(), faults, full, images }))
+        let (full, zeroed) = (Arc::clone(&self.full), Arc::clone(&self.zeroed));
+        Ok(Box::new(FakeWriter { image, data: Vec::new(), faults, full, zeroed, images }))
     }
 
     fn snapshot(&self, image: &str, snapshot: &str) -> Result<(), StoreError> {
@@ -436,6 +438,7 @@ struct FakeWriter {
     data: Vec<(u64, Vec<u8>)>,
     faults: Arc<Faults>,
     full: Arc<AtomicBool>,
+    zeroed: Arc<AtomicUsize>,
     images: Arc<Mutex<Images>>,
 }
 
@@ -455,6 +458,7 @@ impl ImageWriter for FakeWriter {
     }
 
     fn zero_at(&mut self, offset: u64, len: u64) -> Result<(), StoreError> {
+        self.zeroed.fetch_add(1, Ordering::SeqCst);
         let faults = Arc::clone(&self.faults);
         faults.step(
             || {

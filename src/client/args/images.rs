@@ -35,7 +35,7 @@ pub(in crate::client) enum ImageCommand {
         #[command(flatten)]
         import: ImportArgs,
     },
-    /// Upload a raw or qcow2 file from here; the same command again goes on where one broke off
+    /// Upload a raw or qcow2 file from here, holes as holes; the same command again goes on where one broke off
     Upload {
         #[command(flatten)]
         project: Project,
@@ -173,7 +173,7 @@ pub(in crate::client) struct ImportArgs {
 /// A file that is uploaded.
 #[derive(Debug, Args)]
 pub(in crate::client) struct UploadArgs {
-    /// File on this machine
+    /// File on this machine; - is standard input, which is uploaded in one attempt
     #[arg(value_hint = ValueHint::FilePath)]
     pub(in crate::client) file: PathBuf,
     /// Name of the image

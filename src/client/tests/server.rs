@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use tokio::net::UnixListener;
 
+use crate::control::api::runs::RUNS;
+
 /// Answers by method and path; the last of several is given again and again.
 pub(super) type Answers = HashMap<(&'static str, String), VecDeque<(u16, String)>>;
 
@@ -70,8 +72,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let path = parts.uri.to_string();
     let mut line = format!("{method} {path}");
     if let Some(offset) = parts.headers.get("upload-offset") {
-        assert_eq!(parts.headers[CONTENT_TYPE], "application/octet-stream");
-        line = format!("{line} {} bytes at {}", body.len(), offset.to_str().unwrap());
+        assert_eq!(parts.headers[CONTENT_TYPE], RUNS);
+        line = format!("{line} {} bytes at {}", file_bytes(&body), offset.to_str().unwrap());
     } else if !body.is_empty() {
         assert_eq!(parts.headers[CONTENT_TYPE], "application/json");
         line = format!("{line} {}", str::from_utf8(&body).unwrap());
@@ -88,4 +90,16 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     };
     (StatusCode::from_u16(status).unwrap(), [(CONTENT_TYPE, "application/json")], body)
         .into_response()
+}
+
+/// How much of a file is in runs.
+fn file_bytes(mut runs: &[u8]) -> u64 {
+    let mut bytes = 0;
+    while let Some((head, rest)) = runs.split_first_chunk() {
+        let head = u64::from_be_bytes(*head);
+        let (len, is_zeros) = (head & !(1 << 63), head >> 63 == 1);
+        bytes += len;
+        runs = if is_zeros { rest } else { &rest[usize::try_from(len).unwrap()..] };
+    }
+    bytes
 }

@@ -72,6 +72,7 @@ pub mod nodes;
 pub mod problem;
 pub mod projects;
 mod raw;
+pub(crate) mod runs;
 mod schema;
 pub mod sessions;
 pub mod settings;

@@ -1,7 +1,7 @@
 //! The bytes of an image.
 
 use std::io;
-use std::time::Duration;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{Path, Query, State};
@@ -19,14 +19,13 @@ use super::problem::Problem;
 use crate::catalog::{ImageName, ImageReader, Name};
 use crate::control::Control;
 use crate::control::access::Caller;
+use crate::control::pace::{Pace, Pacing};
 use crate::control::stream;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that wait to be sent.
 const CHUNKS_MAX: usize = 2;
-/// A client that takes nothing for so long is cut off.
-const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// What of an image.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -61,28 +60,44 @@ pub(super) async fn download(
     let reader = found(&caller, project.as_str(), reader)?;
     let size_bytes = reader.size_bytes();
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-    let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || send(&runtime, &reader, &sender));
+    let (runtime, pacing) = (Handle::current(), control.limits.pacing);
+    tokio::task::spawn_blocking(move || send(&runtime, &reader, &sender, pacing));
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((kind, stream::body(chunks, Some(size_bytes))).into_response())
 }
 
 /// Reads on as fast as the client takes it.
-fn send(runtime: &Handle, reader: &ImageReader, chunks: &mpsc::Sender<io::Result<Bytes>>) {
+fn send(
+    runtime: &Handle,
+    reader: &ImageReader,
+    chunks: &mpsc::Sender<io::Result<Bytes>>,
+    pacing: Pacing,
+) {
     let size_bytes = reader.size_bytes();
-    let mut at = 0;
+    let (mut at, mut pace) = (0, Pace::new(pacing));
     while at < size_bytes {
         let left = usize::try_from(size_bytes - at).unwrap_or(CHUNK_BYTES);
         let mut chunk = vec![0; left.min(CHUNK_BYTES)];
-        at += chunk.len() as u64;
-        let read = reader.read_at(at - chunk.len() as u64, &mut chunk);
+        let len = chunk.len() as u64;
+        let read = reader.read_at(at, &mut chunk);
+        at += len;
         let failed = read.is_err();
         let chunk = read.map(|()| Bytes::from(chunk)).map_err(|error| {
             tracing::error!(%error, "a download breaks off");
             io::Error::other(error)
         });
-        let sent = runtime.block_on(tokio::time::timeout(STALL_MAX, chunks.send(chunk)));
-        if failed || !matches!(sent, Ok(Ok(()))) {
+        let since = Instant::now();
+        let sent = runtime.block_on(async {
+            tokio::select! {
+                sent = chunks.send(chunk) => sent.is_ok(),
+                () = tokio::time::sleep(pacing.stall) => false,
+                () = reader.revoked() => {
+                    tracing::info!("a download ends: the image is not public any more, or gone");
+                    false
+                }
+            }
+        });
+        if failed || !sent || !pace.keeps_up(since.elapsed(), len) {
             return;
         }
     }

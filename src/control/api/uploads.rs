@@ -1,12 +1,13 @@
 //! Uploads of images, piece by piece.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,15 +15,15 @@ use utoipa::ToSchema;
 use super::images::names;
 use super::jobs::{self, Job};
 use super::problem::Problem;
+use super::runs::{Framing, RUNS, Runs};
 use super::{Answer, made};
-use crate::catalog::{Format, ImageState, UploadReceiver, UploadSpec, UploadView};
+use crate::catalog::{Format, ImageState, Piece, UploadReceiver, UploadSpec, UploadView};
 use crate::control::Control;
 use crate::control::body::Fields;
+use crate::control::pace::{Pace, Pacing};
 use crate::control::respond::Failure;
 use crate::control::server::Stopping;
 
-/// A client that sends nothing for so long is given up; what it sent is kept.
-const STALL_MAX: Duration = Duration::from_secs(60);
 /// What else comes is thrown away for so long after a failure, so that the client gets to read why.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -33,8 +34,10 @@ const COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UploadCreate {
-    /// Length of the file in bytes.
-    pub size_bytes: u64,
+    /// Length of the file in bytes. When absent, the last `PATCH` says `Upload-Complete: ?1`, and the
+    /// file lies in the directory for uploads until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// `raw` or `qcow2`.
     pub format: String,
     /// The store to put the image in; the default one when absent.
@@ -64,8 +67,9 @@ pub struct Upload {
     pub state: String,
     /// Format of the file.
     pub format: String,
-    /// Length of the file in bytes.
-    pub size_bytes: u64,
+    /// Length of the file in bytes; absent as long as that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// Bytes from its beginning that are there.
     pub offset_bytes: u64,
     /// What its SHA-256 must be.
@@ -90,7 +94,7 @@ fn render(view: UploadView) -> Upload {
         image: image.name.to_string(),
         state: super::images::state(image.state).to_owned(),
         format: super::images::format(image.format).to_owned(),
-        size_bytes: upload.map_or(0, |upload| upload.file_bytes),
+        size_bytes: upload.and_then(|upload| upload.file_bytes),
         offset_bytes: offset,
         sha256: upload.and_then(|upload| upload.sha256.as_ref()).map(ToString::to_string),
         expires: expires.map(|time| time.to_string()),
@@ -101,14 +105,17 @@ fn render(view: UploadView) -> Upload {
 
 /// The answer, with the headers of resumable uploads.
 fn answer(status: StatusCode, upload: Upload) -> Response {
-    let complete = if upload.offset_bytes == upload.size_bytes { "?1" } else { "?0" };
+    let complete = if upload.size_bytes == Some(upload.offset_bytes) { "?1" } else { "?0" };
     let headers = [
         (OFFSET, HeaderValue::from(upload.offset_bytes)),
-        (LENGTH, HeaderValue::from(upload.size_bytes)),
         (COMPLETE, HeaderValue::from_static(complete)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (status, headers, Json(upload)).into_response()
+    let length = upload.size_bytes.map(|bytes| [(LENGTH, HeaderValue::from(bytes))]);
+    match length {
+        Some(length) => (status, headers, length, Json(upload)).into_response(),
+        None => (status, headers, Json(upload)).into_response(),
+    }
 }
 
 /// Begins an upload. Its bytes are sent with `PATCH`.
@@ -164,6 +171,10 @@ pub(super) async fn show(
 /// Adds bytes to an upload: the next ones of the file, as many as come. The header `Upload-Offset`
 /// says how many are there before. What came is kept, however the call ends. When all are there, a job
 /// begins that makes an image of them.
+///
+/// Zeros need not be sent: a body of the type `application/vnd.stirrup.runs` consists of runs. Each begins
+/// with eight bytes, the most significant first: bit 63 says that it is a run of zeros, the other bits how
+/// many bytes of the file it is. Only of a run that is none of zeros do these bytes follow.
 #[utoipa::path(
     patch,
     path = "/v1/projects/{project}/images/{image}/upload",
@@ -172,6 +183,7 @@ pub(super) async fn show(
         ("project" = String, Path, description = "Project"),
         ("image" = String, Path, description = "Name"),
         ("Upload-Offset" = u64, Header, description = "Bytes that are there before these"),
+        ("Upload-Complete" = Option<String>, Header, description = "`?1`: the file ends with these; anything else: more may come"),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
@@ -191,13 +203,29 @@ pub(super) async fn append(
         bad("the header Upload-Offset must say how many bytes are there: see GET or HEAD")
     })?;
     let length = number(request.headers(), &header::CONTENT_LENGTH)?;
+    let is_last = is_last(request.headers());
+    let framing = match request.headers().get(header::CONTENT_TYPE) {
+        Some(kind) if kind == RUNS => Framing::Runs(Runs::default()),
+        _ => Framing::Plain,
+    };
     let view = control.catalog.upload(project.clone(), name.clone()).await?;
-    let ends_there = view.image.upload.as_ref().is_some_and(|it| it.file_bytes == offset);
+    let ends_there = view.image.upload.as_ref().is_some_and(|it| it.file_bytes == Some(offset));
     if !(ends_there && length == Some(0)) {
+        let announced = length.filter(|_| matches!(framing, Framing::Plain));
         let receiver =
-            control.catalog.receive(project.clone(), name.clone(), offset, length).await?;
+            control.catalog.receive(project.clone(), name.clone(), offset, announced).await?;
+        let mut taking = Taking {
+            receiver,
+            framing,
+            is_last,
+            pace: Pace::new(control.limits.pacing),
+            pacing: control.limits.pacing,
+        };
         let mut body = request.into_body();
-        if let Err(failure) = take(receiver, &mut body, &stopping.0).await {
+        let taken = taking.take(&mut body, &stopping.0).await;
+        // What was taken is kept in any case; what failed in the store is the first that did.
+        let kept = taking.receiver.end().await;
+        if let Err(failure) = kept.map_err(Failure::from).and(taken) {
             drain(body).await;
             return Err(failure);
         }
@@ -232,7 +260,7 @@ pub(super) async fn abandon(
 }
 
 fn is_complete(view: &UploadView) -> bool {
-    view.image.upload.as_ref().is_some_and(|upload| upload.offset == upload.file_bytes)
+    view.image.upload.as_ref().is_some_and(|upload| upload.file_bytes == Some(upload.offset))
 }
 
 fn bad(detail: &str) -> Failure {
@@ -249,42 +277,82 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Answer<Option<u64>> {
     }
 }
 
-/// Takes what comes until it ends. What was taken is kept in any case.
-async fn take(mut receiver: UploadReceiver, body: &mut Body, stopping: &Stopping) -> Answer<()> {
-    let taken = loop {
-        let next = tokio::time::timeout(STALL_MAX, body.frame());
-        let interrupted = "another call goes on with this upload";
-        let frame = tokio::select! {
-            frame = next => frame,
-            () = receiver.interrupted() => {
-                break Err(Failure::new(StatusCode::CONFLICT, "upload-interrupted", interrupted));
-            }
-            () = stopping.begun() => {
-                let detail = "stirrupd is stopping; go on when it is back";
-                break Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail));
-            }
-        };
-        match frame {
-            Err(_) => {
-                let detail = format!("nothing came for {} s", STALL_MAX.as_secs());
-                break Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "upload-stalled", detail));
-            }
-            Ok(None) => break Ok(()),
-            Ok(Some(Err(error))) => break Err(bad(&format!("the body broke off: {error}"))),
-            Ok(Some(Ok(frame))) => {
-                // Anything else is a trailer.
-                if let Ok(piece) = frame.into_data()
-                    && let Err(error) = receiver.take(piece).await
-                {
-                    return Err(error.into());
+/// The structured field `Upload-Complete`; one that is none counts for nothing (RFC 9651 2.2).
+fn is_last(headers: &HeaderMap) -> bool {
+    headers.get(&COMPLETE).is_some_and(|value| value == "?1")
+}
+
+/// A body that is taken.
+struct Taking {
+    receiver: UploadReceiver,
+    framing: Framing,
+    /// The file ends with it.
+    is_last: bool,
+    pace: Pace,
+    pacing: Pacing,
+}
+
+impl Taking {
+    /// Takes what comes until it ends.
+    async fn take(&mut self, body: &mut Body, stopping: &Stopping) -> Answer<()> {
+        loop {
+            let since = Instant::now();
+            let next = tokio::time::timeout(self.pacing.stall, body.frame());
+            let frame = tokio::select! {
+                frame = next => frame,
+                () = self.receiver.interrupted() => return Err(interrupted()),
+                () = stopping.begun() => {
+                    let detail = "stirrupd is stopping; go on when it is back";
+                    return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail));
                 }
+            };
+            let waited = since.elapsed();
+            let Ok(frame) = frame else {
+                let stall = self.pacing.stall.as_secs();
+                return Err(stalled(&format!("nothing came for {stall} s")));
+            };
+            let Some(frame) = frame else { return self.end().await };
+            let frame = frame.map_err(|error| bad(&format!("the body broke off: {error}")))?;
+            // Anything else is a trailer.
+            let Ok(came) = frame.into_data() else { continue };
+            let bytes = self.hand_on(came).await?;
+            if !self.pace.keeps_up(waited, bytes) {
+                return Err(stalled(&self.pace.too_slow()));
             }
         }
-    };
-    let kept = receiver.end().await;
-    taken?;
-    kept?;
-    Ok(())
+    }
+
+    /// Hands on what came; how much of the file that is.
+    async fn hand_on(&mut self, mut came: Bytes) -> Answer<u64> {
+        let mut bytes = 0;
+        while let Some(piece) = self.framing.next(&mut came).map_err(bad)? {
+            if self.receiver.is_interrupted() {
+                return Err(interrupted());
+            }
+            bytes += piece.len_bytes();
+            self.receiver.take(piece).await?;
+        }
+        Ok(bytes)
+    }
+
+    async fn end(&mut self) -> Answer<()> {
+        if !self.framing.is_whole() {
+            return Err(bad("the body ends within a run"));
+        }
+        if self.is_last {
+            self.receiver.take(Piece::End).await?;
+        }
+        Ok(())
+    }
+}
+
+fn interrupted() -> Failure {
+    let detail = "another call goes on with this upload";
+    Failure::new(StatusCode::CONFLICT, "upload-interrupted", detail)
+}
+
+fn stalled(detail: &str) -> Failure {
+    Failure::new(StatusCode::REQUEST_TIMEOUT, "upload-stalled", detail)
 }
 
 /// Throws away what comes, for a moment.

@@ -249,3 +249,90 @@ async fn an_encrypted_qcow2_is_refused_with_its_first_bytes() {
     daemon.call(Method::GET, PATH, None).await.problem(404, "image-not-found");
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn zeros_are_told_in_runs_and_a_file_ends_where_it_says() {
+    use crate::control::api::runs::{RUNS, head};
+    let daemon = Daemon::start();
+    let patch = async |offset: u64, complete: &str, body: &[u8]| {
+        let mut stream = UnixStream::connect(daemon.path()).await.unwrap();
+        let head = format!(
+            "PATCH {PATH} HTTP/1.1\r\nhost: s\r\nconnection: close\r\nupload-offset: {offset}\r\n\
+             content-type: {RUNS}\r\nupload-complete: {complete}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(HANG, read).await.unwrap().unwrap();
+        (answer.split(' ').nth(1).unwrap_or("0").parse::<u16>().unwrap(), answer)
+    };
+    let data = [&head(false, 3)[..], b"abc"].concat();
+    let zeros = head(true, 1 << 20).to_vec();
+    for size_bytes in [Some((1 << 20) + 6), None] {
+        let mut body = json!({"format": "raw"});
+        if let Some(size_bytes) = size_bytes {
+            body["size_bytes"] = json!(size_bytes);
+        }
+        assert!(daemon.put(PATH, body).await.status.is_success());
+        // Nonsense adds nothing, and what comes before it is kept.
+        let (status, answer) = patch(0, "?1", &[&data[..], &[0; 8]].concat()).await;
+        assert_eq!((status, answer.contains("a run of no bytes")), (400, true), "{answer}");
+        let (status, answer) = patch(3, "?1", &[&zeros[..], &data[..9]].concat()).await;
+        assert_eq!((status, answer.contains("within a run")), (400, true), "{answer}");
+        assert_eq!(daemon.offset().await, (1 << 20) + 4);
+        if size_bytes.is_some() {
+            let (status, answer) = patch((1 << 20) + 4, "?0", &head(true, u64::MAX >> 1)).await;
+            assert_eq!(status, 422, "{answer}");
+        }
+        let rest = [&head(false, 2)[..], b"bc"].concat();
+        let (status, answer) = patch((1 << 20) + 4, "?1", &rest).await;
+        assert_eq!((status, answer.contains("upload-complete: ?1")), (202, true), "{answer}");
+        let job =
+            serde_json::from_str::<serde_json::Value>(answer.split("\r\n\r\n").nth(1).unwrap());
+        let ended = daemon.end_of(&job.unwrap()["job"]).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+        let image = "/v1/projects/default/images/up";
+        let raw = daemon.call(Method::GET, &format!("{image}/raw"), None).await.bytes;
+        assert_eq!(raw.len(), ((1 << 20) + 6_usize).next_multiple_of(512));
+        assert_eq!((&raw[..4], &raw[(1 << 20) + 3..][..4]), (&b"abc\0"[..], &b"abc\0"[..]));
+        assert!(raw[3..1 << 20].iter().all(|byte| *byte == 0));
+        daemon.delete(image).await.gone();
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_next_to_nothing_is_given_up() {
+    use std::time::Duration;
+    let pacing = crate::control::Pacing {
+        window: Duration::from_millis(100),
+        bytes: 1 << 30,
+        ..Default::default()
+    };
+    let daemon = Daemon::with(&crate::control::Limits { pacing, ..Default::default() });
+    daemon.begin(1 << 20).await;
+    // Never silent for long, and never fast.
+    let mut stream = daemon.sending(0, 1 << 20, b"x").await;
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    let slowly = async {
+        loop {
+            tokio::select! {
+                read = stream.read(&mut piece) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(len) => answer.extend_from_slice(&piece[..len]),
+                },
+                () = tokio::time::sleep(Duration::from_millis(10)) => {
+                    if stream.write_all(b"x").await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(HANG, slowly).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("upload-stalled") && answer.contains("less than"), "{answer}");
+    assert!(daemon.offset().await > 0, "what came is kept");
+    daemon.stop().await;
+}

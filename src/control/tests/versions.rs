@@ -147,23 +147,105 @@ async fn downloads_have_their_bounds() {
     let daemon = Daemon::start();
     daemon.import("golden").await;
     let path = "/v1/projects/default/images/golden/raw";
-    let reader = daemon.catalog.read_image(
-        crate::catalog::Name::project("default").unwrap(),
-        crate::catalog::ImageName::new("golden").unwrap(),
-        None,
-        None,
-    );
-    let reader = reader.await.unwrap();
+    let read = async |asker: Option<&str>| {
+        let asker = asker.map(|name| crate::catalog::Name::project(name).unwrap());
+        let project = crate::catalog::Name::project("default").unwrap();
+        let name = crate::catalog::ImageName::new("golden").unwrap();
+        daemon.catalog.read_image(project, name, None, asker).await
+    };
+    let mut places = vec![read(None).await.unwrap()];
     // An image that is being read stays.
     daemon.delete("/v1/projects/default/images/golden").await.problem(409, "busy");
-    let mut places = vec![reader];
+    let refused = |refused: Result<crate::catalog::ImageReader, crate::catalog::Error>| {
+        refused.err().unwrap().code()
+    };
+    assert_eq!(refused(read(Some("other")).await), "image-not-found", "it is not public");
     for _ in 0..7 {
-        let name = crate::catalog::ImageName::new("golden").unwrap();
-        let project = crate::catalog::Name::project("default").unwrap();
-        places.push(daemon.catalog.read_image(project, name, None, None).await.unwrap());
+        places.push(read(None).await.unwrap());
     }
+    // Of the places that one has, nobody else wants for one.
+    for _ in 0..8 {
+        places.push(read(Some("default")).await.unwrap());
+    }
+    assert_eq!(refused(read(Some("default")).await), "too-many-downloads");
     daemon.call(Method::GET, path, None).await.problem(503, "too-many-downloads");
     drop(places);
     assert_eq!(daemon.call(Method::GET, path, None).await.bytes.len(), 8192);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_ends_the_downloads_of_others() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let daemon = Daemon::start();
+    let file = daemon.directory.path().join("large");
+    std::fs::write(&file, vec![7; 16 << 20]).unwrap();
+    let import = json!({"name": "pub", "file": file});
+    let images = "/v1/projects/default/images";
+    let other = json!({"role": "operator", "project": "other"});
+    let token = daemon.put("/v1/tokens/other", other).await.ok(StatusCode::CREATED);
+    let token = token["token"].as_str().unwrap();
+    let begin = async || {
+        let job = daemon.call(Method::POST, images, Some(import.clone())).await;
+        daemon.end_of(&job.ok(StatusCode::ACCEPTED)).await;
+        let public = json!({"public": true});
+        daemon.put(&format!("{images}/pub/visibility"), public).await.ok(StatusCode::OK);
+        // Of another project, and it takes nothing for now.
+        let mut stream = tokio::net::UnixStream::connect(daemon.path()).await.unwrap();
+        let head = format!(
+            "GET {images}/pub/raw HTTP/1.1\r\nhost: s\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        stream
+    };
+    let ends = async |mut stream: tokio::net::UnixStream| {
+        let mut taken = Vec::new();
+        let read = tokio::time::timeout(super::HANG, stream.read_to_end(&mut taken)).await.unwrap();
+        assert!(read.is_err() || taken.len() < 16 << 20, "it broke off");
+    };
+    let download = begin().await;
+    daemon.delete(&format!("{images}/pub")).await.gone();
+    ends(download).await;
+    let download = begin().await;
+    let private = json!({"public": false});
+    daemon.put(&format!("{images}/pub/visibility"), private).await.ok(StatusCode::OK);
+    ends(download).await;
+    daemon.delete(&format!("{images}/pub")).await.gone();
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_takes_next_to_nothing_is_cut_off() {
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let pacing = crate::control::Pacing {
+        window: Duration::from_millis(100),
+        bytes: 1 << 40,
+        ..Default::default()
+    };
+    let daemon = Daemon::with(&crate::control::Limits { pacing, ..Default::default() });
+    let file = daemon.directory.path().join("large");
+    std::fs::write(&file, vec![7; 16 << 20]).unwrap();
+    let import = json!({"name": "large", "file": file});
+    let job = daemon.call(Method::POST, "/v1/projects/default/images", Some(import)).await;
+    daemon.end_of(&job.ok(StatusCode::ACCEPTED)).await;
+    let mut stream = tokio::net::UnixStream::connect(daemon.path()).await.unwrap();
+    let head = "GET /v1/projects/default/images/large/raw HTTP/1.1\r\nhost: s\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut taken, mut piece) = (0, vec![0; 64 << 10]);
+    let slowly = async {
+        loop {
+            match stream.read(&mut piece).await {
+                Ok(0) | Err(_) => return taken,
+                Ok(len) => taken += len,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let taken = tokio::time::timeout(super::HANG, slowly).await.unwrap();
+    assert!(taken < 16 << 20, "{taken}");
     daemon.stop().await;
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::catalog::tests::world::World;
 use crate::catalog::{
-    Catalog, Destination, Format, ImageName, Job, JobState, Name, Options, PoolImportSpec,
+    Catalog, Destination, Format, ImageName, Job, JobState, Name, Options, Piece, PoolImportSpec,
     UploadSpec,
 };
 
@@ -71,7 +71,7 @@ fn images_come_from_a_pool_go_to_one_and_are_uploaded() {
         assert_eq!(export().await.unwrap_err().code(), "target-exists");
 
         let spec = UploadSpec {
-            file_bytes: bytes.len() as u64,
+            file_bytes: Some(bytes.len() as u64),
             format: Format::Raw,
             store: None,
             sha256: None,
@@ -86,7 +86,7 @@ fn images_come_from_a_pool_go_to_one_and_are_uploaded() {
             let mut receiver =
                 catalog.receive(project.clone(), up.clone(), offset, None).await.unwrap();
             for piece in bytes[at..end].chunks(70_001) {
-                receiver.take(Bytes::copy_from_slice(piece)).await.unwrap();
+                receiver.take(Piece::Bytes(Bytes::copy_from_slice(piece))).await.unwrap();
             }
             receiver.end().await.unwrap();
             at = end;
