@@ -87,6 +87,18 @@ impl World {
     }
 }
 
+impl World {
+    /// A disk without a parent.
+    fn alone(&self) -> Clone {
+        let settled = Mutex::new(Settled { changes: 0, shared_bytes: 0 });
+        let (lost, is_late, reopened) = Default::default();
+        let told = Arc::new(Told { changes: AtomicU64::new(0), settled, lost, is_late, reopened });
+        let disk = Gated::new(vec![2; SIZE]);
+        let volume = self.cache.wrap(Arc::clone(&disk) as _, None, Arc::clone(&told));
+        Clone { volume, disk, told, queue: Arc::new(CompletionQueue::new()) }
+    }
+}
+
 impl Clone {
     fn submit(&self, op: Op) -> Vec<crate::block::Completion> {
         let mut done = Vec::new();
@@ -289,9 +301,75 @@ fn a_handle_that_was_opened_for_another_clone_replaces_one_that_has_failed() {
     world.parent.fence();
     let anew = Gated::new(vec![1; SIZE]);
     let volume = Arc::clone(&anew) as _;
+    assert!(world.cache.parent("golden").is_none(), "whoever wants it is to open it");
     world.cache.add_parent("golden", Snapshot { volume, own: None, above: None });
+    assert!(world.cache.parent("golden").is_some());
     assert!(clone.ask(1).is_none());
     assert_eq!((anew.reads().len(), clone.disk.reads().len()), (1, 0));
+}
+
+/// Three blocks but for a sector.
+const THREE: (u64, usize) = (512, 12288 - 512);
+
+fn read_three() -> Op {
+    Op::Read { offset: THREE.0, buf: Buffer::unfilled(THREE.1) }
+}
+
+fn write_three(value: u8) -> Op {
+    Op::WriteAtomic { offset: 0, buf: Buffer::from_slice(&[value; 12288]), fua: false }
+}
+
+#[test]
+fn a_read_during_which_an_atomic_write_began_is_repeated() {
+    let world = World::new();
+    let clone = world.alone();
+    let middle = Op::Read { offset: 4096, buf: Buffer::unfilled(4096) };
+    assert!(clone.submit(middle).is_empty());
+    clone.disk.finish();
+    assert_eq!((clone.arrived(), clone.disk.reads()), (vec![2], vec![(4096, 4096)]));
+    assert!(clone.submit(read_three()).is_empty());
+    assert_eq!(clone.disk.reads(), [(0, 4096), (8192, 4096)], "what is not in the cache");
+    // The first block is read before the write, the last one after it.
+    clone.disk.step(0, false, true);
+    assert!(clone.submit(write_three(3)).is_empty());
+    clone.disk.step(2, false, true);
+    clone.disk.step(2, false, true);
+    let mut done = Vec::new();
+    while !done.iter().any(|it: &crate::block::Completion| matches!(it.result, Ok(Done::Data(_)))) {
+        clone.disk.finish();
+        let _ready = clone.queue.poll_drain(&mut Context::from_waker(Waker::noop()), &mut done);
+    }
+    let read = done.into_iter().find_map(|it| match it.result {
+        Ok(Done::Data(buf)) => Some(buf.to_vec()),
+        _ => None,
+    });
+    assert!(read.unwrap() == [3; THREE.1]);
+    assert_eq!(clone.disk.reads(), [(THREE.0, THREE.1 as u64)], "at once");
+}
+
+#[test]
+fn a_read_while_an_atomic_write_is_under_way_is_the_disks_own() {
+    let world = World::new();
+    let clone = world.alone();
+    assert!(clone.submit(write_three(3)).is_empty());
+    assert!(clone.submit(read_three()).is_empty());
+    assert_eq!(clone.disk.reads(), [(THREE.0, THREE.1 as u64)], "no more, no less");
+    clone.disk.finish();
+}
+
+#[test]
+fn what_a_failed_write_was_to_write_is_not_kept() {
+    let world = World::new();
+    let clone = world.alone();
+    assert_eq!(clone.read(&world, 0), 2);
+    assert_eq!(clone.ask(0), Some(2), "from memory");
+    clone.write(0, 9);
+    clone.disk.step(0, true, false);
+    clone.disk.step(0, false, true);
+    let mut done = Vec::new();
+    let _ready = clone.queue.poll_drain(&mut Context::from_waker(Waker::noop()), &mut done);
+    assert!(done.pop().unwrap().result.is_err());
+    assert_eq!(clone.read(&world, 0), 2);
 }
 
 #[test]
