@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::mapref::multiple::RefMulti;
 use jiff::Timestamp;
 
-use super::making::{Begun, Making};
+use super::making::{Begun, Making, Parent};
 use super::rows::{self, Batch, Versioned};
 use super::tags::tag_key;
 use super::{Engine, Held, backing_prefix, busy, key};

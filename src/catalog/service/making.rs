@@ -53,7 +53,7 @@ impl Catalog {
             });
             return Ok(Made::Now(made.await?));
         }
-        let queued = self.queue()?;
+        let queued = self.queue(&wanted.project)?;
         let (this, runtime) = (self.clone(), Handle::current());
         self.call(subject, Vec::new(), move |engine| {
             wanted.check(engine)?;

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{Case, engine, golden, image_name, import, name, node, project, spec, start};
+use super::faults::{
+    ADMIN, Case, engine, golden, image_name, import, name, node, project, spec, start,
+};
 use super::world::World;
 use crate::backend::{LuksFormat, OpenMode, Store as _, VolumeReader};
 use crate::catalog::engine::Begun;
@@ -95,8 +97,8 @@ fn an_encrypted_disk_holds_what_its_image_does_and_needs_it_no_more() {
     }
     let plain = engine.create_disk(&project(), &name("d4"), &spec(), None).unwrap().disk;
     assert_eq!((plain.encryption, plain.flattened), (None, false));
-    engine.remove_disk(&project(), &name("d3")).unwrap();
-    engine.remove_disk(&project(), &name("d4")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d3")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d4")).unwrap();
     engine.remove_image(&project(), &image_name("golden")).unwrap();
 }
 
@@ -117,7 +119,7 @@ fn what_cannot_be_encrypted_is_refused_and_leaves_nothing() {
     assert_eq!(error.code(), "encryption-unavailable");
     assert!(error.to_string().contains("there is no passphrase"), "{error}");
     engine.create_disk(&project(), &name("d2"), &with(Encryption::None), None).unwrap();
-    engine.remove_disk(&project(), &name("d2")).unwrap();
+    engine.remove_disk(ADMIN, &project(), &name("d2")).unwrap();
     world.store.keyless.store(false, Ordering::SeqCst);
     // A clone of what is encrypted is.
     for image in world.store.images.lock().values_mut() {
@@ -171,8 +173,13 @@ fn an_image_of_an_encrypted_disk_is_encrypted_and_holds_what_the_disk_does() {
     let engine = engine(&world);
     golden(&engine);
     let disk = engine.create_disk(&project(), &name("d1"), &encrypted(), None).unwrap().disk;
-    let spec =
-        CopySpec { project: project(), of: Tagged::Disk(name("d1")), tag: None, store: None };
+    let spec = CopySpec {
+        project: project(),
+        of: Tagged::Disk(name("d1")),
+        tag: None,
+        store: None,
+        asking: None,
+    };
     let name = image_name("copy");
     world.store.keyless.store(true, Ordering::SeqCst);
     let refused = engine.begin_copy(&project(), &name, &spec).err().unwrap();

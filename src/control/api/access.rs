@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Answer;
-use super::problem::Problem;
 use crate::catalog::{self, Error, Name, TokenSpec};
 use crate::control::Control;
 use crate::control::access::Caller;
@@ -154,7 +153,6 @@ impl TryFrom<TokenCreate> for TokenSpec {
     tag = "access",
     responses(
         (status = 200, description = "The caller", body = WhoAmI),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI> {
@@ -172,7 +170,6 @@ pub(super) async fn whoami(Extension(caller): Extension<Caller>) -> Json<WhoAmI>
     tag = "access",
     responses(
         (status = 200, description = "The tokens", body = TokenList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn tokens(State(control): State<Control>) -> Answer<Json<TokenList>> {
@@ -186,11 +183,9 @@ pub(super) async fn tokens(State(control): State<Control>) -> Answer<Json<TokenL
     put,
     path = "/v1/tokens/{token}",
     tag = "access",
-    params(("token" = String, Path, description = "Name")),
     request_body = TokenCreate,
     responses(
         (status = 201, description = "It was made", body = Token),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn make_token(
@@ -209,10 +204,8 @@ pub(super) async fn make_token(
     delete,
     path = "/v1/tokens/{token}",
     tag = "access",
-    params(("token" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is worth nothing"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove_token(
@@ -231,7 +224,6 @@ pub(super) async fn remove_token(
     params(Last),
     responses(
         (status = 200, description = "The calls, newest first", body = AuditList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn log(

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::nodes;
-use super::problem::Problem;
 use crate::boot::uri;
 use crate::catalog::{DiskView, Name};
 use crate::control::respond::Failure;
@@ -37,10 +36,8 @@ pub struct BootArguments {
     get,
     path = "/v1/projects/{project}/nodes/{node}/boot-arguments",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "What to boot by", body = BootArguments),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn arguments(

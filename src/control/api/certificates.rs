@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{self, CertificateName, Name};
 use crate::control::Control;
@@ -64,7 +63,6 @@ fn render(certificate: &catalog::Certificate) -> Certificate {
     tag = "access",
     responses(
         (status = 200, description = "The certificates", body = CertificateList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn certificates(State(control): State<Control>) -> Answer<Json<CertificateList>> {
@@ -77,12 +75,10 @@ pub(super) async fn certificates(State(control): State<Control>) -> Answer<Json<
     put,
     path = "/v1/certificates/{certificate}",
     tag = "access",
-    params(("certificate" = String, Path, description = "The name in it")),
     request_body = CertificatePut,
     responses(
         (status = 201, description = "It is named", body = Certificate),
         (status = 200, description = "It was named so before", body = Certificate),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn put_certificate(
@@ -102,10 +98,8 @@ pub(super) async fn put_certificate(
     delete,
     path = "/v1/certificates/{certificate}",
     tag = "access",
-    params(("certificate" = String, Path, description = "The name in it")),
     responses(
         (status = 204, description = "Its holder may do nothing"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove_certificate(

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 
 use super::images::ImageCopy;
 use super::jobs::{self, Job};
-use super::problem::Problem;
 use super::settings::Qos;
 use super::{Answer, Filter, made_or_begun, portal, portals};
 use crate::catalog::{
@@ -411,7 +410,6 @@ pub(super) fn names((project, disk): &(String, String)) -> Result<(Name, Name), 
     params(Filter),
     responses(
         (status = 200, description = "The disks", body = DiskList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -429,13 +427,11 @@ pub(super) async fn list(
     put,
     path = "/v1/projects/{project}/disks/{disk}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = DiskCreate,
     responses(
         (status = 201, description = "It was made", body = Disk),
         (status = 200, description = "It was there", body = Disk),
         (status = 202, description = "A job makes it", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create(
@@ -462,10 +458,8 @@ pub(super) async fn create(
     get,
     path = "/v1/projects/{project}/disks/{disk}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The disk", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -482,10 +476,8 @@ pub(super) async fn show(
     delete,
     path = "/v1/projects/{project}/disks/{disk}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove(
@@ -504,11 +496,9 @@ pub(super) async fn remove(
     put,
     path = "/v1/projects/{project}/disks/{disk}/redirect",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = Redirect,
     responses(
         (status = 200, description = "The disk", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn redirect(
@@ -529,10 +519,8 @@ pub(super) async fn redirect(
     delete,
     path = "/v1/projects/{project}/disks/{disk}/redirect",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The disk", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn recall(
@@ -551,11 +539,9 @@ pub(super) async fn recall(
     post,
     path = "/v1/projects/{project}/disks/{disk}/resize",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = DiskResize,
     responses(
         (status = 200, description = "It has the size", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn resize(
@@ -574,11 +560,9 @@ pub(super) async fn resize(
     post,
     path = "/v1/projects/{project}/disks/{disk}/rollback",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = DiskRollback,
     responses(
         (status = 202, description = "It has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rollback(
@@ -597,10 +581,8 @@ pub(super) async fn rollback(
     post,
     path = "/v1/projects/{project}/disks/{disk}/flatten",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     responses(
         (status = 202, description = "It has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn flatten(
@@ -617,11 +599,9 @@ pub(super) async fn flatten(
     post,
     path = "/v1/projects/{project}/disks/{disk}/image",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = ImageCopy,
     responses(
         (status = 202, description = "The copy has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn image(

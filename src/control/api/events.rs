@@ -10,7 +10,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Answer;
 use super::jobs::Job;
-use super::problem::Problem;
 use super::sessions::Session;
 use crate::catalog::Name;
 use crate::control::access::Caller;
@@ -106,7 +105,6 @@ pub(super) struct Which {
     params(Which),
     responses(
         (status = 200, description = "The events", body = Event, content_type = "text/event-stream"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn follow(

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::jobs::{self, Job};
-use super::problem::Problem;
 use super::{Answer, Filter};
 use crate::catalog::{
     self, CopySpec, Destination, Error, ImageName, ImageState, ImageView, ImportSpec, Name,
@@ -316,7 +315,6 @@ pub(super) fn names((project, image): &(String, String)) -> Result<(Name, ImageN
     params(Filter),
     responses(
         (status = 200, description = "The images", body = ImageList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -344,11 +342,9 @@ fn either(more: &str) -> Failure {
     post,
     path = "/v1/projects/{project}/images",
     tag = "images",
-    params(("project" = String, Path, description = "Project")),
     request_body = ImageImport,
     responses(
         (status = 202, description = "The import has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn import(
@@ -390,10 +386,8 @@ pub(super) async fn import(
     get,
     path = "/v1/projects/{project}/images/{image}",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The image", body = Image),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -414,10 +408,8 @@ pub(super) async fn show(
     delete,
     path = "/v1/projects/{project}/images/{image}",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove(
@@ -434,11 +426,9 @@ pub(super) async fn remove(
     post,
     path = "/v1/projects/{project}/images/{image}/copy",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = ImageCopy,
     responses(
         (status = 202, description = "The copy has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn copy(
@@ -462,11 +452,9 @@ pub(super) async fn copy(
     post,
     path = "/v1/projects/{project}/images/{image}/rename",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = ImageRename,
     responses(
         (status = 200, description = "The image", body = Image),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rename(
@@ -486,11 +474,9 @@ pub(super) async fn rename(
     put,
     path = "/v1/projects/{project}/images/{image}/protection",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = Protection,
     responses(
         (status = 200, description = "The image", body = Image),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn protect(
@@ -507,11 +493,9 @@ pub(super) async fn protect(
     put,
     path = "/v1/projects/{project}/images/{image}/visibility",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = Visibility,
     responses(
         (status = 200, description = "The image", body = Image),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn publish(
@@ -530,11 +514,9 @@ pub(super) async fn publish(
     post,
     path = "/v1/projects/{project}/images/{image}/export",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = ImageExport,
     responses(
         (status = 202, description = "The export has begun", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn export(
@@ -571,11 +553,9 @@ pub(super) async fn export(
     put,
     path = "/v1/projects/{project}/images/{image}/default-tag",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     request_body = DefaultTag,
     responses(
         (status = 200, description = "The image", body = Image),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn default_tag(
@@ -593,10 +573,8 @@ pub(super) async fn default_tag(
     get,
     path = "/v1/projects/{project}/images/{image}/boot-profile",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The boot profile", body = BootProfile),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn boot_profile(
@@ -614,10 +592,8 @@ pub(super) async fn boot_profile(
     delete,
     path = "/v1/projects/{project}/images/{image}/boot-profile",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is forgotten"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn forget_boot_profile(

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::images::Warning;
-use super::problem::Problem;
 use crate::catalog::{self, Error, JobState, Noun};
 use crate::control::Control;
 use crate::control::access::Caller;
@@ -105,7 +104,6 @@ pub(in crate::control) fn render(job: catalog::Job) -> Job {
     tag = "jobs",
     responses(
         (status = 200, description = "The jobs", body = JobList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -134,7 +132,6 @@ fn seen(control: &Control, caller: &Caller, id: u64) -> Answer<catalog::Job> {
     params(("id" = u64, Path, description = "Number of the job")),
     responses(
         (status = 200, description = "The job", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -153,7 +150,6 @@ pub(super) async fn show(
     params(("id" = u64, Path, description = "Number of the job")),
     responses(
         (status = 202, description = "It was asked", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn cancel(

@@ -99,12 +99,15 @@ use crate::catalog::{Made, Name};
 type Answer<T> = Result<T, Failure>;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Stirrup control API",
-    description = "Images, disks, nodes, targets and sessions of a Stirrup gateway, on a Unix \
-                   socket and over TLS. Errors are application/problem+json (RFC 9457) with a stable code.",
-    license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
-))]
+#[openapi(
+    info(
+        title = "Stirrup control API",
+        description = "Images, disks, nodes, targets and sessions of a Stirrup gateway, on a Unix \
+                       socket and over TLS. Errors are application/problem+json (RFC 9457) with a stable code.",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
+    ),
+    components(schemas(problem::Problem))
+)]
 struct Description;
 
 /// Narrows a list.

@@ -9,7 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::disks::{self, ChapRequest, Disk, DiskCreate};
 use super::jobs::Job;
-use super::problem::Problem;
 use super::settings::Qos;
 use super::{Answer, Filter, made, made_or_begun};
 use crate::catalog::{self, DiskView, Error, Migration, Name, NodeSpec};
@@ -152,7 +151,6 @@ pub(super) struct NodeFilter {
     params(NodeFilter),
     responses(
         (status = 200, description = "The nodes", body = NodeList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -178,12 +176,10 @@ pub(super) async fn list(
     put,
     path = "/v1/projects/{project}/nodes/{node}",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     request_body = NodePut,
     responses(
         (status = 201, description = "It was made", body = Node),
         (status = 200, description = "It was there", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn put(
@@ -205,10 +201,8 @@ pub(super) async fn put(
     get,
     path = "/v1/projects/{project}/nodes/{node}",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -225,10 +219,8 @@ pub(super) async fn show(
     delete,
     path = "/v1/projects/{project}/nodes/{node}",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove(
@@ -245,11 +237,9 @@ pub(super) async fn remove(
     put,
     path = "/v1/projects/{project}/nodes/{node}/disk",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     request_body = Bind,
     responses(
         (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn bind(
@@ -269,10 +259,8 @@ pub(super) async fn bind(
     delete,
     path = "/v1/projects/{project}/nodes/{node}/disk",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn unbind(
@@ -291,13 +279,11 @@ pub(super) async fn unbind(
     put,
     path = "/v1/projects/{project}/nodes/{node}/provision",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     request_body = Provision,
     responses(
         (status = 201, description = "It was provisioned", body = Node),
         (status = 200, description = "It had that disk", body = Node),
         (status = 202, description = "A job makes the disk", body = Job),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn provision(
@@ -321,10 +307,8 @@ pub(super) async fn provision(
     delete,
     path = "/v1/projects/{project}/nodes/{node}/provision",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn deprovision(
@@ -343,11 +327,9 @@ pub(super) async fn deprovision(
     post,
     path = "/v1/projects/{project}/disks/{disk}/migrate",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Disk")),
     request_body = Migrate,
     responses(
         (status = 200, description = "The node that has it now", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn migrate(
@@ -371,11 +353,9 @@ pub(super) async fn migrate(
     post,
     path = "/v1/projects/{project}/nodes/{node}/rearm",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     request_body = Rearm,
     responses(
         (status = 200, description = "The node", body = Node),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rearm(
@@ -400,10 +380,8 @@ pub(super) fn no_disk(node: &catalog::Node) -> Failure {
     get,
     path = "/v1/projects/{project}/nodes/{node}/ipxe",
     tag = "nodes",
-    params(("project" = String, Path, description = "Project"), ("node" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The script", body = String, content_type = "text/plain"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn ipxe(

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::disks::{check_groups, sorted};
-use super::problem::Problem;
 use super::settings::Qos;
 use super::{Answer, made};
 use crate::catalog::{Amounts, Name, ProjectSettings, ProjectView, Quota};
@@ -136,7 +135,6 @@ fn render(view: &ProjectView) -> Project {
     tag = "projects",
     responses(
         (status = 200, description = "The projects", body = ProjectList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -152,10 +150,8 @@ pub(super) async fn list(
     get,
     path = "/v1/projects/{project}",
     tag = "projects",
-    params(("project" = String, Path, description = "Name")),
     responses(
         (status = 200, description = "The project", body = Project),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -171,12 +167,10 @@ pub(super) async fn show(
     put,
     path = "/v1/projects/{project}",
     tag = "projects",
-    params(("project" = String, Path, description = "Name")),
     request_body = ProjectPut,
     responses(
         (status = 201, description = "It was made", body = Project),
         (status = 200, description = "It was there", body = Project),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn put(
@@ -199,10 +193,8 @@ pub(super) async fn put(
     delete,
     path = "/v1/projects/{project}",
     tag = "projects",
-    params(("project" = String, Path, description = "Name")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove(

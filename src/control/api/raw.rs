@@ -15,7 +15,6 @@ use utoipa::IntoParams;
 
 use super::Answer;
 use super::images::found;
-use super::problem::Problem;
 use crate::catalog::{ImageName, ImageReader, Name};
 use crate::control::Control;
 use crate::control::access::Caller;
@@ -41,10 +40,9 @@ pub(super) struct AtTag {
     get,
     path = "/v1/projects/{project}/images/{image}/raw",
     tag = "images",
-    params(AtTag, ("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    params(AtTag),
     responses(
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn download(

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Answer;
-use super::problem::Problem;
 use super::targets::SeenTargets;
 use crate::control::access::Caller;
 use crate::control::body::Fields;
@@ -129,7 +128,6 @@ pub(in crate::control) fn render(session: SessionInfo) -> Session {
     params(ByTarget),
     responses(
         (status = 200, description = "The sessions", body = SessionList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -166,7 +164,6 @@ async fn check_seen(control: &Control, caller: &Caller, id: u64) -> Answer<()> {
     params(("id" = u64, Path, description = "Number of the session")),
     responses(
         (status = 204, description = "It ends"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn kill(
@@ -196,7 +193,6 @@ fn not_found(id: u64) -> Failure {
     request_body = Option<LogoutRequest>,
     responses(
         (status = 202, description = "It is asked"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn logout(

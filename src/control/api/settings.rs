@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::Answer;
 use super::disks::{self, ChapRequest, Disk, check_groups, names, sorted};
-use super::problem::Problem;
 use crate::catalog::{self, Error, Exposure};
 use crate::control::Control;
 use crate::control::access::Caller;
@@ -143,11 +142,9 @@ fn exposure(text: &str) -> Result<Exposure, Error> {
     patch,
     path = "/v1/projects/{project}/disks/{disk}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name")),
     request_body = DiskChange,
     responses(
         (status = 200, description = "The disk", body = Disk),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn change(

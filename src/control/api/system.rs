@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Answer;
-use super::problem::Problem;
 use crate::catalog::StoreKind;
 use crate::control::{BootCounts, Control};
 
@@ -89,7 +88,6 @@ pub struct Version {
     tag = "system",
     responses(
         (status = 200, description = "Well or not so well", body = Health),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health>> {
@@ -132,7 +130,6 @@ pub(super) async fn health(State(control): State<Control>) -> Answer<Json<Health
     tag = "system",
     responses(
         (status = 200, description = "The version", body = Version),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn version() -> Json<Version> {

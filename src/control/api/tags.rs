@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::problem::Problem;
 use super::{Answer, made};
 use crate::catalog::{Error, ImageName, Name, TagState, TagView, Tagged};
 use crate::control::Control;
@@ -123,10 +122,8 @@ async fn remove(control: &Control, project: &str, of: Tagged, tag: &str) -> Answ
     get,
     path = "/v1/projects/{project}/images/{image}/tags",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name of the image")),
     responses(
         (status = 200, description = "The tags", body = TagList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn image_tags(
@@ -141,10 +138,8 @@ pub(super) async fn image_tags(
     get,
     path = "/v1/projects/{project}/images/{image}/tags/{tag}",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name of the image"), ("tag" = String, Path, description = "Name of the tag")),
     responses(
         (status = 200, description = "The tag", body = Tag),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn image_tag(
@@ -160,12 +155,10 @@ pub(super) async fn image_tag(
     put,
     path = "/v1/projects/{project}/images/{image}/tags/{tag}",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name of the image"), ("tag" = String, Path, description = "Name of the tag")),
     request_body = TagPut,
     responses(
         (status = 201, description = "It was made", body = Tag),
         (status = 200, description = "It was there", body = Tag),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn put_image_tag(
@@ -181,10 +174,8 @@ pub(super) async fn put_image_tag(
     delete,
     path = "/v1/projects/{project}/images/{image}/tags/{tag}",
     tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name of the image"), ("tag" = String, Path, description = "Name of the tag")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove_image_tag(
@@ -199,10 +190,8 @@ pub(super) async fn remove_image_tag(
     get,
     path = "/v1/projects/{project}/disks/{disk}/tags",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name of the disk")),
     responses(
         (status = 200, description = "The tags", body = TagList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn disk_tags(
@@ -217,10 +206,8 @@ pub(super) async fn disk_tags(
     get,
     path = "/v1/projects/{project}/disks/{disk}/tags/{tag}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name of the disk"), ("tag" = String, Path, description = "Name of the tag")),
     responses(
         (status = 200, description = "The tag", body = Tag),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn disk_tag(
@@ -236,12 +223,10 @@ pub(super) async fn disk_tag(
     put,
     path = "/v1/projects/{project}/disks/{disk}/tags/{tag}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name of the disk"), ("tag" = String, Path, description = "Name of the tag")),
     request_body = TagPut,
     responses(
         (status = 201, description = "It was made", body = Tag),
         (status = 200, description = "It was there", body = Tag),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn put_disk_tag(
@@ -257,10 +242,8 @@ pub(super) async fn put_disk_tag(
     delete,
     path = "/v1/projects/{project}/disks/{disk}/tags/{tag}",
     tag = "disks",
-    params(("project" = String, Path, description = "Project"), ("disk" = String, Path, description = "Name of the disk"), ("tag" = String, Path, description = "Name of the tag")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn remove_disk_tag(

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::disks::{Portal, Redirect};
-use super::problem::Problem;
 use super::sessions::LogoutRequest;
 use super::{Answer, portal, portals};
 use crate::control::access::Caller;
@@ -114,7 +113,6 @@ fn render(control: &Control, target: TargetInfo) -> Target {
     tag = "targets",
     responses(
         (status = 200, description = "The targets", body = TargetList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
@@ -132,10 +130,8 @@ pub(super) async fn list(
     get,
     path = "/v1/targets/{name}",
     tag = "targets",
-    params(("name" = String, Path, description = "Target name")),
     responses(
         (status = 200, description = "The target", body = Target),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -159,11 +155,9 @@ pub(super) async fn show(
     post,
     path = "/v1/targets/{name}/drain",
     tag = "targets",
-    params(("name" = String, Path, description = "Name of the target")),
     request_body = Option<LogoutRequest>,
     responses(
         (status = 202, description = "They are asked", body = Drained),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn drain(

@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use super::images::names;
 use super::jobs::{self, Job};
-use super::problem::Problem;
 use super::runs::{Framing, RUNS, Runs};
 use super::{Answer, made};
 use crate::catalog::{Format, ImageState, Piece, UploadReceiver, UploadSpec, UploadView};
@@ -122,13 +121,11 @@ fn answer(status: StatusCode, upload: Upload) -> Response {
 #[utoipa::path(
     put,
     path = "/v1/projects/{project}/images/{image}/upload",
-    tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    tag = "uploads",
     request_body = UploadCreate,
     responses(
         (status = 201, description = "It has begun", body = Upload),
         (status = 200, description = "It was there", body = Upload),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn begin(
@@ -153,11 +150,9 @@ pub(super) async fn begin(
 #[utoipa::path(
     get,
     path = "/v1/projects/{project}/images/{image}/upload",
-    tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    tag = "uploads",
     responses(
         (status = 200, description = "The upload", body = Upload),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn show(
@@ -178,10 +173,8 @@ pub(super) async fn show(
 #[utoipa::path(
     patch,
     path = "/v1/projects/{project}/images/{image}/upload",
-    tag = "images",
+    tag = "uploads",
     params(
-        ("project" = String, Path, description = "Project"),
-        ("image" = String, Path, description = "Name"),
         ("Upload-Offset" = u64, Header, description = "Bytes that are there before these"),
         ("Upload-Complete" = Option<String>, Header, description = "`?1`: the file ends with these; anything else: more may come"),
     ),
@@ -189,7 +182,6 @@ pub(super) async fn show(
     responses(
         (status = 200, description = "They are there", body = Upload),
         (status = 202, description = "All are there, and the job has begun", body = Upload),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn append(
@@ -243,11 +235,9 @@ pub(super) async fn append(
 #[utoipa::path(
     delete,
     path = "/v1/projects/{project}/images/{image}/upload",
-    tag = "images",
-    params(("project" = String, Path, description = "Project"), ("image" = String, Path, description = "Name")),
+    tag = "uploads",
     responses(
         (status = 204, description = "It is gone"),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn abandon(
