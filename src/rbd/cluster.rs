@@ -17,15 +17,12 @@ use super::{Error, closer};
 
 /// Options of librados and librbd that this program depends on, whatever ceph.conf says; with
 /// [`RBD_OPTIONS`].
-const RADOS_OPTIONS: [(&str, &str); 8] = [
+const RADOS_OPTIONS: [(&str, &str); 7] = [
     // Requests go on in the thread that brings them, without another in between. It must not wait
     // then: not for room among what is under way, which the target bounds itself.
     ("rbd_non_blocking_aio", "false"),
     ("objecter_inflight_ops", "0"),
     ("objecter_inflight_op_bytes", "0"),
-    // What is written is not copied: it is not changed until librbd has let go of it, and until
-    // then librbd does not say that it is done.
-    ("rbd_disable_zero_copy_writes", "false"),
     // What completes does so in one thread; who wants more has more clients.
     ("librados_thread_count", "1"),
     // The data path waits for the cluster as long as it takes. A timed-out write is one of
