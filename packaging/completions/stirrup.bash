@@ -1614,7 +1614,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__disk__subcmd__create)
-            opts="-p -h --project --size --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-p -h --project --size --edit --lun --initiator --address --portal-group --read-only --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1678,6 +1678,10 @@ _stirrup() {
                     ;;
                 --chap-per-node)
                     COMPREPLY=($(compgen -W "once always" -- "${cur}"))
+                    return 0
+                    ;;
+                --encryption)
+                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
@@ -9416,7 +9420,7 @@ _stirrup() {
             return 0
             ;;
         stirrup__subcmd__pro)
-            opts="-h --size --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
+            opts="-h --size --iops --bandwidth --read-iops --read-bandwidth --write-iops --write-bandwidth --burst --chap --chap-per-node --mutual-chap --encryption --no-wait --socket --host --tls-cert --tls-key --tls-ca --token-file --json --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9456,6 +9460,10 @@ _stirrup() {
                     ;;
                 --chap-per-node)
                     COMPREPLY=($(compgen -W "once always" -- "${cur}"))
+                    return 0
+                    ;;
+                --encryption)
+                    COMPREPLY=($(compgen -W "none luks1 luks2" -- "${cur}"))
                     return 0
                     ;;
                 --socket)
