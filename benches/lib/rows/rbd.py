@@ -79,6 +79,8 @@ def random(bench, outcome):
                                     runs.difference("stirrup", "fio-rbd", "p50_us"), 60, "us")
                     outcome.told(case, "added by tgt-rbd",
                                  runs.difference("tgt-rbd", "fio-rbd", "p50_us"), "us")
+                    outcome.told(case, "of tgt-rbd's CPU per I/O by fio's own rbd engine",
+                                 100 * runs.ratio("fio-rbd", "tgt-rbd", "target_cpu_us_per_io"), "%")
 
     cluster(bench, work)
     outcome.note("CPU per I/O of fio's rbd engine is its process's, less what a run of one I/O "
@@ -105,6 +107,8 @@ def sequential(bench, outcome):
             outcome.at_least(rw, "of fio rbd's MB/s",
                              100 * runs.ratio("stirrup", "fio-rbd", "iops"), 90, "%")
             outcome.at_least(rw, "tgt-rbd's MB/s", runs.ratio("stirrup", "tgt-rbd", "iops"), bar)
+            outcome.told(rw, "tgt-rbd's MB/s by fio's own rbd engine",
+                         runs.ratio("fio-rbd", "tgt-rbd", "iops"), "x")
 
     cluster(bench, work)
 
