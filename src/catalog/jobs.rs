@@ -175,14 +175,14 @@ impl Jobs {
             let message = format!("job {id} has ended already");
             return Err(Error::new(ErrorKind::Conflict, "job-ended", message));
         }
-        entry.progress.cancel.store(true, Ordering::Relaxed);
+        entry.progress.cancel();
         Ok(entry.snapshot())
     }
 
     /// Asks all jobs to stop.
     pub(super) fn cancel_all(&self) {
         for entry in self.0.lock().values() {
-            entry.progress.cancel.store(true, Ordering::Relaxed);
+            entry.progress.cancel();
         }
     }
 }

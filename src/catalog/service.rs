@@ -33,6 +33,7 @@ use super::name::{ImageName, Name};
 use super::state::State;
 use crate::backend::{BootProfile, Store, StoreError, StoreKind};
 use crate::catalog::model::Tagged;
+use making::Wanted;
 use readers::Readers;
 use shares::Shares;
 
@@ -77,6 +78,8 @@ struct Inner {
     uploads: Mutex<BTreeMap<String, uploads::Active>>,
     /// Jobs that make images of uploads.
     upload_jobs: Mutex<BTreeMap<String, u64>>,
+    /// Disks that jobs make, by `project/disk`, and these jobs.
+    makings: Mutex<BTreeMap<String, (Wanted, u64)>>,
     jobs: Jobs,
     stopping: watch::Sender<bool>,
 }
@@ -165,6 +168,7 @@ impl Catalog {
             readers: Readers::default(),
             uploads: Mutex::default(),
             upload_jobs: Mutex::default(),
+            makings: Mutex::default(),
             jobs,
             stopping: watch::Sender::new(false),
         })))
@@ -278,9 +282,11 @@ impl Catalog {
     /// `image-in-use` with the disks that use it; `busy` while it is imported.
     pub async fn remove_image(&self, project: Name, name: ImageName) -> Result<(), Error> {
         let guard = self.lock(Noun::Image, &project, name.as_str()).await;
+        let of = (project.clone(), name.clone());
+        let store = self.blocking(move |engine| engine.check_removal(&of.0, &of.1)).await?;
         self.end_foreign_downloads(&project, &name).await?;
-        let subject = Subject::Image(project.clone(), name.clone());
-        self.call(subject, vec![guard], move |engine| engine.remove_image(&project, &name)).await
+        let call = move |engine: &Engine| engine.remove_image(&project, &name);
+        self.call(Subject::Store(store), vec![guard], call).await
     }
 
     /// What is known of how an image boots.

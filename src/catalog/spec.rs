@@ -104,7 +104,7 @@ impl UploadSpec {
 }
 
 /// What a disk is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpec {
     /// The image to clone.
     pub image: ImageName,
@@ -158,7 +158,7 @@ pub struct DiskChange {
 }
 
 /// CHAP credentials as asked for; what is `None` is made up.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChapSpec {
     /// Name that the initiator proves.
     pub user: Option<String>,

@@ -274,7 +274,7 @@ impl Engine {
             return;
         }
         let progress = Progress::default();
-        progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        progress.cancel();
         // Cancelled before its first step: all that this does is to remove the row.
         let _ = self.run_import(import, &progress);
     }
@@ -332,16 +332,8 @@ impl Engine {
             );
             return Err(busy(message));
         }
-        let Versioned { value: mut image, mut revision } = self.image_row(project, name)?;
-        self.check_unused(&image)?;
-        if image.protected && image.state != ImageState::Removing {
-            let message = format!("image '{name}' is protected; unprotect it first");
-            let (project, name) = (project.as_str(), name.as_str());
-            return Err(Error::conflict("image-protected", Noun::Image, project, name, message));
-        }
-        if image.state != ImageState::Removing {
-            self.check_tags_unprotected(project, &Tagged::Image(name.clone()))?;
-        }
+        let Versioned { value: mut image, mut revision } =
+            self.removable_image_row(project, name)?;
         let before = image.state;
         if before != ImageState::Removing {
             image.state = ImageState::Removing;
@@ -355,6 +347,35 @@ impl Engine {
             }
         }
         self.erase_image(&image)
+    }
+
+    /// Refuses the removal of an image that a disk uses, or that is protected. The answer is its
+    /// store.
+    pub(in crate::catalog) fn check_removal(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<String, Error> {
+        Ok(self.removable_image_row(project, name)?.value.store)
+    }
+
+    fn removable_image_row(
+        &self,
+        project: &Name,
+        name: &ImageName,
+    ) -> Result<Versioned<Image>, Error> {
+        let row = self.image_row(project, name)?;
+        self.check_unused(&row.value)?;
+        if row.value.state == ImageState::Removing {
+            return Ok(row);
+        }
+        if row.value.protected {
+            let message = format!("image '{name}' is protected; unprotect it first");
+            let (project, name) = (project.as_str(), name.as_str());
+            return Err(Error::conflict("image-protected", Noun::Image, project, name, message));
+        }
+        self.check_tags_unprotected(project, &Tagged::Image(name.clone()))?;
+        Ok(row)
     }
 
     pub(super) fn put_image(&self, image: &Image, revision: u64) -> Result<u64, Error> {

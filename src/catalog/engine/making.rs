@@ -20,6 +20,11 @@ pub(in crate::catalog) struct Making {
 }
 
 impl Making {
+    /// The disk, as its intent is.
+    pub(in crate::catalog) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// Bytes there are to copy.
     pub(in crate::catalog) fn total_bytes(&self) -> u64 {
         self.parent.size_bytes
@@ -110,7 +115,7 @@ impl Engine {
     /// Takes back the intent of a disk that will not be made.
     pub(in crate::catalog) fn drop_making(&self, making: Making) {
         let progress = Progress::default();
-        progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        progress.cancel();
         // Cancelled before its first step: all that this does is to remove the row.
         let _ = self.make_disk(making, &progress);
     }

@@ -275,12 +275,15 @@ fn new_uid() -> Result<String, Error> {
 }
 
 /// The key of a row that belongs to a project.
-fn key(project: &impl std::fmt::Display, name: &impl std::fmt::Display) -> String {
+pub(in crate::catalog) fn key(
+    project: &impl std::fmt::Display,
+    name: &impl std::fmt::Display,
+) -> String {
     format!("{project}/{name}")
 }
 
 /// An object is in a state that another call, or a restart, will end.
-fn busy(message: String) -> Error {
+pub(in crate::catalog) fn busy(message: String) -> Error {
     Error::new(ErrorKind::Conflict, "busy", message)
 }
 

@@ -6,6 +6,8 @@ mod source;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::backend::{ImageWriter, StoreError, VolumeReader};
 
 use super::error::{Error, ErrorKind};
@@ -24,11 +26,26 @@ const ZERO_BYTES: usize = 4096;
 pub(super) struct Progress {
     /// Bytes of the source dealt with; holes count.
     pub(super) done_bytes: AtomicU64,
-    /// Ask the import to stop.
-    pub(super) cancel: AtomicBool,
+    cancel: AtomicBool,
+    cancelled: Notify,
 }
 
 impl Progress {
+    /// Asks the import to stop.
+    pub(super) fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+        self.cancelled.notify_waiters();
+    }
+
+    /// Until it is asked to stop.
+    pub(super) async fn cancelled(&self) {
+        // Told of what comes from here on, so nothing is missed after the look.
+        let told = self.cancelled.notified();
+        if !self.cancel.load(Ordering::Relaxed) {
+            told.await;
+        }
+    }
+
     /// # Errors
     /// `cancelled`, once that was asked for.
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -156,16 +156,17 @@ impl Catalog {
         self.call(subject, vec![guard], move |engine| engine.serve(&project, &name)).await
     }
 
-    fn finish_later(&self, disk: Disk) {
+    pub(super) fn finish_later(&self, disk: Disk) {
         let this = self.clone();
         tokio::spawn(async move {
             let what =
                 format!("ending the unfinished change of disk {}/{}", disk.project, disk.name);
             this.keep_trying(&what, || async {
+                // Whoever has the disk may keep it for as long as a copy takes, and no place meanwhile.
+                let guard = this.lock(Noun::Disk, &disk.project, disk.name.as_str()).await;
                 let subject = || Subject::Store(disk.store.clone());
                 let places = this.places(subject()).await?;
                 let _opener = places.openers.acquire().await.map_err(|_| stopping())?;
-                let guard = this.lock(Noun::Disk, &disk.project, disk.name.as_str()).await;
                 let (subject, disk) = (subject(), disk.clone());
                 this.call(subject, vec![guard], move |engine| engine.end_unfinished_disk(&disk))
                     .await

@@ -46,8 +46,11 @@ impl Catalog {
         name: Name,
         spec: DiskSpec,
     ) -> Result<Made<(DiskView, bool)>, Error> {
-        let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let wanted = Wanted { project, name, spec, node: None };
+        if let Some(job) = self.being_made(&wanted)? {
+            return Ok(Made::Later(Box::new(job)));
+        }
+        let guard = self.lock(Noun::Disk, &wanted.project, wanted.name.as_str()).await;
         self.make_disk(wanted, vec![guard], |engine, created| {
             Ok((view(engine, created.disk)?, created.existed))
         })
@@ -80,6 +83,7 @@ impl Catalog {
     /// `disk-bound`; what the store says (repeat the call then); `forbidden`: it edits an image, and `by`
     /// is no admin.
     pub async fn remove_disk(&self, by: Role, project: Name, name: Name) -> Result<(), Error> {
+        self.check_not_being_made(&project, &name, None)?;
         let guard = self.lock(Noun::Disk, &project, name.as_str()).await;
         let subject = Subject::Disk(project.clone(), name.clone());
         self.call(subject, vec![guard], move |engine| engine.remove_disk(by, &project, &name)).await

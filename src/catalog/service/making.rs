@@ -4,7 +4,7 @@ use tokio::runtime::Handle;
 
 use super::works::Begun as Work;
 use super::{Catalog, Subject};
-use crate::catalog::engine::{Begun, Created, Engine};
+use crate::catalog::engine::{Begun, Created, Engine, busy, key};
 use crate::catalog::error::Error;
 use crate::catalog::jobs::Job;
 use crate::catalog::locks::Guard;
@@ -21,6 +21,7 @@ pub enum Made<T> {
 }
 
 /// A disk that is asked for.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) project: Name,
     pub(super) name: Name,
@@ -36,8 +37,37 @@ impl Wanted {
 }
 
 impl Catalog {
+    /// The job that makes this disk, if one does at the moment.
+    ///
+    /// # Errors
+    /// `busy`: one makes another disk of that name.
+    pub(super) fn being_made(&self, wanted: &Wanted) -> Result<Option<Job>, Error> {
+        let of = key(&wanted.project, &wanted.name);
+        let id = match self.0.makings.lock().get(&of) {
+            None => return Ok(None),
+            Some((other, id)) if other != wanted => return Err(in_the_making(&wanted.name, *id)),
+            Some((_, id)) => *id,
+        };
+        self.0.jobs.get(id).map(Some)
+    }
+
+    /// Refuses to wait for a job that makes a disk, or one for `node`: that may take hours.
+    pub(super) fn check_not_being_made(
+        &self,
+        project: &Name,
+        name: &Name,
+        node: Option<&Name>,
+    ) -> Result<(), Error> {
+        match self.0.makings.lock().get(&key(project, name)) {
+            Some((wanted, id)) if node.is_none() || wanted.node.as_ref() == node => {
+                Err(in_the_making(name, *id))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a disk and does what is left to do then. Nobody else gets at what `guards` lock before
-    /// all of it is done: who repeats the call meanwhile waits for the end of the first one.
+    /// all of it is done.
     pub(super) async fn make_disk<T: Send + 'static>(
         &self,
         wanted: Wanted,
@@ -53,36 +83,55 @@ impl Catalog {
             });
             return Ok(Made::Now(made.await?));
         }
-        let queued = self.queue(&wanted.project)?;
         let (this, runtime) = (self.clone(), Handle::current());
         self.call(subject, Vec::new(), move |engine| {
             wanted.check(engine)?;
-            let Wanted { project, name, spec, node } = wanted;
-            let making = match engine.begin_disk(&project, &name, &spec, node.as_ref())? {
+            let Wanted { project, name, spec, node } = &wanted;
+            let making = match engine.begin_disk(project, name, spec, node.as_ref())? {
                 Begun::There(disk) => return Ok(Made::Now(end(engine, Created::before(*disk))?)),
                 Begun::Making(making) => making,
             };
             let (object, total_bytes) = (name.to_string(), making.total_bytes());
-            let work = Work { kind: "disk-encrypt", project, object, total_bytes };
-            let (job, progress) = match this.open_job(engine, &work) {
-                Ok(opened) => opened,
+            let work = Work { kind: "disk-encrypt", project: project.clone(), object, total_bytes };
+            let begun = this.queue(project).and_then(|queued| {
+                let (job, progress) = this.open_job(engine, &work)?;
+                Ok((queued, job, progress))
+            });
+            let (queued, job, progress) = match begun {
+                Ok(begun) => begun,
                 Err(error) => {
                     engine.drop_making(*making);
                     return Err(error);
                 }
             };
             let id = job.id;
+            let of = key(project, name);
+            this.0.makings.lock().insert(of.clone(), (wanted, id));
             runtime.spawn(async move {
                 let _held = (guards, queued);
-                let _turn = this.0.imports.acquire().await;
+                let _turn = this.turn(&progress).await;
+                let disk = making.disk().clone();
                 let run = this.blocking(move |engine| {
                     let created = engine.make_disk(*making, &progress)?;
                     end(engine, created).map(drop)
                 });
-                this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
+                let work = async {
+                    let made = run.await;
+                    if made.is_err() {
+                        // Does nothing where all has been taken back already.
+                        this.finish_later(disk);
+                    }
+                    this.0.makings.lock().remove(&of);
+                    made.map(|()| Vec::new())
+                };
+                this.run_job(id, work).await;
             });
             Ok(Made::Later(Box::new(job)))
         })
         .await
     }
+}
+
+fn in_the_making(name: &Name, job: u64) -> Error {
+    busy(format!("job {job} makes disk '{name}'; wait for its end, or cancel it"))
 }

@@ -21,6 +21,7 @@ impl Catalog {
         node: &Name,
         disk: Option<&Name>,
     ) -> Result<(Vec<Guard>, Subject), Error> {
+        self.check_not_being_made(project, node, Some(node))?;
         let mut guards = vec![self.lock(Noun::Node, project, node.as_str()).await];
         let (project_too, node) = (project.clone(), node.clone());
         let bound = self.blocking(move |engine| match engine.node(&project_too, &node) {
@@ -125,9 +126,12 @@ impl Catalog {
         name: Name,
         spec: DiskSpec,
     ) -> Result<Made<((Node, Option<DiskView>), bool)>, Error> {
-        let (guards, _) = self.lock_node(&project, &name, Some(&name)).await?;
         let (of, node) = (project.clone(), name.clone());
         let wanted = Wanted { project, name, spec, node: Some(node.clone()) };
+        if let Some(job) = self.being_made(&wanted)? {
+            return Ok(Made::Later(Box::new(job)));
+        }
+        let (guards, _) = self.lock_node(&of, &node, Some(&node)).await?;
         self.make_disk(wanted, guards, move |engine, created| {
             let (node, existed) = engine.end_provision(&of, &node, created)?;
             Ok((with_disk(engine, node)?, existed))

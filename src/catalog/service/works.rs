@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio::sync::SemaphorePermit;
 
 use super::shares::Place;
 use super::{Catalog, Subject};
@@ -94,7 +95,7 @@ impl Catalog {
                 Ok(opened) => opened,
                 Err(error) => {
                     let progress = Progress::default();
-                    progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+                    progress.cancel();
                     // Cancelled before its first step: all that this does is to remove the row.
                     let _ = engine.run_export(exporting, &progress);
                     return Err(error);
@@ -103,7 +104,7 @@ impl Catalog {
             let id = job.id;
             runtime.spawn(async move {
                 let _queued = queued;
-                let _turn = this.0.imports.acquire().await;
+                let _turn = this.turn(&progress).await;
                 let run = this.blocking(move |engine| engine.run_export(exporting, &progress));
                 this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
                 this.end_exports_later();
@@ -171,7 +172,7 @@ impl Catalog {
         let (this, id) = (self.clone(), job.id);
         runtime.spawn(async move {
             let _queued = queued;
-            let _turn = this.0.imports.acquire().await;
+            let _turn = this.turn(&progress).await;
             let run = this.blocking(move |engine| engine.run_import(import, &progress));
             this.run_job(id, async { Ok(run.await?.warnings) }).await;
         });
@@ -226,7 +227,7 @@ impl Catalog {
             let id = job.id;
             runtime.spawn(async move {
                 let _queued = queued;
-                let _turn = this.0.imports.acquire().await;
+                let _turn = this.turn(&progress).await;
                 let run = this.run_flatten(project, name, progress);
                 this.run_job(id, async { run.await.map(|()| Vec::new()) }).await;
                 drop(work);
@@ -256,6 +257,15 @@ impl Catalog {
             let message = "too many imports and copies wait for their turn; try again later";
             Error::new(ErrorKind::Unavailable, "too-many-imports", message)
         })
+    }
+
+    /// Waits for a job's turn; one that is cancelled waits no longer, and has nothing left to do but
+    /// to end.
+    pub(super) async fn turn(&self, progress: &Progress) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            turn = self.0.imports.acquire() => turn.ok(),
+            () = progress.cancelled() => None,
+        }
     }
 
     /// Gives a job its number.

@@ -149,7 +149,7 @@ fn one_that_is_being_made_keeps_its_image_and_is_taken_back_when_it_is_cancelled
     assert!(engine.disks(None).unwrap().is_empty());
 
     let progress = Progress::default();
-    progress.cancel.store(true, Ordering::SeqCst);
+    progress.cancel();
     let error = engine.make_disk(*begin(), &progress).unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert!(engine.disks(None).unwrap().is_empty());
@@ -225,16 +225,44 @@ async fn a_job_makes_it_that_can_be_cancelled_and_is_waited_for() {
     world.store.stuck.store(true, Ordering::SeqCst);
     let provision = || catalog.provision(project(), name("n1"), encrypted());
     let Made::Later(job) = provision().await.unwrap() else { panic!("made at once") };
-    let again = {
-        let catalog = catalog.clone();
-        tokio::spawn(async move { catalog.provision(project(), name("n1"), encrypted()).await })
-    };
+    let Made::Later(again) = provision().await.unwrap() else { panic!("made twice") };
+    assert_eq!(again.id, job.id);
+    let other = catalog.create_disk(project(), name("n1"), encrypted()).await.err().unwrap();
+    let removed = catalog.remove_disk(ADMIN, project(), name("n1")).await.err().unwrap();
+    let given_up = catalog.deprovision(ADMIN, project(), name("n1")).await.err().unwrap();
+    for error in [other, removed, given_up] {
+        assert_eq!(error.code(), "busy", "{error}");
+    }
     world.store.stuck.store(false, Ordering::SeqCst);
     assert_eq!(ended(&catalog, job.id).await, JobState::Succeeded);
-    let again = tokio::time::timeout(HANG, again).await.unwrap().unwrap().unwrap();
+    let again = tokio::time::timeout(HANG, provision()).await.unwrap().unwrap();
     let Made::Now(((node, disk), existed)) = again else { panic!("made twice") };
     assert!(existed);
     assert_eq!(node.disk, Some(name("n1")));
     assert_eq!(disk.unwrap().disk.encryption, Some(Encryption::Luks2));
+    tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_turn_has_not_come_ends_at_once_when_it_is_cancelled() {
+    let world = World::new();
+    import(&engine(&world), "golden").unwrap();
+    let exporter = world.exporter.clone();
+    let catalog = Catalog::over(world.state(), world.stores(), exporter, Options::default());
+    let catalog = catalog.unwrap();
+    world.store.stuck.store(true, Ordering::SeqCst);
+    let mut jobs = Vec::new();
+    for disk in ["d1", "d2", "d3"] {
+        let made = catalog.create_disk(project(), name(disk), encrypted()).await.unwrap();
+        let Made::Later(job) = made else { panic!("made at once") };
+        jobs.push(job.id);
+    }
+    catalog.cancel_job(jobs[2]).unwrap();
+    assert_eq!(ended(&catalog, jobs[2]).await, JobState::Cancelled);
+    assert!(!catalog.job(jobs[0]).unwrap().state.is_final(), "it was not for its turn");
+    world.store.stuck.store(false, Ordering::SeqCst);
+    for job in &jobs[..2] {
+        assert_eq!(ended(&catalog, *job).await, JobState::Succeeded);
+    }
     tokio::time::timeout(HANG, catalog.stop()).await.unwrap();
 }

@@ -1,7 +1,5 @@
 //! Exports, and imports from other pools.
 
-use std::sync::atomic::Ordering;
-
 use super::faults::{Case, engine, golden, image_name, project, start};
 use super::files;
 use super::imports::content;
@@ -144,7 +142,7 @@ fn an_export_is_whole_or_not_there() {
         .collect();
     parts.iter().for_each(|part| std::fs::write(part, "theirs").unwrap());
     let cancelled = Progress::default();
-    cancelled.cancel.store(true, Ordering::Relaxed);
+    cancelled.cancel();
     engine.run_export(next, &cancelled).unwrap_err();
     assert!(parts.iter().all(|part| part.exists()));
     // Cut short by a crash: the next start removes what there is.

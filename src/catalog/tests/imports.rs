@@ -132,7 +132,7 @@ fn a_cancelled_import_leaves_nothing() {
     let again = engine.begin_import(&project(), &image_name("i"), &spec).err().unwrap();
     assert_eq!(again.code(), "image-exists");
     let progress = Progress::default();
-    progress.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+    progress.cancel();
     let error = engine.run_import(import, &progress).unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert!(world.store.images.lock().is_empty());
