@@ -206,9 +206,12 @@ pub(super) async fn guard(
     let project = project_of(request.uri());
     // Before it is looked who the caller is: what is taken away from them later, they are told.
     request.extensions_mut().insert(control.events.now());
-    let caller = identify(&control, peer.as_ref(), request.headers(), project.as_ref()).await;
-    let who = caller.as_ref().map_or("nobody", |caller| &caller.who);
     let changes = method != Method::GET && method != Method::HEAD;
+    let caller = match refuse_browsers(changes, request.headers()) {
+        Ok(()) => identify(&control, peer.as_ref(), request.headers(), project.as_ref()).await,
+        Err(refused) => Err(refused),
+    };
+    let who = caller.as_ref().map_or("nobody", |caller| &caller.who);
     let mut record = Record::new(&control.audit, who, peer.as_ref(), &method, &path);
     let admitted = caller.and_then(|caller| {
         admit(&caller, &method, matched.as_str(), &path)?;
@@ -238,6 +241,21 @@ pub(super) async fn guard(
         record.end(changes.then_some(status));
     }
     response
+}
+
+/// Refuses what a page of somebody else's has the browser do of who is known here, by a client
+/// certificate or a password that the browser shows of its own accord. All pages are somebody else's:
+/// there are none here. What only reads is not refused, since browsers show no answer to such a page.
+///
+/// # Errors
+/// `foreign-origin`.
+fn refuse_browsers(changes: bool, headers: &HeaderMap) -> Result<(), Failure> {
+    if !changes || !headers.contains_key(header::ORIGIN) {
+        return Ok(());
+    }
+    let detail = "this call changes something and comes from a page in a browser (it has an Origin \
+                  header), which may be anybody's: use a client that sends no Origin";
+    Err(Failure::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
 }
 
 /// Who makes a call: by its credentials, if it has some; otherwise by what its connection tells.

@@ -189,6 +189,8 @@ struct Log {
     file: File,
     bytes: u64,
     bytes_max: u64,
+    /// It may end within a line: of a crash, or of a write that failed.
+    is_cut_short: bool,
 }
 
 impl Log {
@@ -199,30 +201,31 @@ impl Log {
     fn at(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         let bytes = file.metadata()?.len();
-        let mut log = Self { path, file, bytes, bytes_max };
-        if bytes > 0 {
-            // Behind a line that a crash cut short.
-            log.append(b"\n")?;
-        }
-        Ok(log)
+        Ok(Self { path, file, bytes, bytes_max, is_cut_short: bytes > 0 })
     }
 
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         if self.bytes >= self.bytes_max {
             let mut old = self.path.as_os_str().to_owned();
             old.push(".1");
-            fs::rename(&self.path, old)?;
+            match fs::rename(&self.path, old) {
+                // Done before, when the new file could not be opened.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
             *self = Self::at(self.path.clone(), self.bytes_max)?;
         }
-        let mut line = serde_json::to_vec(entry)?;
+        let mut line = if self.is_cut_short { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
-        self.append(&line)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
+        let written = self.file.write_all(&line);
+        self.is_cut_short = written.is_err();
+        match written {
+            Ok(()) => self.bytes += line.len() as u64,
+            // A part of it may be there.
+            Err(_) => self.bytes = self.file.metadata()?.len(),
+        }
+        written
     }
 }
 
@@ -327,6 +330,40 @@ mod tests {
         let log = AuditLog::open(directory.path()).unwrap();
         log.write_change(entry(7));
         assert_eq!(log.last(10).await.unwrap(), [entry(7)]);
+    }
+
+    #[test]
+    fn a_write_that_failed_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(CHANGES.0);
+        let mut log = Log::at(path.clone(), 1 << 20).unwrap();
+        log.write(&entry(1)).unwrap();
+        let good = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        log.write(&entry(2)).unwrap_err();
+        // As far as it got on a full disk.
+        log.file = good;
+        log.file.write_all(b"{\"time\": \"19").unwrap();
+        log.write(&entry(3)).unwrap();
+        log.write(&entry(4)).unwrap();
+        let entries = [entry(4), entry(3), entry(1)];
+        assert_eq!(read(directory.path(), 10).unwrap(), entries);
+        assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 4, "each in a line");
+    }
+
+    #[test]
+    fn it_goes_on_when_it_was_renamed_and_no_new_file_could_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let mut log = Log::at(state.join(CHANGES.0), 1).unwrap();
+        log.write(&entry(1)).unwrap();
+        fs::rename(state.join(CHANGES.0), state.join(format!("{}.1", CHANGES.0))).unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        fs::rename(&state, &elsewhere).unwrap();
+        log.write(&entry(2)).unwrap_err();
+        fs::rename(&elsewhere, &state).unwrap();
+        log.write(&entry(3)).unwrap();
+        assert_eq!(read(&state, 10).unwrap(), [entry(3), entry(1)]);
     }
 
     #[tokio::test]

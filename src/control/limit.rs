@@ -31,11 +31,8 @@ impl<K: Eq + Hash> Rate<K> {
     /// Whether this one may do it now, which then counts.
     pub(super) fn admits(&self, one: K, now: Instant) -> bool {
         let mut used = self.used.lock();
-        if used.len() >= KEPT_MAX && !used.contains_key(&one) {
-            used.retain(|_, until| *until > now);
-            if used.len() >= KEPT_MAX {
-                return false;
-            }
+        if !Self::has_room(&mut used, &one, now) {
+            return false;
         }
         let until = used.entry(one).or_insert(now);
         let after = self.after(*until, now);
@@ -45,9 +42,20 @@ impl<K: Eq + Hash> Rate<K> {
         after.is_some()
     }
 
-    /// Whether it may. Who is not remembered has been quiet.
+    /// Whether it may. Who is not remembered has been quiet, unless nobody more can be remembered.
     pub(super) fn would_admit(&self, one: &K, now: Instant) -> bool {
-        self.used.lock().get(one).is_none_or(|until| self.after(*until, now).is_some())
+        let mut used = self.used.lock();
+        Self::has_room(&mut used, one, now)
+            && used.get(one).is_none_or(|until| self.after(*until, now).is_some())
+    }
+
+    /// Whether this one is remembered or can be.
+    fn has_room(used: &mut HashMap<K, Instant>, one: &K, now: Instant) -> bool {
+        if used.len() < KEPT_MAX || used.contains_key(one) {
+            return true;
+        }
+        used.retain(|_, until| *until > now);
+        used.len() < KEPT_MAX
     }
 
     /// Until when it is used up after once more; `None`: that is too often.
@@ -128,7 +136,9 @@ mod tests {
         let (rate, now) = (Rate::new(2, Duration::from_millis(100)), Instant::now());
         assert!((0..KEPT_MAX).all(|n| rate.admits(n, now)));
         assert!(!rate.admits(9000, now), "all of them have just been there");
-        assert!(rate.admits(1, now), "who is known goes on");
+        assert!(!rate.would_admit(&9000, now), "and it is told the same beforehand");
+        assert!(rate.would_admit(&1, now) && rate.admits(1, now), "who is known goes on");
+        assert!(rate.would_admit(&9000, now + Duration::from_secs(1)));
         assert!(rate.admits(9000, now + Duration::from_secs(1)));
         assert_eq!(rate.used.lock().len(), 1);
     }

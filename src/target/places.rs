@@ -3,7 +3,6 @@
 //! Of IPv6 addresses a machine has as many as it likes: there it is its network.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,20 +13,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Places {
     free: Arc<Semaphore>,
     address_max: usize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<IpAddr, Part>>,
+}
+
+/// What an address may have.
+#[derive(Debug)]
+struct Part {
+    free: Arc<Semaphore>,
+    /// Those who have some of it, or wait for it.
+    users: usize,
 }
 
 /// One of them; goes back when dropped.
 pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _of_address: OwnedSemaphorePermit,
+    _user: User,
+}
+
+/// One who uses the part of an address, which is kept for so long.
+struct User {
     of: Arc<Places>,
     address: IpAddr,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, address_max: max.div_ceil(4), by_address: Mutex::default() })
+        let address_max = max.div_ceil(4).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self { free, address_max, by_address: Mutex::default() })
     }
 
     /// A place, as soon as there is one; `None` if the address has its part already.
@@ -42,15 +56,28 @@ impl Places {
         self.give(address, permit)
     }
 
+    /// A place, as soon as the address has one of its part free, and then there is one. Who waits
+    /// for the first keeps no other address waiting.
+    pub(crate) async fn wait_turn(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let (user, part) = self.part(address);
+        let of_address = part.acquire_owned().await.ok()?;
+        let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        Some(Place { _permit: permit, _of_address: of_address, _user: user })
+    }
+
     fn give(self: &Arc<Self>, address: IpAddr, permit: OwnedSemaphorePermit) -> Option<Place> {
+        let (user, part) = self.part(address);
+        let of_address = part.try_acquire_owned().ok()?;
+        Some(Place { _permit: permit, _of_address: of_address, _user: user })
+    }
+
+    fn part(self: &Arc<Self>, address: IpAddr) -> (User, Arc<Semaphore>) {
         let address = network(address);
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = by_address.entry(address).or_default();
-        if *of_address >= self.address_max {
-            return None;
-        }
-        *of_address += 1;
-        Some(Place { of: Arc::clone(self), address, _permit: permit })
+        let new = || Part { free: Arc::new(Semaphore::new(self.address_max)), users: 0 };
+        let part = by_address.entry(address).or_insert_with(new);
+        part.users += 1;
+        (User { of: Arc::clone(self), address }, Arc::clone(&part.free))
     }
 }
 
@@ -62,13 +89,13 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Drop for Place {
+impl Drop for User {
     fn drop(&mut self) {
         let mut by_address = self.of.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut held) = by_address.entry(self.address) {
-            *held.get_mut() -= 1;
-            if *held.get() == 0 {
-                held.remove();
+        if let Some(part) = by_address.get_mut(&self.address) {
+            part.users -= 1;
+            if part.users == 0 {
+                by_address.remove(&self.address);
             }
         }
     }
@@ -103,5 +130,31 @@ mod tests {
         assert!(places.by_address.lock().unwrap().is_empty(), "nothing is kept of who has gone");
         let many = (0..=255u8).map_while(|i| take(IpAddr::from([10, 0, 1, i])));
         assert_eq!(many.collect::<Vec<_>>().len(), 8);
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_next_place_of_its_address() {
+        let places = Places::new(8);
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut held: Vec<_> = [one, one].map(|it| places.take(it).unwrap()).into();
+        let mut waiting = Box::pin(places.wait_turn(one));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the address has its part already"),
+            place = places.wait_turn(other) => drop(place.unwrap()),
+        }
+        held.pop();
+        held.push(waiting.await.unwrap());
+        assert!(places.take(one).is_none());
+        // Nothing is kept of who has given up waiting, either.
+        let mut waiting = Box::pin(places.wait_turn(one));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the address has its part already"),
+            () = std::future::ready(()) => {}
+        }
+        drop(held);
+        drop(waiting);
+        assert!(places.by_address.lock().unwrap().is_empty());
     }
 }

@@ -117,7 +117,7 @@ impl OutFile {
         }
     }
 
-    /// Gives the file its name: all of it is there.
+    /// Gives the file its name: all of it is there. After a failure it does not have it.
     ///
     /// # Errors
     /// `target-exists`; what was written may not be on stable storage.
@@ -126,9 +126,15 @@ impl OutFile {
         let path = &self.place.path;
         let named = self.link(&self.place.name);
         let named = named.and_then(|()| step(|| self.place.directory.sync_all()));
-        named.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => taken(&path.display().to_string()),
-            _ => unwritable(path, &error),
+        named.map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return taken(&path.display().to_string());
+            }
+            // Else the export would have failed and be there, in the way of its repetition.
+            if let Err(error) = self.unlink(&self.place.name) {
+                tracing::warn!(path = %path.display(), %error, "a file of a failed export stays");
+            }
+            unwritable(path, &error)
         })
     }
 

@@ -3,7 +3,7 @@
 use super::faults::{Case, engine, golden, image_name, project, start};
 use super::files;
 use super::imports::content;
-use super::world::World;
+use super::world::{Fault, World};
 use crate::backend::Store as _;
 use crate::catalog::engine::Engine;
 use crate::catalog::import::Progress;
@@ -152,6 +152,31 @@ fn an_export_is_whole_or_not_there() {
     std::fs::write(&part, "half").unwrap();
     start(&engine);
     assert!(engine.outgoing().unwrap().is_empty() && !std::path::Path::new(&part).exists());
+}
+
+#[test]
+fn an_export_that_failed_has_left_no_file() {
+    let mut failed = 0;
+    for fault in [Fault::Refused, Fault::Unsure] {
+        for step in 0.. {
+            let world = World::new();
+            let _behind = files::Behind::faults_of(&world);
+            let engine = engine(&world);
+            golden(&engine);
+            world.faults.arm(step, fault);
+            let result = export(&engine, &to_file());
+            if !world.faults.disarm() {
+                result.unwrap();
+                break;
+            }
+            if result.is_err() {
+                failed += 1;
+                let left = files::exported();
+                assert!(!left.contains(&"out.raw".to_owned()), "{fault:?} at step {step}");
+            }
+        }
+    }
+    assert!(failed > 4, "{failed}");
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::control::respond::Failure;
 pub struct Job {
     /// For `/v1/jobs/{id}`.
     pub id: u64,
-    /// `image-import`, `image-copy`, `disk-image`, `disk-rollback`, `disk-flatten` or `disk-encrypt`.
+    /// `image-import`, `image-upload`, `image-copy`, `image-export`, `disk-image`, `disk-rollback`,
+    /// `disk-flatten` or `disk-encrypt`.
     pub kind: String,
     /// Project of the object.
     pub project: String,

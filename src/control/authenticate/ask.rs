@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::cache::{Cache, Key};
 use super::{Delegation, Refusal};
 use crate::control::limit::{Few, Rate, network};
 use crate::control::listener::Stream;
@@ -31,6 +32,8 @@ const QUESTIONS_MAX: usize = 64;
 const OF_USER: (u32, Duration) = (10, Duration::from_secs(10));
 /// The same about anybody: many may share an address.
 const OF_ADDRESS: (u32, Duration) = (100, Duration::from_secs(1));
+/// How long whoever was right is asked about, whatever others have done at their address.
+const RIGHT: Duration = Duration::from_secs(3600);
 
 /// Somebody who can be asked.
 pub(super) struct Endpoint {
@@ -45,27 +48,30 @@ pub(super) struct Endpoint {
     places: Arc<Places>,
     wrong_of_user: Rate<(IpAddr, String)>,
     wrong_of_address: Rate<IpAddr>,
+    right: Cache<()>,
     complaints: Few<IpAddr>,
 }
 
 /// For whom something is asked.
-pub(super) struct Asker {
+pub(super) struct Asker<'a> {
     /// Where they are.
     address: IpAddr,
-    /// Who they say that they are; empty: that is what is asked.
-    user: String,
+    shows: Shows<'a>,
 }
 
-impl Asker {
-    /// `from`: an address on the network; `None`: on this machine.
-    pub(super) fn new(from: Option<IpAddr>, user: &str) -> Self {
-        let address = network(from.unwrap_or(Ipv4Addr::LOCALHOST.into()));
-        Self { address, user: user.to_owned() }
-    }
+/// What is asked about.
+#[derive(Clone, Copy)]
+pub(super) enum Shows<'a> {
+    /// Whether this user is who they say.
+    User(&'a str),
+    /// Whose this is.
+    Token(&'a str),
+}
 
-    /// The same address, for somebody else.
-    pub(super) fn with_user(&self, user: &str) -> Self {
-        Self { address: self.address, user: user.to_owned() }
+impl<'a> Asker<'a> {
+    /// `from`: an address on the network; `None`: on this machine.
+    pub(super) fn new(from: Option<IpAddr>, shows: Shows<'a>) -> Self {
+        Self { address: network(from.unwrap_or(Ipv4Addr::LOCALHOST.into())), shows }
     }
 }
 
@@ -102,12 +108,13 @@ impl Endpoint {
             places: Places::new(QUESTIONS_MAX),
             wrong_of_user: Rate::new(OF_USER.0, OF_USER.1),
             wrong_of_address: Rate::new(OF_ADDRESS.0, OF_ADDRESS.1),
+            right: Cache::new(RIGHT)?,
             complaints: Few::lines(),
         })
     }
 
-    /// Asks with GET; the status and the body of the answer. Redirections are not followed. An answer
-    /// with a status of 4xx counts as one that the asker was wrong.
+    /// Asks with GET; the status and the body of the answer. Redirections are not followed. Whether
+    /// the asker was right or wrong is then to be said by [`Self::was_right`] or [`Self::was_wrong`].
     ///
     /// # Errors
     /// There is no good answer in time, or the asker was wrong too often.
@@ -115,41 +122,91 @@ impl Endpoint {
         &self,
         path: &str,
         headers: HeaderMap,
-        asker: &Asker,
+        asker: &Asker<'_>,
     ) -> Result<(StatusCode, Bytes), Refusal> {
-        let of_user = || (asker.address, asker.user.clone());
-        let now = Instant::now();
-        let user_may = asker.user.is_empty() || self.wrong_of_user.would_admit(&of_user(), now);
-        if !user_may || !self.wrong_of_address.would_admit(&asker.address, now) {
-            let why = "credentials from this address were wrong too often; wait a while";
+        self.check_wrong(asker)?;
+        self.ask(path, headers, asker, |asker| self.check_wrong(asker)).await
+    }
+
+    /// The same for a question of our own, that nobody's credentials are in: nobody is right or wrong.
+    ///
+    /// # Errors
+    /// There is no good answer in time.
+    pub(super) async fn probe(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        asker: &Asker<'_>,
+    ) -> Result<(StatusCode, Bytes), Refusal> {
+        self.ask(path, headers, asker, |_| Ok(())).await
+    }
+
+    /// Asks when there is a place, and it then may.
+    async fn ask(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        asker: &Asker<'_>,
+        may: impl Fn(&Asker<'_>) -> Result<(), Refusal>,
+    ) -> Result<(StatusCode, Bytes), Refusal> {
+        let end = tokio::time::Instant::now() + self.timeout;
+        let place = tokio::time::timeout_at(end, self.places.wait_turn(asker.address)).await;
+        let Ok(Some(_place)) = place else {
+            let why = "too much is asked at once from this address; try again";
             return Err(Refusal::TooOften(why.to_owned()));
-        }
-        let answer = async {
-            let Some(_place) = self.places.wait(asker.address).await else {
-                let why = "too much is asked at once from this address; try again";
-                return Err(Refusal::TooOften(why.to_owned()));
-            };
-            let answer = self.get_unbounded(path, headers).await;
-            answer.map_err(|why| self.unavailable(asker, &why))
         };
-        let late = || {
-            let why = format!("no answer within {} s", self.timeout.as_secs());
-            Err(self.unavailable(asker, &why))
-        };
-        let answer = tokio::time::timeout(self.timeout, answer).await;
-        let (status, body) = answer.unwrap_or_else(|_| late())?;
-        if status.is_client_error() {
-            let now = Instant::now();
-            self.wrong_of_address.admits(asker.address, now);
-            if !asker.user.is_empty() {
-                self.wrong_of_user.admits(of_user(), now);
+        may(asker)?;
+        let answer = tokio::time::timeout_at(end, self.get_unbounded(path, headers)).await;
+        let late = |_| Err(format!("no answer within {} s", self.timeout.as_secs()));
+        answer.unwrap_or_else(late).map_err(|why| self.unavailable(asker, &why))
+    }
+
+    /// Refuses who was wrong too often, about one user or in all. Who was right a while ago does not
+    /// suffer from what others do at their address.
+    fn check_wrong(&self, asker: &Asker<'_>) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let user_may = match asker.shows {
+            Shows::User(user) => {
+                self.wrong_of_user.would_admit(&(asker.address, user.to_owned()), now)
             }
+            Shows::Token(_) => true,
+        };
+        let may = user_may
+            && (self.right.get(&self.key(asker)).is_some()
+                || self.wrong_of_address.would_admit(&asker.address, now));
+        if may {
+            return Ok(());
         }
-        Ok((status, body))
+        let why = "credentials from this address were wrong too often; wait a while";
+        Err(Refusal::TooOften(why.to_owned()))
+    }
+
+    /// The credentials are good.
+    pub(super) fn was_right(&self, asker: &Asker<'_>) {
+        self.right.put(self.key(asker), &(), RIGHT);
+    }
+
+    /// The credentials are nobody's.
+    pub(super) fn was_wrong(&self, asker: &Asker<'_>) {
+        let now = Instant::now();
+        self.wrong_of_address.admits(asker.address, now);
+        match asker.shows {
+            // Who guesses at a password takes nothing away from who knows it.
+            Shows::User(user) => {
+                self.wrong_of_user.admits((asker.address, user.to_owned()), now);
+            }
+            Shows::Token(_) => self.right.forget(&self.key(asker)),
+        }
+    }
+
+    /// For what is known of who is right.
+    fn key(&self, asker: &Asker<'_>) -> Key {
+        let (Shows::User(shown) | Shows::Token(shown)) = asker.shows;
+        self.right.key(&[&asker.address.to_string(), shown])
     }
 
     /// It cannot be found out: said in the log, too, but not each time.
-    pub(super) fn unavailable(&self, asker: &Asker, why: &str) -> Refusal {
+    pub(super) fn unavailable(&self, asker: &Asker<'_>, why: &str) -> Refusal {
         let why = format!("{} at {}: {why}", self.name, self.authority());
         if let Some(left_out) = self.complaints.take(asker.address) {
             tracing::error!("who a caller is cannot be found out: {why}{left_out}");
@@ -241,8 +298,13 @@ mod tests {
         let (timeout, cache) = (Duration::from_secs(60), Duration::ZERO);
         let endpoint = Endpoint::new("HIL", &Delegation { url, ca: None, timeout, cache }).unwrap();
         let ask = async |user: &str, address: [u8; 4], path: &str| {
-            let asker = Asker::new(Some(address.into()), user);
-            endpoint.get(path, HeaderMap::new(), &asker).await
+            let asker = Asker::new(Some(address.into()), Shows::User(user));
+            let (status, _) = endpoint.get(path, HeaderMap::new(), &asker).await?;
+            match status {
+                StatusCode::OK => endpoint.was_right(&asker),
+                _ => endpoint.was_wrong(&asker),
+            }
+            Ok(())
         };
         let mut asked = 0;
         while ask("jane", [192, 0, 2, 1], "/bad").await.is_ok() {
@@ -262,6 +324,23 @@ mod tests {
             users += 1;
             assert!(users < 1000, "users can be tried for ever");
         }
+        // Who was right goes on meanwhile, and is stopped when they are wrong themselves.
+        ask("john", [192, 0, 2, 1], "/good").await.unwrap();
+        asked = 0;
+        while ask("john", [192, 0, 2, 1], "/bad").await.is_ok() {
+            asked += 1;
+            assert!(asked < 1000, "passwords can be tried for ever of who was right once");
+        }
+        // A question of our own is none of theirs.
+        let john = Asker::new(Some([192, 0, 2, 1].into()), Shows::User("john"));
+        endpoint.probe("/bad", HeaderMap::new(), &john).await.unwrap();
+        // A token is right until it is not.
+        let shows = |token| Asker::new(Some([192, 0, 2, 1].into()), Shows::Token(token));
+        endpoint.was_right(&shows("good"));
+        endpoint.check_wrong(&shows("good")).unwrap();
+        endpoint.check_wrong(&shows("other")).unwrap_err();
+        endpoint.was_wrong(&shows("good"));
+        endpoint.check_wrong(&shows("good")).unwrap_err();
     }
 
     #[tokio::test]
@@ -275,21 +354,49 @@ mod tests {
         let mut ask = |address: [u8; 4]| {
             let endpoint = Arc::clone(&endpoint);
             asking.spawn(async move {
-                let asker = Asker::new(Some(address.into()), "jane");
+                let asker = Asker::new(Some(address.into()), Shows::User("jane"));
                 endpoint.get("/", HeaderMap::new(), &asker).await
             });
         };
-        // Nobody answers.
+        // Nobody answers, at first.
         (0..QUESTIONS_MAX).for_each(|_| ask([192, 0, 2, 1]));
         ask([192, 0, 2, 2]);
         let mut held = Vec::new();
         while held.len() < QUESTIONS_MAX / 4 + 1 {
             held.push(tokio::time::timeout(timeout, listener.accept()).await.unwrap().unwrap());
         }
-        for _ in 0..QUESTIONS_MAX * 3 / 4 {
-            let refused = asking.join_next().await.unwrap().unwrap();
-            assert!(matches!(refused, Err(Refusal::TooOften(_))), "{refused:?}");
+        let place = |address: [u8; 4]| endpoint.places.take(address.into());
+        assert!(place([192, 0, 2, 1]).is_none(), "the others wait");
+        assert!(place([192, 0, 2, 2]).is_some() && place([192, 0, 2, 3]).is_some());
+        let answer = async |(mut stream, _): (TcpStream, _)| {
+            use tokio::io::AsyncWriteExt;
+            let answer = b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            stream
+        };
+        let mut answered = Vec::new();
+        for connection in held {
+            answered.push(answer(connection).await);
         }
-        assert_eq!(asking.len(), held.len());
+        while answered.len() < QUESTIONS_MAX + 1 {
+            let connection = tokio::time::timeout(timeout, listener.accept()).await.unwrap();
+            answered.push(answer(connection.unwrap()).await);
+        }
+        while let Some(answer) = asking.join_next().await {
+            assert_eq!(answer.unwrap().unwrap().0, StatusCode::OK, "each had its turn");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_too_long_is_told_to_try_again() {
+        let (url, timeout) = ("http://127.0.0.1:1".to_owned(), Duration::from_millis(100));
+        let delegation = Delegation { url, ca: None, timeout, cache: Duration::ZERO };
+        let endpoint = Endpoint::new("HIL", &delegation).unwrap();
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let held: Vec<_> = std::iter::from_fn(|| endpoint.places.take(address)).collect();
+        assert_eq!(held.len(), QUESTIONS_MAX / 4);
+        let asker = Asker::new(Some(address), Shows::User("jane"));
+        let refused = endpoint.get("/", HeaderMap::new(), &asker).await.unwrap_err();
+        assert!(matches!(refused, Refusal::TooOften(_)), "{refused:?}");
     }
 }

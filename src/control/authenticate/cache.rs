@@ -6,22 +6,20 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::Identity;
-
 /// Most that is kept. When it is full, all of it is forgotten, and asked for again.
 const ENTRIES_MAX: usize = 4096;
 
 /// What stands for credentials: they cannot be found out from it.
 pub(super) type Key = [u8; 32];
 
-pub(super) struct Cache {
+pub(super) struct Cache<T> {
     holds: Duration,
     /// Makes keys of this process worth nothing elsewhere.
     salt: [u8; 32],
-    entries: Mutex<HashMap<Key, (Instant, Identity)>>,
+    entries: Mutex<HashMap<Key, (Instant, T)>>,
 }
 
-impl Cache {
+impl<T: Clone> Cache<T> {
     /// # Errors
     /// When the system has no random numbers.
     pub(super) fn new(holds: Duration) -> Result<Self, String> {
@@ -40,24 +38,29 @@ impl Cache {
         hash.finalize().into()
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Identity> {
+    pub(super) fn get(&self, key: &Key) -> Option<T> {
         let entries = self.entries.lock();
-        let (until, identity) = entries.get(key)?;
-        (Instant::now() < *until).then(|| identity.clone())
+        let (until, answer) = entries.get(key)?;
+        (Instant::now() < *until).then(|| answer.clone())
     }
 
     /// Keeps an answer, but not for longer than `at_most`.
-    pub(super) fn put(&self, key: Key, identity: &Identity, at_most: Duration) {
+    pub(super) fn put(&self, key: Key, answer: &T, at_most: Duration) {
         let mut entries = self.entries.lock();
         if entries.len() >= ENTRIES_MAX {
             entries.clear();
         }
-        entries.insert(key, (Instant::now() + self.holds.min(at_most), identity.clone()));
+        entries.insert(key, (Instant::now() + self.holds.min(at_most), answer.clone()));
+    }
+
+    pub(super) fn forget(&self, key: &Key) {
+        self.entries.lock().remove(key);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Identity;
     use super::*;
     use crate::catalog::Role;
 
@@ -70,7 +73,7 @@ mod tests {
         cache.put(key, &identity, Duration::MAX.min(Duration::from_secs(9999)));
         assert_eq!(cache.get(&key), Some(identity.clone()));
         assert_eq!(cache.get(&cache.key(&["janes", "ecret"])), None);
-        assert_ne!(Cache::new(Duration::ZERO).unwrap().key(&["jane", "secret"]), key);
+        assert_ne!(Cache::<Identity>::new(Duration::ZERO).unwrap().key(&["jane", "secret"]), key);
         cache.put(key, &identity, Duration::ZERO);
         assert_eq!(cache.get(&key), None, "what ends earlier is not kept longer");
         for number in 0..2 * ENTRIES_MAX {

@@ -7,22 +7,21 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::ask::{Asker, Endpoint};
+use super::ask::{Asker, Endpoint, Shows};
 use super::cache::Cache;
 use super::{Answer, Authenticator, Credentials, Delegation, Identity, Refusal};
 use crate::catalog::{Name, Role};
 
 /// How long it holds that HIL was seen to refuse credentials.
 const REFUSES: Duration = Duration::from_secs(3600);
-/// A user that there is not.
-const NOBODY: &str = "stirrup-made-this-name-up";
 
 /// Users of HIL.
 pub struct Hil {
     endpoint: Endpoint,
-    cache: Cache,
+    cache: Cache<Identity>,
     role: Role,
     /// When it was seen to refuse credentials that nobody has.
     refused: Mutex<Option<Instant>>,
@@ -50,11 +49,15 @@ impl Hil {
         if let Some(known) = self.cache.get(&key) {
             return Ok(Some(known));
         }
-        let asker = Asker::new(from, user);
-        if !self.lets_in(user, password, project, &asker).await? {
+        let asker = Asker::new(from, Shows::User(user));
+        let (path, headers) = question(user, password, project)?;
+        let answer = self.endpoint.get(&path, headers, &asker).await?;
+        if !self.lets_in(user, project, answer, &asker)? {
+            self.endpoint.was_wrong(&asker);
             return Ok(None);
         }
         self.check(project, &asker).await?;
+        self.endpoint.was_right(&asker);
         let (who, project) = (format!("hil {user}"), Some(project.clone()));
         let identity = Identity { who, role: self.role, project };
         self.cache.put(key, &identity, Duration::from_secs(u64::from(u32::MAX)));
@@ -62,20 +65,13 @@ impl Hil {
     }
 
     /// Whether it shows somebody the nodes of a project; `false`: it does not know them.
-    async fn lets_in(
+    fn lets_in(
         &self,
         user: &str,
-        password: &str,
         project: &Name,
-        asker: &Asker,
+        (status, body): (StatusCode, Bytes),
+        asker: &Asker<'_>,
     ) -> Result<bool, Refusal> {
-        let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        let mut basic = HeaderValue::try_from(basic)
-            .map_err(|_| Refusal::Forbidden("such a password cannot be passed on".to_owned()))?;
-        basic.set_sensitive(true);
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
-        let path = format!("/v0/project/{project}/nodes");
-        let (status, body) = self.endpoint.get(&path, headers, asker).await?;
         match status {
             // HIL calls it text/html, as what stands in its place might: what is in it counts.
             StatusCode::OK => match serde_json::from_slice::<Vec<String>>(&body) {
@@ -99,15 +95,19 @@ impl Hil {
 
     /// Whether its yes means anything: credentials that were made up must be refused. One that does not
     /// authenticate lets everybody into every project.
-    async fn check(&self, project: &Name, asker: &Asker) -> Result<(), Refusal> {
+    async fn check(&self, project: &Name, asker: &Asker<'_>) -> Result<(), Refusal> {
         if self.refused.lock().is_some_and(|when| when.elapsed() < REFUSES) {
             return Ok(());
         }
-        let mut password = [0; 16];
-        getrandom::fill(&mut password)
+        let mut random = [[0; 16]; 2];
+        getrandom::fill(random.as_flattened_mut())
             .map_err(|error| self.endpoint.unavailable(asker, &error.to_string()))?;
-        let (password, nobody) = (STANDARD.encode(password), asker.with_user(NOBODY));
-        match self.lets_in(NOBODY, &password, project, &nobody).await {
+        let [name, password] = random.map(u128::from_ne_bytes);
+        // Made up anew each time: nobody can have been wrong about it.
+        let (nobody, password) = (format!("nobody-{name:032x}"), format!("{password:032x}"));
+        let (path, headers) = question(&nobody, &password, project)?;
+        let answer = self.endpoint.probe(&path, headers, asker).await?;
+        match self.lets_in(&nobody, project, answer, asker) {
             Ok(false) | Err(Refusal::Forbidden(_)) => {
                 *self.refused.lock() = Some(Instant::now());
                 Ok(())
@@ -120,6 +120,16 @@ impl Hil {
             Err(other) => Err(other),
         }
     }
+}
+
+/// The path and the headers to ask with.
+fn question(user: &str, password: &str, project: &Name) -> Result<(String, HeaderMap), Refusal> {
+    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let mut basic = HeaderValue::try_from(basic)
+        .map_err(|_| Refusal::Forbidden("such a password cannot be passed on".to_owned()))?;
+    basic.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, basic)]);
+    Ok((format!("/v0/project/{project}/nodes"), headers))
 }
 
 impl Authenticator for Hil {

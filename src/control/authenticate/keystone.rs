@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::ask::{Asker, Endpoint};
+use super::ask::{Asker, Endpoint, Shows};
 use super::cache::Cache;
 use super::{Answer, Authenticator, Credentials, Delegation, Identity, Refusal};
 use crate::catalog::{Name, Role};
@@ -25,7 +25,7 @@ const ROLES: [(&str, Role); 3] =
 /// Holders of tokens of Keystone.
 pub struct Keystone {
     endpoint: Endpoint,
-    cache: Cache,
+    cache: Cache<Identity>,
     domain: String,
 }
 
@@ -74,12 +74,15 @@ impl Keystone {
         let Ok(mut value) = HeaderValue::from_str(token) else { return Ok(None) };
         value.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTH_TOKEN, value.clone()), (SUBJECT_TOKEN, value)]);
-        let asker = Asker::new(from, "");
+        let asker = Asker::new(from, Shows::Token(token));
         let unavailable = |why: &str| self.endpoint.unavailable(&asker, why);
         let (status, body) = self.endpoint.get(PATH, headers, &asker).await?;
         match status {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
+                self.endpoint.was_wrong(&asker);
+                return Ok(None);
+            }
             other => {
                 return Err(unavailable(&format!("it answers with status {}", other.as_u16())));
             }
@@ -88,6 +91,7 @@ impl Keystone {
             .map_err(|error| unavailable(&format!("its answer makes no sense: {error}")))?;
         let left = Timestamp::now().duration_until(token.expires_at);
         let Ok(left) = Duration::try_from(left) else { return Ok(None) };
+        self.endpoint.was_right(&asker);
         let identity = self.identity(&token)?;
         self.cache.put(key, &identity, left);
         Ok(Some(identity))

@@ -36,6 +36,14 @@ impl From<Error> for Refusal {
     }
 }
 
+/// The node that a machine is.
+struct Found {
+    node: Node,
+    disk: Option<DiskView>,
+    /// By a name that whoever asks can guess or look up: the node's, or what stands for it.
+    by_name: bool,
+}
+
 /// The script of the machine's own; a secret that it holds is handed out by this.
 pub(super) async fn own_script(
     control: &Control,
@@ -43,8 +51,7 @@ pub(super) async fn own_script(
     machine: &Machine,
     named: Option<(Name, Name)>,
 ) -> Result<String, Refusal> {
-    let by_name = named.is_some();
-    let (node, disk) = look_up(control, machine, named).await?;
+    let Found { node, disk, by_name } = look_up(control, machine, named).await?;
     let Some(DiskView { disk, .. }) = disk else {
         let how = format!("has no disk: stirrup pro {} {} IMAGE", node.project, node.name);
         return Err(Refusal::node(&node, how));
@@ -69,14 +76,16 @@ async fn look_up(
     control: &Control,
     machine: &Machine,
     named: Option<(Name, Name)>,
-) -> Result<(Node, Option<DiskView>), Refusal> {
+) -> Result<Found, Refusal> {
     let _turn = control.boot.turn().await;
     let Some((project, name)) = named else { return find(control, machine).await };
     match control.catalog.node(project, name).await {
         Err(error) if error.code() == "node-not-found" => {
             Err(Refusal::machine("there is no node of this name"))
         }
-        found => Ok(found?),
+        found => {
+            found.map(|(node, disk)| Found { node, disk, by_name: true }).map_err(Refusal::from)
+        }
     }
 }
 
@@ -107,7 +116,8 @@ async fn with_secret(
         }
         // Names can be guessed, and whoever did would leave nothing to the machine.
         (_, Some(per_node)) if by_name && per_node.delivery == Delivery::Once => {
-            let why = "has a CHAP secret that is given out once, and not by name: chain boot.ipxe";
+            let why = "has a CHAP secret that is given out once, to its MAC address and not by name: \
+                       chain boot.ipxe";
             Err(Refusal::node(node, why))
         }
         (Secrets::PerNode | Secrets::All, _) => {
@@ -132,7 +142,7 @@ async fn with_secret(
     }
 }
 
-async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<DiskView>), Refusal> {
+async fn find(control: &Control, machine: &Machine) -> Result<Found, Refusal> {
     let mac_only = [Identity::Mac];
     let by = match control.boot.0.options.identify_by.as_slice() {
         [] => &mac_only[..],
@@ -148,7 +158,10 @@ async fn find(control: &Control, machine: &Machine) -> Result<(Node, Option<Disk
         };
         match found.len() {
             0 => {}
-            1 => return Ok(found.remove(0)),
+            1 => {
+                let (node, disk) = found.remove(0);
+                return Ok(Found { node, disk, by_name: *identity != Identity::Mac });
+            }
             _ => {
                 let names = found.iter().map(|(node, _)| format!("{}/{}", node.project, node.name));
                 let names = names.collect::<Vec<_>>().join(", ");

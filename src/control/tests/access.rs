@@ -250,6 +250,38 @@ async fn who_is_not_known_may_do_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_in_a_browser_changes_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let lab = lab().await;
+    let from_a_page = async |method: &str, path: &str| {
+        let mut stream = tokio::net::UnixStream::connect(lab.daemon.path()).await.unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: stirrup\r\norigin: https://other.example\r\n\
+             connection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let (node, disk) = ("/v1/projects/lab/nodes/n1", "/v1/projects/lab/disks/d1");
+    for (method, path) in [("PUT", node), ("DELETE", disk), ("PATCH", disk)] {
+        let answer = from_a_page(method, path).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{method}: {answer}");
+        assert!(answer.contains("\"foreign-origin\""), "{method}: {answer}");
+    }
+    lab.get("", node).await.problem(404, "node-not-found");
+    let answer = from_a_page("GET", disk).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "it is not shown to the page: {answer}");
+    let log = lab.daemon.get("/v1/audit?limit=1").await;
+    assert_eq!(
+        (&log["items"][0]["method"], &log["items"][0]["status"]),
+        (&json!("PATCH"), &json!(403))
+    );
+    lab.daemon.stop().await;
+}
+
+#[tokio::test]
 async fn the_audit_log_says_who_did_what() {
     let lab = lab().await;
     let disk = "/v1/projects/lab/disks/d2";

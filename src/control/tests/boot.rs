@@ -181,11 +181,20 @@ async fn a_secret_that_is_given_once_is_not_used_up_by_who_guesses_a_name() {
     let script = boot.script("/boot/default/n1").await;
     assert!(!script.contains("password") && !script.contains("sanboot"), "{script}");
     assert!(script.contains("not by name: chain boot.ipxe"), "{script}");
-    let own = boot.script("/boot/52:54:00:00:00:01").await;
+    // Nor by what else stands for the name.
+    let identify_by = vec![Identity::Mac, Identity::Uuid, Identity::Serial, Identity::Hostname];
+    let known = Boot::of(&daemon, BootOptions { identify_by, ..BootOptions::default() });
+    for query in ["uuid=N1", "serial=n1", "hostname=n1", "mac=52:54:00:00:00:09&serial=n1"] {
+        let script = known.script(&format!("/boot?{query}")).await;
+        assert!(!script.contains("password") && !script.contains("sanboot"), "{query}: {script}");
+        assert!(script.contains("not by name: chain boot.ipxe"), "{query}: {script}");
+    }
+    let own = known.script("/boot?mac=52:54:00:00:00:01&serial=n1").await;
     assert!(own.contains("\nset password "), "it is there for the machine: {own}");
     let always = Some(json!({"chap": {"per_node": "always"}}));
     daemon.call(Method::PATCH, "/v1/projects/default/disks/n1", always).await.ok(StatusCode::OK);
     assert!(boot.script("/boot/default/n1").await.contains("\nset password "), "as often as asked");
+    assert!(known.script("/boot?serial=n1").await.contains("\nset password "), "by these, too");
     daemon.stop().await;
 }
 

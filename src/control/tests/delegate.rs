@@ -18,9 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{Answer, Daemon};
-use crate::catalog::Role;
+use crate::catalog::{Name, Role, Secret};
 use crate::control::Limits;
-use crate::control::authenticate::{Authenticator, Delegation, Hil, Keystone};
+use crate::control::authenticate::{Authenticator, Credentials, Delegation, Hil, Keystone};
 use crate::control::listener::Listener;
 use crate::control::server::{Service, serve};
 use crate::tls::tests::Authority;
@@ -220,6 +220,49 @@ async fn who_tries_passwords_is_stopped_and_nobody_else() {
     assert_eq!(count.load(Ordering::SeqCst), 40 - stopped, "HIL is left alone meanwhile");
     let john = get_as(&daemon, &basic("john:x"), path).await;
     john.problem(401, "not-authorized");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn whom_hil_must_refuse_is_made_up_anew_each_time() {
+    type Shown = Arc<std::sync::Mutex<Vec<String>>>;
+    let shown = Shown::default();
+    let nodes = async |State(shown): State<Shown>, head: HeaderMap| {
+        let basic = head["authorization"].to_str().unwrap().strip_prefix("Basic ").unwrap();
+        let shows = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+        let status = match shows.starts_with("jane:") {
+            true => return "[]".into_response(),
+            false => StatusCode::UNAUTHORIZED,
+        };
+        shown.lock().unwrap().push(shows.split(':').next().unwrap().to_owned());
+        status.into_response()
+    };
+    let router = Router::new().fallback(nodes).with_state(Arc::clone(&shown));
+    let url = format!("http://{}", start(listener(), router));
+    for _ in 0..2 {
+        let hil = asks(&delegation(url.clone())).unwrap();
+        let jane = Credentials::Basic("jane".to_owned(), Secret::new("x".to_owned()));
+        let lab = Name::project("lab").unwrap();
+        assert!(hil.identify(&jane, Some(&lab), None).await.unwrap().is_some());
+    }
+    let shown = shown.lock().unwrap();
+    assert!(shown.len() == 2 && shown[0] != shown[1], "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_says_nothing_of_credentials_stops_nobody() {
+    let count = Count::default();
+    let address = start(listener(), hil(count.clone()));
+    let url = format!("http://{address}/api/");
+    let daemon = Daemon::serving(&Limits::default(), Vec::new(), asks(&delegation(url)));
+    let jane = basic("jane:pa:ss");
+    for project in ["other", "unknown"] {
+        for _ in 0..20 {
+            let path = format!("/v1/whoami?project={project}");
+            get_as(&daemon, &jane, &path).await.problem(403, "forbidden");
+        }
+    }
+    get_as(&daemon, &jane, "/v1/whoami?project=lab").await.ok(StatusCode::OK);
     daemon.stop().await;
 }
 
