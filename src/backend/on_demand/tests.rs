@@ -34,6 +34,7 @@ struct World {
 struct Gate {
     shut: bool,
     refused: Option<StoreErrorKind>,
+    panics: bool,
     saved: Vec<u8>,
 }
 
@@ -124,6 +125,7 @@ impl Store for FakeStore {
         let writable = mode == OpenMode::ReadWrite;
         if writable {
             self.0.changed.wait_while(&mut gate, |gate| gate.shut);
+            assert!(!gate.panics, "this test wants a panic");
             if let Some(kind) = gate.refused {
                 return Err(StoreError::new(kind, "refused"));
             }
@@ -290,6 +292,44 @@ fn what_cannot_be_opened_is_refused_and_tried_again() {
     let begun = Instant::now();
     while disk.run(write()).is_err() {
         assert!(begun.elapsed() < HANGS);
+    }
+}
+
+#[test]
+fn without_a_thread_to_open_it_requests_are_refused_and_nothing_hangs() {
+    let none: opener::Spawn = |_| Err(std::io::ErrorKind::WouldBlock.into());
+    let world = Arc::new(World::default());
+    let opener = Opener::with_threads(None, none);
+    let store = OnDemand { store: Arc::new(FakeStore(Arc::clone(&world))), opener };
+    let volume = store.open("disk", None, OpenMode::ReadWrite).unwrap();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // By a request, and by a session.
+        let refused = Disk::new(Arc::clone(&volume)).run(write()).unwrap_err().kind();
+        let other = store.open("other", None, OpenMode::ReadWrite).unwrap();
+        let hold = other.hold();
+        let other = Disk::new(other).run(write()).unwrap_err().kind();
+        drop(hold);
+        assert!(!volume.has_failed(), "there may be threads again");
+        store.remove("disk").unwrap();
+        sender.send((refused, other)).unwrap();
+    });
+    let refused = ended.recv_timeout(HANGS).expect("nobody waits for itself");
+    assert_eq!(refused, (ErrorKind::Unavailable, ErrorKind::Unavailable));
+    assert_eq!(world.opened.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_panic_while_it_is_opened_leaves_nobody_waiting() {
+    let (world, store, volume) = volume(None);
+    world.set(|gate| gate.panics = true);
+    let error = Disk::new(Arc::clone(&volume)).run(write()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Medium);
+    world.set(|gate| gate.panics = false);
+    store.opener.wait_opened("disk");
+    let begun = Instant::now();
+    while Disk::new(Arc::clone(&volume)).run(write()).is_err() {
+        assert!(begun.elapsed() < HANGS, "it is opened again");
     }
 }
 

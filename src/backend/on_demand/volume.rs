@@ -77,6 +77,20 @@ struct Waiting {
     queue: Arc<CompletionQueue>,
 }
 
+/// Requests that are to be refused as soon as the state is not locked any more.
+#[must_use]
+struct Refused(Vec<Waiting>, ErrorKind);
+
+impl State {
+    /// What waits until it is opened is to be refused, as what comes for a time from now on.
+    fn refuse(&mut self, kind: ErrorKind) -> Option<Refused> {
+        let Phase::Opening(waiting) = &mut self.phase else { return None };
+        let refused = Refused(std::mem::take(waiting), kind);
+        self.phase = Phase::Refused(Instant::now(), kind);
+        Some(refused)
+    }
+}
+
 impl OnDemandVolume {
     /// A closed volume of what has been `seen` of it.
     pub(super) fn new(
@@ -149,7 +163,9 @@ impl Volume for OnDemandVolume {
             state.held = opened.0.hold();
         }
         if let Phase::Closed | Phase::Refused(..) = state.phase {
-            self.0.start_opening(&mut state, Vec::new());
+            let refused = self.0.start_opening(&mut state, Vec::new());
+            drop(state);
+            self.0.answer(refused);
         }
         Some(Box::new(Holder(Arc::clone(&self.0))))
     }
@@ -213,7 +229,9 @@ impl Shared {
             }
             Phase::Closed | Phase::Refused(..) => {
                 let first = waiting(requests);
-                self.start_opening(&mut state, vec![first]);
+                let refused = self.start_opening(&mut state, vec![first]);
+                drop(state);
+                self.answer(refused);
             }
             // Opened since it was looked at; whoever closes it holds the lock.
             Phase::Open => {
@@ -224,9 +242,10 @@ impl Shared {
                 }
                 let held = self.close(&mut state, &opened);
                 let first = waiting(requests);
-                self.start_opening(&mut state, vec![first]);
+                let refused = self.start_opening(&mut state, vec![first]);
                 drop(state);
                 drop(held);
+                self.answer(refused);
             }
         }
     }
@@ -247,9 +266,26 @@ impl Shared {
         Error::new(kind, format!("image {} cannot be opened", self.image))
     }
 
-    fn start_opening(self: &Arc<Self>, state: &mut State, waiting: Vec<Waiting>) {
+    /// Gives back what waits if there is no thread to open it: nobody answers that, then.
+    fn start_opening(
+        self: &Arc<Self>,
+        state: &mut State,
+        waiting: Vec<Waiting>,
+    ) -> Option<Refused> {
+        // The state is locked until this is over: what the thread finds is what is left here.
         state.phase = Phase::Opening(waiting);
-        self.opener.open(Arc::clone(self));
+        let error = self.opener.open(Arc::clone(self)).err()?;
+        tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
+        state.refuse(ErrorKind::Unavailable)
+    }
+
+    fn answer(&self, refused: Option<Refused>) {
+        let Some(Refused(waiting, kind)) = refused else { return };
+        for Waiting { requests, queue } in waiting {
+            let refuse =
+                |request: Request| Completion { tag: request.tag, result: Err(self.refusal(kind)) };
+            queue.push_all(requests.into_iter().map(refuse));
+        }
     }
 
     /// Opens it; waits for the store.
@@ -282,21 +318,15 @@ impl Shared {
         }
     }
 
-    /// There is no thread to open it.
-    pub(super) fn cannot_open(&self, error: &std::io::Error) {
-        tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
-        self.refuse(ErrorKind::Unavailable);
+    /// Opening it came to nothing, by a defect.
+    pub(super) fn cannot_open(&self) {
+        tracing::error!(image = self.image, "a disk in use was not opened, by a defect");
+        self.refuse(ErrorKind::Medium);
     }
 
     fn refuse(&self, kind: ErrorKind) {
-        let phase = Phase::Refused(Instant::now(), kind);
-        let before = std::mem::replace(&mut self.state.lock().phase, phase);
-        let Phase::Opening(waiting) = before else { return };
-        for Waiting { requests, queue } in waiting {
-            let refuse =
-                |request: Request| Completion { tag: request.tag, result: Err(self.refusal(kind)) };
-            queue.push_all(requests.into_iter().map(refuse));
-        }
+        let refused = self.state.lock().refuse(kind);
+        self.answer(refused);
     }
 
     fn has_opened(&self, volume: &Arc<dyn Volume>) {
