@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::super::{OpenMode, Store, StoreError, StoreErrorKind};
 use super::opener::Opener;
 use crate::block::{
-    Completion, CompletionQueue, Error, ErrorKind, Hold, LastState, Request, SavedState, Usage,
-    Volume, VolumeInfo,
+    Completion, CompletionQueue, Error, ErrorKind, Hold, LastState, Left, Request, SavedState,
+    Usage, Volume, VolumeInfo,
 };
 
 /// How long requests wait while another client has the image, or its store does not answer; an
@@ -55,13 +55,22 @@ struct State {
     saved: SavedState,
     /// Of the one that was closed last, which may have been saving a record: asked when that has
     /// ended, as it has when the volume is opened again.
-    last: Option<LastState>,
+    last: Option<Last>,
     phase: Phase,
     holds: usize,
     /// Of the open volume, as long as there are any.
     held: Option<Hold>,
     /// When it was used last, as far as is known.
     used_at: Instant,
+}
+
+/// What was closed last.
+struct Last {
+    left: LastState,
+    /// Sessions that have seen it go on.
+    was_held: bool,
+    /// What was known of its record when it was closed was told since.
+    was_told: bool,
 }
 
 enum Phase {
@@ -150,7 +159,11 @@ impl Volume for OnDemandVolume {
     fn saved_state(&self) -> SavedState {
         match self.0.opened.load().as_ref() {
             Some(opened) => opened.0.saved_state(),
-            None => self.0.state.lock().saved.clone(),
+            None => {
+                let mut state = self.0.state.lock();
+                state.last.iter_mut().for_each(|last| last.was_told = true);
+                state.saved.clone()
+            }
         }
     }
 
@@ -196,7 +209,11 @@ impl Drop for Holder {
         let mut state = self.0.state.lock();
         state.holds -= 1;
         state.used_at = Instant::now();
-        let held = if state.holds == 0 { state.held.take() } else { None };
+        let mut held = None;
+        if state.holds == 0 {
+            held = state.held.take();
+            state.last.iter_mut().for_each(|last| last.was_held = false);
+        }
         drop(state);
         drop(held);
     }
@@ -257,7 +274,8 @@ impl Shared {
         // What has failed is not forgotten by closing it.
         self.failed.fetch_or(opened.has_failed(), Ordering::AcqRel);
         (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
-        state.last = Some(opened.0.last_state());
+        let (left, was_held) = (opened.0.last_state(), state.holds > 0);
+        state.last = Some(Last { left, was_held, was_told: false });
         state.phase = Phase::Closed;
         state.held.take()
     }
@@ -330,12 +348,20 @@ impl Shared {
     }
 
     fn has_opened(&self, volume: &Arc<dyn Volume>) {
+        let Left { saved, found, .. } = volume.last_state()();
         let mut state = self.state.lock();
-        if let Some(last) = state.last.take() {
-            state.saved = last();
-        }
-        if volume.saved_state() != state.saved {
-            // The initiators' reservations are not what the target believes: it has to begin anew.
+        // What initiators remember of the data, and their reservations, are what the target
+        // believes; otherwise it has to begin anew.
+        let is_another = match state.last.take() {
+            None => saved != state.saved,
+            Some(Last { left, was_held, was_told }) => {
+                let left = left();
+                let was_told_otherwise = was_told && state.saved != left.saved;
+                state.saved = left.saved;
+                saved != state.saved || was_told_otherwise || (was_held && found != left.mark)
+            }
+        };
+        if is_another {
             drop(state);
             tracing::warn!(image = self.image, "another gateway has used the disk meanwhile");
             self.failed.store(true, Ordering::Release);
