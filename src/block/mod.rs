@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
-pub use fence::{Fenced, Ghost, Span, Spans};
+pub use fence::{Fenced, Ghost, Limited, Span, Spans};
 pub use qos::{Limits, Rates};
 pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
