@@ -2,8 +2,8 @@
 //!
 //! A [`Buffer`] is a list of chunks from a few size classes, so a 4 KiB command costs one small
 //! chunk and a 16 MiB command no huge contiguous allocation; volumes take it as an iovec. Chunks
-//! come from and go back to a free list of the current thread: no lock, no sharing. They are
-//! zeroed when first allocated and *not* when reused: whoever fills a buffer fills all of it.
+//! come from and go back to a free list of the current thread: no lock, no sharing. They are not
+//! zeroed, and may hold what others had in them: whoever fills a buffer fills all of it.
 //!
 //! A store that keeps its data in memory may lend parts of that to a buffer instead of copying
 //! ([`Buffer::append`]), and keep memory of a buffer ([`Buffer::share`]). Such memory is never
@@ -71,7 +71,11 @@ impl Chunk {
             free.borrow_mut().get_or_insert_default()[class].pop()
         };
         let mem = FREE.try_with(take).ok().flatten();
-        Self { mem: mem.unwrap_or_else(|| Memory::zeros(CLASSES[class])), from: 0, len }
+        Self {
+            mem: mem.unwrap_or_else(|| Arc::new(Memory::unfilled(CLASSES[class]))),
+            from: 0,
+            len,
+        }
     }
 
     fn bytes(&self) -> &[u8] {

@@ -140,6 +140,20 @@ pub struct Ghost {
     number: u64,
 }
 
+/// Limits that were set: see [`Fenced::set_limits`].
+pub struct Limited {
+    fenced: Arc<Fenced>,
+    is_changed: bool,
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if self.is_changed {
+            self.fenced.is_due();
+        }
+    }
+}
+
 impl Fenced {
     /// A fence around `volume`. There must be one only: everything that is to be held back goes
     /// through it.
@@ -155,16 +169,15 @@ impl Fenced {
         })
     }
 
-    /// From now on the volume is asked for no more than this; what waits for the limits that were
-    /// there goes by the new ones.
+    /// From now on the volume is asked for no more than this. What waits for the limits that were
+    /// there goes by the new ones once what this gives is dropped: all of it may be handed to the
+    /// volume then, so nobody should have to wait for that.
     ///
     /// # Errors
     /// When the system has no thread for it; then nothing has changed.
-    pub fn set_limits(&self, limits: Limits) -> io::Result<()> {
-        if self.throttle.set(limits)? {
-            self.is_due();
-        }
-        Ok(())
+    pub fn set_limits(self: &Arc<Self>, limits: Limits) -> io::Result<Limited> {
+        let is_changed = self.throttle.set(limits)?;
+        Ok(Limited { fenced: Arc::clone(self), is_changed })
     }
 
     /// The volume itself.

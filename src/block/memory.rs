@@ -31,30 +31,37 @@ enum Bytes {
 
 /// A page with unspecified (but initialised) contents; `None`: the system gives no more.
 fn page() -> Option<&'static mut [u8]> {
-    let mut free = FREE.lock();
-    if free.is_empty() {
-        let slab = MmapMut::map_anon(SLAB_BYTES).ok()?;
-        // Where there are none, it is as any memory.
-        let _small_pages = slab.advise(Advice::HugePage);
-        let slab = Box::leak(Box::new(slab));
-        // The first one is the next to be taken.
-        free.extend(slab.chunks_exact_mut(PAGE_BYTES).rev());
+    if let Some(page) = FREE.lock().pop() {
+        return Some(page);
     }
-    free.pop()
+    // The list is not locked meanwhile: should two find it empty, there is a slab more than needed.
+    let slab = MmapMut::map_anon(SLAB_BYTES).ok()?;
+    // Where there are none, it is as any memory.
+    let _small_pages = slab.advise(Advice::HugePage);
+    let slab = Box::leak(Box::new(slab));
+    let mut pages = slab.chunks_exact_mut(PAGE_BYTES);
+    let first = pages.next();
+    // The next one is the next to be taken.
+    FREE.lock().extend(pages.rev());
+    first
 }
 
 impl Memory {
     /// Zeros, as a store has them for [`Buffer::append`](super::Buffer::append).
     #[must_use]
     pub fn zeros(len: usize) -> Arc<Self> {
+        let mut memory = Self::unfilled(len);
+        if let Bytes::Page(page) = &mut memory.0 {
+            page.fill(0);
+        }
+        Arc::new(memory)
+    }
+
+    /// Memory with unspecified (but initialised) contents, of whoever had it before: for who fills
+    /// all that anybody is shown of it.
+    pub(super) fn unfilled(len: usize) -> Self {
         let page = if len == PAGE_BYTES { page() } else { None };
-        Arc::new(Self(match page {
-            Some(page) => {
-                page.fill(0);
-                Bytes::Page(page)
-            }
-            None => Bytes::Own(vec![0; len].into_boxed_slice()),
-        }))
+        Self(page.map_or_else(|| Bytes::Own(vec![0; len].into_boxed_slice()), Bytes::Page))
     }
 }
 

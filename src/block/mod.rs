@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use completion::CompletionQueue;
 pub use error::{Error, ErrorKind};
-pub use fence::{Fenced, Ghost, Span, Spans};
+pub use fence::{Fenced, Ghost, Limited, Span, Spans};
 pub use qos::{Limits, Rates};
 pub use state::{STATE_BYTES_MAX, SavedState, StateRecord};
 
@@ -140,7 +140,20 @@ pub struct Completion {
 pub type Hold = Box<dyn std::any::Any + Send + Sync>;
 
 /// See [`Volume::last_state`].
-pub type LastState = Box<dyn FnOnce() -> SavedState + Send>;
+pub type LastState = Box<dyn FnOnce() -> Left + Send>;
+
+/// What a volume that was given up has left, to be compared with what it has when it is opened again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// As [`Volume::saved_state`].
+    pub saved: SavedState,
+    /// The mark of who had written to it last when it was opened, where such are kept: another one
+    /// each time that somebody begins to.
+    pub found: Option<String>,
+    /// The same as it was left: its own, if it was written to through this. Who finds another one
+    /// knows that somebody has used the volume in between.
+    pub mark: Option<String>,
+}
 
 /// A block device as the target sees it.
 ///
@@ -174,11 +187,11 @@ pub trait Volume: Send + Sync + 'static {
         SavedState::Unsupported
     }
 
-    /// For who gives the volume up: what [`Self::saved_state`] is once all that was asked of it has
-    /// ended. A record may be on its way to the store. Keeps nothing open.
+    /// For who gives the volume up: what it has left once all that was asked of it has ended. A
+    /// record may be on its way to the store. Keeps nothing open.
     fn last_state(&self) -> LastState {
-        let state = self.saved_state();
-        Box::new(|| state)
+        let saved = self.saved_state();
+        Box::new(|| Left { saved, found: None, mark: None })
     }
 
     /// Keeps the volume ready for requests until what this gives is dropped: a session has begun

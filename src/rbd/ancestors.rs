@@ -55,6 +55,8 @@ pub(super) struct Ancestor {
     unsure: AtomicBool,
     /// Who sees it.
     dependents: Mutex<Vec<Weak<Image>>>,
+    /// Who saw it otherwise has ended what it was doing. Held until then.
+    ended: Mutex<bool>,
     checks: Mutex<Checks>,
 }
 
@@ -195,6 +197,7 @@ impl Ancestor {
             changed: AtomicBool::new(false),
             unsure: AtomicBool::new(false),
             dependents: Mutex::default(),
+            ended: Mutex::default(),
             checks: Mutex::default(),
         });
         let listener = Arc::downgrade(&this) as Weak<dyn Listener>;
@@ -237,20 +240,23 @@ impl Ancestor {
         }
     }
 
-    /// Whoever sees it is out of date, and has ended what it was doing when this returns.
+    /// Whoever sees it is out of date, and has ended what it was doing when this returns, whoever
+    /// else has begun with it. May be repeated after a panic.
     fn set_changed(&self) {
-        if self.changed.swap(true, Ordering::SeqCst) {
+        self.changed.store(true, Ordering::SeqCst);
+        // Before anything else: from here on they read nothing.
+        let dependents: Vec<_> = self.dependents.lock().iter().filter_map(Weak::upgrade).collect();
+        dependents.iter().for_each(|image| image.lineage().set_outdated());
+        let mut ended = self.ended.lock();
+        if *ended {
             return;
         }
         self.pool.cluster().ancestors().forget(self);
-        let dependents = std::mem::take(&mut *self.dependents.lock());
-        let dependents: Vec<_> = dependents.iter().filter_map(Weak::upgrade).collect();
         tracing::info!(
             image = self.pool.name_of(&self.name),
             open = dependents.len(),
             "an image behind open ones has changed: these are opened anew"
         );
-        dependents.iter().for_each(|image| image.lineage().set_outdated());
         for image in dependents {
             // What writes may have to copy something from behind first.
             image.lineage().wait_asked();
@@ -259,6 +265,8 @@ impl Ancestor {
             }
             image.lineage().release();
         }
+        *ended = true;
+        self.dependents.lock().clear();
     }
 
     fn answer(&self) {
@@ -271,7 +279,11 @@ impl Ancestor {
             }
             drop(checks);
             // Whoever is told next is answered, whatever happens here.
-            let checked = catch_unwind(AssertUnwindSafe(|| self.check()));
+            let checked = catch_unwind(AssertUnwindSafe(|| match self.has_changed() {
+                // Somebody else has found that out, and may not be done yet.
+                true => self.set_changed(),
+                false => self.check(),
+            }));
             if checked.is_err() && catch_unwind(AssertUnwindSafe(|| self.set_changed())).is_err() {
                 tracing::error!("what is behind some disks is not known, by a defect");
             }
@@ -281,6 +293,9 @@ impl Ancestor {
 
     /// Whether the watch is in order, as far as this client knows.
     fn look_at_watch(self: &Arc<Self>) {
+        if self.has_changed() {
+            return;
+        }
         let confirmed = self.watch.lock().as_ref().map(|watch| watch.confirmed(&self.pool));
         match confirmed {
             None => {}

@@ -324,6 +324,7 @@ table! {
             image: *mut ImageHandle, key: *const c_char, value: *const c_char,
         ) -> c_int;
         fn rbd_lock_acquire(image: *mut ImageHandle, mode: c_int) -> c_int;
+        fn rbd_lock_release(image: *mut ImageHandle) -> c_int;
         fn rbd_lock_break(image: *mut ImageHandle, mode: c_int, owner: *const c_char) -> c_int;
         fn rbd_is_exclusive_lock_owner(image: *mut ImageHandle, is_owner: *mut c_int) -> c_int;
         fn rbd_lock_get_owners(

@@ -573,8 +573,9 @@ impl Drop for Image {
         if !self.closing.load(Ordering::Relaxed) {
             pool.set_closing(&name);
         }
+        let closed = Closed { pool: Arc::clone(&pool), name: name.clone() };
         closer::run(move || {
-            let owned = owned;
+            let (owned, _closed) = (owned, closed);
             if let Some(watch) = watch {
                 watch.end(pool.api(), owned.0);
             }
@@ -585,8 +586,20 @@ impl Drop for Image {
             if writing {
                 pool.end_writing(&name);
             }
-            pool.set_closed(&name);
         });
+    }
+}
+
+/// Who waits for an image to be closed waits no longer than until this is dropped, however closing it
+/// ends.
+struct Closed {
+    pool: Arc<Pool>,
+    name: String,
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.pool.set_closed(&self.name);
     }
 }
 

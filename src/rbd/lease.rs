@@ -32,15 +32,31 @@ pub(super) struct Lease {
     wanted: AtomicBool,
     /// The image is open without its lock.
     lockless: AtomicBool,
-    /// Where those who take it for long say so.
-    note: OnceLock<Note>,
+    marks: Arc<Marks>,
 }
 
-/// A value of the metadata that is a client's who takes the lock for long.
-struct Note {
-    key: &'static str,
-    /// As it was when the lock was not taken.
-    found: Option<String>,
+/// Marks of those who take an image's lock for long: a value of its metadata, another one each time.
+/// They outlive the handle.
+#[derive(Default)]
+pub struct Marks {
+    /// Where they are left, and which was found before this took the lock.
+    found: OnceLock<(&'static str, Option<String>)>,
+    /// The one that this has left last.
+    left: Mutex<Option<String>>,
+}
+
+impl Marks {
+    /// The one that was there when the image was opened.
+    #[must_use]
+    pub fn found(&self) -> Option<String> {
+        self.found.get().and_then(|(_, found)| found.clone())
+    }
+
+    /// The one that is there if nobody else has had the lock for long since.
+    #[must_use]
+    pub fn last(&self) -> Option<String> {
+        self.left.lock().clone().or_else(|| self.found())
+    }
 }
 
 impl Lease {
@@ -85,12 +101,34 @@ impl Image {
         Ok(())
     }
 
+    /// What is known of who had the lock for long.
+    #[must_use]
+    pub fn marks(&self) -> &Arc<Marks> {
+        &self.lease().marks
+    }
+
+    /// Such marks are left under that key of the metadata. `found` is that value, read after this
+    /// has taken the lock, or before it was looked who has it. Counts the first time.
+    pub fn set_found(&self, key: &'static str, found: Option<String>) {
+        let _first = self.marks().found.set((key, found));
+    }
+
+    /// Leaves a mark, which nobody has left before. To be called by who has the lock.
+    ///
+    /// # Errors
+    /// As [`Self::set_metadata`].
+    pub fn leave_mark(&self, key: &'static str, mark: String) -> Result<(), Error> {
+        self.set_metadata(key, &mark)?;
+        *self.marks().left.lock() = Some(mark);
+        Ok(())
+    }
+
     /// This is open for writing without the lock, which is taken when there is something to write.
     /// From now on a thread looks whether another client takes it that leaves its address under
     /// that key of the metadata: then [`Self::is_fenced`]. Others take it for a moment. `found` is
     /// that value, read before it was looked who has the lock.
     pub fn await_lock(self: &Arc<Self>, key: &'static str, found: Option<String>) {
-        let _first = self.lease().note.set(Note { key, found });
+        self.set_found(key, found);
         self.lease().set_lockless(true);
         look_after(self);
     }
@@ -120,10 +158,10 @@ impl Image {
     /// # Errors
     /// When the image cannot be read.
     pub fn lasting_owner(&self) -> Result<Option<String>, Error> {
-        let (Some(owner), Some(note)) = (self.live_owner()?, self.lease().note.get()) else {
+        let (Some(owner), Some((key, _))) = (self.live_owner()?, self.marks().found.get()) else {
             return Ok(None);
         };
-        let left = self.metadata(note.key)?;
+        let left = self.metadata(key)?;
         Ok(left.is_some_and(|left| names(&left, &owner)).then_some(owner))
     }
 
@@ -133,10 +171,10 @@ impl Image {
     /// # Errors
     /// When the image cannot be read.
     pub fn was_anothers(&self) -> Result<bool, Error> {
-        let Some(note) = self.lease().note.get() else { return Ok(false) };
-        let left = self.metadata(note.key)?;
+        let Some((key, found)) = self.marks().found.get() else { return Ok(false) };
+        let left = self.metadata(key)?;
         let is_ours = |left: &str| names(left, self.pool().cluster().address());
-        Ok(left != note.found && !left.as_deref().is_some_and(is_ours))
+        Ok(left != *found && !left.as_deref().is_some_and(is_ours))
     }
 
     /// An owner that is this client itself makes a snapshot of it, or the like.
@@ -208,6 +246,17 @@ fn keep() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_is_ones_own_mark_or_the_one_that_was_found() {
+        let marks = Marks::default();
+        assert_eq!((marks.found(), marks.last()), (None, None));
+        marks.found.set(("key", Some("theirs".to_owned()))).unwrap();
+        assert_eq!(marks.last().as_deref(), Some("theirs"));
+        *marks.left.lock() = Some("ours".to_owned());
+        assert_eq!(marks.last().as_deref(), Some("ours"));
+        assert_eq!(marks.found().as_deref(), Some("theirs"));
+    }
 
     #[test]
     fn an_answer_counts_from_its_question_on_and_for_a_time() {

@@ -103,6 +103,19 @@ impl Image {
         Ok(())
     }
 
+    /// Lets go of the exclusive lock, once what was written has ended: it is to be taken again before
+    /// something is written. Blocks.
+    ///
+    /// # Errors
+    /// EINVAL if this does not have it.
+    pub fn release_lock(&self) -> Result<(), Error> {
+        // Whatever comes of it, it is not had for certain any more.
+        self.lease().set_lockless(true);
+        // SAFETY: an open handle.
+        let code = unsafe { (self.api().rbd_lock_release)(self.handle()) };
+        self.check(code, "letting go of the lock")
+    }
+
     /// Takes the lock away from `owner` and puts that client on the cluster's blocklist: nothing
     /// that it sent and the OSDs have not done yet will be done.
     ///

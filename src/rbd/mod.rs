@@ -33,5 +33,6 @@ pub use cluster::{Cluster, RBD_OPTIONS};
 pub use encryption::LuksFormat;
 pub use error::Error;
 pub use image::{Access, Image, Settled, Stat};
+pub use lease::Marks;
 pub use parent::{Parent, SnapshotKey};
 pub use pool::Pool;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::ancestors::Ancestor;
 use super::ffi::{LinkedImageSpec, SnapSpec};
 use super::pool::{fetch, text};
 use super::{Error, Image, Pool};
@@ -157,15 +158,13 @@ impl Image {
         }
         self.check(code, "copying its parents' data")?;
         // What is still there was there all along. (The first one was needed as long as the image
-        // was its clone, and may rightly be gone.)
-        if self.is_outdated() {
-            for ancestor in behind.iter().skip(1) {
-                if !ancestor.is_there()? {
-                    return Err(self.copied_what_was_gone());
-                }
-            }
+        // was its clone, and may rightly be gone.) What cannot be looked at counts as gone: repeated,
+        // this would find nothing left to do.
+        let is_there = |ancestor: &Arc<Ancestor>| matches!(ancestor.is_there(), Ok(true));
+        match self.is_outdated() && !behind.iter().skip(1).all(is_there) {
+            true => Err(self.copied_what_was_gone()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn changed_meanwhile(&self) -> Error {
@@ -176,8 +175,8 @@ impl Image {
 
     fn copied_what_was_gone(&self) -> Error {
         let message = format!(
-            "{} is independent of its parents now, but one of them was removed while their data \
-             were copied: parts of it may be zeros; restore it",
+            "{} is independent of its parents now, but one of them was removed, or cannot be \
+             looked at, while their data were copied: parts of it may be zeros; restore it",
             self.label()
         );
         Error::new(Errno::BADMSG, message)

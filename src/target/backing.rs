@@ -11,7 +11,7 @@ use super::server::LunStatus;
 use super::spec::Lun;
 use super::task_set::TaskSets;
 use crate::block::qos::{Pace, Timer};
-use crate::block::{Fenced, Hold, SavedState, Usage, Volume};
+use crate::block::{Fenced, Hold, Limited, SavedState, Usage, Volume};
 use crate::scsi::{self, Device, LogicalUnitSpec, UnitId};
 
 /// The logical units of a target with their state. Outlives a change of the access rules, and of
@@ -93,15 +93,16 @@ impl Fences {
     }
 
     /// Has the volumes of these LUNs be asked for no more than that, from now on and for as long as
-    /// what this gives is held, or anything else that goes through their fences.
-    pub(super) fn limit(&self, luns: &[Lun]) -> Vec<Arc<Fenced>> {
+    /// what this gives is held, or anything else that goes through their fences. What waits goes on
+    /// when it is dropped.
+    pub(super) fn limit(&self, luns: &[Lun]) -> Vec<(Arc<Fenced>, Option<Limited>)> {
         let limit = |lun: &Lun| {
             let fenced = self.of(lun.volume.as_ref()?);
-            if let Err(error) = fenced.set_limits(lun.limits) {
+            let limited = fenced.set_limits(lun.limits).inspect_err(|error| {
                 let identity = &lun.identity;
                 tracing::error!(identity, %error, "cannot limit what the disk is asked for");
-            }
-            Some(fenced)
+            });
+            Some((fenced, limited.ok()))
         };
         luns.iter().filter_map(limit).collect()
     }
@@ -218,12 +219,9 @@ impl Backing {
     /// What the volumes say of themselves now: initiators hear of what has changed. Blocks, for as
     /// long as a store's file system may.
     pub(super) fn refresh(&self) {
+        self.refresh_abilities();
         let Some(service) = &self.service else { return };
         let volumes = service.volumes();
-        service.device.refresh(|unit| {
-            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
-            Some(volumes[at].1.info())
-        });
         // For those who are logged in to see; it takes system calls, and most disks of many are idle.
         if self.luns.lock().uses == 0 {
             return;
@@ -231,6 +229,16 @@ impl Backing {
         service.device.set_usage(|unit| {
             let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit);
             at.map_or_else(|_| Usage::default(), |at| volumes[at].1.volume().usage())
+        });
+    }
+
+    /// As [`Self::refresh`], but for what they take in their stores.
+    pub(super) fn refresh_abilities(&self) {
+        let Some(service) = &self.service else { return };
+        let volumes = service.volumes();
+        service.device.refresh(|unit| {
+            let at = volumes.binary_search_by_key(&unit, |(unit, _)| *unit).ok()?;
+            Some(volumes[at].1.info())
         });
     }
 

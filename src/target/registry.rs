@@ -125,8 +125,13 @@ impl Registry {
         // The entry is locked meanwhile: two publishers of one target take turns.
         let entry = self.targets.entry(normalised(&name));
         // Before anybody finds the target.
-        let _limited = self.fences.limit(&luns);
-        self.put(entry, name, &luns, access)
+        let limited = self.fences.limit(&luns);
+        let published = self.put(entry, name, &luns, access);
+        // The entry is not locked any more: logins need not wait for what had to wait.
+        drop(limited);
+        // What a volume can do depends on its limits.
+        published.target.backing.refresh_abilities();
+        published
     }
 
     fn put(

@@ -1,6 +1,8 @@
 //! The threads that open volumes, and the one that closes those that are idle.
 
 use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,9 +13,17 @@ use super::volume::Shared;
 /// Volumes of a store that are opened at the same time.
 const THREADS_MAX: usize = 16;
 
+/// Has something done on a thread of its own.
+pub(super) type Spawn = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    std::thread::Builder::new().name("volume-open".to_owned()).spawn(work).map(drop)
+}
+
 /// Of one store.
 pub(super) struct Opener {
     idle: Option<Duration>,
+    spawn: Spawn,
     work: Mutex<Work>,
     /// A volume was opened, or could not be.
     ended: Condvar,
@@ -39,7 +49,11 @@ impl Work {
 
 impl Opener {
     pub(super) fn new(idle: Option<Duration>) -> Arc<Self> {
-        Arc::new(Self { idle, work: Mutex::default(), ended: Condvar::new() })
+        Self::with_threads(idle, spawn)
+    }
+
+    pub(super) fn with_threads(idle: Option<Duration>, spawn: Spawn) -> Arc<Self> {
+        Arc::new(Self { idle, spawn, work: Mutex::default(), ended: Condvar::new() })
     }
 
     /// From now on the volume is closed when it has been idle.
@@ -66,25 +80,23 @@ impl Opener {
         }
     }
 
-    /// Has the volume opened by a thread.
-    pub(super) fn open(self: &Arc<Self>, volume: Arc<Shared>) {
+    /// Has the volume opened by a thread, which tells it what came of that. Asks nothing of the
+    /// volume itself: it is locked meanwhile.
+    ///
+    /// # Errors
+    /// When there is no thread to be had: then nobody tells it anything.
+    pub(super) fn open(self: &Arc<Self>, volume: Arc<Shared>) -> io::Result<()> {
+        let image = volume.image().to_owned();
         let mut work = self.work.lock();
-        work.opening.push(volume.image().to_owned());
-        if work.threads == THREADS_MAX {
-            return work.waiting.push_back(volume);
+        if work.threads < THREADS_MAX {
+            let this = Arc::clone(self);
+            (self.spawn)(Box::new(move || this.open_all(volume)))?;
+            work.threads += 1;
+        } else {
+            work.waiting.push_back(volume);
         }
-        work.threads += 1;
-        drop(work);
-        let (this, first) = (Arc::clone(self), Arc::clone(&volume));
-        let thread = std::thread::Builder::new().name("volume-open".to_owned());
-        if let Err(error) = thread.spawn(move || this.open_all(first)) {
-            let mut work = self.work.lock();
-            work.threads -= 1;
-            work.end(volume.image());
-            drop(work);
-            self.ended.notify_all();
-            volume.cannot_open(&error);
-        }
+        work.opening.push(image);
+        Ok(())
     }
 
     /// Waits until nobody is opening the image.
@@ -96,7 +108,10 @@ impl Opener {
     fn open_all(&self, first: Arc<Shared>) {
         let mut next = Some(first);
         while let Some(volume) = next {
-            volume.open();
+            // Who waits for it is told, and the next one is opened, whatever happens here.
+            if catch_unwind(AssertUnwindSafe(|| volume.open())).is_err() {
+                volume.cannot_open();
+            }
             let image = volume.image().to_owned();
             drop(volume);
             let mut work = self.work.lock();

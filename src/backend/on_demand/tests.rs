@@ -9,7 +9,7 @@ use super::*;
 use crate::backend::StoreErrorKind;
 use crate::backend::conformance::Disk;
 use crate::block::{
-    Buffer, Completion, CompletionQueue, Done, ErrorKind, LastState, Op, Request, SavedState,
+    Buffer, Completion, CompletionQueue, Done, ErrorKind, LastState, Left, Op, Request, SavedState,
     VolumeInfo,
 };
 
@@ -34,7 +34,10 @@ struct World {
 struct Gate {
     shut: bool,
     refused: Option<StoreErrorKind>,
+    panics: bool,
     saved: Vec<u8>,
+    /// The mark of who wrote last.
+    mark: Option<String>,
 }
 
 struct FakeStore(Arc<World>);
@@ -45,6 +48,7 @@ struct FakeVolume {
     number: usize,
     writable: bool,
     saved: Arc<Mutex<Vec<u8>>>,
+    found: Option<String>,
 }
 
 impl Drop for FakeVolume {
@@ -86,8 +90,11 @@ impl Volume for FakeVolume {
     }
 
     fn last_state(&self) -> LastState {
-        let saved = Arc::clone(&self.saved);
-        Box::new(move || SavedState::Record(saved.lock().clone()))
+        let (saved, found) = (Arc::clone(&self.saved), self.found.clone());
+        Box::new(move || {
+            let saved = SavedState::Record(saved.lock().clone());
+            Left { saved, mark: found.clone(), found }
+        })
     }
 
     /// Odd tags are answered at once.
@@ -124,6 +131,7 @@ impl Store for FakeStore {
         let writable = mode == OpenMode::ReadWrite;
         if writable {
             self.0.changed.wait_while(&mut gate, |gate| gate.shut);
+            assert!(!gate.panics, "this test wants a panic");
             if let Some(kind) = gate.refused {
                 return Err(StoreError::new(kind, "refused"));
             }
@@ -136,7 +144,8 @@ impl Store for FakeStore {
             true => world.opened.load(Ordering::SeqCst),
             false => usize::MAX,
         };
-        Ok(Arc::new(FakeVolume { world, number, writable, saved }))
+        let found = gate.mark.clone();
+        Ok(Arc::new(FakeVolume { world, number, writable, saved, found }))
     }
 
     fn probe(&self) -> Result<(), StoreError> {
@@ -294,6 +303,44 @@ fn what_cannot_be_opened_is_refused_and_tried_again() {
 }
 
 #[test]
+fn without_a_thread_to_open_it_requests_are_refused_and_nothing_hangs() {
+    let none: opener::Spawn = |_| Err(std::io::ErrorKind::WouldBlock.into());
+    let world = Arc::new(World::default());
+    let opener = Opener::with_threads(None, none);
+    let store = OnDemand { store: Arc::new(FakeStore(Arc::clone(&world))), opener };
+    let volume = store.open("disk", None, OpenMode::ReadWrite).unwrap();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // By a request, and by a session.
+        let refused = Disk::new(Arc::clone(&volume)).run(write()).unwrap_err().kind();
+        let other = store.open("other", None, OpenMode::ReadWrite).unwrap();
+        let hold = other.hold();
+        let other = Disk::new(other).run(write()).unwrap_err().kind();
+        drop(hold);
+        assert!(!volume.has_failed(), "there may be threads again");
+        store.remove("disk").unwrap();
+        sender.send((refused, other)).unwrap();
+    });
+    let refused = ended.recv_timeout(HANGS).expect("nobody waits for itself");
+    assert_eq!(refused, (ErrorKind::Unavailable, ErrorKind::Unavailable));
+    assert_eq!(world.opened.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_panic_while_it_is_opened_leaves_nobody_waiting() {
+    let (world, store, volume) = volume(None);
+    world.set(|gate| gate.panics = true);
+    let error = Disk::new(Arc::clone(&volume)).run(write()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Medium);
+    world.set(|gate| gate.panics = false);
+    store.opener.wait_opened("disk");
+    let begun = Instant::now();
+    while Disk::new(Arc::clone(&volume)).run(write()).is_err() {
+        assert!(begun.elapsed() < HANGS, "it is opened again");
+    }
+}
+
+#[test]
 fn an_image_in_use_is_waited_for() {
     let (world, _store, volume) = volume(None);
     world.set(|gate| gate.refused = Some(StoreErrorKind::InUse));
@@ -342,6 +389,42 @@ fn a_record_that_was_being_saved_when_it_was_given_up_is_its_own() {
     });
     assert!(!volume.has_failed());
     assert_eq!(volume.saved_state(), SavedState::Record(b"reserved".to_vec()));
+}
+
+#[test]
+fn a_record_that_was_told_before_it_was_saved_is_not_believed() {
+    let (world, _store, volume) = volume(None);
+    Disk::new(Arc::clone(&volume)).run(write()).unwrap();
+    world.set(|gate| gate.shut = true);
+    world.outdated.store(1, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| Disk::new(Arc::clone(&volume)).run(write()));
+        world.wait_open(0);
+        // A target is made of it now.
+        assert_eq!(volume.saved_state(), SavedState::Record(vec![]));
+        *world.kept.lock().lock() = b"reserved".to_vec();
+        world.set(|gate| (gate.shut, gate.saved) = (false, b"reserved".to_vec()));
+        waiting.join().unwrap().unwrap_err();
+    });
+    assert!(volume.has_failed(), "a reservation that was acknowledged counts");
+}
+
+#[test]
+fn another_gateway_that_wrote_while_it_was_closed_ends_the_sessions_there_are() {
+    for is_held in [true, false] {
+        let (world, _store, volume) = volume(None);
+        let hold = is_held.then(|| volume.hold());
+        let disk = Disk::new(Arc::clone(&volume));
+        for round in 1..3 {
+            disk.run(write()).unwrap();
+            world.outdated.store(round, Ordering::SeqCst);
+        }
+        // Its record is as it was.
+        world.set(|gate| gate.mark = Some("another".to_owned()));
+        assert_eq!(disk.run(write()).is_err(), is_held);
+        assert_eq!(volume.has_failed(), is_held, "only who has seen it has to look anew");
+        drop(hold);
+    }
 }
 
 #[test]

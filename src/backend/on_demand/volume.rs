@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::super::{OpenMode, Store, StoreError, StoreErrorKind};
 use super::opener::Opener;
 use crate::block::{
-    Completion, CompletionQueue, Error, ErrorKind, Hold, LastState, Request, SavedState, Usage,
-    Volume, VolumeInfo,
+    Completion, CompletionQueue, Error, ErrorKind, Hold, LastState, Left, Request, SavedState,
+    Usage, Volume, VolumeInfo,
 };
 
 /// How long requests wait while another client has the image, or its store does not answer; an
@@ -55,13 +55,22 @@ struct State {
     saved: SavedState,
     /// Of the one that was closed last, which may have been saving a record: asked when that has
     /// ended, as it has when the volume is opened again.
-    last: Option<LastState>,
+    last: Option<Last>,
     phase: Phase,
     holds: usize,
     /// Of the open volume, as long as there are any.
     held: Option<Hold>,
     /// When it was used last, as far as is known.
     used_at: Instant,
+}
+
+/// What was closed last.
+struct Last {
+    left: LastState,
+    /// Sessions that have seen it go on.
+    was_held: bool,
+    /// What was known of its record when it was closed was told since.
+    was_told: bool,
 }
 
 enum Phase {
@@ -75,6 +84,20 @@ enum Phase {
 struct Waiting {
     requests: Vec<Request>,
     queue: Arc<CompletionQueue>,
+}
+
+/// Requests that are to be refused as soon as the state is not locked any more.
+#[must_use]
+struct Refused(Vec<Waiting>, ErrorKind);
+
+impl State {
+    /// What waits until it is opened is to be refused, as what comes for a time from now on.
+    fn refuse(&mut self, kind: ErrorKind) -> Option<Refused> {
+        let Phase::Opening(waiting) = &mut self.phase else { return None };
+        let refused = Refused(std::mem::take(waiting), kind);
+        self.phase = Phase::Refused(Instant::now(), kind);
+        Some(refused)
+    }
 }
 
 impl OnDemandVolume {
@@ -136,7 +159,11 @@ impl Volume for OnDemandVolume {
     fn saved_state(&self) -> SavedState {
         match self.0.opened.load().as_ref() {
             Some(opened) => opened.0.saved_state(),
-            None => self.0.state.lock().saved.clone(),
+            None => {
+                let mut state = self.0.state.lock();
+                state.last.iter_mut().for_each(|last| last.was_told = true);
+                state.saved.clone()
+            }
         }
     }
 
@@ -149,7 +176,9 @@ impl Volume for OnDemandVolume {
             state.held = opened.0.hold();
         }
         if let Phase::Closed | Phase::Refused(..) = state.phase {
-            self.0.start_opening(&mut state, Vec::new());
+            let refused = self.0.start_opening(&mut state, Vec::new());
+            drop(state);
+            self.0.answer(refused);
         }
         Some(Box::new(Holder(Arc::clone(&self.0))))
     }
@@ -180,7 +209,11 @@ impl Drop for Holder {
         let mut state = self.0.state.lock();
         state.holds -= 1;
         state.used_at = Instant::now();
-        let held = if state.holds == 0 { state.held.take() } else { None };
+        let mut held = None;
+        if state.holds == 0 {
+            held = state.held.take();
+            state.last.iter_mut().for_each(|last| last.was_held = false);
+        }
         drop(state);
         drop(held);
     }
@@ -213,7 +246,9 @@ impl Shared {
             }
             Phase::Closed | Phase::Refused(..) => {
                 let first = waiting(requests);
-                self.start_opening(&mut state, vec![first]);
+                let refused = self.start_opening(&mut state, vec![first]);
+                drop(state);
+                self.answer(refused);
             }
             // Opened since it was looked at; whoever closes it holds the lock.
             Phase::Open => {
@@ -224,9 +259,10 @@ impl Shared {
                 }
                 let held = self.close(&mut state, &opened);
                 let first = waiting(requests);
-                self.start_opening(&mut state, vec![first]);
+                let refused = self.start_opening(&mut state, vec![first]);
                 drop(state);
                 drop(held);
+                self.answer(refused);
             }
         }
     }
@@ -238,7 +274,8 @@ impl Shared {
         // What has failed is not forgotten by closing it.
         self.failed.fetch_or(opened.has_failed(), Ordering::AcqRel);
         (state.info, state.saved) = (opened.0.info(), opened.0.saved_state());
-        state.last = Some(opened.0.last_state());
+        let (left, was_held) = (opened.0.last_state(), state.holds > 0);
+        state.last = Some(Last { left, was_held, was_told: false });
         state.phase = Phase::Closed;
         state.held.take()
     }
@@ -247,9 +284,26 @@ impl Shared {
         Error::new(kind, format!("image {} cannot be opened", self.image))
     }
 
-    fn start_opening(self: &Arc<Self>, state: &mut State, waiting: Vec<Waiting>) {
+    /// Gives back what waits if there is no thread to open it: nobody answers that, then.
+    fn start_opening(
+        self: &Arc<Self>,
+        state: &mut State,
+        waiting: Vec<Waiting>,
+    ) -> Option<Refused> {
+        // The state is locked until this is over: what the thread finds is what is left here.
         state.phase = Phase::Opening(waiting);
-        self.opener.open(Arc::clone(self));
+        let error = self.opener.open(Arc::clone(self)).err()?;
+        tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
+        state.refuse(ErrorKind::Unavailable)
+    }
+
+    fn answer(&self, refused: Option<Refused>) {
+        let Some(Refused(waiting, kind)) = refused else { return };
+        for Waiting { requests, queue } in waiting {
+            let refuse =
+                |request: Request| Completion { tag: request.tag, result: Err(self.refusal(kind)) };
+            queue.push_all(requests.into_iter().map(refuse));
+        }
     }
 
     /// Opens it; waits for the store.
@@ -282,30 +336,32 @@ impl Shared {
         }
     }
 
-    /// There is no thread to open it.
-    pub(super) fn cannot_open(&self, error: &std::io::Error) {
-        tracing::error!(%error, image = self.image, "a disk in use cannot be opened");
-        self.refuse(ErrorKind::Unavailable);
+    /// Opening it came to nothing, by a defect.
+    pub(super) fn cannot_open(&self) {
+        tracing::error!(image = self.image, "a disk in use was not opened, by a defect");
+        self.refuse(ErrorKind::Medium);
     }
 
     fn refuse(&self, kind: ErrorKind) {
-        let phase = Phase::Refused(Instant::now(), kind);
-        let before = std::mem::replace(&mut self.state.lock().phase, phase);
-        let Phase::Opening(waiting) = before else { return };
-        for Waiting { requests, queue } in waiting {
-            let refuse =
-                |request: Request| Completion { tag: request.tag, result: Err(self.refusal(kind)) };
-            queue.push_all(requests.into_iter().map(refuse));
-        }
+        let refused = self.state.lock().refuse(kind);
+        self.answer(refused);
     }
 
     fn has_opened(&self, volume: &Arc<dyn Volume>) {
+        let Left { saved, found, .. } = volume.last_state()();
         let mut state = self.state.lock();
-        if let Some(last) = state.last.take() {
-            state.saved = last();
-        }
-        if volume.saved_state() != state.saved {
-            // The initiators' reservations are not what the target believes: it has to begin anew.
+        // What initiators remember of the data, and their reservations, are what the target
+        // believes; otherwise it has to begin anew.
+        let is_another = match state.last.take() {
+            None => saved != state.saved,
+            Some(Last { left, was_held, was_told }) => {
+                let left = left();
+                let was_told_otherwise = was_told && state.saved != left.saved;
+                state.saved = left.saved;
+                saved != state.saved || was_told_otherwise || (was_held && found != left.mark)
+            }
+        };
+        if is_another {
             drop(state);
             tracing::warn!(image = self.image, "another gateway has used the disk meanwhile");
             self.failed.store(true, Ordering::Release);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::contained;
 use crate::block::{Completion, CompletionQueue, Done};
 use crate::rbd::Image;
 
@@ -39,7 +40,7 @@ fn ask_on_thread(all: Arc<Mutex<Questions>>, image: &Arc<Image>, question: Quest
     image.later(move |image| {
         let Question { offset, len, max, tag, queue } = question;
         let max = usize::try_from(max).unwrap_or(usize::MAX).max(1);
-        let found = image.extents(offset, len, max).map_err(Into::into);
+        let found = contained(|| Ok(image.extents(offset, len, max)?));
         // What it asked for may have been gone.
         let found = found.and_then(|found| match image.is_current() {
             true => Ok(found),

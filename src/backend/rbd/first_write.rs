@@ -151,8 +151,13 @@ fn claim(image: &Image, state: Option<&Arc<ImageState>>) -> Result<(), StoreErro
             result => break result?,
         }
     }
-    unchanged(image, state)?;
-    owner::leave_note(image)
+    let left = unchanged(image, state).and_then(|()| owner::leave_note(image));
+    left.inspect_err(|_| {
+        // Nobody would know whose it is, and who has the image open to read only would have it.
+        if let Err(error) = image.release_lock() {
+            tracing::warn!(image = image.label(), %error, "its lock is kept until it is closed");
+        }
+    })
 }
 
 /// Another client may have had the image since it was opened: what was told of reservations must

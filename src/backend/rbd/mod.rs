@@ -22,6 +22,7 @@ mod writer;
 mod tests;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ use super::{
     BootProfile, ImageStat, ImageWriter, OpenMode, RECORD_BYTES_MAX, Seen, Store, StoreError,
     StoreErrorKind, StoreKind, check_growth, check_name, check_record,
 };
-use crate::block::{Volume, VolumeInfo};
+use crate::block::{self, ErrorKind, Volume, VolumeInfo};
 use crate::cache::Cache;
 use crate::cache::profile::RECORD_NAME;
 use crate::rbd::{self, Access, Cluster, Image, LuksFormat, Pool};
@@ -546,6 +547,13 @@ fn identity(pool: &Pool, id: &str) -> String {
 /// librbd copies these into every clone.
 fn records_of(id: &str) -> String {
     format!("stirrup_records.{id}")
+}
+
+/// A panic is an error as any other: somebody waits to be told. (Where and why is said by the panic.)
+fn contained<T>(work: impl FnOnce() -> Result<T, block::Error>) -> Result<T, block::Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
+        Err(block::Error::new(ErrorKind::Medium, "a defect in this program"))
+    })
 }
 
 fn check_size(image: &str, size_bytes: u64) -> Result<(), StoreError> {

@@ -152,6 +152,7 @@ pub(super) fn check(image: &Image) -> Result<(), StoreError> {
 /// Makes this client the owner of an image that is open for writing.
 pub(super) fn claim(image: &Image) -> Result<(), StoreError> {
     acquire(image)?;
+    image.set_found(KEY, image.metadata(KEY)?);
     leave_note(image)
 }
 
@@ -231,7 +232,7 @@ pub(super) fn leave_note(image: &Image) -> Result<(), StoreError> {
     // Without a note a restart waits for the cluster to find out, and who only reads hears of a
     // writer by the reservations that it makes.
     if let (Some(address), Some(process)) = (image.lock_owner()?, Process::current()) {
-        image.set_metadata(KEY, &Note { address, process, claim }.to_string())?;
+        image.leave_mark(KEY, Note { address, process, claim }.to_string())?;
     }
     Ok(())
 }

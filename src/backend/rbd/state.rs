@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::super::StoreError;
 use super::super::kept::Kept;
+use super::contained;
 use crate::block::{
     Completion, CompletionQueue, Done, Error, ErrorKind, STATE_BYTES_MAX, SavedState, StateRecord,
 };
@@ -95,8 +96,10 @@ impl ImageState {
     fn save_on_thread(self: &Arc<Self>, image: &Arc<Image>, save: Save) {
         let state = Arc::clone(self);
         image.later(move |image| {
-            let result = state.kept.save(&save.record, |bytes| {
-                Ok(image.set_metadata(KEY, &encode(bytes, &state.id))?)
+            let result = contained(|| {
+                state.kept.save(&save.record, |bytes| {
+                    Ok(image.set_metadata(KEY, &encode(bytes, &state.id))?)
+                })
             });
             let next = {
                 let mut saves = state.saves.lock();

@@ -10,7 +10,7 @@ use super::extents::{self, Question, Questions};
 use super::first_write::{self, FirstWrite};
 use super::state::ImageState;
 use crate::block::{
-    Completion, CompletionQueue, Done, Error, ErrorKind, LastState, Op, Request, SavedState,
+    Completion, CompletionQueue, Done, Error, ErrorKind, LastState, Left, Op, Request, SavedState,
     Volume, VolumeInfo,
 };
 use crate::rbd::{Access, Image, RBD_OPTIONS};
@@ -127,8 +127,11 @@ impl Volume for RbdVolume {
     }
 
     fn last_state(&self) -> LastState {
-        let state = self.state.clone();
-        Box::new(move || state.map_or(SavedState::Unsupported, |state| state.get()))
+        let (state, marks) = (self.state.clone(), Arc::clone(self.image.marks()));
+        Box::new(move || {
+            let saved = state.map_or(SavedState::Unsupported, |state| state.get());
+            Left { saved, found: marks.found(), mark: marks.last() }
+        })
     }
 
     fn submit(

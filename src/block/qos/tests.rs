@@ -303,6 +303,19 @@ fn limits_that_change_over_and_over_add_no_calls() {
 }
 
 #[test]
+fn what_waited_goes_on_when_who_changed_the_limits_lets_it() {
+    let mut disk = Disk::new(operations(1, 1));
+    let waits: Vec<_> = (0..3).map(|_| disk.read(512)).skip(1).map(|(tag, _)| tag).collect();
+    let limited = disk.fenced.set_limits(Limits::default()).unwrap();
+    assert_eq!(disk.late(), [0; 0], "who sets them may have something locked");
+    drop(limited);
+    assert_eq!(disk.late(), waits);
+    let same = disk.fenced.set_limits(Limits::default()).unwrap();
+    drop(same);
+    assert_eq!(disk.late(), [0; 0]);
+}
+
+#[test]
 fn a_pattern_is_not_written_in_one_go_where_bytes_count() {
     let disk = Disk::new(Limits::default());
     assert!(disk.fenced.info().has_write_same);
@@ -425,7 +438,7 @@ fn a_disk_that_is_gone_is_not_called() {
 fn without_a_thread_there_are_no_limits() {
     let mut disk = Disk::new(Limits::default());
     disk.clock.has_no_thread.store(true, Ordering::SeqCst);
-    disk.fenced.set_limits(operations(10, 1)).unwrap_err();
+    assert!(disk.fenced.set_limits(operations(10, 1)).is_err());
     assert!((0..100).all(|_| disk.read(512).1));
 }
 

@@ -36,6 +36,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn it_is_the_same_at_any_length_and_wherever_it_lies() {
+        let bytes: Vec<u8> = (0..1200_u32).map(|i| (i.wrapping_mul(i) >> 3) as u8).collect();
+        // One of 16 bytes' alignment is among them, whatever the vector's is.
+        for from in 0..16 {
+            for len in 0..=1100 {
+                let part = &bytes[from..from + len];
+                assert_eq!(crc32c_append(0, part), ::crc32c::crc32c(part), "{len} from {from}");
+            }
+        }
+    }
+
     /// The examples of RFC 7143 appendix A.4.
     #[test]
     fn the_rfcs_examples() {

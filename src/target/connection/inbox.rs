@@ -9,8 +9,8 @@ use crate::iscsi::pdu::frame::DIGEST_BYTES;
 const BYTES: usize = 132 << 10;
 /// Longest header: BHS, 255 words of AHS, digest.
 const HEADER_BYTES_MAX: usize = BHS_BYTES + 255 * 4 + DIGEST_BYTES;
-/// Memory that a thread keeps: its connections use the same over and over, one after the other,
-/// and only one that has got half a header keeps it meanwhile.
+/// Memory that a thread keeps: its connections use the same over and over, one after the other. One
+/// that has got half a header keeps a copy of that meanwhile, and no more.
 const FREE_MAX: usize = 4;
 
 thread_local! {
@@ -38,10 +38,13 @@ impl Inbox {
 
     /// Where to read more to; [`Self::came`] follows.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.memory.is_empty() {
+        if self.memory.len() < BYTES {
             // `try_with`: at the end of the thread the list is gone.
             let free = FREE.try_with(|free| free.borrow_mut().pop()).ok().flatten();
-            self.memory = free.unwrap_or_else(|| vec![0; BYTES].into_boxed_slice());
+            let mut memory = free.unwrap_or_else(|| vec![0; BYTES].into_boxed_slice());
+            let rest = self.bytes().len();
+            memory[..rest].copy_from_slice(self.bytes());
+            *self = Self { memory, start: 0, end: rest };
         }
         &mut self.memory[self.end..]
     }
@@ -60,6 +63,11 @@ impl Inbox {
     pub(super) fn settle(&mut self) {
         if self.is_empty() {
             self.give_back();
+        } else if self.memory.len() == BYTES && self.bytes().len() < HEADER_BYTES_MAX {
+            // Nobody knows when the rest comes.
+            let rest: Box<[u8]> = self.bytes().into();
+            self.give_back();
+            (self.end, self.memory) = (rest.len(), rest);
         } else if self.memory.len() - self.start < HEADER_BYTES_MAX {
             self.memory.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -69,7 +77,7 @@ impl Inbox {
     fn give_back(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         (self.start, self.end) = (0, 0);
-        if memory.is_empty() {
+        if memory.len() < BYTES {
             return;
         }
         let _gone_with_thread = FREE.try_with(|free| {
@@ -97,10 +105,15 @@ mod tests {
         one.room()[..3].copy_from_slice(b"abc");
         one.came(3);
         one.taken(2);
+        let at = one.memory.as_ptr();
         one.settle();
         assert_eq!(one.bytes(), b"c");
-        let at = one.memory.as_ptr();
-        one.taken(1);
+        assert_eq!(one.memory.len(), 1, "no more than it needs");
+        assert_eq!(one.room().as_ptr(), at.wrapping_add(1), "it has the memory again");
+        one.room()[..2].copy_from_slice(b"de");
+        one.came(2);
+        assert_eq!(one.bytes(), b"cde");
+        one.taken(3);
         one.settle();
         assert!(one.is_empty() && one.memory.is_empty());
         assert_eq!(other.room().as_ptr(), at, "the next one has it");
