@@ -144,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_told_as_any_error() {
+        let panics: fn() -> Result<(), Error> = || panic!("this test wants a panic");
+        assert_eq!(contained(panics).unwrap_err().kind(), ErrorKind::Medium);
+        assert!(contained(|| Ok(7)).is_ok());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_unreadable() {
         let long = encode(&[7; STATE_BYTES_MAX + 1], "10ab");
         for bad in ["", "1", "1 10ab", "2 10ab AAAA", "1 10ab A", "1 10ab AAAA x", &long] {

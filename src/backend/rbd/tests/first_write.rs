@@ -140,6 +140,7 @@ fn what_another_gateway_has_kept_meanwhile_ends_it() {
     assert_eq!(disk.state(), SavedState::Record(vec![]), "as it was told");
     assert_eq!(disk.run(write(0, 1)).unwrap_err().kind(), ErrorKind::Fenced);
     assert!(disk.volume().has_failed());
+    assert_eq!(owner(&theirs, &name), None, "it does not keep what it cannot use");
     drop(disk);
     let disk = open(&ours, &name);
     assert_eq!(disk.state(), SavedState::Record(b"reserved".to_vec()));
@@ -176,6 +177,40 @@ fn who_wrote_in_between_is_noticed_however_quick_it_was() {
         ours.pool().unwrap().wait_closed(&name);
     }
     theirs.remove(&name).unwrap();
+}
+
+#[test]
+fn what_is_found_when_it_is_opened_anew_tells_whether_somebody_was_there() {
+    let Some(conf) = cluster("what_is_found_when_it_is_opened_anew") else { return };
+    for is_cached in [false, true] {
+        let (mut ours, theirs) = (open_store(conf), open_store(conf));
+        if is_cached {
+            let options = crate::cache::Options { golden_bytes: 1 << 20, disk_bytes: 0 };
+            ours = ours.with_cache(Cache::new(options));
+        }
+        let name = image(&ours, "anew");
+        let close = |disk: Disk| {
+            let last = disk.volume().last_state();
+            drop(disk);
+            ours.pool().unwrap().wait_closed(&name);
+            last()
+        };
+        // It was read only, and then written to; and nobody else was there.
+        let read = close(open(&ours, &name));
+        let disk = open(&ours, &name);
+        disk.run(write(0, 1)).unwrap();
+        let written = close(disk);
+        assert_eq!(written.found, read.mark);
+        assert_ne!(written.mark, written.found);
+        let again = close(open(&ours, &name));
+        assert_eq!(again.found, written.mark);
+        let other = open(&theirs, &name);
+        other.run(write(0, 2)).unwrap();
+        drop(other);
+        theirs.pool().unwrap().wait_closed(&name);
+        assert_ne!(close(open(&ours, &name)).found, again.mark);
+        ours.remove(&name).unwrap();
+    }
 }
 
 #[test]
