@@ -41,6 +41,9 @@ complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "dpro" -d 'Deprovisi
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showpro" -d 'Show which nodes are provisioned, and with what'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "showdisks" -d 'Show which nodes are provisioned, and with what'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "rm" -d 'Remove an image'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "export" -d 'Copy an image out, to a file on the gateway or to a pool of the Ceph cluster'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "upload" -d 'Upload a raw or qcow2 file from here as an image'
+complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "download" -d 'Download an image into a file here, as a raw disk'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "cp" -d 'Copy an image, within a project or to another one'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "mv" -d 'Give an image another name, or another project'
 complete -c stirrup -n "__fish_stirrup_needs_command" -f -a "snap" -d 'Images made of disks'
@@ -149,6 +152,41 @@ complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l timeout -d 'Give 
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s y -l yes -d 'Do not ask'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -l json -d 'Print the answer of the API as it is (JSON)'
 complete -c stirrup -n "__fish_stirrup_using_subcommand rm" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand export" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l sha256 -d 'SHA-256 that the file must have, in hexadecimal' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l format -d 'Format of the file; found out by itself when not given' -r -f -a "raw\t''
+qcow2\t''"
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l store -d 'Store that gets the image; the default one when not given' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l retry -d 'Go on trying for so long after the connection, or the daemon, has broken off' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l fix-boot-chs -d 'Mend a protective MBR that slows BIOS GRUB down'
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l no-wait -d 'Do not wait for the end; `stirrup job show` tells how it goes'
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand upload" -s h -l help -d 'Print help'
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l tls-key -d 'With https: file with its private key; the same file when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l tls-ca -d 'With https: file with the authority of stirrupd\'s certificate; those of the system when not given' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l token-file -d 'File with the token to use; without one it is your user, or your certificate, that asks' -r -F
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l timeout -d 'Give up when there is no answer for so long' -r
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -l json -d 'Print the answer of the API as it is (JSON)'
+complete -c stirrup -n "__fish_stirrup_using_subcommand download" -s h -l help -d 'Print help'
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l socket -d 'The control socket of stirrupd [default: /run/stirrup/stirrup.sock]' -r -F
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l host -d 'stirrupd on another machine: USER@HOST or ssh://USER@HOST:PORT/SOCKET by ssh, https://HOST:PORT by TLS' -r -f -a "(__fish_print_hostnames)"
 complete -c stirrup -n "__fish_stirrup_using_subcommand cp" -l tls-cert -d 'With https: file with your certificate (PEM)' -r -F

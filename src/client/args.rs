@@ -18,7 +18,7 @@ pub(super) use access::{CertificateCommand, ProjectCommand, TokenCommand};
 pub(super) use connection::Connection;
 pub(super) use disks::{DiskCommand, DiskSetArgs, OneDisk, QosArgs};
 pub(super) use events::EventsArgs;
-pub(super) use images::{ImageCommand, ImportArgs, UploadArgs};
+pub(super) use images::{DownloadArgs, ExportArgs, ImageCommand, ImportArgs, UploadArgs};
 pub(super) use jobs::JobCommand;
 pub(super) use nodes::{NodeCommand, ProvisionArgs};
 pub(super) use size::NewSize;
@@ -113,6 +113,27 @@ pub(super) enum Command {
         image: String,
         #[command(flatten)]
         sure: Sure,
+    },
+    /// Copy an image out, to a file on the gateway or to a pool of the Ceph cluster
+    Export {
+        /// Project of the image
+        project: String,
+        #[command(flatten)]
+        export: ExportArgs,
+    },
+    /// Upload a raw or qcow2 file from here as an image
+    Upload {
+        /// Project that gets the image
+        project: String,
+        #[command(flatten)]
+        upload: UploadArgs,
+    },
+    /// Download an image into a file here, as a raw disk
+    Download {
+        /// Project of the image
+        project: String,
+        #[command(flatten)]
+        download: DownloadArgs,
     },
     /// Copy an image, within a project or to another one
     Cp {

@@ -21,9 +21,9 @@ use crate::control::api::sessions::LogoutRequest;
 
 use super::api::{Answer, Api};
 use super::args::{
-    CertificateCommand, ChapArgs, Cli, Command, CopyArgs, DbCommand, ImageCommand, JobCommand,
-    MaybeProject, OneTag, Project, ProjectCommand, SessionCommand, SnapCommand, Sure, TagCommand,
-    TargetCommand, TokenCommand, Wait,
+    CertificateCommand, ChapArgs, Cli, Command, CopyArgs, DbCommand, DownloadArgs, ExportArgs,
+    ImageCommand, JobCommand, MaybeProject, OneTag, Project, ProjectCommand, SessionCommand,
+    SnapCommand, Sure, TagCommand, TargetCommand, TokenCommand, Wait,
 };
 use super::console::Console;
 use super::environment::Environment;
@@ -70,6 +70,11 @@ impl<'c> Calls<'_, 'c> {
             Command::Rm { project, image, sure } => {
                 self.remove_image(&project, &image, &sure).await
             }
+            Command::Export { project, export } => self.export(&project, export).await,
+            Command::Upload { project, upload } => {
+                upload::run(&self.api, self.json, &project, &upload, self.console).await
+            }
+            Command::Download { project, download } => self.download(&project, &download).await,
             Command::Cp { src_project, image, dest_project, copy } => {
                 let (name, tag) = at_tag(&image);
                 let copy = ImageCopy {
@@ -179,19 +184,9 @@ impl<'c> Calls<'_, 'c> {
                 self.api.abandon_upload(&self.named(project)?, &image).await?;
                 self.note(&format!("the upload of image {image} is given up"))
             }
-            ImageCommand::Export { project, image, to, wait } => {
-                let (image, tag) = at_tag(&image);
-                let export = match to.strip_prefix(import::POOL_IMAGE) {
-                    Some(image) => {
-                        ImageExport { rbd: Some(image.to_owned()), tag, ..ImageExport::default() }
-                    }
-                    None => {
-                        let file = std::path::absolute(&to)?.to_string_lossy().into_owned();
-                        ImageExport { file: Some(file), tag, ..ImageExport::default() }
-                    }
-                };
-                let asked = self.api.export_image(&self.named(project)?, &image, &export).await?;
-                self.follow(asked, &wait).await
+            ImageCommand::Export { project, export } => {
+                let project = self.named(project)?;
+                self.export(&project, export).await
             }
             ImageCommand::Public { project, image } => {
                 let answer = self.api.publish_image(&self.named(project)?, &image, true).await?;
@@ -227,9 +222,9 @@ impl<'c> Calls<'_, 'c> {
                 self.show(&answer, output::image)
             }
             ImageCommand::Tag(command) => self.tag("images", command).await,
-            ImageCommand::Download { project, image, file } => {
+            ImageCommand::Download { project, download } => {
                 let project = self.named(project)?;
-                download::run(&self.api, &project, &image, &file, self.console).await
+                self.download(&project, &download).await
             }
             ImageCommand::Remove { project, image, sure } => {
                 let project = self.named(project)?;
@@ -241,6 +236,29 @@ impl<'c> Calls<'_, 'c> {
     async fn images(&mut self, project: Option<&str>) -> Result {
         let answer = self.api.images(project).await?;
         self.show(&answer, |console, list| output::images(console, &list.items))
+    }
+
+    async fn export(
+        &mut self,
+        project: &str,
+        ExportArgs { image, to, wait }: ExportArgs,
+    ) -> Result {
+        let (image, tag) = at_tag(&image);
+        let export = match to.strip_prefix(import::POOL_IMAGE) {
+            Some(image) => {
+                ImageExport { rbd: Some(image.to_owned()), tag, ..ImageExport::default() }
+            }
+            None => {
+                let file = std::path::absolute(&to)?.to_string_lossy().into_owned();
+                ImageExport { file: Some(file), tag, ..ImageExport::default() }
+            }
+        };
+        let asked = self.api.export_image(project, &image, &export).await?;
+        self.follow(asked, &wait).await
+    }
+
+    async fn download(&mut self, project: &str, args: &DownloadArgs) -> Result {
+        download::run(&self.api, project, &args.image, &args.file, self.console).await
     }
 
     async fn remove_image(&mut self, project: &str, image: &str, sure: &Sure) -> Result {

@@ -53,12 +53,8 @@ pub(in crate::client) enum ImageCommand {
     Export {
         #[command(flatten)]
         project: Project,
-        /// Image, as IMAGE or IMAGE@TAG
-        image: String,
-        /// Where to: a file that is not there yet, or rbd:POOL/IMAGE
-        to: String,
         #[command(flatten)]
-        wait: Wait,
+        export: ExportArgs,
     },
     /// Have all projects see and use an image
     Public {
@@ -129,11 +125,8 @@ pub(in crate::client) enum ImageCommand {
     Download {
         #[command(flatten)]
         project: Project,
-        /// Image, as IMAGE or IMAGE@TAG
-        image: String,
-        /// File to make
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
+        #[command(flatten)]
+        download: DownloadArgs,
     },
     /// Remove an image
     #[command(visible_alias = "rm")]
@@ -168,6 +161,25 @@ pub(in crate::client) struct ImportArgs {
     pub(in crate::client) fix_boot_chs: bool,
     #[command(flatten)]
     pub(in crate::client) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::client) struct ExportArgs {
+    /// Image, as IMAGE or IMAGE@TAG
+    pub(in crate::client) image: String,
+    /// Where to: a file that is not there yet, or rbd:POOL/IMAGE
+    pub(in crate::client) to: String,
+    #[command(flatten)]
+    pub(in crate::client) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::client) struct DownloadArgs {
+    /// Image, as IMAGE or IMAGE@TAG
+    pub(in crate::client) image: String,
+    /// File to make
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(in crate::client) file: PathBuf,
 }
 
 /// A file that is uploaded.
